@@ -1,0 +1,291 @@
+"""What a biLM is made of, as frozen values: the one description that every other room reads.
+
+A configuration says everything that decides the *function* (shapes, clips, skip connections, tokenizer) and
+nothing about where or how fast it runs. The names of the tensors that belong to it, with their shapes, are
+computed here too (`tensor_shapes`), because three rooms need them and may not know each other: `nn` (whose
+`state_dict` has these names), `runtime` and `checkpoints`.
+
+Axis letters, used everywhere: B sentences · T words · C characters per word (50) · P projection width ·
+L layers (1 token layer + LSTM layers) · 2P width of one word vector · V vocabulary of the softmax.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from elmokit.errors import ConfigError
+
+Activation = Literal["relu", "tanh"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharCNNConfig:
+    """The character CNN: how one word's characters become one vector of width P (Peters et al. 2018, §3.1).
+
+    Args:
+        embedding_width: width of a character's vector.
+        filters: (width in characters, number of filters) of each convolution, in order.
+        n_highway: highway layers after the convolutions; 0 for none.
+        activation: after the maximum over positions.
+        max_characters: character ids per word, begin and end of word included. Words are cut to this.
+        n_characters: rows of the character table, the padding row 0 included (262 for UTF-8 bytes).
+        projection: whether a linear layer maps the filters to P; without it, the filters sum up to P.
+
+    Example:
+        >>> CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8))).n_filters
+        16
+    """
+
+    embedding_width: int = 16
+    filters: tuple[tuple[int, int], ...] = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
+    n_highway: int = 2
+    activation: Activation = "relu"
+    max_characters: int = 50
+    n_characters: int = 262
+    projection: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", tuple((int(w), int(n)) for w, n in self.filters))
+        if not self.filters:
+            raise ConfigError("char_cnn.filters is empty: give at least one (width, number) pair.")
+        if self.activation not in ("relu", "tanh"):
+            raise ConfigError(f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
+        widest = max(w for w, _ in self.filters)
+        if min(min(pair) for pair in self.filters) < 1 or self.embedding_width < 1 or self.n_highway < 0:
+            raise ConfigError(f"char_cnn has a size below 1: {self}.")
+        if self.max_characters < max(widest, 3):
+            raise ConfigError(
+                f"char_cnn.max_characters is {self.max_characters}, but the widest filter spans {widest} characters:"
+                f" it must be at least {max(widest, 3)}."
+            )
+
+    @property
+    def n_filters(self) -> int:
+        """Filters of all widths together (F)."""
+        return sum(n for _, n in self.filters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLSTMConfig:
+    """The stacked LSTMs of both directions.
+
+    Args:
+        n_layers: LSTM layers per direction (2 in the published models).
+        cell_width: width of the cell (4096 in the original).
+        projection: whether a linear layer maps the cell's output to P; without it, cell_width equals P.
+        cell_clip: bound on the cell state's absolute value; None for none.
+        projection_clip: bound on the projected output's absolute value; None for none.
+        skip_connections: whether each layer from the second on adds its input to its output.
+
+    Example:
+        >>> BiLSTMConfig(cell_width=64).n_layers
+        2
+    """
+
+    n_layers: int = 2
+    cell_width: int = 4096
+    projection: bool = True
+    cell_clip: float | None = 3.0
+    projection_clip: float | None = 3.0
+    skip_connections: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n_layers < 1 or self.cell_width < 1:
+            raise ConfigError(f"bilstm has a size below 1: {self}.")
+        for name in ("cell_clip", "projection_clip"):
+            clip = getattr(self, name)
+            if clip is not None and not clip > 0:
+                raise ConfigError(f"bilstm.{name} is {clip}; expected a positive number or None for no clipping.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMix:
+    """How the layers of a word are summed: γ · Σ softmax(weights)ₗ · hₗ (Peters et al. 2018, equation 1).
+
+    Args:
+        weights: one number per layer, before the softmax; None for all equal.
+        gamma: γ, the scale of the sum.
+        layer_norm: whether each layer is normalised first, over the words of one text (boundaries left out).
+
+    Example:
+        >>> LayerMix(weights=(0.0, 0.0)).shares(2)
+        (0.5, 0.5)
+    """
+
+    weights: tuple[float, ...] | None = None
+    gamma: float = 1.0
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+
+    def shares(self, n_layers: int) -> tuple[float, ...]:
+        """The layers' shares of the sum, after the softmax and before γ.
+
+        Args:
+            n_layers: L.
+
+        Returns:
+            L numbers that sum to 1.
+
+        Raises:
+            ConfigError: the mix has another number of weights than L.
+        """
+        if self.weights is None:
+            return (1.0 / n_layers,) * n_layers
+        if len(self.weights) != n_layers:
+            raise ConfigError(f"the layer mix has {len(self.weights)} weights, but the model has {n_layers} layers.")
+        top = max(self.weights)
+        powers = [math.exp(w - top) for w in self.weights]
+        return tuple(p / sum(powers) for p in powers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElmoConfig:
+    """A whole biLM: token encoder, LSTMs, and what its users need to know.
+
+    Args:
+        projection_width: P, the width of one direction's output. A word vector is 2P wide.
+        char_cnn: the character CNN, or None for a model that looks whole words up in a table.
+        n_words: rows of the word table of a model without char_cnn, the padding row 0 included; else 0.
+        bilstm: the LSTMs.
+        tokenizer: name of the tokenizer the model was trained with (see `elmokit.text.tokens`).
+
+    Example:
+        >>> config = ElmoConfig(projection_width=16, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=64))
+        >>> config.dim, config.n_layers
+        (32, 3)
+    """
+
+    projection_width: int = 512
+    char_cnn: CharCNNConfig | None = CharCNNConfig()
+    n_words: int = 0
+    bilstm: BiLSTMConfig = BiLSTMConfig()
+    tokenizer: str = "whitespace"
+
+    def __post_init__(self) -> None:
+        P = self.projection_width
+        if P < 1:
+            raise ConfigError(f"projection_width is {P}; expected at least 1.")
+        if self.char_cnn is None and self.n_words < 2:
+            raise ConfigError("a model without char_cnn needs n_words, the number of rows of its word table.")
+        if self.char_cnn is not None and self.n_words:
+            raise ConfigError("a model has either char_cnn or n_words, not both.")
+        if self.char_cnn is not None and not self.char_cnn.projection and self.char_cnn.n_filters != P:
+            raise ConfigError(
+                f"char_cnn has {self.char_cnn.n_filters} filters and no projection, so projection_width must be"
+                f" {self.char_cnn.n_filters}, not {P}."
+            )
+        if not self.bilstm.projection and self.bilstm.cell_width != P:
+            raise ConfigError(
+                f"bilstm has cell_width {self.bilstm.cell_width} and no projection, so projection_width must be"
+                f" {self.bilstm.cell_width}, not {P}."
+            )
+
+    @property
+    def dim(self) -> int:
+        """Width of one word vector: 2P."""
+        return 2 * self.projection_width
+
+    @property
+    def n_layers(self) -> int:
+        """Layers that a word has vectors from: the token layer and each LSTM layer (L)."""
+        return 1 + self.bilstm.n_layers
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters of the biLM, without the padding row, layer mix and softmax.
+
+        Example:
+            >>> ElmoConfig(bilstm=BiLSTMConfig(cell_width=4096)).n_params
+            93600848
+        """
+        total = 0
+        for name, shape in self.tensor_shapes().items():
+            size = 1
+            for n in shape:
+                size *= n
+            total += size - (shape[1] if name in ("char_cnn.embedding.weight", "word_embedding.weight") else 0)
+        return total
+
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the biLM's tensors, in order: the contract between nn, runtime and checkpoints.
+
+        Linear weights are (out, in); convolutions (filters, embedding_width, width); LSTM gates are stacked
+        in the order input, forget, candidate, output, with the forget bias (+1 in TensorFlow) inside.
+
+        Returns:
+            a dict from name to shape.
+
+        Example:
+            >>> shapes = ElmoConfig().tensor_shapes()
+            >>> shapes["forward_layers.0.weight_ih"], shapes["forward_layers.0.weight_hr"]
+            ((16384, 512), (512, 4096))
+        """
+        P, C = self.projection_width, self.bilstm.cell_width
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.char_cnn is None:
+            shapes["word_embedding.weight"] = (self.n_words, P)
+        else:
+            cnn = self.char_cnn
+            E, F = cnn.embedding_width, cnn.n_filters
+            shapes["char_cnn.embedding.weight"] = (cnn.n_characters, E)
+            for i, (width, n) in enumerate(cnn.filters):
+                shapes[f"char_cnn.convolutions.{i}.weight"] = (n, E, width)
+                shapes[f"char_cnn.convolutions.{i}.bias"] = (n,)
+            for k in range(cnn.n_highway):
+                for part in ("transform", "gate"):
+                    shapes[f"char_cnn.highways.{k}.{part}.weight"] = (F, F)
+                    shapes[f"char_cnn.highways.{k}.{part}.bias"] = (F,)
+            if cnn.projection:
+                shapes["char_cnn.projection.weight"] = (P, F)
+                shapes["char_cnn.projection.bias"] = (P,)
+        for direction in ("forward", "backward"):
+            for layer in range(self.bilstm.n_layers):
+                prefix = f"{direction}_layers.{layer}."
+                shapes[prefix + "weight_ih"] = (4 * C, P)
+                shapes[prefix + "weight_hh"] = (4 * C, P)
+                shapes[prefix + "bias"] = (4 * C,)
+                if self.bilstm.projection:
+                    shapes[prefix + "weight_hr"] = (P, C)
+        return shapes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain JSON values.
+
+        Returns:
+            a dict that `from_dict` takes back.
+        """
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ElmoConfig:
+        """A configuration from plain JSON values.
+
+        Args:
+            values: what `to_dict` gave.
+
+        Returns:
+            the configuration.
+
+        Raises:
+            ConfigError: a name that is not known, a value of the wrong kind.
+
+        Example:
+            >>> ElmoConfig.from_dict(ElmoConfig().to_dict()) == ElmoConfig()
+            True
+        """
+        parts = dict(values)
+        try:
+            if parts.get("char_cnn") is not None:
+                parts["char_cnn"] = CharCNNConfig(**parts["char_cnn"])
+            if parts.get("bilstm") is not None:
+                parts["bilstm"] = BiLSTMConfig(**parts["bilstm"])
+            return cls(**parts)
+        except TypeError as error:
+            raise ConfigError(f"not an elmokit configuration: {error}.") from error

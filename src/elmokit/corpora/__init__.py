@@ -1,0 +1,1 @@
+"""Files → texts, labels and tables, and back to files."""

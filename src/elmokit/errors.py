@@ -1,0 +1,76 @@
+"""Every error that elmokit raises on purpose, as one tree.
+
+Each error is an `ElmoKitError` *and* the builtin that fits, so `except ValueError` keeps working for
+people who do not know us. A message is one paragraph: what was expected, what came, where, what to do.
+
+    ElmoKitError
+    ├── ConfigError(ValueError)        a configuration that describes no biLM
+    ├── CheckpointError(ValueError)    files that are not, or do not fit, a checkpoint
+    ├── TextError(TypeError, ValueError) a text of the wrong type
+    ├── InputError(ValueError)         a file of texts or labels that can't be read as asked
+    ├── MissingFile(FileNotFoundError)
+    ├── OutputError(OSError)           a result that can't be written
+    ├── TrainingError(RuntimeError)    training that can't go on
+    └── MissingExtra(ImportError)      an optional package that is not installed
+"""
+
+from __future__ import annotations
+
+
+class ElmoKitError(Exception):
+    """Base of all errors raised on purpose by elmokit."""
+
+
+class ConfigError(ElmoKitError, ValueError):
+    """A configuration that describes no biLM."""
+
+
+class CheckpointError(ElmoKitError, ValueError):
+    """Files that are not a checkpoint, or that do not fit together."""
+
+
+class TextError(ElmoKitError, TypeError, ValueError):
+    """A text that is neither a string nor a list of words."""
+
+
+class InputError(ElmoKitError, ValueError):
+    """An input file that can't be read in the way that was asked."""
+
+
+class MissingFile(ElmoKitError, FileNotFoundError):
+    """A file or folder that does not exist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class OutputError(ElmoKitError, OSError):
+    """A result that can't be written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class TrainingError(ElmoKitError, RuntimeError):
+    """Training that can't go on."""
+
+
+class MissingExtra(ElmoKitError, ImportError):
+    """An optional package that is needed here and not installed.
+
+    Args:
+        package: the package that could not be imported.
+        extra: the extra of elmokit that brings it.
+        purpose: what it is needed for, as the end of "… is needed for".
+
+    Example:
+        >>> MissingExtra("torch", "torch", "training").extra
+        'torch'
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{package} is needed for {purpose} and is not installed. Install it with:  pip install 'elmokit[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra

@@ -1,0 +1,85 @@
+"""Words → UTF-8 byte ids, as all published ELMo models use them.
+
+A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 bytes, end of word, padding. Ids are
+bytes shifted by one, so that 0 is left for "no word here": byte b is b + 1; begin of sentence 257, end of sentence
+258, begin of word 259, end of word 260, padding 261. Longer words lose the bytes that do not fit (48 fit).
+Unpaired surrogates, which UTF-8 cannot hold, are left out of the word, as bilm-tf leaves them out.
+Source: Jozefowicz et al. 2016, §3.2; bilm-tf `UnicodeCharsVocabulary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOS, EOS = "<S>", "</S>"
+"""The two words around every sentence, as published vocabularies write them."""
+
+SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257, 258, 259, 260, 261
+
+
+def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
+    """The rows of begin and end of sentence.
+
+    Args:
+        max_characters: C.
+
+    Returns:
+        ids. Shape (2, C): row 0 begin, row 1 end.
+
+    Example:
+        >>> sentence_boundary_ids(5).tolist()
+        [[259, 257, 260, 261, 261], [259, 258, 260, 261, 261]]
+    """
+    rows = np.full((2, max_characters), PADDING_ID, dtype=np.int16)
+    rows[:, 0], rows[:, 2] = WORD_BEGIN_ID, WORD_END_ID
+    rows[:, 1] = SENTENCE_BEGIN_ID, SENTENCE_END_ID
+    return rows
+
+
+def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray[np.int16]:
+    """Character ids of words.
+
+    Words that look like boundaries ("<S>") are words as any other; boundaries come from
+    `sentence_boundary_ids`.
+
+    Args:
+        words: T words.
+        max_characters: C, at least 3.
+
+    Returns:
+        ids, none of them 0. Shape (T, C).
+
+    Example:
+        >>> words_to_char_ids(["ab", "thhhhh"], 5).tolist()
+        [[259, 98, 99, 260, 261], [259, 117, 105, 105, 260]]
+    """
+    ids = np.full((len(words), max_characters), PADDING_ID, dtype=np.int16)
+    ids[:, 0] = WORD_BEGIN_ID
+    for row, word in zip(ids, words, strict=True):
+        data = word.encode("utf-8", "ignore")[: max_characters - 2]
+        row[1 : 1 + len(data)] = np.frombuffer(data, dtype=np.uint8)
+        row[1 : 1 + len(data)] += 1
+        row[1 + len(data)] = WORD_END_ID
+    return ids
+
+
+def char_ids_to_word(ids: NDArray[np.integer]) -> str:
+    """The word that a row of ids spells; bytes cut in the middle of a character are left out.
+
+    Args:
+        ids: one word's ids. Shape (C,).
+
+    Returns:
+        the word, "<S>" or "</S>" for a boundary.
+
+    Example:
+        >>> char_ids_to_word(words_to_char_ids(["read"])[0])
+        'read'
+    """
+    inner = [int(i) for i in ids if int(i) not in (0, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID)]
+    if inner in ([SENTENCE_BEGIN_ID], [SENTENCE_END_ID]):
+        return BOS if inner[0] == SENTENCE_BEGIN_ID else EOS
+    return bytes(i - 1 for i in inner if i <= 256).decode("utf-8", "ignore")
