@@ -1,0 +1,236 @@
+"""Files → rows: CSV, TSV, JSON lines, Parquet and plain text, one row at a time.
+
+Tables of texts are rarely clean, and a row that is silently misread costs more than one that stops the
+run. So every row that can't be used is named with its reason (a quote that never closes, a byte that is
+not UTF-8, a field too many, an empty text), and the caller chooses with `bad_rows` what happens then.
+Rows stream: memory does not grow with the file. The standard library's `csv` parses, in its strict mode;
+pandas is not needed.
+
+Tab-separated files are read without quotation marks, as the format is defined and as the standard
+evaluation sets need it; `quotes=True` reads those that a spreadsheet wrote.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, get_args
+
+from elmokit.corpora.records import (
+    TEXT_COLUMN,
+    Characters,
+    CheckColumns,
+    Record,
+    delimited,
+    json_lines,
+    parquet,
+    plain_lines,
+)
+from elmokit.corpora.streams import STDIN, is_archive, open_bytes, plain_suffix
+from elmokit.errors import ConfigError, InputError
+
+__all__ = ["TEXT_COLUMN", "BadRows", "Format", "Row", "Table"]
+
+Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
+BadRows = Literal["stop", "skip", "keep"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table.
+
+    Args:
+        number: its place among the rows of data, from 1; the header does not count.
+        line: the line of the file it starts on, from 1; None where a format has no lines.
+        values: a value per column that was asked for; "" where it is missing and missing values are kept.
+    """
+
+    number: int
+    line: int | None
+    values: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """Where the row is, for people.
+
+        Example:
+            >>> Row(3, 4, {}).place
+            'row 3 (line 4)'
+        """
+        return _place(self.number, self.line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table in a file, and how to read it. Nothing is opened before `rows` is called.
+
+    Args:
+        source: a path, possibly ending in .gz or .zst, or "-" for standard input.
+        format: "csv", "tsv", "jsonl", "parquet" or "txt"; None tells it from the name.
+        encoding: of the characters. The default, "utf-8", also reads files that start with a byte-order mark.
+        delimiter: the mark between the fields of a CSV or TSV file; None for a comma or a tab.
+        quotes: whether '"' quotes fields; None for yes in CSV and no in TSV.
+        bad_rows: "stop" raises at the first row that can't be used; "skip" leaves such rows out; "keep" takes
+            missing values as empty texts, and stops at rows that can't be read at all.
+        on_skip: called with one line for each row left out.
+
+    Raises:
+        ConfigError: a format, a policy or a delimiter that is none.
+        InputError: a name that tells no format.
+
+    Example:
+        >>> Table(source="tweets.csv.gz").kind
+        'csv'
+    """
+
+    source: str | Path
+    format: Format | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    quotes: bool | None = None
+    bad_rows: BadRows = "stop"
+    on_skip: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bad_rows not in get_args(BadRows):
+            raise ConfigError(f"bad_rows is {self.bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
+        if self.format is not None and self.format not in get_args(Format):
+            known = ", ".join(get_args(Format))
+            raise ConfigError(f"the format {self.format!r} is not known; known are {known}.")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise ConfigError(f"the delimiter is {self.delimiter!r}; expected a single character.")
+        _ = self.kind
+
+    @property
+    def kind(self) -> Format:
+        """The format, told from the name where none was given."""
+        if self.format is not None:
+            return self.format
+        suffix = plain_suffix(self.source)
+        if suffix in _SUFFIXES:
+            return _SUFFIXES[suffix]
+        nameless = str(self.source) == STDIN
+        what = "standard input has no name" if nameless else f"{self.source}: the name has no known suffix"
+        known = ", ".join(get_args(Format))
+        raise InputError(f"{what} to tell the format from; say which it is (--format, format=): {known}.")
+
+    def rows(self, columns: Sequence[str] | None = None, *, labels: Collection[str] = ()) -> Iterator[Row]:
+        r"""The rows, one at a time.
+
+        Args:
+            columns: the columns wanted; None for all of them, where missing values are always kept.
+            labels: those of them that hold labels, where "nan", as pandas writes nothing, is missing too.
+
+        Yields:
+            each row with a value for each column.
+
+        Raises:
+            MissingFile: no such file.
+            InputError: a column that is not there, an empty file, a row that can't be used (see `bad_rows`).
+            MissingExtra: a Parquet file without pyarrow, a .zst file without zstandard.
+
+        Example:
+            >>> import tempfile
+            >>> path = Path(tempfile.mkdtemp()) / "tweets.csv"
+            >>> _ = path.write_text("id,tweet\n1,so happy\n")
+            >>> [row.values["tweet"] for row in Table(source=path).rows(["tweet"])]
+            ['so happy']
+        """
+        with open_bytes(self.source) as stream:
+            for record in self._records(stream, columns):
+                problem = record.problem or self._missing(record, columns, labels)
+                if problem is None:
+                    names = record.values if columns is None else columns
+                    values = {name: _as_text(record.values.get(name)) for name in names}
+                    yield Row(record.number, record.line, values)
+                else:
+                    self._refuse(record, problem)
+
+    def _records(self, stream: BinaryIO, columns: Sequence[str] | None) -> Iterator[Record]:
+        characters, check, kind = (
+            Characters(str(self.source), self.encoding),
+            self._checker(columns),
+            self.kind,
+        )
+        if kind == "jsonl":
+            return json_lines(characters, stream, check)
+        if kind == "txt":
+            return plain_lines(characters, stream, check)
+        if kind == "parquet":
+            if is_archive(self.source) or str(self.source) == STDIN:
+                raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
+            return parquet(str(self.source), stream, check, columns=columns)
+        delimiter = self.delimiter or ("," if kind == "csv" else "\t")
+        quotes = kind == "csv" if self.quotes is None else self.quotes
+        return delimited(characters, stream, check, delimiter=delimiter, quotes=quotes)
+
+    def _missing(self, record: Record, columns: Sequence[str] | None, labels: Collection[str]) -> str | None:
+        if columns is None or self.bad_rows == "keep":
+            return None
+        for name in columns:
+            value = record.values.get(name)
+            if _is_missing(value, label=name in labels):
+                state = "missing" if value is None else str(value).strip() or "empty"
+                return f"{name!r} is {state}"
+        return None
+
+    def _refuse(self, record: Record, problem: str) -> None:
+        place = _place(record.number, record.line)
+        if self.bad_rows != "skip":
+            keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
+            raise InputError(
+                f"{self.source}: {place}: {problem}. Mend the row, or say what shall happen to such rows"
+                f" (--bad-rows, bad_rows=): 'skip' leaves them out{keep}."
+            )
+        if self.on_skip is not None:
+            self.on_skip(f"{place} left out: {problem}")
+
+    def _checker(self, wanted: Sequence[str] | None) -> CheckColumns:
+        def check(existing: Sequence[str]) -> None:
+            for name in wanted or ():
+                if name not in existing:
+                    raise InputError(f"{self.source}: no column {name!r}; {_columns_there(name, existing)}")
+                if list(existing).count(name) > 1:
+                    raise InputError(f"{self.source}: the column {name!r} stands twice; rename one of them.")
+
+        return check
+
+
+def _place(number: int, line: int | None) -> str:
+    return f"row {number}" + ("" if line is None else f" (line {line})")
+
+
+def _columns_there(name: str, existing: Sequence[str]) -> str:
+    there = "the columns are " + ", ".join(repr(column) for column in existing)
+    marks = [mark for mark in ";\t|," if len(existing) == 1 and mark in existing[0]]
+    if marks:
+        return f"{there}. If {marks[0]!r} separates the fields, say so (--delimiter, delimiter=)."
+    close = difflib.get_close_matches(name, existing, 1)
+    return f"{there}. Did you mean {close[0]!r}?" if close else f"{there}."
+
+
+def _is_missing(value: object, *, label: bool) -> bool:
+    if isinstance(value, str):
+        return not value or value.isspace() or (label and value.strip().lower() == "nan")
+    return value is None or value != value
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if _is_missing(value, label=False):
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str).strip('"')
