@@ -1,0 +1,328 @@
+"""Vectors and tables → files, block by block, whole or not at all.
+
+A file of vectors is one matrix (a row per text, or per word) with side columns that say what each row
+belongs to: the row of the input table, its id, the word. The suffix chooses the format; all of them
+stream the matrix, so memory does not grow with the corpus (the side columns of an ``.npz`` are the
+exception: they wait until the end). Files take their name only when they are complete (`elmokit.atomic`),
+and nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.corpora.streams import STDIN
+from elmokit.errors import ConfigError, InputError, MissingExtra
+
+SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
+WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
+"""Takes side columns of n values each and n vectors. Shape (n, d)."""
+
+WriteRow = Callable[[Sequence[Any]], None]
+"""Takes one row's values, in the order of the columns."""
+
+_MATRIX = "features"
+
+
+@contextmanager
+def vector_file(path: str | Path, *, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    r"""A file that vectors are written to, block by block.
+
+    Args:
+        path: where to; the suffix is one of `VECTOR_SUFFIXES`. ``.npy`` holds the matrix alone.
+        dim: width of a vector, d.
+        about: facts kept beside the matrix (model, layers, pooling), as JSON, where the format has room.
+
+    Yields:
+        a function that writes a block: the same side columns each time, and their vectors.
+
+    Raises:
+        ConfigError: a suffix that is not known.
+        OutputError: the file can't be written.
+        MissingExtra: ``.parquet`` without pyarrow.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "features.npz"
+        >>> with vector_file(path, dim=2, about={"pooling": "mean"}) as write:
+        ...     write({"row": [1, 2]}, np.ones((2, 2), np.float32))
+        >>> np.load(path)["features"].shape
+        (2, 2)
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _VECTOR_FILES:
+        known = ", ".join(VECTOR_SUFFIXES)
+        raise ConfigError(f"{path}: the suffix tells no format for vectors; known are {known}.")
+    with atomic_path(path) as temporary, _VECTOR_FILES[path.suffix.lower()](temporary, dim, about) as write:
+        yield write
+
+
+@contextmanager
+def _npy(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    with path.open("wb") as file, _matrix(file, dim) as write:
+        yield lambda _columns, vectors: write(vectors)
+
+
+@contextmanager
+def _matrix(file: BinaryIO, dim: int) -> Iterator[Callable[[NDArray[np.float32]], None]]:
+    """A .npy file whose number of rows is filled in at the end: NumPy leaves room for it in the header."""
+    n_rows = 0
+
+    def header() -> None:
+        description = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, dim)}
+        np.lib.format.write_array_header_1_0(file, description)
+
+    def write(vectors: NDArray[np.float32]) -> None:
+        nonlocal n_rows
+        file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+        n_rows += len(vectors)
+
+    header()
+    start = file.tell()
+    yield write
+    file.seek(0)
+    header()
+    assert file.tell() == start, "the header of a .npy file grew"
+    file.seek(0, io.SEEK_END)
+
+
+@contextmanager
+def _npz(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    waiting: dict[str, list[Any]] = {}
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        with _matrix(file, dim) as write_matrix:
+
+            def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+                for name, values in columns.items():
+                    waiting.setdefault(name, []).extend(values)
+                write_matrix(vectors)
+
+            yield write
+        file.seek(0)
+        with zipfile.ZipFile(path, "w") as archive:
+            with archive.open(f"{_MATRIX}.npy", "w", force_zip64=True) as member:
+                while block := file.read(1 << 20):
+                    member.write(block)
+            for name, values in {**waiting, "about": json.dumps(about)}.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+
+
+@contextmanager
+def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            file.attrs["about"] = json.dumps(about)
+            matrix = file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
+
+            def append(dataset: Any, values: Any) -> None:
+                n = len(dataset)
+                dataset.resize(n + len(values), axis=0)
+                dataset[n:] = values
+
+            def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+                for name, values in columns.items():
+                    texts = bool(values) and isinstance(values[0], str)
+                    if name not in file:
+                        kind = h5py.string_dtype() if texts else "i8"
+                        file.create_dataset(name, (0,), kind, maxshape=(None,))
+                    append(file[name], [_storable(str(v)) for v in values] if texts else list(values))
+                append(matrix, vectors)
+
+            yield write
+    except RuntimeError as error:
+        raise OSError(f"HDF5: {error}") from error
+
+
+@contextmanager
+def _parquet(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    pyarrow = _pyarrow("writing Parquet files")
+    writer: Any = None
+
+    def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+        nonlocal writer
+        arrays = {
+            name: pyarrow.array([_storable(v) if isinstance(v, str) else v for v in values])
+            for name, values in columns.items()
+        }
+        flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+        arrays[_MATRIX] = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
+        table = pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)})
+        writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+        if writer is None:
+            write({}, np.zeros((0, dim), np.float32))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+@contextmanager
+def _csv(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        names = [f"f{i}" for i in range(dim)]
+
+        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+            if not file.tell():
+                writer.writerow([*columns, *names])
+            for *values, vector in zip(*columns.values(), vectors, strict=True):
+                writer.writerow([*values, *(f"{x:.9g}" for x in vector)])
+
+        yield write
+
+
+@contextmanager
+def _jsonl(path: Path, _dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    with path.open("w", encoding="utf-8", errors="replace") as file:
+
+        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+            for *values, vector in zip(*columns.values(), vectors, strict=True):
+                record = dict(zip(columns, values, strict=True))
+                record[_MATRIX] = [float(f"{x:.9g}") for x in vector]
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+        yield write
+
+
+_VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContextManager[WriteVectors]]] = {
+    ".npz": _npz,
+    ".npy": _npy,
+    ".parquet": _parquet,
+    ".h5": _h5,
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+}
+
+VECTOR_SUFFIXES = tuple(_VECTOR_FILES)
+"""The suffixes that `vector_file` knows."""
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+"""The suffixes that `table_file` knows."""
+
+
+@contextmanager
+def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+    """A table that is written row by row.
+
+    Args:
+        path: where to; the suffix is one of `TABLE_SUFFIXES`. "-" writes CSV to standard output.
+        columns: their names.
+
+    Yields:
+        a function that writes one row.
+
+    Raises:
+        ConfigError: a suffix that is not known.
+        InputError: a value with a tab or a line break, which TSV can't hold.
+        OutputError: the file can't be written.
+        MissingExtra: ``.parquet`` without pyarrow.
+
+    Example:
+        >>> with table_file("-", ["id", "label"]) as write:
+        ...     write([7921, "yes, no"])
+        id,label
+        7921,"yes, no"
+    """
+    if str(path) == STDIN:
+        yield _csv_rows(sys.stdout, columns)
+        return
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        known = ", ".join(TABLE_SUFFIXES)
+        raise ConfigError(f"{path}: the suffix tells no format for a table; known are {known}.")
+    with atomic_path(path) as temporary:
+        if suffix == ".parquet":
+            with _parquet_rows(temporary, columns) as write:
+                yield write
+        else:
+            with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
+                yield {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}[suffix](file, columns)
+
+
+def _csv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+
+    def write(values: Sequence[Any]) -> None:
+        writer.writerow(values)
+
+    return write
+
+
+def _tsv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
+    def write(values: Sequence[Any]) -> None:
+        texts = [str(value) for value in values]
+        if any(mark in text for text in texts for mark in "\t\n\r"):
+            raise InputError(f"{texts}: a tab or line break, which .tsv can't hold; write .csv or .jsonl.")
+        file.write("\t".join(texts) + "\n")
+
+    write(columns)
+    return write
+
+
+def _json_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
+    def write(values: Sequence[Any]) -> None:
+        file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
+
+    return write
+
+
+@contextmanager
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+    pyarrow = _pyarrow("writing Parquet files")
+    rows: list[dict[str, Any]] = []
+    writer: Any = None
+
+    def flush() -> None:
+        nonlocal writer
+        table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
+        writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+        rows.clear()
+
+    def write(values: Sequence[Any]) -> None:
+        storable = [_storable(value) if isinstance(value, str) else value for value in values]
+        rows.append(dict(zip(columns, storable, strict=True)))
+        if len(rows) == 8192:
+            flush()
+
+    try:
+        yield write
+        if rows or writer is None:
+            flush()
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _pyarrow(purpose: str) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "parquet", purpose) from None
+    return pyarrow
+
+
+def _storable(text: str) -> str:
+    """The text without what HDF5 and Arrow can't hold: unpaired surrogates, NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -1,0 +1,150 @@
+"""What is written comes back; what fails leaves nothing behind."""
+
+import csv
+import json
+import os
+
+import h5py
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from elmokit.corpora.outputs import TABLE_SUFFIXES, VECTOR_SUFFIXES, table_file, vector_file
+from elmokit.corpora.tables import Table
+from elmokit.errors import ConfigError, InputError, OutputError
+
+RNG = np.random.default_rng(0)
+BLOCKS = [
+    ({"row": [1, 2], "id": ["a", 'b,"c"\n']}, RNG.normal(size=(2, 3)).astype(np.float32)),
+    ({"row": [4], "id": ["नमस्ते"]}, RNG.normal(size=(1, 3)).astype(np.float32)),
+]
+FEATURES = np.concatenate([vectors for _, vectors in BLOCKS])
+IDS = ["a", 'b,"c"\n', "नमस्ते"]
+ABOUT = {"pooling": "mean"}
+
+
+def read(path):
+    """(features, rows, ids, about) of a file of vectors; None for what it has no room for."""
+    if path.suffix == ".npy":
+        return np.load(path), None, None, None
+    if path.suffix == ".npz":
+        data = np.load(path)
+        return data["features"], data["row"].tolist(), data["id"].tolist(), json.loads(str(data["about"]))
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            ids = [value.decode() for value in file["id"][:]]
+            return file["features"][:], file["row"][:].tolist(), ids, json.loads(file.attrs["about"])
+    if path.suffix == ".parquet":
+        table = pyarrow.parquet.read_table(path)
+        about = json.loads(table.schema.metadata[b"about"])
+        features = np.array(table["features"].to_pylist(), np.float32)
+        return features, table["row"].to_pylist(), table["id"].to_pylist(), about
+    if path.suffix == ".csv":
+        with path.open(newline="") as file:
+            header, *rows = csv.reader(file)
+        assert header == ["row", "id", "f0", "f1", "f2"]
+        features = np.array([row[2:] for row in rows], np.float32)
+        return features, [int(row[0]) for row in rows], [row[1] for row in rows], None
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    features = np.array([row["features"] for row in rows], np.float32)
+    return features, [row["row"] for row in rows], [row["id"] for row in rows], None
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_vectors_come_back_bit_for_bit(tmp_path, suffix):
+    path = tmp_path / f"features{suffix}"
+    with vector_file(path, dim=3, about=ABOUT) as write:
+        for columns, vectors in BLOCKS:
+            write(columns, vectors)
+        assert not path.exists(), "the file took its name before it was whole"
+    features, rows, ids, about = read(path)
+    np.testing.assert_array_equal(features, FEATURES)
+    assert features.dtype == np.float32
+    assert rows in (None, [1, 2, 4])
+    assert ids in (None, IDS)
+    assert about in (None, ABOUT)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_a_run_that_fails_leaves_nothing(tmp_path, suffix):
+    def interrupted():
+        with vector_file(tmp_path / f"a{suffix}", dim=3, about=ABOUT) as write:
+            write(*BLOCKS[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".parquet"])
+def test_no_vectors_are_an_empty_matrix(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with vector_file(path, dim=3, about={}):
+        pass
+    if suffix == ".npy":
+        assert np.load(path).shape == (0, 3)
+    elif suffix == ".npz":
+        assert np.load(path)["features"].shape == (0, 3)
+    elif suffix == ".h5":
+        with h5py.File(path) as file:
+            assert file["features"].shape == (0, 3)
+    else:
+        assert pyarrow.parquet.read_table(path).num_rows == 0
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_strange_characters_can_be_written(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with vector_file(path, dim=3, about={}) as write:
+        write({"row": [1], "id": ["a\0b\udc80c"]}, FEATURES[:1])
+    assert path.stat().st_size
+
+
+def test_many_rows_do_not_outgrow_the_header(tmp_path):
+    path = tmp_path / "a.npy"
+    with vector_file(path, dim=1, about={}) as write:
+        for _ in range(12):
+            write({}, np.zeros((1000, 1), np.float32))
+    assert np.load(path, mmap_mode="r").shape == (12_000, 1)
+
+
+def test_unknown_suffixes_and_folders_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"\.npz, \.npy"), vector_file(tmp_path / "a.xls", dim=1, about={}):
+        pass
+    with pytest.raises(ConfigError, match=r"\.csv, \.tsv"), table_file(tmp_path / "a.npz", ["a"]):
+        pass
+    with (
+        pytest.raises(OutputError, match="does not exist"),
+        vector_file(tmp_path / "b" / "a.npz", dim=1, about={}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("suffix", TABLE_SUFFIXES)
+def test_tables_come_back(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    ids = IDS if suffix != ".tsv" else ["a", 'b,"c"', "नमस्ते"]
+    with table_file(path, ["id", "label"]) as write:
+        for i, identity in enumerate(ids):
+            write([identity, i])
+    rows = [row.values for row in Table(source=path).rows(["id", "label"])]
+    assert rows == [{"id": identity, "label": str(i)} for i, identity in enumerate(ids)]
+
+
+@pytest.mark.parametrize("suffix", TABLE_SUFFIXES)
+def test_tables_without_rows_have_their_header(tmp_path, suffix):
+    with table_file(tmp_path / f"a{suffix}", ["id", "label"]):
+        pass
+    if suffix != ".jsonl":
+        assert list(Table(source=tmp_path / f"a{suffix}").rows(["id"])) == []
+
+
+def test_tsv_refuses_what_it_can_not_hold(tmp_path):
+    with (
+        pytest.raises(InputError, match="tab or line break"),
+        table_file(tmp_path / "a.tsv", ["id"]) as write,
+    ):
+        write(["a\tb"])
+    assert os.listdir(tmp_path) == []
