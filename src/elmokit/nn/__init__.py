@@ -1,0 +1,21 @@
+"""The biLM as PyTorch modules: for training, fine-tuning and use inside other models (extra `torch`).
+
+Nothing here opens a file, reads a string or chooses a device. Each module is a few lines over
+`torch.nn.functional`; the names of all parameters are those of `ElmoConfig.tensor_shapes()`, so a checkpoint's
+tensors are a `state_dict`. Shapes use the axis letters of `elmokit.config`.
+"""
+
+from elmokit.errors import MissingExtra
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without PyTorch
+    raise MissingExtra("PyTorch", "torch", "elmokit.nn") from error
+
+from elmokit.nn.bilm import BiLM, Layers
+from elmokit.nn.bilstm import LSTMTower, TowerState
+from elmokit.nn.char_cnn import CharCNN
+from elmokit.nn.layer_mix import LayerMixer
+from elmokit.nn.softmax import SampledSoftmax
+
+__all__ = ["BiLM", "CharCNN", "LSTMTower", "LayerMixer", "Layers", "SampledSoftmax", "TowerState"]

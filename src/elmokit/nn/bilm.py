@@ -1,0 +1,130 @@
+"""The whole encoder on one page: character ids → the layers of every word.
+
+A sentence's rows are BOS, its words, EOS; the forward tower reads them as they stand, the backward tower each
+sentence reversed within its own length; BOS and EOS are dropped at the end. No state is kept between calls: who
+wants the original's carried state passes one in and gets the next one back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elmokit.config import ElmoConfig
+from elmokit.nn.bilstm import LSTMTower, TowerState
+from elmokit.nn.char_cnn import CharCNN
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a biLM says of a batch of sentences, boundaries dropped.
+
+    Args:
+        vectors: Shape (L, B, T, 2P); zero where the mask is False.
+        mask: real words. Shape (B, T).
+        states: final state of the forward and of the backward tower.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+    states: tuple[TowerState, TowerState]
+
+
+class BiLM(nn.Module):
+    """The bidirectional language model (Peters et al. 2018, §3).
+
+    Args:
+        config: what it is made of.
+        dropout: on the token vectors and between LSTM layers, in training.
+
+    Example:
+        >>> from elmokit.config import BiLSTMConfig, CharCNNConfig
+        >>> config = ElmoConfig(
+        ...     projection_width=8,
+        ...     char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 8)), n_highway=1),
+        ...     bilstm=BiLSTMConfig(cell_width=16),
+        ... )
+        >>> bilm = BiLM(config)
+        >>> {name: tuple(p.shape) for name, p in bilm.state_dict().items()} == config.tensor_shapes()
+        True
+    """
+
+    def __init__(self, config: ElmoConfig, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        P = config.projection_width
+        self.config = config
+        if config.char_cnn is None:
+            self.word_embedding = nn.Embedding(config.n_words, P, padding_idx=0)
+        else:
+            self.char_cnn = CharCNN(config.char_cnn, P)
+        self.forward_layers = LSTMTower(config.bilstm, P, dropout=dropout)
+        self.backward_layers = LSTMTower(config.bilstm, P, dropout=dropout)
+
+    def load_tensors(self, tensors: Mapping[str, object]) -> BiLM:
+        """Take a checkpoint's arrays as parameters.
+
+        Args:
+            tensors: NumPy arrays by the names of `ElmoConfig.tensor_shapes()`.
+
+        Returns:
+            the module itself.
+        """
+        self.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
+        return self
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token vectors.
+
+        Args:
+            ids: character ids (…, C), or word rows (…) of a model without char_cnn.
+
+        Returns:
+            vectors. Shape (…, P).
+        """
+        if self.config.char_cnn is None:
+            return self.word_embedding(ids)
+        vectors: Tensor = self.char_cnn(ids.reshape(-1, ids.shape[-1]))
+        return vectors.reshape(*ids.shape[:-1], -1)
+
+    def forward(self, ids: Tensor, states: tuple[TowerState, TowerState] | None = None) -> Layers:
+        """Layers of every word.
+
+        Args:
+            ids: rows BOS, words, EOS, then zeros. Shape (B, T + 2, C), or (B, T + 2) of a word-input model.
+            states: where each tower starts; None for zeros.
+
+        Returns:
+            the layers without the boundary rows.
+        """
+        mask = (ids > 0).any(dim=-1) if ids.dim() == 3 else ids > 0
+        lengths = mask.sum(dim=1)
+        tokens = self.embed(ids) * mask[..., None]
+        back = _reversal(lengths, ids.shape[1])
+        carry = None if states is None and not _ragged(lengths) else mask
+        forward_state, backward_state = states if states is not None else (None, None)
+        forward_outputs, forward_state = self.forward_layers(tokens, forward_state, carry)
+        backward_outputs, backward_state = self.backward_layers(_take(tokens, back), backward_state, carry)
+        layers = [torch.cat([tokens, tokens], dim=-1)]
+        for ahead, behind in zip(forward_outputs, backward_outputs, strict=True):
+            layers.append(torch.cat([ahead, _take(behind, back)], dim=-1))
+        inner = mask[:, 2:]  # a sentence has two rows more than words
+        vectors = torch.stack(layers)[:, :, 1:-1] * inner[..., None]
+        return Layers(vectors, inner, (forward_state, backward_state))
+
+
+def _ragged(lengths: Tensor) -> bool:
+    return bool((lengths != lengths[0]).any()) if len(lengths) else False
+
+
+def _reversal(lengths: Tensor, n_positions: int) -> Tensor:
+    """Positions that reverse each row within its length and leave the rest. Shape (B, T)."""
+    positions = torch.arange(n_positions, device=lengths.device)[None]
+    ends = lengths[:, None]
+    return torch.where(positions < ends, ends - 1 - positions, positions)
+
+
+def _take(x: Tensor, positions: Tensor) -> Tensor:
+    return x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,71 @@
+"""The next-word heads of training: sampled softmax over shared negatives, and the full softmax for evaluation.
+
+One table of output vectors serves both directions (Peters et al. 2018, §3.1 "we tie the parameters … Softmax
+layer"). The sampled loss is the exact importance-corrected one of Jean et al. 2015: every logit is lowered by the
+log of the expected number of times its word is proposed, and a proposed word that is a position's own target is
+taken out for that position.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SampledSoftmax(nn.Module):
+    """Next-word loss over a vocabulary of V words ordered by falling frequency.
+
+    Args:
+        n_words: V.
+        width: P.
+        n_negatives: words proposed per call, shared by all positions; V or more means the full softmax.
+        proposal: chances to propose each word, summing to 1; None for log-uniform (Zipf) over ranks. Shape (V,).
+    """
+
+    proposal: Tensor
+
+    def __init__(self, n_words: int, width: int, *, n_negatives: int, proposal: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_words, width) * width**-0.5)
+        self.bias = nn.Parameter(torch.zeros(n_words))
+        self.n_negatives = n_negatives
+        if proposal is None:
+            ranks = torch.arange(n_words, dtype=torch.float64)
+            proposal = torch.log((ranks + 2) / (ranks + 1)) / torch.log(torch.tensor(float(n_words + 1)))
+        self.register_buffer("proposal", proposal.to(torch.float32), persistent=False)
+
+    def forward(self, hidden: Tensor, targets: Tensor, negatives: Tensor | None = None) -> Tensor:
+        """Negative log likelihood of each target.
+
+        Args:
+            hidden: Shape (N, P).
+            targets: word ids. Shape (N,).
+            negatives: distinct proposed word ids, from `draw`; None for the full softmax. Shape (n_negatives,).
+
+        Returns:
+            natural-log losses. Shape (N,).
+        """
+        if negatives is None:
+            return F.cross_entropy(F.linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
+        own = (hidden * F.embedding(targets, self.weight)).sum(dim=1).float() + self.bias[targets]
+        others = F.linear(hidden, self.weight[negatives]).float() + self.bias[negatives]
+        own = own - self._log_expected(targets)
+        others = others - self._log_expected(negatives)
+        others = others.masked_fill(targets[:, None] == negatives[None], float("-inf"))
+        return torch.logaddexp(own, torch.logsumexp(others, dim=1)) - own
+
+    def draw(self, generator: torch.Generator | None = None) -> Tensor | None:
+        """Propose distinct words, or None where the full softmax is meant.
+
+        Drawing without replacement by Gumbel keys; the expected count of a word is taken as
+        1 − (1 − p)^n, as TensorFlow's sampler does.
+        """
+        if self.n_negatives >= self.weight.shape[0]:
+            return None
+        uniform = torch.rand(self.proposal.shape, generator=generator).clamp_(1e-12, 1 - 1e-7)
+        keys = self.proposal.log().cpu() - (-uniform.log()).log()
+        return keys.topk(self.n_negatives, sorted=False).indices.to(self.weight.device)
+
+    def _log_expected(self, words: Tensor) -> Tensor:
+        return torch.log(-torch.expm1(self.n_negatives * torch.log1p(-self.proposal[words].double()))).float()

@@ -1,0 +1,1 @@
+"""Corpora → a checkpoint: index, stream, objective, loop (extra `torch`)."""

@@ -1,0 +1,77 @@
+"""All that a run needs to go on, in one file that is either whole or not there.
+
+Tensors (weights, optimiser moments, carried states, random generators) go into a safetensors file; numbers and
+names into its header as JSON. No pickle: opening a snapshot can't run code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from elmokit.atomic import atomic_path
+from elmokit.errors import TrainingError
+
+
+def write_snapshot(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write a snapshot.
+
+    Args:
+        path: the file; its folder must exist.
+        tensors: by name.
+        facts: JSON values.
+    """
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(ready, str(temporary), metadata={"facts": json.dumps(facts)})
+
+
+def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a snapshot.
+
+    Args:
+        path: the file.
+
+    Returns:
+        tensors and facts.
+
+    Raises:
+        TrainingError: not a snapshot, or a damaged one.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise TrainingError(f"{path}: not a whole training snapshot ({error}). Delete it: the one before is used.") from error
+
+
+def snapshots(folder: Path) -> list[Path]:
+    """The snapshots of a run, oldest first."""
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments by parameter number and name."""
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put moments back that `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
