@@ -1,6 +1,6 @@
-"""Names → bytes: plain, gzip or Zstandard files and standard input, opened alike.
+"""Names → bytes: plain, gzip, xz or Zstandard files and standard input, opened alike.
 
-Compression is told by the last suffix (``.gz``, ``.zst``), never guessed from the content; what is left
+Compression is told by the last suffix (``.gz``, ``.xz``, ``.zst``), never guessed from the content; what is left
 of the name tells the format of the table inside. All errors of opening and of damaged archives become
 ours here, so that no reader above has to know which library unpacked its bytes. Zstandard needs the extra
 `zstd`.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from elmokit.errors import InputError, MissingExtra, MissingFile
 STDIN = "-"
 """The source that means standard input."""
 
-_ARCHIVES = (".gz", ".zst")
+_ARCHIVES = (".gz", ".xz", ".zst")
 
 
 def plain_suffix(source: str | Path) -> str:
@@ -49,7 +50,7 @@ def is_archive(source: str | Path) -> bool:
         source: a path or "-".
 
     Returns:
-        True for .gz and .zst.
+        True for .gz, .xz and .zst.
 
     Example:
         >>> is_archive("tweets.jsonl.zst")
@@ -89,7 +90,7 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
         raise InputError(
             f"{source}: can't be read ({error.strerror}); check the file's permissions."
         ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
         raise InputError(
             f"{source}: a damaged archive ({error}); unpack it with another tool to check."
         ) from None
@@ -98,6 +99,8 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
 def _open(path: Path) -> BinaryIO:
     if path.suffix.lower() == ".gz":
         return cast(BinaryIO, gzip.open(path))
+    if path.suffix.lower() == ".xz":
+        return cast(BinaryIO, lzma.open(path))
     if path.suffix.lower() == ".zst":
         return _open_zstandard(path)
     return path.open("rb")
