@@ -85,7 +85,8 @@ class BiLM(nn.Module):
             vectors. Shape (…, P).
         """
         if self.config.char_cnn is None:
-            return self.word_embedding(ids)
+            looked_up: Tensor = self.word_embedding(ids)
+            return looked_up
         vectors: Tensor = self.char_cnn(ids.reshape(-1, ids.shape[-1]))
         return vectors.reshape(*ids.shape[:-1], -1)
 

@@ -66,7 +66,9 @@ class LSTMLayer(nn.Module):
         Returns:
             outputs (B, T, P), final hidden state (B, P), final cell state (B, cell_width).
         """
-        clips = self.config.cell_clip is not None or (self.config.projection and self.config.projection_clip is not None)
+        clips = self.config.cell_clip is not None or (
+            self.config.projection and self.config.projection_clip is not None
+        )
         if clips or mask is not None or x.shape[1] == 0:
             return self._loop(x, h, c, mask)
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
@@ -74,7 +76,7 @@ class LSTMLayer(nn.Module):
             weights.append(self.weight_hr)
         # arguments: biases, one layer, no dropout, training, one direction, batch first
         state = (h.unsqueeze(0), c.unsqueeze(0))
-        out, h, c = torch._VF.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)  # type: ignore[attr-defined]
+        out, h, c = torch._VF.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)
         return out, h[0], c[0]
 
     def _loop(self, x: Tensor, h: Tensor, c: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,12 +117,19 @@ class LSTMTower(nn.ModuleList):
         super().__init__(LSTMLayer(config, width) for _ in range(config.n_layers))
         self.config, self.width, self.dropout = config, width, dropout
 
+    def layer(self, number: int) -> LSTMLayer:
+        """The layer of that number, from 0."""
+        layer = self[number]
+        assert isinstance(layer, LSTMLayer)
+        return layer
+
     def initial_state(self, n_rows: int) -> TowerState:
         """The zero state of B rows, on the parameters' device and of their type."""
-        weight = self[0].weight_ih
+        weight = self.layer(0).weight_ih
         n_layers = len(self)
         return TowerState(
-            weight.new_zeros(n_layers, n_rows, self.width), weight.new_zeros(n_layers, n_rows, self.config.cell_width)
+            weight.new_zeros(n_layers, n_rows, self.width),
+            weight.new_zeros(n_layers, n_rows, self.config.cell_width),
         )
 
     def forward(
@@ -139,9 +148,9 @@ class LSTMTower(nn.ModuleList):
         state = self.initial_state(x.shape[0]) if state is None else state
         outputs: list[Tensor] = []
         hidden, cell = [], []
-        for number, layer in enumerate(self):
+        for number in range(len(self)):
             dropped = F.dropout(x, self.dropout, self.training)
-            out, h, c = layer(dropped, state.hidden[number], state.cell[number], mask)
+            out, h, c = self.layer(number)(dropped, state.hidden[number], state.cell[number], mask)
             x = out + x if self.config.skip_connections and number > 0 else out
             outputs.append(x)
             hidden.append(h)

@@ -1,8 +1,9 @@
-"""The training run: windows → losses → steps, with snapshots, held-out perplexity and a clean stop.
+"""The training loop: windows → losses → steps, with snapshots, held-out perplexity and a clean stop.
 
-A run is a folder: `run.json` (its settings), `store/` (the indexed corpus), `vocabulary.txt`, `step-*.safetensors`
-(snapshots: the newest few and the best), `log.jsonl` (a line per report). Everything random comes from the seed and
-is kept in the snapshots, so a run that is killed and resumed takes the very steps that it would have taken.
+A run is a folder: `store/` (the indexed corpus), `vocabulary.txt`, `step-*.safetensors` (snapshots, the newest few),
+`best.safetensors` (weights of the best held-out perplexity), `log.jsonl` (a line per report). Everything random
+comes from the seed and is kept in the snapshots, so a run that is killed and resumed takes the very steps that it
+would have taken.
 """
 
 from __future__ import annotations
@@ -13,17 +14,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from elmokit.config import ElmoConfig
-from elmokit.errors import TrainingError
-from elmokit.training.objective import BatchMaker, LanguageModel, States
+from elmokit.errors import ConfigError, TrainingError
+from elmokit.nn.bilstm import TowerState
+from elmokit.text.vocab import Vocabulary
+from elmokit.training.objective import BatchMaker, LanguageModel
+from elmokit.training.options import Report, TrainingOptions
+from elmokit.training.perplexity import heldout_perplexity
+from elmokit.training.precision import autocast_type
 from elmokit.training.snapshot import (
     optimizer_tensors,
     read_snapshot,
@@ -32,138 +39,10 @@ from elmokit.training.snapshot import (
     write_snapshot,
 )
 from elmokit.training.store import Store
-from elmokit.training.stream import Position, Stream
-from elmokit.nn.bilstm import TowerState
-from elmokit.text.vocab import Vocabulary
+from elmokit.training.stream import Position, Stream, Window
+from elmokit.training.team import ALONE, Team
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How a biLM is trained; the sizes of the model are its `ElmoConfig`.
-
-    Args:
-        n_rows: B, texts read side by side.
-        unroll: words of truncated backpropagation.
-        segment: words that a row reads before its state is set to zero.
-        n_words: words to train on in all, counted per direction.
-        vocabulary_size: words of the softmax, the special ones included.
-        n_negatives: words proposed per step by the sampled softmax.
-        learning_rate: of AdamW, after warm-up.
-        warmup: steps until the learning rate is reached.
-        decay: last part of the run in which the learning rate falls linearly to zero.
-        weight_decay: on matrices.
-        clip_norm: bound on the gradient's norm.
-        dropout: see `LanguageModel`.
-        precision: "float32", "bfloat16", or "auto" (bfloat16 where the processor computes in it).
-        accumulate: windows whose gradients are added up for one step.
-        seed: of weights, order, negatives and dropout.
-        save_minutes: time between snapshots.
-        keep: newest snapshots kept.
-        evaluate_words: words between two held-out evaluations.
-        heldout_windows: windows of a held-out evaluation at most.
-    """
-
-    n_rows: int = 128
-    unroll: int = 32
-    segment: int = 128
-    n_words: int = 10_000_000
-    vocabulary_size: int = 30_000
-    n_negatives: int = 2048
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    decay: float = 0.2
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    dropout: float = 0.1
-    precision: str = "auto"
-    accumulate: int = 1
-    seed: int = 0
-    save_minutes: float = 10.0
-    keep: int = 2
-    evaluate_words: int = 1_000_000
-    heldout_windows: int = 40
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run says of itself, every few seconds and at each evaluation.
-
-    Args:
-        step: steps taken.
-        n_words: words read.
-        loss: mean sampled loss since the last report, in nats.
-        learning_rate: now.
-        words_per_second: since the last report.
-        heldout: held-out perplexity by direction ("forward", "backward", "mean"), where just measured.
-        minutes: since the start of the run, resumed parts included.
-    """
-
-    step: int
-    n_words: int
-    loss: float
-    learning_rate: float
-    words_per_second: float
-    minutes: float
-    heldout: Mapping[str, float] | None = None
-
-
-def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that matrix products run in, or None for float32.
-
-    Args:
-        precision: "float32", "bfloat16" or "auto".
-        device: where they run.
-
-    Raises:
-        TrainingError: another precision.
-    """
-    if precision not in ("float32", "bfloat16", "auto"):
-        raise TrainingError(f"precision is {precision!r}; expected 'float32', 'bfloat16' or 'auto'.")
-    if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
-        return torch.bfloat16 if fast else None
-    return torch.bfloat16 if precision == "bfloat16" else None
-
-
-def _cpu_has_bfloat16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-@torch.no_grad()
-def heldout_perplexity(
-    model: LanguageModel, stream: Stream, make_batch: BatchMaker, *, max_windows: int, device: torch.device
-) -> dict[str, float]:
-    """Perplexity with the full softmax: exp of the mean loss per word, `</S>` (backward: `<S>`) included.
-
-    Words outside the vocabulary count as `<UNK>`, as in bilm-tf.
-
-    Args:
-        model: the language model.
-        stream: of held-out texts; read once at most.
-        make_batch: windows → batches.
-        max_windows: windows read at most.
-        device: where the model is.
-
-    Returns:
-        perplexity by "forward", "backward" and "mean" (of the two losses).
-    """
-    model.eval()
-    losses, counts = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    states = model.initial_states(stream.n_rows)
-    for number, window in enumerate(stream.windows()):
-        if number >= max_windows or window.position.epoch > 0:
-            break
-        states = model.initial_states(stream.n_rows) if window.fresh else states
-        loss, count, states = model(make_batch(window).to(device), states, None)
-        losses += loss.double().cpu()
-        counts += count.cpu()
-    model.train()
-    each = (losses / counts.clamp(min=1)).tolist()
-    return {"forward": math.exp(each[0]), "backward": math.exp(each[1]), "mean": math.exp(sum(each) / 2)}
+BEST = "best.safetensors"
 
 
 class Trainer:
@@ -177,6 +56,7 @@ class Trainer:
         folder: the run's folder.
         weights: how often each source is read; see `Stream`.
         device: where to train.
+        team: the processes that train together.
     """
 
     def __init__(
@@ -189,30 +69,39 @@ class Trainer:
         *,
         weights: Mapping[str, float] | None = None,
         device: str = "cpu",
+        team: Team = ALONE,
     ) -> None:
-        if options.segment % options.unroll:
-            raise TrainingError(f"segment ({options.segment}) must be a multiple of unroll ({options.unroll}).")
+        if options.n_rows % team.size:
+            raise ConfigError(f"n_rows ({options.n_rows}) must be a multiple of the {team.size} processes.")
+        if config.char_cnn is None:
+            raise ConfigError("training needs a model that reads characters; this one looks words up in a table.")
         torch.manual_seed(options.seed)
-        self.options, self.folder, self.device = options, folder, torch.device(device)
-        self.vocabulary = vocabulary
+        self.options, self.folder, self.device, self.team = options, folder, torch.device(device), team
         self.model = LanguageModel(config, len(vocabulary), n_negatives=options.n_negatives, dropout=options.dropout)
         self.model.to(self.device)
-        n_characters = config.char_cnn.max_characters if config.char_cnn else 3
-        self.make_batch = BatchMaker(store, store.targets(vocabulary), n_characters)
-        sizes = {"n_rows": options.n_rows, "unroll": options.unroll, "segment": options.segment}
-        self.stream = Stream(store, **sizes, seed=options.seed, weights=weights)
-        self.heldout = Stream(store, **sizes, part="heldout") if store.n_texts("heldout") else None
-        matrices = [p for p in self.model.parameters() if p.dim() > 1]
-        vectors = [p for p in self.model.parameters() if p.dim() <= 1]
-        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)
+        torch.manual_seed(options.seed + team.rank)  # dropout differs from process to process
+        self.make_batch = BatchMaker(store, store.targets(vocabulary), config.char_cnn.max_characters)
+        self.stream = self._stream_of(store, "train", weights)
+        self.heldout = self._stream_of(store, "heldout", None) if store.n_texts("heldout") else None
+        self.optimizer = _make_optimizer(self.model, options)
         self.generator = torch.Generator().manual_seed(options.seed + 1)
         self.autocast = autocast_type(options.precision, self.device)
-        self.states = self.model.initial_states(options.n_rows)
+        self.states = self.model.initial_states(self.n_own_rows)
         self.position = Position()
-        self.step, self.n_words, self.seconds = 0, 0, 0.0
+        self.step, self.n_words, self.seconds, self.gradient_norm = 0, 0, 0.0, 0.0
         self.best = math.inf
         self._stop = False
+
+    def _stream_of(self, store: Store, part: str, weights: Mapping[str, float] | None) -> Stream:
+        o = self.options
+        return Stream(
+            store, n_rows=o.n_rows, unroll=o.unroll, segment=o.segment, seed=o.seed, weights=weights, part=part
+        )
+
+    @property
+    def n_own_rows(self) -> int:
+        """Rows that this process reads."""
+        return self.options.n_rows // self.team.size
 
     def run(self, on_report: Callable[[Report], None] | None = None, *, report_seconds: float = 10.0) -> Report:
         """Train until the words are read, or until asked to stop.
@@ -227,93 +116,130 @@ class Trainer:
             the last report, with held-out perplexity.
 
         Raises:
-            TrainingError: the loss is no number. The last snapshot is kept.
+            TrainingError: the loss or the gradient is no number. The last snapshot is kept.
             KeyboardInterrupt: asked to stop; the snapshot is written.
         """
         started = time.monotonic() - self.seconds
-        said, saved = time.monotonic(), time.monotonic()
-        loss_sum, n_said, words_said = 0.0, 0, self.n_words
-        next_evaluation = (self.n_words // self.options.evaluate_words + 1) * self.options.evaluate_words
+        said = saved = time.monotonic()
+        losses: list[float] = []
+        words_said = self.n_words
+        parallel = self._parallel()
+        report = Report(self.step, self.n_words, math.nan, self.learning_rate(), 0.0, self.seconds / 60)
         with self._stopping_on_signals():
             windows = self.stream.windows(self.position)
             while self.n_words < self.options.n_words:
-                loss, rate = self._step(windows)
-                loss_sum, n_said = loss_sum + loss, n_said + 1
+                before = self.n_words
+                if self._is_frozen() and before >= self.options.frozen_words:
+                    parallel = self._parallel()
+                losses.append(self._step(parallel, windows))
                 now = time.monotonic()
                 self.seconds = now - started
-                evaluate = self.n_words >= next_evaluation or self.n_words >= self.options.n_words
+                evaluate = self._passed(before, self.options.evaluate_words) or self.n_words >= self.options.n_words
                 if evaluate or now - said >= report_seconds:
                     speed = (self.n_words - words_said) / max(now - said, 1e-9)
-                    report = Report(self.step, self.n_words, loss_sum / n_said, rate, speed, self.seconds / 60)
-                    if evaluate:
-                        report = replace(report, heldout=self.evaluate())
-                        next_evaluation += self.options.evaluate_words
-                        self._keep_best(report)
+                    report = Report(
+                        step=self.step,
+                        n_words=self.n_words,
+                        loss=sum(losses) / len(losses),
+                        learning_rate=self.learning_rate(),
+                        words_per_second=speed,
+                        minutes=self.seconds / 60,
+                        gradient_norm=self.gradient_norm,
+                        heldout=self.evaluate() if evaluate else None,
+                    )
                     self._say(report, on_report)
-                    said, words_said, loss_sum, n_said = time.monotonic(), self.n_words, 0.0, 0
-                if self._stop or now - saved >= self.options.save_minutes * 60:
+                    said, words_said, losses = time.monotonic(), self.n_words, []
+                stop = self._asked_to_stop()
+                if stop or now - saved >= self.options.save_minutes * 60:
                     self.save()
                     saved = time.monotonic()
-                if self._stop:
+                if stop:
                     raise KeyboardInterrupt
         self.save()
         return report
 
-    def _step(self, windows: Iterator[Any]) -> tuple[float, float]:
-        rate = self._learning_rate()
+    def _passed(self, before: int, every: int) -> bool:
+        return before // every != self.n_words // every
+
+    def _is_frozen(self) -> bool:
+        return not self.model.bilm.forward_layers.layer(0).weight_ih.requires_grad
+
+    def _parallel(self) -> nn.Module:
+        """The model, joined with its like in the other processes; its biLM frozen while it should be."""
+        self.model.bilm.requires_grad_(self.n_words >= self.options.frozen_words)
+        return DistributedDataParallel(self.model) if self.team.size > 1 else self.model
+
+    def _step(self, parallel: nn.Module, windows: Iterator[Window]) -> float:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.learning_rate()
         self.model.train()
-        total, n = 0.0, 0
-        for _ in range(self.options.accumulate):
-            window = next(windows)
-            if window.fresh:
-                self.states = self.model.initial_states(self.options.n_rows)
-            batch = self.make_batch(window).to(self.device)
-            negatives = self.model.softmax.draw(self.generator)
-            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-                losses, counts, self.states = self.model(batch, self.states, negatives)
-            loss = losses.sum() / counts.sum()
-            (loss / self.options.accumulate).backward()
-            total += float(loss.detach())
-            n += int(counts[0])
-            self.position = replace(window.position, window=window.position.window + 1)
-        if not math.isfinite(total):
+        total = sum(self._add_gradients(parallel, next(windows)) for _ in range(self.options.accumulate))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        self.gradient_norm = float(norm)
+        if not math.isfinite(total) or not math.isfinite(self.gradient_norm):
             raise TrainingError(
-                f"the loss became {total} at step {self.step} (learning rate {rate:.2g}). The last snapshot in"
-                f" {self.folder} is kept: resume from it with a lower learning rate."
+                f"the loss became {total} and the gradient's norm {self.gradient_norm} at step {self.step} (learning rate"
+                f" {self.learning_rate():.2g}). The last snapshot in {self.folder} is kept: resume from it with a lower"
+                " learning rate."
             )
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step, self.n_words = self.step + 1, self.n_words + n
-        return total / self.options.accumulate, rate
+        self.step += 1
+        return total / self.options.accumulate
 
-    def _learning_rate(self) -> float:
-        """Warm-up, constant, then linear decay over the last part of the words."""
+    def _add_gradients(self, parallel: nn.Module, window: Window) -> float:
+        """Add one window's gradients; the loss is the mean over the targets of all processes."""
+        if window.fresh:
+            self.states = self.model.initial_states(self.n_own_rows)
+        batch = self.make_batch(window.rows(self.team.rank, self.team.size)).to(self.device)
+        negatives = self.model.softmax.draw(self.generator)
+        with self._autocast():
+            losses, counts, self.states = parallel(batch, self.states, negatives)
+        sums = self.team.total(torch.cat([losses.detach().double(), counts.double()]))
+        n_targets = float(sums[2] + sums[3])
+        scale = self.team.size / n_targets / self.options.accumulate
+        if self.options.optimizer == "adagrad":
+            scale *= self.options.unroll  # as bilm-tf scales its loss; Adagrad's accumulator makes it matter
+        (losses.sum() * scale).backward()
+        self.n_words += int(sums[2])
+        self.position = replace(window.position, window=window.position.window + 1)
+        return float(sums[0] + sums[1]) / n_targets
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+
+    def learning_rate(self) -> float:
+        """Warm-up, constant, then a linear fall over the last part of the words."""
         o = self.options
-        left = 1.0 - self.n_words / max(o.n_words, 1)
-        return o.learning_rate * min(1.0, (self.step + 1) / max(o.warmup, 1), max(left / o.decay, 0.0) if o.decay else 1.0)
+        warmed = (self.step + 1) / max(o.warmup, 1)
+        left = (1.0 - self.n_words / o.n_words) / o.decay if o.decay else 1.0
+        return o.learning_rate * max(0.0, min(1.0, warmed, left))
 
     def evaluate(self) -> dict[str, float] | None:
-        """Held-out perplexity now; None where nothing is held out."""
-        if self.heldout is None:
-            return None
-        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            return heldout_perplexity(
-                self.model, self.heldout, self.make_batch, max_windows=self.options.heldout_windows, device=self.device
-            )
+        """Held-out perplexity now, and the best weights kept; None where nothing is held out."""
+        heldout = None
+        if self.heldout is not None and self.team.leads:
+            with self._autocast():
+                heldout = heldout_perplexity(
+                    self.model,
+                    self.heldout,
+                    self.make_batch,
+                    max_windows=self.options.heldout_windows,
+                    device=self.device,
+                )
+            if heldout["mean"] < self.best:
+                self.best = heldout["mean"]
+                self._write(self.folder / BEST, self._weights())
+        self.team.wait()
+        return heldout
 
     def _say(self, report: Report, on_report: Callable[[Report], None] | None) -> None:
+        if not self.team.leads:
+            return
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(report)) + "\n")
         if on_report is not None:
             on_report(report)
-
-    def _keep_best(self, report: Report) -> None:
-        if report.heldout is not None and report.heldout["mean"] < self.best:
-            self.best = report.heldout["mean"]
-            self._write(self.folder / "best.safetensors", self._weights())
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -326,13 +252,19 @@ class Trainer:
         """Write a snapshot and drop the oldest ones."""
         tensors = {**self._weights(), **optimizer_tensors(self.optimizer)}
         for name, state in zip(("forward", "backward"), self.states, strict=True):
-            tensors[f"state.{name}.hidden"], tensors[f"state.{name}.cell"] = state.hidden, state.cell
-        tensors["random.torch"], tensors["random.negatives"] = torch.get_rng_state(), self.generator.get_state()
+            tensors[f"state.{name}.hidden"] = torch.cat(self.team.gather(state.hidden), dim=1)
+            tensors[f"state.{name}.cell"] = torch.cat(self.team.gather(state.cell), dim=1)
+        randomness = torch.get_rng_state().to(self.device)
+        tensors["random.torch"] = torch.stack(self.team.gather(randomness))
         if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        self._write(self.folder / f"step-{self.step:09d}.safetensors", tensors)
-        for old in snapshots(self.folder)[: -self.options.keep]:
-            old.unlink()
+            on_gpu = torch.cuda.get_rng_state(self.device).to(self.device)
+            tensors["random.cuda"] = torch.stack(self.team.gather(on_gpu))
+        tensors["random.negatives"] = self.generator.get_state()
+        if self.team.leads:
+            self._write(self.folder / f"step-{self.step:09d}.safetensors", tensors)
+            for old in snapshots(self.folder)[: -self.options.keep]:
+                old.unlink()
+        self.team.wait()
 
     def resume(self) -> bool:
         """Go back to the newest whole snapshot of the folder.
@@ -350,16 +282,28 @@ class Trainer:
         return False
 
     def _restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        self.model.load_state_dict({k.removeprefix("model."): t for k, t in tensors.items() if k.startswith("model.")})
+        self.model.load_state_dict(model_tensors(tensors))
         restore_optimizer(self.optimizer, tensors)
-        self.states = _states_from(tensors, self.device)
-        torch.set_rng_state(tensors["random.torch"])
-        self.generator.set_state(tensors["random.negatives"])
+        forward, backward = (self._own_state(tensors, name) for name in ("forward", "backward"))
+        self.states = (forward, backward)
+        rank = min(self.team.rank, len(tensors["random.torch"]) - 1)
+        torch.set_rng_state(tensors["random.torch"][rank])
         if "random.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+            torch.cuda.set_rng_state(tensors["random.cuda"][rank], self.device)
+        self.generator.set_state(tensors["random.negatives"])
         self.position = Position(**facts["position"])
         self.step, self.n_words = facts["step"], facts["n_words"]
         self.seconds, self.best = facts["seconds"], facts["best"]
+
+    def _own_state(self, tensors: Mapping[str, Tensor], name: str) -> TowerState:
+        own = slice(self.team.rank * self.n_own_rows, (self.team.rank + 1) * self.n_own_rows)
+        hidden, cell = tensors[f"state.{name}.hidden"][:, own], tensors[f"state.{name}.cell"][:, own]
+        return TowerState(hidden.contiguous().to(self.device), cell.contiguous().to(self.device))
+
+    def _asked_to_stop(self) -> bool:
+        if self.team.size == 1:
+            return self._stop
+        return bool(self.team.total(torch.tensor(float(self._stop), device=self.device)))
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
@@ -377,9 +321,18 @@ class Trainer:
                 signal.signal(s, handler)
 
 
-def _states_from(tensors: Mapping[str, Tensor], device: torch.device) -> States:
-    forward, backward = (
-        TowerState(tensors[f"state.{name}.hidden"].to(device), tensors[f"state.{name}.cell"].to(device))
-        for name in ("forward", "backward")
-    )
-    return forward, backward
+def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The language model's tensors in a snapshot, by their own names."""
+    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+
+
+def _make_optimizer(model: LanguageModel, options: TrainingOptions) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": options.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    if options.optimizer == "adagrad":
+        return torch.optim.Adagrad(groups, lr=options.learning_rate, initial_accumulator_value=1.0)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)

@@ -50,7 +50,9 @@ def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {})["facts"])
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise TrainingError(f"{path}: not a whole training snapshot ({error}). Delete it: the one before is used.") from error
+        raise TrainingError(
+            f"{path}: not a whole training snapshot ({error}). Delete it: the one before is used."
+        ) from error
 
 
 def snapshots(folder: Path) -> list[Path]:

@@ -82,7 +82,10 @@ def _cut_chunk(texts: Sequence[str], tokenizer: str, heldout_every: int) -> _Chu
         key = zlib.crc32(" ".join(words).encode("utf-8", "ignore"))
         heldout.append(bool(heldout_every) and key % heldout_every == 0)
     return _Chunk(
-        list(numbers), np.array(ids, dtype=np.uint32), np.array(lengths, dtype=np.uint32), np.array(heldout, dtype=bool)
+        list(numbers),
+        np.array(ids, dtype=np.uint32),
+        np.array(lengths, dtype=np.uint32),
+        np.array(heldout, dtype=bool),
     )
 
 
@@ -151,7 +154,9 @@ class _Writer:
         return number
 
 
-def _in_order(pool: Executor, function: Callable[..., _Chunk], jobs: Iterable[tuple[Any, ...]], ahead: int) -> Iterator[_Chunk]:
+def _in_order(
+    pool: Executor, function: Callable[..., _Chunk], jobs: Iterable[tuple[Any, ...]], ahead: int
+) -> Iterator[_Chunk]:
     """Results in order, with a bounded number of jobs under way."""
     waiting: deque[Future[_Chunk]] = deque()
     for job in jobs:
@@ -201,7 +206,11 @@ def build_store(
         for name, texts in sources:
             before = (writer.n_texts["train"], writer.n_texts["heldout"], sum(writer.n_words.values()))
             jobs = ((chunk, tokenizer, heldout_every) for chunk in _chunks(texts(), _CHUNK_LINES))
-            cut = (_cut_chunk(*job) for job in jobs) if pool is None else _in_order(pool, _cut_chunk, jobs, 2 * n_processes)
+            cut = (
+                (_cut_chunk(*job) for job in jobs)
+                if pool is None
+                else _in_order(pool, _cut_chunk, jobs, 2 * n_processes)
+            )
             for chunk in cut:
                 writer.add(chunk)
                 if on_progress is not None:
@@ -289,6 +298,10 @@ class Store:
     def n_words(self, part: str) -> int:
         """Words of "train" or "heldout"."""
         return len(self._ids[part])
+
+    def ends(self, part: str) -> NDArray[np.uint64]:
+        """Where each text of "train" or "heldout" ends, counted in words."""
+        return self._ends[part]
 
     def span(self, part: str, first: int, last: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """The words of consecutive texts.

@@ -55,6 +55,19 @@ class Window:
     fresh: bool
     position: Position
 
+    def rows(self, part: int, n_parts: int) -> Window:
+        """One of n equal parts of the rows, for one of n processes."""
+        n = len(self.forward_inputs) // n_parts
+        own = slice(part * n, (part + 1) * n)
+        return Window(
+            self.forward_inputs[own],
+            self.forward_targets[own],
+            self.backward_inputs[own],
+            self.backward_targets[own],
+            self.fresh,
+            self.position,
+        )
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -123,12 +136,13 @@ class Stream:
         self.store, self.n_rows, self.unroll, self.segment, self.seed = store, n_rows, unroll, segment, seed
         self.part, self.pool_blocks = part, pool_blocks
         self._weights = dict(weights or {})
-        self._blocks = [list(self._blocks_of(*getattr(source, part), block_words)) for source in store.sources]
+        ranges: list[tuple[int, int]] = [getattr(source, part) for source in store.sources]
+        self._blocks = [list(self._blocks_of(first, last, block_words)) for first, last in ranges]
 
     def _blocks_of(self, first: int, last: int, block_words: int) -> Iterator[tuple[int, int]]:
         if last <= first:
             return
-        ends = self.store._ends[self.part]
+        ends = self.store.ends(self.part)
         while first < last:
             start = int(ends[first - 1]) if first else 0
             after = int(np.searchsorted(ends[first:last], start + block_words, side="right")) + first
