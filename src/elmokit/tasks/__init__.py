@@ -1,0 +1,1 @@
+"""Vectors → answers: classifiers with honest reports, small and plain, without PyTorch."""

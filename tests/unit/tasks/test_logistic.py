@@ -1,0 +1,126 @@
+"""Our logistic regression is scikit-learn's: the same coefficients, the same predictions."""
+
+import time
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.preprocessing import StandardScaler
+
+from elmokit.errors import ConfigError, InputError
+from elmokit.tasks.csr import CSR
+from elmokit.tasks.logistic import STRENGTHS, LogisticRegression
+
+
+def data(n=300, d=12, n_classes=2, seed=0):
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, d)) * random.uniform(0.2, 5, size=d) + random.normal(size=d)
+    scores = X @ random.normal(size=(d, n_classes)) + random.normal(size=(n, n_classes)) * 4
+    return X, np.array([f"class {k}" for k in scores.argmax(1)])
+
+
+def as_csr(X):
+    matrix = scipy.sparse.csr_matrix(X)
+    return CSR(matrix.data, matrix.indices, matrix.indptr, matrix.shape[1])
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("C", [0.01, 100.0])
+@pytest.mark.parametrize("class_weight", [None, "balanced", "given"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_coefficients_equal_scikit_learns(n_classes, C, class_weight, sparse):
+    X, y = data(n_classes=n_classes)
+    if class_weight == "given":
+        class_weight = {f"class {k}": k + 0.5 for k in range(n_classes)}
+    theirs = Reference(C=C, class_weight=class_weight, tol=1e-8, max_iter=10_000).fit(X, y)
+    ours = LogisticRegression(C=C, class_weight=class_weight, tolerance=1e-7).fit(as_csr(X) if sparse else X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    np.testing.assert_allclose(ours.predict_proba(as_csr(X)), theirs.predict_proba(X), atol=1e-4)
+
+
+def test_standardising_equals_scikit_learns_scaler():
+    X, y = data()
+    X[:, 3] = 7.0  # a constant feature
+    scaler = StandardScaler().fit(X)
+    theirs = Reference(C=0.1, tol=1e-8, max_iter=10_000).fit(scaler.transform(X), y)
+    ours = LogisticRegression(C=0.1, standardize=True, tolerance=1e-7).fit(X, y)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(scaler.transform(X)), atol=1e-5)
+
+
+def test_single_precision_gives_the_same_predictions():
+    X, y = data(n=500, d=40)
+    double = LogisticRegression(C=1.0).fit(X, y)
+    single = LogisticRegression(C=1.0).fit(X.astype(np.float32), y)
+    np.testing.assert_allclose(single.predict_proba(X), double.predict_proba(X), atol=2e-3)
+
+
+def test_the_strength_is_chosen_by_held_out_loss():
+    random = np.random.default_rng(1)
+    X = random.normal(size=(150, 200))
+    y = (X[:, 0] + random.normal(size=150) > 0).astype(int)
+    chosen = LogisticRegression(C="cv").fit(X, y)
+    assert chosen.C_ in STRENGTHS
+    assert chosen.C_ < 1, "200 features that say nothing ask for a strong penalty"
+    clear = LogisticRegression(C="cv").fit(X[:, :1], X[:, 0] > 0)
+    assert clear.C_ > chosen.C_
+
+
+def test_cross_validation_is_honest():
+    """Folds solved side by side find what separate fits on the training rows find."""
+    from elmokit.tasks.lbfgs import Problems, minimise
+    from elmokit.tasks.logistic import _features
+    from elmokit.tasks.split import stratified_folds
+
+    X, y = data(n=120)
+    numbers = (y == "class 1").astype(int)
+    folds = stratified_folds(numbers, 3)
+    inside = (folds[:, None] != np.arange(3)).astype(float)
+    problems = Problems(
+        _features(X, standardize=False), numbers[:, None] * 1.0, inside / inside.sum(0), 1 / inside.sum(0)
+    )
+    together = minimise(problems, problems.zeros(), tolerance=1e-8)
+    for fold in range(3):
+        alone = Reference(C=1.0, tol=1e-8, max_iter=1000).fit(X[folds != fold], numbers[folds != fold])
+        np.testing.assert_allclose(together[:-1, fold, 0], alone.coef_[0], rtol=1e-3, atol=1e-4)
+
+
+def test_progress_is_told():
+    X, y = data()
+    steps = []
+    LogisticRegression(C="cv").fit(X, y, on_step=lambda done, total: steps.append((done, total)))
+    assert steps[0] == (1, len(STRENGTHS))
+
+
+def test_a_class_with_one_row_can_be_learned():
+    X, y = data(n=60)
+    y[0] = "rare"
+    assert set(LogisticRegression(C="cv").fit(X, y).classes_) == {"class 0", "class 1", "rare"}
+
+
+def test_what_can_not_be_learned_is_refused():
+    X, y = data()
+    with pytest.raises(InputError, match="two classes"):
+        LogisticRegression().fit(X, np.zeros(len(X)))
+    with pytest.raises(InputError, match="300 rows of features but 299 labels"):
+        LogisticRegression().fit(X, y[1:])
+    with pytest.raises(InputError, match="NaN"):
+        LogisticRegression().fit(np.where(X > 3, np.nan, X), y)
+    with pytest.raises(ConfigError, match="expected a positive number"):
+        LogisticRegression(C=0)
+    with pytest.raises(ConfigError, match="no weight for"):
+        LogisticRegression(class_weight={"class 0": 2.0}).fit(X, y)
+    with pytest.raises(ConfigError, match="sparse"):
+        LogisticRegression(standardize=True).fit(as_csr(X), y)
+
+
+@pytest.mark.slow
+def test_real_sizes_take_seconds():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(6336, 2304)).astype(np.float32)
+    y = X[:, :50].sum(1) + random.normal(size=6336) * 7 > 3
+    start = time.perf_counter()
+    LogisticRegression(C="cv", class_weight="balanced", standardize=True).fit(X, y)
+    assert time.perf_counter() - start < 30
