@@ -24,6 +24,7 @@ class SampledSoftmax(nn.Module):
     """
 
     proposal: Tensor
+    log_expected: Tensor
 
     def __init__(self, n_words: int, width: int, *, n_negatives: int, proposal: Tensor | None = None) -> None:
         super().__init__()
@@ -34,6 +35,7 @@ class SampledSoftmax(nn.Module):
             ranks = torch.arange(n_words, dtype=torch.float64)
             proposal = torch.log((ranks + 2) / (ranks + 1)) / torch.log(torch.tensor(float(n_words + 1)))
         self.register_buffer("proposal", proposal.to(torch.float32), persistent=False)
+        self.register_buffer("log_expected", _log_inclusion(proposal.double(), n_negatives), persistent=False)
 
     def forward(self, hidden: Tensor, targets: Tensor, negatives: Tensor | None = None) -> Tensor:
         """Negative log likelihood of each target.
@@ -50,22 +52,33 @@ class SampledSoftmax(nn.Module):
             return F.cross_entropy(F.linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
         own = (hidden * F.embedding(targets, self.weight)).sum(dim=1).float() + self.bias[targets]
         others = F.linear(hidden, self.weight[negatives]).float() + self.bias[negatives]
-        own = own - self._log_expected(targets)
-        others = others - self._log_expected(negatives)
+        own = own - self.log_expected[targets]
+        others = others - self.log_expected[negatives]
         others = others.masked_fill(targets[:, None] == negatives[None], float("-inf"))
         return torch.logaddexp(own, torch.logsumexp(others, dim=1)) - own
 
     def draw(self, generator: torch.Generator | None = None) -> Tensor | None:
-        """Propose distinct words, or None where the full softmax is meant.
-
-        Drawing without replacement by Gumbel keys; the expected count of a word is taken as
-        1 − (1 − p)^n, as TensorFlow's sampler does.
-        """
+        """Propose distinct words, or None where the full softmax is meant: Gumbel keys, the highest win."""
         if self.n_negatives >= self.weight.shape[0]:
             return None
         uniform = torch.rand(self.proposal.shape, generator=generator).clamp_(1e-12, 1 - 1e-7)
         keys = self.proposal.log().cpu() - (-uniform.log()).log()
         return keys.topk(self.n_negatives, sorted=False).indices.to(self.weight.device)
 
-    def _log_expected(self, words: Tensor) -> Tensor:
-        return torch.log(-torch.expm1(self.n_negatives * torch.log1p(-self.proposal[words].double()))).float()
+
+def _log_inclusion(proposal: Tensor, n_negatives: int) -> Tensor:
+    """Log of the chance that a word is among n distinct proposals. Shape (V,).
+
+    Drawing until n distinct words are found takes m tries on average; a word is then among them with chance
+    1 − (1 − p)^m, as TensorFlow's sampler has it. m is where these chances sum to n.
+    """
+    log_miss = torch.log1p(-proposal.clamp(max=1 - 1e-12))
+    low, high = float(n_negatives), float(n_negatives)
+    if n_negatives >= len(proposal):
+        return torch.zeros(len(proposal))
+    while float(-torch.expm1(high * log_miss).sum()) < n_negatives:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(-torch.expm1(middle * log_miss).sum()) < n_negatives else (low, middle)
+    return torch.log(-torch.expm1(high * log_miss)).float()
