@@ -1,0 +1,117 @@
+"""Files ↔ `Checkpoint(config, tensors, words, …)`: every ELMo format there is. NumPy in the middle, no torch module.
+
+`detect` says what a thing is, `load` reads it, `save` writes it; each format is one entry of `FORMATS` and one file.
+Reading never runs code, whatever the file says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from elmokit.checkpoints import allennlp, native
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
+from elmokit.checkpoints.source import Format, Source
+from elmokit.errors import CheckpointError, MissingFile, OutputError
+
+__all__ = ["FORMATS", "Checkpoint", "Format", "Softmax", "check_tensors", "detect", "load", "save"]
+
+FORMATS: tuple[Format, ...] = (native.FORMAT, allennlp.FORMAT)
+"""All formats, in the order in which they are tried."""
+
+
+def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
+    """Which format a file or folder is in.
+
+    Args:
+        source: a folder, a file, or the options of a pair.
+        weights: the weights of a pair.
+
+    Returns:
+        the format.
+
+    Raises:
+        MissingFile: no such file or folder.
+        CheckpointError: not a checkpoint of any format we know; says what was found.
+    """
+    thing = _source(source, weights)
+    for form in FORMATS:
+        if form.recognise(thing):
+            return form
+    raise CheckpointError(_unknown(thing))
+
+
+def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint:
+    """Read a checkpoint of any format.
+
+    Args:
+        source: a folder, a file, or the options of a pair.
+        weights: the weights of a pair.
+
+    Returns:
+        the checkpoint, float32.
+
+    Raises:
+        MissingFile: no such file or folder.
+        CheckpointError: no known format, damaged, or files that do not fit together.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from elmokit.config import ElmoConfig
+        >>> config = ElmoConfig(char_cnn=None, n_words=3, projection_width=4)
+        >>> zeros = {name: np.zeros(shape, np.float32) for name, shape in config.tensor_shapes().items()}
+        >>> folder = tempfile.mkdtemp()
+        >>> save(Checkpoint(config, zeros), folder)
+        >>> load(folder).config == config
+        True
+    """
+    return detect(source, weights=weights).read(_source(source, weights))
+
+
+def save(
+    checkpoint: Checkpoint, folder: str | Path, *, format: str = "native", storage: native.Storage = "float32"
+) -> None:
+    """Write a checkpoint into a folder, which is made where it is missing.
+
+    Args:
+        checkpoint: what to write.
+        folder: where to. Files of the same names are replaced, others stay.
+        format: "native" or "allennlp".
+        storage: of the native format: "float32" (exact), "float16" or "int8".
+
+    Raises:
+        CheckpointError: no such format, or one that is only read.
+        OutputError: the folder can't be made or written.
+    """
+    folder = Path(folder)
+    form = next((form for form in FORMATS if form.name == format), None)
+    if form is None or form.write is None:
+        known = ", ".join(repr(form.name) for form in FORMATS if form.write is not None)
+        raise CheckpointError(f"format is {format!r}; a checkpoint can be written as {known}.")
+    if storage != "float32" and form is not native.FORMAT:
+        raise CheckpointError(f"storage {storage!r} belongs to the native format; {format!r} is always float32.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+    if form is native.FORMAT:
+        native.write(checkpoint, folder, storage=storage)
+    else:
+        form.write(checkpoint, folder)
+
+
+def _source(source: str | Path, weights: str | Path | None) -> Source:
+    path = Path(source).expanduser()
+    second = None if weights is None else Path(weights).expanduser()
+    for place in (path, second):
+        if place is not None and not place.exists():
+            raise MissingFile(f"{place}: no such file or folder.")
+    return Source(path, second)
+
+
+def _unknown(source: Source) -> str:
+    if source.path.is_file():
+        return f"{source.path}: not a checkpoint of any known format."
+    names = sorted(path.name for path in source.path.iterdir())
+    found = ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "nothing"
+    return f"{source.path}: no checkpoint of a known format lies in this folder (found: {found})."

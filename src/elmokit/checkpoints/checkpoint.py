@@ -1,0 +1,145 @@
+"""What a file of any format becomes: a configuration and the arrays that fit it, checked on the way in.
+
+A `Checkpoint` that exists is right: every tensor of `ElmoConfig.tensor_shapes()` is there with its shape, none is
+left over, and vocabulary and softmax fit. So readers of formats need no checks of their own for what they give,
+and nobody behind them needs any. NumPy in the middle; no torch module is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.errors import CheckpointError
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """The language model's output layer, shared by both directions.
+
+    Args:
+        weight: one row per word. Shape (V, P).
+        bias: Shape (V,).
+
+    Raises:
+        CheckpointError: the shapes do not fit each other.
+
+    Example:
+        >>> import numpy as np
+        >>> Softmax(np.zeros((3, 8)), np.zeros(3)).n_words
+        3
+    """
+
+    weight: NDArray[Any]
+    bias: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2 or self.bias.shape != self.weight.shape[:1]:
+            raise CheckpointError(
+                f"the softmax has a weight of shape {self.weight.shape} and a bias of shape {self.bias.shape}; expected"
+                " (words, projection) and (words,)."
+            )
+
+    @property
+    def n_words(self) -> int:
+        """Words it tells apart (V)."""
+        return int(self.weight.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A biLM as arrays, with what was stored beside it.
+
+    Args:
+        config: what it is made of.
+        tensors: exactly the names and shapes of `config.tensor_shapes()`, of a floating type.
+        layer_mix: how its layers are summed by default.
+        words: vocabulary of the softmax or of the word table; a word's place is its id.
+        word_counts: how often each of `words` was seen in training.
+        softmax: the language model's output layer, where it was kept.
+        name: shown to people.
+        facts: what is known of its training, as JSON values.
+
+    Raises:
+        CheckpointError: a tensor is missing, left over, or of another shape; words or softmax do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> config = ElmoConfig(char_cnn=None, n_words=3, projection_width=4)
+        >>> zeros = {name: np.zeros(shape, np.float32) for name, shape in config.tensor_shapes().items()}
+        >>> Checkpoint(config, zeros, words=("<S>", "</S>")).config.dim
+        8
+    """
+
+    config: ElmoConfig
+    tensors: Tensors
+    layer_mix: LayerMix = field(default_factory=LayerMix)
+    words: tuple[str, ...] | None = None
+    word_counts: tuple[int, ...] | None = None
+    softmax: Softmax | None = None
+    name: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_tensors(self.config, {name: array.shape for name, array in self.tensors.items()})
+        for name, array in self.tensors.items():
+            if array.dtype.kind != "f":
+                raise CheckpointError(f"{name} has the type {array.dtype}; expected floating-point numbers.")
+        self.layer_mix.shares(self.config.n_layers)
+        self._check_words()
+
+    def _check_words(self) -> None:
+        if self.softmax is not None and self.softmax.weight.shape[1] != self.config.projection_width:
+            raise CheckpointError(
+                f"the softmax has rows of width {self.softmax.weight.shape[1]}, but the model's projection is"
+                f" {self.config.projection_width} wide: are both of one model?"
+            )
+        if self.words is None:
+            return
+        if self.word_counts is not None and len(self.word_counts) != len(self.words):
+            raise CheckpointError(f"{len(self.words)} words but {len(self.word_counts)} counts.")
+        wanted = {} if self.softmax is None else {"softmax": self.softmax.n_words}
+        if self.config.n_words:
+            wanted["word table"] = self.config.n_words - 1
+        for place, n_words in wanted.items():
+            if len(self.words) != n_words:
+                raise CheckpointError(
+                    f"the vocabulary has {len(self.words)} words, but the {place} has {n_words} rows:"
+                    " is it the vocabulary that the model was trained with?"
+                )
+
+
+def check_tensors(config: ElmoConfig, found: Mapping[str, tuple[int, ...]]) -> None:
+    """See whether names and shapes are those of a configuration.
+
+    Args:
+        config: the configuration.
+        found: names and shapes.
+
+    Raises:
+        CheckpointError: names the first tensor that is missing, of another shape, or left over.
+
+    Example:
+        >>> check_tensors(ElmoConfig(), ElmoConfig().tensor_shapes())
+    """
+    expected = config.tensor_shapes()
+    for name, shape in expected.items():
+        if name not in found:
+            raise CheckpointError(
+                f"the tensor {name} {shape} is missing: do configuration and weights belong together?"
+            )
+        if tuple(found[name]) != shape:
+            raise CheckpointError(
+                f"{name} has the shape {tuple(found[name])}; the configuration needs {shape}: are both of one model?"
+            )
+    left_over = [name for name in found if name not in expected]
+    if left_over:
+        raise CheckpointError(
+            f"the tensor {left_over[0]} is left over (one of {len(left_over)}): the configuration has no place for it."
+        )

@@ -1,0 +1,169 @@
+"""Our own format, which we read and write: `config.json`, `model.safetensors` and, with a vocabulary, `words.txt`.
+
+`config.json` holds the configuration, layer mix, name and facts, and a format version: a file of a newer version
+is refused by name instead of being read wrongly. `model.safetensors` is https://huggingface.co/docs/safetensors :
+a header and raw numbers, no code. Three storages: float32 (exact), float16 (half the size; a relative error of
+5e-4 per weight), int8 (a quarter; every row of a matrix has its own scale, vectors stay float32). What comes back
+is always float32. The vocabulary's softmax lies in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
+from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words, write_words
+from elmokit.checkpoints.tensor_file import read_tensors
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.errors import CheckpointError, ConfigError
+
+FORMAT_VERSION = 1
+"""What we write, and the newest that we read."""
+
+CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "words.txt"
+Storage = Literal["float32", "float16", "int8"]
+_SCALE = ".scale"
+_SOFTMAX = ("softmax.weight", "softmax.bias")
+
+
+def recognise(source: Source) -> bool:
+    """Whether a folder (or its config.json) is in our format."""
+    return source.folder.joinpath(WEIGHTS).is_file() and (source.path.is_dir() or source.path.name in (CONFIG, WEIGHTS))
+
+
+def read(source: Source) -> Checkpoint:
+    """Read our format.
+
+    Args:
+        source: the folder, or one of its two main files.
+
+    Returns:
+        the checkpoint, float32.
+
+    Raises:
+        MissingFile: one of the two files is not there.
+        CheckpointError: made by a newer elmokit, damaged, or files that do not fit together.
+    """
+    folder = source.folder
+    values = read_json(folder / CONFIG)
+    _check_version(folder / CONFIG, values)
+    try:
+        config = ElmoConfig.from_dict(values["config"])
+        mix = LayerMix(**values.get("layer_mix", {}))
+        arrays = _read_arrays(folder / WEIGHTS)
+        softmax = Softmax(arrays.pop(_SOFTMAX[0]), arrays.pop(_SOFTMAX[1])) if _SOFTMAX[0] in arrays else None
+        words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
+        check_tensors(config, {name: array.shape for name, array in arrays.items()})
+        tensors = {name: arrays[name] for name in config.tensor_shapes()}
+        name, facts = str(values.get("name", "")), dict(values.get("facts", {}))
+        return Checkpoint(config, tensors, mix, words, counts, softmax, name, facts)
+    except (ConfigError, CheckpointError) as error:
+        raise type(error)(f"{folder}: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: a part is missing or of the wrong kind ({error!r}).") from None
+
+
+def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:
+    """Write our format; `config.json` comes last, so an interrupted write is no checkpoint.
+
+    Args:
+        checkpoint: what to write.
+        folder: an existing folder.
+        storage: "float32", "float16" or "int8".
+
+    Raises:
+        CheckpointError: weights that are NaN or too large for the storage, words that no line can hold.
+        OutputError: the folder can't be written.
+    """
+    from safetensors.numpy import save_file
+
+    if storage not in ("float32", "float16", "int8"):
+        raise CheckpointError(f"storage is {storage!r}; expected 'float32', 'float16' or 'int8'.")
+    check_finite(checkpoint, folder)
+    arrays = dict(checkpoint.tensors)
+    if checkpoint.softmax is not None:
+        arrays |= {_SOFTMAX[0]: checkpoint.softmax.weight, _SOFTMAX[1]: checkpoint.softmax.bias}
+    with atomic_path(folder / WEIGHTS) as path:
+        save_file(_stored(arrays, storage), str(path))
+    if checkpoint.words is not None:
+        with atomic_path(folder / WORDS) as path:
+            write_words(path, checkpoint.words, checkpoint.word_counts)
+    values = {
+        "format": "elmokit",
+        "format_version": FORMAT_VERSION,
+        "name": checkpoint.name,
+        "config": checkpoint.config.to_dict(),
+        "layer_mix": _mix_values(checkpoint.layer_mix),
+        "storage": storage,
+        "words": checkpoint.words is not None,
+        "facts": dict(checkpoint.facts),
+    }
+    with atomic_path(folder / CONFIG) as path:
+        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _mix_values(mix: LayerMix) -> dict[str, Any]:
+    weights = None if mix.weights is None else list(mix.weights)
+    return {"weights": weights, "gamma": mix.gamma, "layer_norm": mix.layer_norm}
+
+
+def _check_version(path: Path, values: Mapping[str, Any]) -> None:
+    version = values.get("format_version")
+    if values.get("format") != "elmokit" or not isinstance(version, int):
+        raise CheckpointError(f'{path}: not elmokit\'s configuration (expected "format": "elmokit" and its version).')
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: made by a newer elmokit (format version {version}, this one reads up to {FORMAT_VERSION})."
+            " Upgrade with:  pip install -U elmokit"
+        )
+
+
+def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, NDArray[Any]]:
+    """Arrays as they lie in the file."""
+    stored: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        if storage == "int8" and array.ndim > 1:
+            stored[name], stored[name + _SCALE] = _quantise(array)
+        else:
+            stored[name] = np.ascontiguousarray(array, dtype=np.float16 if storage == "float16" else np.float32)
+    for name, array in stored.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CheckpointError(f"{name} has numbers beyond the range of {array.dtype}; store it as float32.")
+    return stored
+
+
+def _quantise(array: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Whole numbers of -127..127 and one scale per row of the first axis."""
+    rows = array.reshape(len(array), -1).astype(np.float32)
+    scale = np.abs(rows).max(axis=1) / np.float32(127)
+    steps = rows / np.where(scale > 0, scale, 1)[:, None]
+    return np.rint(steps).astype(np.int8).reshape(array.shape), scale.astype(np.float32)
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of the weights' file, as float32."""
+    stored = read_tensors(path)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, array in stored.items():
+        if array.dtype == np.int8:
+            arrays[name] = _dequantised(name, array, stored)
+        elif not name.endswith(_SCALE):
+            arrays[name] = array.astype(np.float32, copy=False)
+    return arrays
+
+
+def _dequantised(name: str, array: NDArray[Any], stored: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    scale = stored.get(name + _SCALE)
+    if scale is None or scale.shape != array.shape[:1]:
+        raise CheckpointError(f"{name} is stored as int8 but {name}{_SCALE} of shape {array.shape[:1]} is missing.")
+    return array * scale.astype(np.float32).reshape(-1, *(1,) * (array.ndim - 1))
+
+
+FORMAT = Format("native", "elmokit (config.json, model.safetensors)", recognise, read, write)
