@@ -1,0 +1,371 @@
+"""Texts + labels → a classifier on ELMo features, that can be saved, and says which model it belongs to.
+
+The features are frozen, one vector per text; the head is logistic regression (`elmokit.tasks.logistic`),
+which on features like these is hard to beat and takes seconds. A saved classifier is two files, JSON and
+safetensors, and running them executes nothing. It also keeps the vector of one fixed sentence: whoever
+loads it beside another model, even one of the same shape, is told so instead of getting nonsense.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.config import ElmoConfig
+from elmokit.errors import CheckpointError, InputError, MissingFile, OutputError
+from elmokit.tasks.logistic import ClassWeight, LogisticRegression
+from elmokit.tasks.metrics import Scores, score
+from elmokit.text.cleaning import check_recipe, clean
+
+Label = str | int | float | bool
+Layers = str | int | Sequence[float]
+OnProgress = Callable[[int, int], None]
+
+_CONFIG, _ARRAYS = "classifier.json", "classifier.safetensors"
+_FORMAT = 1
+_PROBE = "The quick brown fox can't jump over 13 lazy dogs :-( #probe"
+_BLOCK = 256
+
+
+class Encoder(Protocol):
+    """What a classifier needs of a model: `elmokit.Elmo` is one."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def config(self) -> ElmoConfig:
+        """What the model is made of."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, pooling: Any = ..., layers: Any = ...) -> NDArray[np.float32]:
+        """A vector per text. Shape (n, d)."""
+        ...
+
+
+class TextClassifier:
+    """A text classifier: ELMo features and a logistic regression.
+
+    Args:
+        elmo: the model that the features come from.
+        pooling: how a text's word vectors become one (see `Elmo.encode`).
+        layers: which layers (see `Elmo.encode`).
+        cleaning: cleaning steps taken before, by name (see `elmokit.text.cleaning`); none by default.
+        C: inverse of the penalty's strength, or "cv" to choose it by cross-validation.
+        class_weight: "balanced" gives rare classes more weight; None treats all rows alike.
+        seed: of the cross-validation's folds.
+
+    Attributes:
+        classes_: the classes, sorted; known after `fit`.
+
+    Raises:
+        ConfigError: a cleaning step that is not known, a C that is no strength.
+
+    Example (`elmo` is any loaded model):
+        ``TextClassifier(elmo).fit(["so happy", "it broke"], ["0", "1"]).predict(["broken again"])``
+    """
+
+    def __init__(
+        self,
+        elmo: Encoder,
+        *,
+        pooling: str = "mean+max",
+        layers: Layers = "all",
+        cleaning: Sequence[str] = (),
+        C: float | Literal["cv"] = "cv",
+        class_weight: ClassWeight = "balanced",
+        seed: int = 0,
+    ) -> None:
+        self.elmo = elmo
+        self.pooling = pooling
+        self.layers = layers
+        self.cleaning = check_recipe(cleaning)
+        self.C: float | Literal["cv"] = C
+        self.class_weight = class_weight
+        self.seed = seed
+        self.classes_: tuple[Label, ...] = ()
+        self.head_ = self.new_head()
+
+    def new_head(self) -> LogisticRegression:
+        """A head with these settings that has learned nothing yet."""
+        return LogisticRegression(C=self.C, class_weight=self.class_weight, standardize=True, seed=self.seed)
+
+    def features(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
+        """The vectors that the head sees.
+
+        Args:
+            texts: n texts.
+            on_progress: called with (texts done, texts in all).
+
+        Returns:
+            a row per text. Shape (n, d).
+
+        Raises:
+            InputError: a text that is missing (None, NaN).
+        """
+        blocks = []
+        for start in range(0, len(texts), _BLOCK):
+            block = [self._cleaned(text, start + i) for i, text in enumerate(texts[start : start + _BLOCK])]
+            blocks.append(self.elmo.encode(block, pooling=self.pooling, layers=self.layers))
+            if on_progress is not None:
+                on_progress(start + len(block), len(texts))
+        return np.concatenate(blocks) if blocks else self.elmo.encode([], pooling=self.pooling, layers=self.layers)
+
+    def _cleaned(self, text: Any, place: int) -> Any:
+        if text is None or text != text:
+            raise InputError(f"texts[{place}] is missing ({text}); leave such rows out, or give an empty string.")
+        return clean(text, self.cleaning) if self.cleaning else text
+
+    def fit(
+        self, texts: Sequence[str], labels: Sequence[Any], *, on_progress: OnProgress | None = None
+    ) -> TextClassifier:
+        """Learn from texts and their labels.
+
+        Args:
+            texts: n texts.
+            labels: a class for each: strings or numbers.
+            on_progress: called with (texts encoded, texts in all).
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError: a missing text or label, fewer than two classes, two lengths.
+        """
+        labels = check_labels(labels, n_texts=len(texts))
+        return self.fit_features(self.features(texts, on_progress=on_progress), labels)
+
+    def fit_features(self, features: NDArray[np.float32], labels: Sequence[Label]) -> TextClassifier:
+        """Learn from features that `features` gave, for whoever uses them more than once.
+
+        Args:
+            features: Shape (n, d).
+            labels: a class per row.
+
+        Returns:
+            itself.
+        """
+        self.head_ = self.new_head().fit(features, labels)
+        self.classes_ = tuple(self.head_.classes_.tolist())
+        return self
+
+    def predict_proba(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float64]:
+        """Probabilities of the classes.
+
+        Args:
+            texts: n texts.
+            on_progress: called with (texts done, texts in all).
+
+        Returns:
+            a column per class, in the order of `classes_`. Shape (n, n_classes).
+
+        Raises:
+            InputError: nothing learned yet, a missing text.
+        """
+        self._check_fitted()
+        return self.head_.predict_proba(self.features(texts, on_progress=on_progress))
+
+    def predict(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> list[Label]:
+        """The most probable class of each text.
+
+        Args:
+            texts: n texts.
+            on_progress: called with (texts done, texts in all).
+
+        Returns:
+            n classes.
+
+        Raises:
+            InputError: nothing learned yet, a missing text.
+        """
+        return [self.classes_[i] for i in self.predict_proba(texts, on_progress=on_progress).argmax(1)]
+
+    def evaluate(self, texts: Sequence[str], labels: Sequence[Any], *, on_progress: OnProgress | None = None) -> Scores:
+        """Scores on texts whose classes are known.
+
+        Args:
+            texts: n texts.
+            labels: their classes.
+            on_progress: called with (texts done, texts in all).
+
+        Returns:
+            accuracy, F1 per class, confusion matrix.
+
+        Raises:
+            InputError: nothing learned yet, a missing text or label, a class that was not learned.
+        """
+        labels = check_labels(labels, n_texts=len(texts))
+        unknown = sorted({str(label) for label in labels if label not in self.classes_})
+        if unknown:
+            raise InputError(f"the labels {unknown} were not learned; known are {list(self.classes_)}.")
+        return score(labels, self.predict(texts, on_progress=on_progress), self.classes_)
+
+    def _check_fitted(self) -> None:
+        if not self.classes_:
+            raise InputError("the classifier has learned nothing yet: call fit first, or load one.")
+
+    def save(self, folder: str | Path) -> None:
+        """Write the classifier: `classifier.json` and `classifier.safetensors`, no pickle.
+
+        Args:
+            folder: where to; made if it does not exist.
+
+        Raises:
+            InputError: nothing learned yet.
+            OutputError: the folder can't be written.
+        """
+        from safetensors.numpy import save
+
+        self._check_fitted()
+        folder = _made(Path(folder))
+        arrays = save({"coef": self.head_.coef_, "intercept": self.head_.intercept_, "probe": self._probe()})
+        with atomic_path(folder / _ARRAYS) as path:
+            path.write_bytes(arrays)
+        config = {
+            "format": _FORMAT,
+            "model": {"name": self.elmo.name, "config_sha256": _config_hash(self.elmo)},
+            "pooling": self.pooling,
+            "layers": self.layers if isinstance(self.layers, str | int) else [float(w) for w in self.layers],
+            "cleaning": list(self.cleaning),
+            "head": {"kind": "logistic", "C": self.head_.C_, "class_weight": _as_json(self.class_weight)},
+            "classes": list(self.classes_),
+            "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        }
+        with atomic_path(folder / _CONFIG) as path:
+            path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, elmo: Encoder) -> TextClassifier:
+        """Read a classifier that `save` wrote.
+
+        Args:
+            folder: where it lies.
+            elmo: the model it was made with.
+
+        Returns:
+            the classifier, ready to predict.
+
+        Raises:
+            MissingFile: no classifier there.
+            CheckpointError: damaged files, or another model than it was made with.
+        """
+        from safetensors.numpy import load
+
+        folder = Path(folder)
+        config = read_classifier_config(folder)
+        arrays = (folder / _ARRAYS).read_bytes()
+        if hashlib.sha256(arrays).hexdigest() != config["arrays_sha256"]:
+            raise CheckpointError(f"{folder / _ARRAYS} does not belong to {_CONFIG} beside it; save it again.")
+        tensors = load(arrays)
+        head = config["head"]
+        made = cls(
+            elmo,
+            pooling=config["pooling"],
+            layers=config["layers"],
+            cleaning=config["cleaning"],
+            C=head["C"],
+            class_weight=dict(head["class_weight"]) if isinstance(head["class_weight"], list) else head["class_weight"],
+        )
+        made._check_model(folder, config["model"], tensors["probe"])
+        made.classes_ = tuple(config["classes"])
+        made.head_.classes_ = np.array(config["classes"])
+        made.head_.coef_, made.head_.intercept_ = tensors["coef"], tensors["intercept"]
+        made.head_.C_ = head["C"]
+        return made
+
+    def _probe(self) -> NDArray[np.float32]:
+        return np.asarray(self.features([_PROBE])[0])
+
+    def _check_model(self, folder: Path, model: dict[str, Any], probe: NDArray[np.float32]) -> None:
+        """Refuse another model than the classifier was made with; rounding (bfloat16, int8) may differ."""
+        if model["config_sha256"] == _config_hash(self.elmo):
+            found = self._probe()
+            if found.shape == probe.shape and np.linalg.norm(found - probe) <= 0.1 * np.linalg.norm(probe):
+                return
+            difference = "which has the same shape but other weights"
+        else:
+            difference = "which is made differently"
+        raise CheckpointError(
+            f"{folder}: this classifier was made with the model {model['name']!r}; the one given is"
+            f" {self.elmo.name!r}, {difference}. Load the classifier with its own model, or train it again."
+        )
+
+
+def read_classifier_config(folder: str | Path) -> dict[str, Any]:
+    """What a saved classifier says of itself: model, pooling, layers, cleaning, classes.
+
+    Args:
+        folder: where it lies.
+
+    Returns:
+        the JSON of its `classifier.json`.
+
+    Raises:
+        MissingFile: no classifier there.
+        CheckpointError: a file that is none, or of a later format.
+    """
+    folder = Path(folder)
+    for name in (_CONFIG, _ARRAYS):
+        if not (folder / name).is_file():
+            raise MissingFile(f"{folder / name}: no such file; expected a folder that `classify train --out` wrote.")
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / _CONFIG} is not JSON ({error}); save the classifier again.") from None
+    if not isinstance(config, dict) or config.get("format") != _FORMAT:
+        raise CheckpointError(f"{folder / _CONFIG} is not of format {_FORMAT}; was it written by a later elmokit?")
+    return config
+
+
+def check_labels(labels: Sequence[Any], *, n_texts: int) -> list[Label]:
+    """The labels as plain values, if there is one for each text.
+
+    Args:
+        labels: strings, numbers, or what NumPy and pandas make of them.
+        n_texts: how many there must be.
+
+    Returns:
+        strings, integers, floats or booleans.
+
+    Raises:
+        InputError: another number, a missing one (None, NaN, empty), strings mixed with numbers.
+
+    Example:
+        >>> check_labels(np.array([0, 1]), n_texts=2)
+        [0, 1]
+    """
+    if len(labels) != n_texts:
+        raise InputError(f"{n_texts} texts but {len(labels)} labels; expected one for each.")
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    for place, label in enumerate(plain):
+        if label is None or label != label or label == "":
+            raise InputError(f"labels[{place}] is missing ({label!r}); leave such rows out.")
+    if len({isinstance(label, str) for label in plain}) > 1:
+        raise InputError("some labels are strings and others numbers; make them all strings.")
+    return plain
+
+
+def _config_hash(elmo: Encoder) -> str:
+    return hashlib.sha256(json.dumps(elmo.config.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _as_json(weight: ClassWeight) -> Any:
+    """Class weights by class as pairs, since JSON's keys are strings only."""
+    return weight if weight is None or isinstance(weight, str) else [list(pair) for pair in weight.items()]
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+    return folder

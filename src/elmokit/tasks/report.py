@@ -1,0 +1,275 @@
+"""A report that is honest: the same held-out rows, the same folds, and counted words beside our own figures.
+
+The classifier that comes back has learned from all rows; the figures come from others that did not see
+the rows they are judged on. The baselines are TF-IDF of words and of characters with the same kind of
+head, scikit-learn's default strength and the same class weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.errors import InputError
+from elmokit.tasks.classify import Label, TextClassifier, check_labels
+from elmokit.tasks.csr import CSR
+from elmokit.tasks.logistic import LogisticRegression
+from elmokit.tasks.metrics import Scores, score
+from elmokit.tasks.split import held_out_split, stratified_folds
+from elmokit.tasks.tfidf import Analyzer, Tfidf
+
+Rows = NDArray[np.integer]
+OnStage = Callable[[str, int, int], None]
+_Predict = Callable[[Rows, Rows], list[Label]]
+"""Learns from some rows and predicts others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Mean and standard deviation (of a sample) over the folds.
+
+    Example:
+        >>> Spread.of([0.7, 0.8, 0.9]).mean
+        0.8
+    """
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of two values or more."""
+        return cls(mean=round(float(np.mean(values)), 12), sd=float(np.std(values, ddof=1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folds:
+    """Scores over the folds of a cross-validation.
+
+    Args:
+        n_folds: how many.
+        f1: of the positive class; of all classes' mean (macro) where there is none.
+        weighted_f1: mean of the classes' F1, weighted by their rows.
+        accuracy: share of the rows that are right.
+    """
+
+    n_folds: int
+    f1: Spread
+    weighted_f1: Spread
+    accuracy: Spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One way to classify, and how well it did.
+
+    Args:
+        name: for people.
+        held_out: scores on the held-out rows.
+        folds: scores over the folds, if asked for.
+        C: inverse of the strength that was used on the held-out split.
+        seconds: that learning and predicting took, encoding included.
+    """
+
+    name: str
+    held_out: Scores
+    folds: Folds | None
+    C: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How a classifier does on rows that it did not see, beside baselines.
+
+    Args:
+        model: name of the ELMo model.
+        pooling, layers, cleaning: what the features were made with.
+        classes: the classes, in the order of the confusion matrices.
+        positive: the class whose F1 is reported first, where there are two; else None.
+        n_train: rows learned from.
+        n_test: rows held out.
+        test_size: the share held out.
+        seed: of the split and the folds.
+        entries: ours first, then the baselines.
+    """
+
+    model: str
+    pooling: str
+    layers: Any
+    cleaning: tuple[str, ...]
+    classes: tuple[Label, ...]
+    positive: Label | None
+    n_train: int
+    n_test: int
+    test_size: float
+    seed: int
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    def f1(self, scores: Scores) -> float:
+        """The F1 that the report is about: of the positive class, or macro over more than two."""
+        return scores.macro_f1 if self.positive is None else scores.f1_of(str(self.positive))
+
+
+def fit_and_report(
+    classifier: TextClassifier,
+    texts: Sequence[str],
+    labels: Sequence[Any],
+    *,
+    test_size: float = 0.2,
+    seed: int = 42,
+    n_folds: int = 0,
+    baselines: bool = True,
+    on_stage: OnStage | None = None,
+) -> Report:
+    """Judge a classifier on held-out rows, then let it learn from all rows.
+
+    Args:
+        classifier: what to judge; afterwards it has learned from all rows.
+        texts: n texts.
+        labels: their classes.
+        test_size: the share held out.
+        seed: of the split (scikit-learn's `train_test_split`) and of the folds.
+        n_folds: folds of a cross-validation over all rows; 0 for none.
+        baselines: whether TF-IDF is judged beside it.
+        on_stage: called with (what is being done, steps done, steps in all).
+
+    Returns:
+        the report.
+
+    Raises:
+        InputError: a missing text or label, fewer than two classes in the rows to learn from.
+        ConfigError: a split or folds that leave nothing to learn from.
+    """
+    tell = on_stage or _silent
+    labels = check_labels(labels, n_texts=len(texts))
+    classes = tuple(sorted(set(labels)))
+    train, test = held_out_split(len(texts), test_size=test_size, seed=seed)
+    _check_classes(labels, train, classes)
+    folds = stratified_folds(labels, n_folds, seed=seed) if n_folds else None
+    trial = _Trial(labels, classes, train, test, folds, tell)
+
+    start = time.perf_counter()
+    features = classifier.features(texts, on_progress=lambda done, total: tell("encoding texts", done, total))
+    entries = [trial.run("elmokit", _Dense(classifier, features, labels), start)]
+    for analyzer in ("words", "characters") if baselines else ():
+        start = time.perf_counter()
+        entries.append(trial.run(f"TF-IDF of {analyzer}", _Counted(classifier, texts, labels, analyzer), start))
+    _learn_all(classifier, features, labels, entries[0].C)
+    return Report(
+        model=classifier.elmo.name,
+        pooling=classifier.pooling,
+        layers=classifier.layers,
+        cleaning=classifier.cleaning,
+        classes=classes,
+        positive=classes[1] if len(classes) == 2 else None,
+        n_train=len(train),
+        n_test=len(test),
+        test_size=test_size,
+        seed=seed,
+        entries=tuple(entries),
+    )
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def _learn_all(classifier: TextClassifier, features: NDArray[np.float32], labels: Sequence[Label], C: float) -> None:
+    """Learn from all rows, with the strength that was chosen among the rows to learn from."""
+    asked, classifier.C = classifier.C, C
+    try:
+        classifier.fit_features(features, labels)
+    finally:
+        classifier.C = asked
+
+
+def _check_classes(labels: Sequence[Label], train: Rows, classes: tuple[Label, ...]) -> None:
+    if len(classes) < 2:
+        raise InputError(f"all {len(labels)} labels are {classes[0]!r}; it takes two classes to learn from.")
+    learned = {labels[i] for i in train}
+    if len(learned) < 2:
+        raise InputError(
+            f"the {len(train)} rows to learn from are all {learned.pop()!r}: of {len(labels)} rows, too few have"
+            f" another label. Give more rows of it, or another seed."
+        )
+
+
+class _Dense:
+    """Ours: features made once, a head for each set of rows."""
+
+    def __init__(self, classifier: TextClassifier, features: NDArray[np.float32], labels: Sequence[Label]) -> None:
+        self.classifier, self.features, self.labels = classifier, features, np.asarray(labels)
+
+    def __call__(self, train: Rows, test: Rows) -> tuple[list[Label], float]:
+        head = self.classifier.new_head().fit(self.features[train], self.labels[train])
+        return head.predict(self.features[test]).tolist(), head.C_
+
+
+class _Counted:
+    """The baseline: terms, their weights and a head, all learned from the same rows."""
+
+    def __init__(
+        self, classifier: TextClassifier, texts: Sequence[str], labels: Sequence[Label], analyzer: Analyzer
+    ) -> None:
+        self.texts, self.labels, self.analyzer = texts, np.asarray(labels), analyzer
+        self.class_weight = classifier.class_weight
+
+    def __call__(self, train: Rows, test: Rows) -> tuple[list[Label], float]:
+        tfidf = Tfidf(analyzer=self.analyzer, sublinear=True).fit([self.texts[i] for i in train])
+        head = LogisticRegression(C=1.0, class_weight=self.class_weight)
+        head.fit(self._rows(tfidf, train), self.labels[train])
+        return head.predict(self._rows(tfidf, test)).tolist(), head.C_
+
+    def _rows(self, tfidf: Tfidf, rows: Rows) -> CSR:
+        return tfidf.transform([self.texts[i] for i in rows])
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The rows on which all ways to classify are judged."""
+
+    labels: Sequence[Label]
+    classes: tuple[Label, ...]
+    train: Rows
+    test: Rows
+    folds: Rows | None
+    tell: OnStage
+
+    def run(self, name: str, way: _Dense | _Counted, start: float) -> Entry:
+        n_folds = 0 if self.folds is None else int(self.folds.max()) + 1
+        self.tell(f"judging {name}", 0, 1 + n_folds)
+        held_out, C = self._judge(way, self.train, self.test)
+        seconds = time.perf_counter() - start
+        per_fold = []
+        for fold in range(n_folds):
+            self.tell(f"judging {name}", 1 + fold, 1 + n_folds)
+            inside = self.folds == fold
+            per_fold.append(self._judge(way, np.flatnonzero(~inside), np.flatnonzero(inside))[0])
+        self.tell(f"judging {name}", 1 + n_folds, 1 + n_folds)
+        folds = self._spread(per_fold) if n_folds else None
+        return Entry(name=name, held_out=held_out, folds=folds, C=C, seconds=seconds)
+
+    def _judge(self, way: _Dense | _Counted, train: Rows, test: Rows) -> tuple[Scores, float]:
+        predicted, C = way(train, test)
+        return score([self.labels[i] for i in test], predicted, self.classes), C
+
+    def _spread(self, scores: Sequence[Scores]) -> Folds:
+        positive = str(self.classes[1])
+        f1 = [s.f1_of(positive) if len(self.classes) == 2 else s.macro_f1 for s in scores]
+        return Folds(
+            n_folds=len(scores),
+            f1=Spread.of(f1),
+            weighted_f1=Spread.of([s.weighted_f1 for s in scores]),
+            accuracy=Spread.of([s.accuracy for s in scores]),
+        )
