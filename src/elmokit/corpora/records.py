@@ -52,9 +52,7 @@ class _BadRowError(Exception):
     """What is wrong with the row that is being read."""
 
 
-def _record(
-    number: int, line: int | None, parse: Callable[..., Mapping[str, Any]], *arguments: Any
-) -> Record:
+def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any]], *arguments: Any) -> Record:
     try:
         return Record(number, line, parse(*arguments))
     except _BadRowError as problem:
@@ -205,9 +203,7 @@ def _header(characters: Characters, reader: Any) -> list[str]:
         characters.check("".join(header))
         return header
     except StopIteration:
-        raise InputError(
-            f"{characters.name}: the file is empty; expected a header with the columns' names."
-        ) from None
+        raise InputError(f"{characters.name}: the file is empty; expected a header with the columns' names.") from None
     except (_BadRowError, csv.Error) as error:
         raise InputError(f"{characters.name}: the header can't be read: {error}.") from None
 
@@ -302,9 +298,7 @@ def _parse_line(characters: Characters, text: str) -> Mapping[str, str]:
     return {TEXT_COLUMN: text.rstrip("\r\n")}
 
 
-def parquet(
-    name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None
-) -> Iterator[Record]:
+def parquet(name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None) -> Iterator[Record]:
     """The records of a Parquet file.
 
     Args:
@@ -329,9 +323,7 @@ def parquet(
         file = pyarrow.parquet.ParquetFile(stream)
         check(file.schema_arrow.names)
         number = 0
-        for batch in file.iter_batches(
-            1024, columns=None if columns is None else list(dict.fromkeys(columns))
-        ):
+        for batch in file.iter_batches(1024, columns=None if columns is None else list(dict.fromkeys(columns))):
             for values in batch.to_pylist():
                 number += 1
                 yield Record(number, None, values)

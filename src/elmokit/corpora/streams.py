@@ -1,9 +1,9 @@
 """Names → bytes: plain, gzip, xz or Zstandard files and standard input, opened alike.
 
-Compression is told by the last suffix (``.gz``, ``.xz``, ``.zst``), never guessed from the content; what is left
-of the name tells the format of the table inside. All errors of opening and of damaged archives become
-ours here, so that no reader above has to know which library unpacked its bytes. Zstandard needs the extra
-`zstd`.
+Compression is told by the last suffix (``.gz``, ``.xz``, ``.zst``), never guessed from the content; what
+is left of the name tells the format of the table inside. All errors of opening and of damaged archives
+become ours here, so that no reader above has to know which library unpacked its bytes. Zstandard needs
+the extra `zstd`.
 """
 
 from __future__ import annotations
@@ -87,13 +87,9 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
     except IsADirectoryError:
         raise InputError(f"{source}: a folder; expected a file.") from None
     except PermissionError as error:
-        raise InputError(
-            f"{source}: can't be read ({error.strerror}); check the file's permissions."
-        ) from None
+        raise InputError(f"{source}: can't be read ({error.strerror}); check the file's permissions.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
-        raise InputError(
-            f"{source}: a damaged archive ({error}); unpack it with another tool to check."
-        ) from None
+        raise InputError(f"{source}: a damaged archive ({error}); unpack it with another tool to check.") from None
 
 
 def _open(path: Path) -> BinaryIO:

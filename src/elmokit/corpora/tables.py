@@ -150,7 +150,7 @@ class Table:
             ['so happy']
         """
         with open_bytes(self.source) as stream:
-            for record in self._records(stream, columns):
+            for record in self._records(stream, columns, self._checker(columns)):
                 problem = record.problem or self._missing(record, columns, labels)
                 if problem is None:
                     names = record.values if columns is None else columns
@@ -159,12 +159,24 @@ class Table:
                 else:
                     self._refuse(record, problem)
 
-    def _records(self, stream: BinaryIO, columns: Sequence[str] | None) -> Iterator[Record]:
-        characters, check, kind = (
-            Characters(str(self.source), self.encoding),
-            self._checker(columns),
-            self.kind,
-        )
+    def columns(self) -> list[str]:
+        """The names of the columns. Reads the beginning of the file, so not for standard input.
+
+        Returns:
+            the names, in the file's order.
+
+        Raises:
+            MissingFile: no such file.
+            InputError: an empty file, a header that can't be read.
+            MissingExtra: a Parquet file without pyarrow, a .zst file without zstandard.
+        """
+        names: list[str] = []
+        with open_bytes(self.source) as stream:
+            next(self._records(stream, None, names.extend), None)
+        return names
+
+    def _records(self, stream: BinaryIO, columns: Sequence[str] | None, check: CheckColumns) -> Iterator[Record]:
+        characters, kind = Characters(str(self.source), self.encoding), self.kind
         if kind == "jsonl":
             return json_lines(characters, stream, check)
         if kind == "txt":

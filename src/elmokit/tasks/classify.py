@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -213,11 +213,12 @@ class TextClassifier:
         if not self.classes_:
             raise InputError("the classifier has learned nothing yet: call fit first, or load one.")
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, facts: Mapping[str, Any] | None = None) -> None:
         """Write the classifier: `classifier.json` and `classifier.safetensors`, no pickle.
 
         Args:
             folder: where to; made if it does not exist.
+            facts: kept beside it, as JSON: the commands keep the columns' names and the report here.
 
         Raises:
             InputError: nothing learned yet.
@@ -239,6 +240,7 @@ class TextClassifier:
             "head": {"kind": "logistic", "C": self.head_.C_, "class_weight": _as_json(self.class_weight)},
             "classes": list(self.classes_),
             "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+            "facts": dict(facts or {}),
         }
         with atomic_path(folder / _CONFIG) as path:
             path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

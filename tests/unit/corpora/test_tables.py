@@ -65,10 +65,12 @@ def test_every_format_gives_the_same_rows(any_table):
 
 
 def test_every_format_names_the_columns_that_exist(any_table):
-    with pytest.raises(
-        InputError, match=r"no column 'twet'; the columns are 'id', 'tweet'\. Did you mean 'tweet'"
-    ):
+    with pytest.raises(InputError, match=r"no column 'twet'; the columns are 'id', 'tweet'\. Did you mean 'tweet'"):
         list(any_table.rows(["twet"]))
+
+
+def test_every_format_tells_its_columns(any_table):
+    assert any_table.columns() == ["id", "tweet"]
 
 
 def test_plain_text_is_a_text_a_line(tmp_path):
@@ -182,9 +184,7 @@ def test_broken_json_is_named(tmp_path):
 
 
 def test_values_that_are_no_strings_become_text(tmp_path):
-    path = write(
-        tmp_path, "a.jsonl", '{"tweet": 3}\n{"tweet": true}\n{"tweet": ["é"]}\n{"tweet": "\\"q\\""}\n'
-    )
+    path = write(tmp_path, "a.jsonl", '{"tweet": 3}\n{"tweet": true}\n{"tweet": ["é"]}\n{"tweet": "\\"q\\""}\n')
     assert texts(path) == ["3", "true", '["é"]', '"q"']
 
 

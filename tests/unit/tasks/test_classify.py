@@ -11,8 +11,7 @@ from sklearn.model_selection import train_test_split
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
 from elmokit.tasks.classify import TextClassifier, check_labels, read_classifier_config
 from elmokit.tasks.report import fit_and_report
-
-from .encoders import WordHash, messages
+from unit.tasks.encoders import WordHash, messages
 
 TEXTS, LABELS = messages(200)
 
