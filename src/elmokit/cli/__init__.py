@@ -1,0 +1,106 @@
+"""The `elmokit` command: parse, call one library function, print.
+
+`main` is where every failure becomes one paragraph on standard error and an exit code: 1 for an error of
+ours or the system's, 2 for a wrong command line, 130 after Ctrl-C, 143 after a polite kill, 141 when
+whoever reads our output went away. `--debug`, anywhere on the line, shows the traceback too. Nothing
+heavy is imported before a command runs: `elmokit --help` must feel immediate.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from elmokit.errors import ElmoKitError
+
+_INTERRUPTED = "interrupted; nothing half-written is left behind."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        arguments: what stands after `elmokit`; None takes it from the process.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments, debug = _without(arguments, "--debug")
+    arguments, quiet = _without(arguments, "--quiet", "-q")
+    signal.signal(signal.SIGTERM, _end)
+    with one_paragraph(debug=debug):
+        from elmokit.cli.app import app
+        from elmokit.cli.screen import Screen
+
+        code = app(arguments, prog_name="elmokit", standalone_mode=False, obj=Screen(quiet=quiet))
+        sys.stdout.flush()
+        raise SystemExit(code or 0)
+
+
+def _without(arguments: Sequence[str], *names: str) -> tuple[list[str], bool]:
+    """The line without an option that may stand anywhere on it (but not after "--"), and whether it was there."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument not in names]
+    return [*kept, *arguments[end:]], len(kept) < end
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(143)
+
+
+@contextmanager
+def one_paragraph(*, debug: bool) -> Iterator[None]:
+    """Turn failures inside into one paragraph on standard error and an exit code.
+
+    Args:
+        debug: whether the traceback is shown too.
+
+    Yields:
+        nothing.
+
+    Raises:
+        SystemExit: after a failure.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail(_INTERRUPTED, 130, debug=debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush finds a reader
+        raise SystemExit(141) from None
+    except ElmoKitError as error:
+        _fail(str(error), 1, debug=debug)
+    except OSError as error:
+        full = " The disk is full: free some space or write elsewhere." if error.errno == errno.ENOSPC else ""
+        _fail(f"{error}.{full}", 1, debug=debug)
+    except MemoryError:
+        _fail("not enough memory: give fewer or shorter texts at once, or a smaller model.", 1, debug=debug)
+    except Exception as error:
+        _tell_parser_errors(error, debug=debug)
+        hint = "" if debug else " Run again with --debug and report what it shows."
+        # a defect of ours; a traceback helps only whoever asks for it
+        _fail(f"this should not have happened ({type(error).__name__}: {error}).{hint}", 1, debug=debug)
+
+
+def _tell_parser_errors(error: Exception, *, debug: bool) -> None:
+    """What the parser raises: Ctrl-C under its own name, and wrong lines, which know how to show themselves."""
+    if type(error).__name__ == "Abort":
+        _fail(_INTERRUPTED, 130, debug=debug)
+    if hasattr(error, "show") and hasattr(error, "exit_code"):
+        error.show()
+        raise SystemExit(error.exit_code) from None
+
+
+def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    print(f"elmokit: {message}", file=sys.stderr)  # noqa: T201 -- the one place where errors are printed
+    raise SystemExit(code)

@@ -1,0 +1,47 @@
+"""The tree of commands: one file each, mounted here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from elmokit.cli import classify, clean, embed, info
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Contextual word vectors (ELMo) and what people do with them, offline, with a model inside.",
+    epilog="Anywhere on the line: --quiet or -q (print errors only), --debug (show tracebacks). Example: elmokit info",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from elmokit import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The line before the command's name."""
+    assert not version, "the callback has printed it and ended"
+
+
+app.command("embed", no_args_is_help=True)(embed.embed)
+app.command("clean", no_args_is_help=True)(clean.clean)
+app.command("info")(info.info)
+app.add_typer(classify.app, name="classify")
+if find_spec("elmokit.cli.train"):
+    app.command("train", no_args_is_help=True)(import_module("elmokit.cli.train").train)

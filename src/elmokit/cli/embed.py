@@ -1,0 +1,93 @@
+"""`elmokit embed`: a column of texts → a file of vectors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elmokit.cli import options
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+    from elmokit.corpora.outputs import WriteVectors
+    from elmokit.corpora.tables import Row
+
+
+def embed(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet, text, also .gz; or "-".')],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where to: .npz, .npy, .parquet, .h5, .csv or .jsonl.")],
+    column: Annotated[str, typer.Option("--column", "-c", help="The column with the texts.")] = "text",
+    id_column: Annotated[str | None, typer.Option("--id", help="A column to keep beside the vectors.")] = None,
+    words: Annotated[bool, typer.Option("--words", help="A vector per word instead of one per text.")] = False,
+    layers: options.Layers = "mix",
+    pooling: options.Pooling = "mean",
+    normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Write the vectors of texts, or of their words, to a file.
+
+    The file holds a matrix "features" and the number of each text's row in the input ("row", from 1);
+    with --words also each word and its place in the text. An empty text's vector is zeros (--bad-rows
+    keep).
+
+    Example:  elmokit embed tweets.csv --column tweet --output features.npz
+    """
+    from elmokit.corpora.outputs import vector_file
+    from elmokit.elmo import Elmo
+
+    screen: Screen = ctx.obj
+    start = time.monotonic()
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    columns = [column] if id_column is None else [column, id_column]
+    chosen = options.parse_layers(layers)
+    total = options.check_all_rows(table, columns)
+    elmo = Elmo.load(model)
+
+    def side(rows: Sequence[Row], repeats: Sequence[int] | None = None) -> dict[str, Any]:
+        times = [1] * len(rows) if repeats is None else repeats
+        kept: dict[str, Any] = {"row": [row.number for row, n in zip(rows, times, strict=True) for _ in range(n)]}
+        if id_column is not None:
+            kept["id"] = [row.values[id_column] for row, n in zip(rows, times, strict=True) for _ in range(n)]
+        return kept
+
+    def write_texts(write: WriteVectors, rows: Sequence[Row]) -> None:
+        texts = [row.values[column] for row in rows]
+        write(side(rows), elmo.encode(texts, pooling=pooling, layers=chosen, normalize=normalize))
+
+    def write_words(write: WriteVectors, rows: Sequence[Row]) -> None:
+        import numpy as np
+
+        features = elmo.encode_words([row.values[column] for row in rows], layers=chosen)
+        found = [features[i] for i in range(len(rows))]
+        kept = side(rows, [len(text.words) for text in found])
+        kept["word"] = [word for text in found for word in text.words]
+        for name, end in (("start", 0), ("end", 1)):
+            kept[name] = [int(place[end]) for text in found if text.offsets is not None for place in text.offsets]
+        write(kept, np.concatenate([text.vectors for text in found]))
+
+    about = {"model": elmo.name, "layers": layers, "pooling": None if words else pooling, "normalize": normalize}
+    write_block: Callable[[WriteVectors, Sequence[Row]], None] = write_words if words else write_texts
+    dim = _width(elmo, words=words, pooling=pooling, layers=chosen)
+    n_texts = 0
+    with vector_file(output, dim=dim, about=about) as write, screen.progress() as advance:
+        for rows in options.blocks(table.rows(columns)):
+            write_block(write, rows)
+            n_texts += len(rows)
+            advance("texts", n_texts, total)
+    screen.end_notes("rows left out")
+    what = "vectors of the words of " if words else ""
+    screen.say(f"{output}: {what}{n_texts:,} texts, {dim} numbers each, in {time.monotonic() - start:.1f} s")
+
+
+def _width(elmo: Any, *, words: bool, pooling: str, layers: Any) -> int:
+    if words:
+        return int(elmo.encode_words([["word"]], layers=layers)[0].vectors.shape[1])
+    return int(elmo.encode([], pooling=pooling, layers=layers).shape[1])

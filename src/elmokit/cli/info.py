@@ -1,0 +1,73 @@
+"""`elmokit info`: what a model, or a saved classifier, is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+
+
+def info(
+    ctx: typer.Context,
+    model: Annotated[
+        str, typer.Argument(help="\"default\", a checkpoint's folder, or a saved classifier's.")
+    ] = "default",
+) -> None:
+    """Show what a model or a saved classifier is made of.
+
+    Example:  elmokit info
+    """
+    screen: Screen = ctx.obj
+    if (Path(model) / "classifier.json").is_file():
+        _print(screen, _of_classifier(model))
+    else:
+        _print(screen, _of_model(model))
+
+
+def _of_model(model: str) -> dict[str, Any]:
+    from elmokit import __version__
+    from elmokit.elmo import Elmo
+
+    elmo = Elmo.load(model)
+    config = elmo.config
+    facts: dict[str, Any] = {
+        "model": elmo.name,
+        "parameters": f"{config.n_params:,}",
+        "numbers per word": f"{elmo.dim} in each of {elmo.n_layers} layers",
+        "words are read as": "whole words" if config.char_cnn is None else "characters",
+        "tokenizer": config.tokenizer,
+        "elmokit": __version__,
+    }
+    return facts
+
+
+def _of_classifier(folder: str) -> dict[str, Any]:
+    from elmokit.tasks.classify import read_classifier_config
+
+    config = read_classifier_config(folder)
+    facts = {
+        "classifier": folder,
+        "made with": config["model"]["name"],
+        "classes": ", ".join(str(label) for label in config["classes"][:20]),
+        "pooling": config["pooling"],
+        "layers": config["layers"],
+        "cleaning": ", ".join(config["cleaning"]) or "none",
+        "columns": ", ".join(
+            f"{role} {config['facts'][role]!r}" for role in ("text", "label") if role in config["facts"]
+        ),
+    }
+    report = config["facts"].get("report")
+    if report:
+        scores = report["entries"][0]["held_out"]
+        facts["held out"] = f"weighted F1 {scores['weighted_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
+    return facts
+
+
+def _print(screen: Screen, facts: dict[str, Any]) -> None:
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        screen.say(f"{name.ljust(width)}  {value}")
