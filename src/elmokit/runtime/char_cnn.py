@@ -1,0 +1,176 @@
+"""Words → token vectors in NumPy, with shortcuts that change nothing.
+
+Most of a word's 50 positions are padding, and every window that holds padding alone gives one constant. So a word of
+m ids needs the convolutions at its first m positions, and one comparison with that constant: a fifth of the work
+for English. Words of one length are computed together. The bias and the activation come after the maximum over
+positions (both rise, so the result is the same). What remains is the highway layers: one matrix product each,
+with transform and gate side by side; the gate's sigmoid is a tanh with its halves folded into the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import DTypeLike, NDArray
+
+from elmokit.config import CharCNNConfig
+from elmokit.runtime.rows import Buffers, padded, product
+from elmokit.text.char_ids import PADDING_ID, sentence_boundary_ids, words_to_char_ids
+
+Array = NDArray[Any]
+
+WINDOW_ROWS = 2048
+"""Windows in one convolution's product; bounds its memory (8 MB at 1,024 filters)."""
+
+
+class CharCNN:
+    """The character CNN of one model.
+
+    Args:
+        config: its options.
+        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
+        dtype: float32 or float64.
+    """
+
+    def __init__(self, config: CharCNNConfig, tensors: Mapping[str, Array], dtype: DTypeLike) -> None:
+        def get(name: str) -> Array:
+            return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
+
+        self.config = config
+        self.table = get("embedding.weight")
+        self.convolutions = [self._convolution(get, i, w) for i, (w, _) in enumerate(config.filters)]
+        self.highways = [self._highway(get, k) for k in range(config.n_highway)]
+        self.projection: tuple[Array, Array] | None = None
+        if config.projection:
+            self.projection = np.ascontiguousarray(get("projection.weight").T), get("projection.bias")
+
+    def _convolution(self, get: Any, i: int, width: int) -> tuple[int, Array, Array, Array]:
+        """Width, weights (width · E, n), bias, and what a window of padding gives."""
+        weight = get(f"convolutions.{i}.weight")
+        packed = np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
+        padding = np.tile(self.table[PADDING_ID], (1, width))
+        return width, packed, get(f"convolutions.{i}.bias"), product(padding, packed)[0]
+
+    @staticmethod
+    def _highway(get: Any, k: int) -> tuple[Array, Array]:
+        """Transform and gate side by side, the gate halved: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
+        weight = np.concatenate([get(f"highways.{k}.transform.weight"), get(f"highways.{k}.gate.weight") / 2])
+        bias = np.concatenate([get(f"highways.{k}.transform.bias"), get(f"highways.{k}.gate.bias") / 2])
+        return np.ascontiguousarray(weight.T), bias
+
+    def boundaries(self) -> Array:
+        """Token vectors of begin and end of sentence. Shape (2, P)."""
+        return self.encode_ids(sentence_boundary_ids(self.config.max_characters), Buffers(self.table.dtype))
+
+    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
+        """Character ids of words, shortest word first, and the order that sorts them so.
+
+        Args:
+            words: D words.
+
+        Returns:
+            ids of shape (D, C) and the words' places of shape (D,).
+        """
+        ids = words_to_char_ids(words, self.config.max_characters)
+        order = np.argsort((ids != PADDING_ID).sum(axis=1), kind="stable")
+        return ids[order], order
+
+    def encode_ids(self, ids: NDArray[np.int16], buffers: Buffers) -> Array:
+        """Token vectors.
+
+        Args:
+            ids: rows of character ids; fastest where neighbours have one length. Shape (D, C).
+            buffers: memory to compute in.
+
+        Returns:
+            vectors. Shape (D, P).
+        """
+        D, F = len(ids), self.config.n_filters
+        x = buffers.get("features", padded(D), F)
+        x[D:] = 0
+        lengths = (ids != PADDING_ID).sum(axis=1)
+        changes = np.flatnonzero(np.diff(lengths)) + 1
+        for start, end in zip([0, *changes], [*changes, D], strict=True):
+            m = int(lengths[start])
+            step = max(1, WINDOW_ROWS // m)
+            for s in range(start, end, step):
+                self._convolve(ids[s : min(s + step, end)], m, x[s : min(s + step, end)], buffers)
+        for weight, bias in self.highways:
+            self._pass_highway(x, weight, bias, buffers.get("highway", padded(D), 2 * F))
+        if self.projection is None:
+            return np.array(x[:D])
+        weight, bias = self.projection
+        vectors: Array = np.matmul(x, weight)[:D] + bias
+        return vectors
+
+    def _convolve(self, ids: NDArray[np.int16], m: int, out: Array, buffers: Buffers) -> None:
+        """All convolutions of words of m ids: windows, maximum, bias, activation. `out` has shape (g, F)."""
+        C, g = self.config.max_characters, len(ids)
+        n_read = min(C, m - 1 + max(width for width, _ in self.config.filters))
+        characters = self.table[ids[:, :n_read]]  # (g, n_read, E)
+        column = 0
+        for width, weight, bias, of_padding in self.convolutions:
+            n_windows, (K, n) = min(m, C - width + 1), weight.shape
+            rows = g * n_windows
+            windows = buffers.get("windows", padded(rows), K)
+            a, b, c = characters.strides
+            windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
+            windows[rows:] = 0
+            values = np.matmul(windows, weight, out=buffers.get("values", padded(rows), n))
+            best = out[:, column : column + n]
+            np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
+            if C - width + 1 > m:
+                np.maximum(best, of_padding, out=best)
+            best += bias
+            column += n
+        if self.config.activation == "relu":
+            np.maximum(out, 0, out=out)
+        else:
+            np.tanh(out, out=out)
+
+    @staticmethod
+    def _pass_highway(x: Array, weight: Array, bias: Array, z: Array) -> None:
+        """In place: x ← g · relu(t) + (1 − g) · x. `z` holds (t, gate), shape (D, 2F)."""
+        np.matmul(x, weight, out=z)
+        z += bias
+        t, gate = z[:, : x.shape[1]], z[:, x.shape[1] :]
+        np.maximum(t, 0, out=t)
+        np.tanh(gate, out=gate)
+        gate += 1
+        t -= x
+        t *= gate
+        t *= 0.5
+        x += t
+
+
+class WordTable:
+    """The token vectors of a model without characters: a row per word of its vocabulary.
+
+    Args:
+        table: row 0 zeros, then a row per word. Shape (V + 1, P).
+        words: the vocabulary; it must hold `<S>`, `</S>` and `<UNK>`.
+        dtype: float32 or float64.
+    """
+
+    def __init__(self, table: Array, words: Sequence[str], dtype: DTypeLike) -> None:
+        self.table = np.asarray(table, dtype=dtype)
+        self.rows = {word: row for row, word in enumerate(words, start=1)}
+        self.unknown = self.rows["<UNK>"]
+
+    def boundaries(self) -> Array:
+        """Token vectors of begin and end of sentence. Shape (2, P)."""
+        return self.table[[self.rows["<S>"], self.rows["</S>"]]]
+
+    def encode(self, words: Sequence[str]) -> Array:
+        """Token vectors.
+
+        Args:
+            words: D words; those not in the vocabulary are `<UNK>`.
+
+        Returns:
+            vectors. Shape (D, P).
+        """
+        return self.table[np.array([self.rows.get(word, self.unknown) for word in words], dtype=np.intp)]

@@ -1,0 +1,94 @@
+"""Threads for independent pieces of work, and BLAS kept to one thread while they run.
+
+Two directions on a thread each, every matrix product on one core, beat one direction at a time with products spread
+over the cores: the products are small, and spreading them costs more than it gains. BLAS is limited for as long as
+we compute and gets its own number back afterwards; the limit is counted, since it is the whole process's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class _Blas:
+    """How many computations run, and what to give BLAS back after the last."""
+
+    lock = Lock()
+    n_users = 0
+    limiter: Any = None
+    controller: Any = None
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Matrix products inside the block run on one thread each.
+
+    Example:
+        >>> with single_threaded_blas():
+        ...     pass
+    """
+    from threadpoolctl import ThreadpoolController
+
+    with _Blas.lock:
+        if _Blas.n_users == 0:
+            _Blas.controller = _Blas.controller or ThreadpoolController()
+            _Blas.limiter = _Blas.controller.limit(limits=1, user_api="blas")
+        _Blas.n_users += 1
+    try:
+        yield
+    finally:
+        with _Blas.lock:
+            _Blas.n_users -= 1
+            if _Blas.n_users == 0:
+                _Blas.limiter.restore_original_limits()
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+class Workers:
+    """Threads that run independent tasks; none are started before the first.
+
+    Args:
+        n_threads: tasks at a time; None for the number of cores.
+
+    Example:
+        >>> Workers(2).run([lambda: 1, lambda: 2])
+        [1, 2]
+    """
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        self.n_threads = max(1, n_threads or n_cores())
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = 0
+
+    def run(self, tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Run tasks with BLAS on one thread each.
+
+        Args:
+            tasks: functions without arguments; they may not wait for each other.
+
+        Returns:
+            their results, in the order of the tasks.
+        """
+        with single_threaded_blas():
+            if self.n_threads == 1 or len(tasks) < 2:
+                return [task() for task in tasks]
+            if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
+                self._pool, self._process = ThreadPoolExecutor(self.n_threads, "elmokit"), os.getpid()
+            return [future.result() for future in [self._pool.submit(task) for task in tasks]]
+
+    def __reduce__(self) -> tuple[type[Workers], tuple[int]]:
+        return (Workers, (self.n_threads,))
