@@ -143,9 +143,7 @@ def _run(
         store = _store_of(corpus, folder, config, team, on_index)
         check_weights(corpus.weights or {}, store)
         vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team)
-        trainer = Trainer(
-            config, options, store, vocabulary, folder, weights=corpus.weights, device=device, team=team
-        )
+        trainer = Trainer(config, options, store, vocabulary, folder, weights=corpus.weights, device=device, team=team)
         if start is not None:
             _start_from(trainer, start, vocabulary)
         resumed = resume and trainer.resume()

@@ -70,7 +70,9 @@ def test_a_sentence_does_not_depend_on_its_neighbours(config):
 @pytest.mark.parametrize("projection", [True, False])
 def test_the_fused_lstm_equals_the_loop_with_its_gradients(projection):
     torch.manual_seed(0)
-    config = BiLSTMConfig(cell_width=12 if projection else 6, projection=projection, cell_clip=None, projection_clip=None)
+    config = BiLSTMConfig(
+        cell_width=12 if projection else 6, projection=projection, cell_clip=None, projection_clip=None
+    )
     layer = LSTMLayer(config, 6).double()
     x = torch.randn(3, 7, 6, dtype=torch.float64, requires_grad=True)
     h, c = torch.randn(3, 6).double(), torch.randn(3, config.cell_width).double()

@@ -13,7 +13,9 @@ def test_formula(weights, gamma, layer_norm):
     rng = np.random.default_rng(0)
     layers, mask = rng.normal(size=(3, 2, 4, 6)), np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=bool)
     mixer = LayerMixer(3, layer_norm=layer_norm).double()
-    mixer.load_state_dict({"weights": torch.tensor(weights, dtype=torch.float64), "gamma": torch.tensor(gamma, dtype=torch.float64)})
+    mixer.load_state_dict(
+        {"weights": torch.tensor(weights, dtype=torch.float64), "gamma": torch.tensor(gamma, dtype=torch.float64)}
+    )
     mixed = mixer(torch.tensor(layers), torch.tensor(mask)).detach().numpy()
     shares = np.exp(weights) / np.exp(weights).sum()
     for row, length in enumerate([3, 2]):

@@ -14,7 +14,9 @@ def head(n_words=50, width=6, n_negatives=20):
 
 def test_full_softmax_is_cross_entropy():
     softmax, hidden, targets = head(), torch.randn(9, 6).double(), torch.randint(0, 50, (9,))
-    expected = F.cross_entropy(hidden.float() @ softmax.weight.float().T + softmax.bias.float(), targets, reduction="none")
+    expected = F.cross_entropy(
+        hidden.float() @ softmax.weight.float().T + softmax.bias.float(), targets, reduction="none"
+    )
     torch.testing.assert_close(softmax(hidden, targets).float(), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -1,22 +1,8 @@
-"""Small corpora and runs that the training tests share. All text is generated here."""
-
-import random
+"""The corpus file that the training tests share."""
 
 import pytest
-
-from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
-from elmokit.training.options import TrainingOptions
-
-NOUNS, VERBS = ("cat", "dog", "bird", "child", "king"), ("sees", "likes", "hears", "knows")
-
-
-def sentences(n, seed=0, letters=None):
-    """Sentences of a tiny grammar: determiner noun verb determiner noun mark."""
-    rng = random.Random(seed)
-    respell = (lambda word: "".join(letters[(ord(c) - 97) % len(letters)] for c in word)) if letters else str
-    for _ in range(n):
-        words = ["the", rng.choice(NOUNS), rng.choice(VERBS), "the", rng.choice(NOUNS)]
-        yield " ".join(map(respell, words)) + " ."
+import torch
+from unit.training.runs import sentences
 
 
 @pytest.fixture
@@ -26,28 +12,10 @@ def corpus_file(tmp_path):
     return path
 
 
-def tiny_config(**lstm):
-    sizes = {"cell_width": 24, "projection": False, "cell_clip": None, "projection_clip": None} | lstm
-    return ElmoConfig(
-        projection_width=24,
-        char_cnn=CharCNNConfig(embedding_width=6, filters=((1, 8), (2, 16)), n_highway=1),
-        bilstm=BiLSTMConfig(**sizes),
-        tokenizer="default",
-    )
-
-
-def tiny_options(**changes):
-    settings = {
-        "n_rows": 4,
-        "unroll": 8,
-        "segment": 16,
-        "n_words": 1200,
-        "vocabulary_size": 40,
-        "n_negatives": 10,
-        "learning_rate": 0.01,
-        "warmup": 5,
-        "precision": "float32",
-        "evaluate_words": 600,
-        "heldout_windows": 8,
-    }
-    return TrainingOptions(**(settings | changes))
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Tiny matrices: a second thread would only wait for the first."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -93,7 +93,7 @@ def test_every_kind_of_file_gives_the_same_texts(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
-    texts = ["a first text", "नमस्ते दुनिया", "third, with \"marks\""]
+    texts = ["a first text", "नमस्ते दुनिया", 'third, with "marks"']
     plain = "\n".join(texts) + "\n"
     (tmp_path / "a.txt").write_text(plain, encoding="utf-8")
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(plain.encode()))
@@ -128,6 +128,10 @@ def test_what_is_no_corpus_is_refused(tmp_path):
 def test_weights_must_name_sources(corpus_file, tmp_path):
     store = open_store([corpus_file], tmp_path / "s", tokenizer="default", n_processes=1)
     check_weights({"corpus": 2.5}, store)
-    for weights, said in (({"corpse": 1.0}, "corpus"), ({"corpus": -1.0}, "0 or more"), ({"corpus": 0.0}, "all weights")):
+    for weights, said in (
+        ({"corpse": 1.0}, "corpus"),
+        ({"corpus": -1.0}, "0 or more"),
+        ({"corpus": 0.0}, "all weights"),
+    ):
         with pytest.raises(ConfigError, match=said):
             check_weights(weights, store)

@@ -62,7 +62,9 @@ def test_an_epoch_reads_every_word_and_the_backward_direction_is_the_mirror(tmp_
     assert set(np.concatenate(seen).tolist()) == set(range(2, stream.store.n_spellings))
     assert n_wrapped < 1.3 * stream.store.n_words("train")
     for windows in rows.values():
-        ahead_in, ahead_out, back_in, back_out = (np.concatenate(a, axis=1) for a in zip(*map(arrays, windows), strict=True))
+        ahead_in, ahead_out, back_in, back_out = (
+            np.concatenate(a, axis=1) for a in zip(*map(arrays, windows), strict=True)
+        )
         for row in range(5):
             n = (ahead_in[row] >= 0).sum()
             assert back_in[row, :n].tolist() == ahead_out[row, :n][::-1].tolist()
@@ -71,7 +73,9 @@ def test_an_epoch_reads_every_word_and_the_backward_direction_is_the_mirror(tmp_
 
 def test_seeds_and_epochs_shuffle_differently(tmp_path):
     store_of = a_stream(tmp_path / "store").store
-    orders = [tuple(Stream(store_of, n_rows=5, seed=s, block_words=50).epoch_blocks(e)) for s, e in ((0, 0), (1, 0), (0, 1))]
+    orders = [
+        tuple(Stream(store_of, n_rows=5, seed=s, block_words=50).epoch_blocks(e)) for s, e in ((0, 0), (1, 0), (0, 1))
+    ]
     assert len(set(orders)) == 3
     assert len({frozenset(order) for order in orders}) == 1
 
