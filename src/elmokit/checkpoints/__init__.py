@@ -6,16 +6,19 @@ Reading never runs code, whatever the file says.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, native
+from elmokit.checkpoints import allennlp, bilm_tf, native, tfhub
+from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import Format, Source
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 
 __all__ = ["FORMATS", "Checkpoint", "Format", "Softmax", "check_tensors", "detect", "load", "save"]
 
-FORMATS: tuple[Format, ...] = (native.FORMAT, allennlp.FORMAT)
+FORMATS: tuple[Format, ...] = (native.FORMAT, tfhub.FORMAT, bilm_tf.FORMAT, allennlp.FORMAT)
 """All formats, in the order in which they are tried."""
 
 
@@ -33,11 +36,8 @@ def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
         MissingFile: no such file or folder.
         CheckpointError: not a checkpoint of any format we know; says what was found.
     """
-    thing = _source(source, weights)
-    for form in FORMATS:
-        if form.recognise(thing):
-            return form
-    raise CheckpointError(_unknown(thing))
+    with _opened(source, weights) as thing:
+        return _detect(thing)
 
 
 def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint:
@@ -65,7 +65,8 @@ def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint
         >>> load(folder).config == config
         True
     """
-    return detect(source, weights=weights).read(_source(source, weights))
+    with _opened(source, weights) as thing:
+        return _detect(thing).read(thing)
 
 
 def save(
@@ -100,13 +101,28 @@ def save(
         form.write(checkpoint, folder)
 
 
-def _source(source: str | Path, weights: str | Path | None) -> Source:
+@contextmanager
+def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
+    """The source, unpacked where it is an archive."""
     path = Path(source).expanduser()
+    if not path.exists() and path.with_name(path.name + ".index").is_file():
+        path = path.with_name(path.name + ".index")  # TensorFlow's users name a checkpoint without the ending
     second = None if weights is None else Path(weights).expanduser()
     for place in (path, second):
         if place is not None and not place.exists():
             raise MissingFile(f"{place}: no such file or folder.")
-    return Source(path, second)
+    if path.is_file() and second is None and is_archive(path):
+        with unpacked(path) as folder:
+            yield Source(folder)
+    else:
+        yield Source(path, second)
+
+
+def _detect(thing: Source) -> Format:
+    for form in FORMATS:
+        if form.recognise(thing):
+            return form
+    raise CheckpointError(_unknown(thing))
 
 
 def _unknown(source: Source) -> str:

@@ -114,12 +114,12 @@ def lstm_rules(ours: str, config: ElmoConfig, theirs: Sequence[str]) -> tuple[Ru
 
 
 def recognise(source: Source) -> bool:
-    """Whether there are options and an HDF5 file that holds a biLM's weights."""
+    """Whether there are HDF5 files; whether they hold a biLM is for `read` to say, which can say why not."""
     if source.weights is not None:
         return True
     if source.path.is_file():
         return is_hdf5(source.path) or (source.path.suffix == ".json" and _weights_beside(source.path) is not None)
-    return any(_holds_bilm(path) for path in source.files(".hdf5", ".h5"))
+    return bool(source.files(".hdf5", ".h5"))
 
 
 def read(source: Source) -> Checkpoint:
@@ -142,11 +142,11 @@ def read(source: Source) -> Checkpoint:
     config = config_from_options(options, options_path, weights_path, arrays)
     rules = rules_for(config, single_cell="RNN_0/RNN/LSTMCell/W_0" in arrays)
     tensors = convert(rules, config, arrays, weights_path, options_path)
-    words, counts = _vocabulary(source.folder, options_path)
+    words, counts = vocabulary_beside(options_path) if source.weights is None else (None, None)
     extra = options.get("elmokit", {})
     try:
         mix = LayerMix(**extra.get("layer_mix", {}))
-        facts, name = dict(extra.get("facts", {})), str(extra.get("name", ""))
+        facts, name = dict(extra.get("facts", training_facts(options))), str(extra.get("name", ""))
         softmax = _softmax(source.folder, config) if source.weights is None else None
         checkpoint = Checkpoint(config, tensors, mix, words, counts, softmax, name, facts)
     except (ConfigError, CheckpointError) as error:
@@ -432,20 +432,41 @@ def _find_pair(source: Source) -> tuple[Path, Path]:
 
 
 def _only_weights(source: Source) -> Path:
-    found = [path for path in source.files(".hdf5", ".h5") if _holds_bilm(path)]
+    files = source.files(".hdf5", ".h5")
+    found = [path for path in files if _holds_bilm(path)]
     preferred = [path for path in found if path.name in ("model.hdf5", "weights.hdf5")]
-    if len(preferred or found) != 1:
+    if len(preferred or found) > 1:
         names = ", ".join(path.name for path in found)
         raise CheckpointError(f"{source.path}: several files of weights ({names}); give options and weights by name.")
-    return (preferred or found)[0]
+    return (preferred or found or files)[0]  # a file that holds none: reading it says what it is
 
 
-def _vocabulary(folder: Path, options_path: Path) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
-    named = [folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))]
-    for path in named if options_path.parent == folder else ():
+def vocabulary_beside(options_path: Path) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None]:
+    """The vocabulary in the same folder: `vocab.txt.gz`, `vocab.txt` or the first other `vocab*.txt`.
+
+    Args:
+        options_path: the options file.
+
+    Returns:
+        words and counts, each None where unknown.
+    """
+    folder = options_path.parent
+    for path in (folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))):
         if path.is_file():
             return read_words(path, skip_maxtermid=True)
     return None, None
+
+
+def training_facts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options say beyond the model itself: batch size, tokens and so on.
+
+    Args:
+        options: what options.json says.
+
+    Returns:
+        JSON values.
+    """
+    return {name: value for name, value in options.items() if name not in ("lstm", "char_cnn", "elmokit")}
 
 
 def _softmax(folder: Path, config: ElmoConfig) -> Softmax | None:

@@ -1,0 +1,96 @@
+"""bilm-tf's training checkpoints: `model.ckpt-N.index` and `.data-…`, `checkpoint`, `options.json`, a vocabulary.
+
+They hold the softmax too, so training and language-model scoring can go on from them. Optimiser slots
+(`…/Adagrad`) are passed over. `checkpoint` may name the newest files by a path of the machine it was written on; only
+its last part is used. Source: bilm-tf `training.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elmokit.checkpoints import allennlp
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
+from elmokit.checkpoints.source import Format, Source, check_finite, read_json
+from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
+from elmokit.checkpoints.tensorflow import model_prefix, read_bilm
+from elmokit.errors import CheckpointError, ConfigError
+
+
+def recognise(source: Source) -> bool:
+    """Whether there is the index of a TensorFlow checkpoint (outside a SavedModel)."""
+    return bool(source.files(".index")) and source.folder.name != "variables"
+
+
+def read(source: Source) -> Checkpoint:
+    """Read a folder of a training run, or one of its checkpoints by its .index file.
+
+    Args:
+        source: the folder or the .index file.
+
+    Returns:
+        the checkpoint with its softmax and vocabulary, float32.
+
+    Raises:
+        MissingFile: options.json or a data file is not there.
+        CheckpointError: damaged files, or files that do not fit together.
+    """
+    index_path = newest_index(source)
+    options_path = source.folder / "options.json"
+    options = read_json(options_path)
+    bundle = open_bundle(index_path)
+    arrays = read_bilm(bundle, index_path)
+    softmax = _softmax(bundle, index_path, options, arrays)
+    if "char_cnn" in options:
+        arrays.pop("embedding", None)
+    config = allennlp.config_from_options(options, options_path, index_path, arrays)
+    tensors = allennlp.convert(allennlp.rules_for(config), config, arrays, index_path, options_path)
+    words, counts = allennlp.vocabulary_beside(options_path)
+    facts = allennlp.training_facts(options)
+    if "global_step" in bundle.entries:
+        facts["global_step"] = int(bundle.read("global_step"))
+    try:
+        checkpoint = Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, facts=facts)
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"{source.folder}: {error}") from None
+    return check_finite(checkpoint, index_path)
+
+
+def newest_index(source: Source) -> Path:
+    """The .index file that `checkpoint` names, or that of the highest step.
+
+    Args:
+        source: the folder or an .index file.
+
+    Returns:
+        the path.
+    """
+    if source.path.is_file():
+        return source.path
+    found = source.files(".index")
+    if source.has("checkpoint"):
+        text = (source.path / "checkpoint").read_bytes()[:65536].decode("utf-8", "replace")
+        named = re.search(r'^model_checkpoint_path:\s*"([^"\n]+)"', text, re.MULTILINE)
+        wanted = re.split(r"[/\\]", named[1])[-1] + ".index" if named else None
+        if any(path.name == wanted for path in found):
+            return source.path / str(wanted)
+    return max(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)[-1:]])
+
+
+def _softmax(bundle: Bundle, place: Path, options: dict[str, Any], arrays: dict[str, Any]) -> Softmax | None:
+    prefix = model_prefix(bundle.entries, place)
+    if prefix + "softmax/b" not in bundle.entries:
+        return None
+    bias = bundle.read(prefix + "softmax/b").astype(np.float32, copy=False)
+    if prefix + "softmax/W" in bundle.entries:
+        return Softmax(bundle.read(prefix + "softmax/W").astype(np.float32, copy=False), bias)
+    if options.get("share_embedding_softmax") and "embedding" in arrays:
+        return Softmax(arrays["embedding"], bias)
+    return None
+
+
+FORMAT = Format("bilm-tf", "bilm-tf training checkpoint (model.ckpt-N.index, options.json)", recognise, read)

@@ -1,0 +1,206 @@
+"""TensorFlow's variables on disk ("tensor bundle"), read without TensorFlow: `X.index` and `X.data-00000-of-00001`.
+
+The index is a table in LevelDB's layout: blocks of sorted keys with shared prefixes, a block of block places, and a
+footer of 48 bytes that says where that is. A value is a small protocol buffer: type, shape, shard, offset, size. The
+numbers lie raw in the data files. Checked bit for bit against files that TensorFlow wrote (tests/golden). Every place
+is compared with the file's size before it is read; a key of more than 4,096 bytes is not believed.
+Sources: LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.errors import CheckpointError, MissingFile
+
+_MAGIC = 0xDB4775248B80FB57
+_FOOTER_BYTES, _BLOCK_TRAILER_BYTES = 48, 5
+_MAX_INDEX_BYTES, _MAX_KEY_BYTES = 256 << 20, 4096
+_TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one variable lies.
+
+    Args:
+        type: TensorFlow's number of the element type.
+        shape: its shape.
+        shard: number of the data file.
+        offset: first byte in it.
+        size: bytes.
+        sliced: whether it is kept in several parts.
+    """
+
+    type: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    sliced: bool
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The variables of one checkpoint.
+
+    Args:
+        prefix: path without ".index".
+        entries: places by variable name.
+        n_shards: number of data files.
+    """
+
+    prefix: Path
+    entries: dict[str, Entry]
+    n_shards: int
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One variable.
+
+        Args:
+            name: its name.
+
+        Returns:
+            its numbers, in the type they are stored in.
+
+        Raises:
+            MissingFile: its data file is not there.
+            CheckpointError: its numbers do not lie whole in it, or are of a type that no weights have.
+        """
+        entry = self.entries[name]
+        path = self.prefix.with_name(f"{self.prefix.name}.data-{entry.shard:05d}-of-{self.n_shards:05d}")
+        if entry.sliced or entry.type not in _TYPES:
+            what = "kept in slices" if entry.sliced else f"of TensorFlow's type {entry.type}"
+            raise CheckpointError(f"{path}: the variable {name} is {what}; only whole arrays of numbers are read.")
+        if not path.is_file():
+            raise MissingFile(f"{path}: no such file; {self.prefix.name}.index says that it holds the numbers.")
+        dtype = np.dtype(_TYPES[entry.type])
+        n_numbers = math.prod(entry.shape)
+        if entry.size != n_numbers * dtype.itemsize or entry.offset + entry.size > path.stat().st_size:
+            raise CheckpointError(
+                f"{path}: the variable {name} {entry.shape} should lie at bytes {entry.offset:,} to"
+                f" {entry.offset + entry.size:,}, but the file has {path.stat().st_size:,}: was it cut off?"
+            )
+        return np.fromfile(path, dtype=dtype, count=n_numbers, offset=entry.offset).reshape(entry.shape)
+
+
+def open_bundle(index_path: Path) -> Bundle:
+    """Read the index of a bundle.
+
+    Args:
+        index_path: the file that ends with ".index".
+
+    Returns:
+        the variables' places.
+
+    Raises:
+        MissingFile: no such file.
+        CheckpointError: not the index of a tensor bundle, or damaged.
+    """
+    if not index_path.is_file():
+        raise MissingFile(f"{index_path}: no such file; it lists a TensorFlow checkpoint's variables.")
+    if index_path.stat().st_size > _MAX_INDEX_BYTES:
+        raise CheckpointError(f"{index_path}: too large for the index of a TensorFlow checkpoint.")
+    try:
+        pairs = dict(_table(index_path.read_bytes()))
+        n_shards = _first(_message(pairs.pop(b"", b"")), 1, 1)
+        entries = {key.decode("utf-8"): _entry(value) for key, value in pairs.items()}
+    except (IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{index_path}: not the whole index of a TensorFlow checkpoint ({error}).") from None
+    return Bundle(index_path.with_name(index_path.name.removesuffix(".index")), entries, n_shards)
+
+
+def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values of a LevelDB table."""
+    if len(data) < _FOOTER_BYTES or int.from_bytes(data[-8:], "little") != _MAGIC:
+        raise ValueError("it lacks the closing signature")
+    footer = _Reader(data[-_FOOTER_BYTES:])
+    footer.varint(), footer.varint()  # place of the meta index, which bundles do not use
+    for _, place in _block(data, footer.varint(), footer.varint()):
+        reader = _Reader(place)
+        yield from _block(data, reader.varint(), reader.varint())
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of one block."""
+    if offset + size + _BLOCK_TRAILER_BYTES > len(data) or size < 4:
+        raise ValueError(f"a block at byte {offset} reaches beyond the end")
+    if data[offset + size] != 0:
+        raise ValueError("a block is compressed, which TensorFlow does not do")
+    block = data[offset : offset + size]
+    end = size - 4 - 4 * int.from_bytes(block[-4:], "little")
+    if end < 0:
+        raise ValueError(f"the block at byte {offset} has no room for its restart points")
+    reader, key = _Reader(block[:end]), b""
+    while reader.left:
+        n_shared, n_own, n_value = reader.varint(), reader.varint(), reader.varint()
+        if n_shared > len(key) or n_shared + n_own > _MAX_KEY_BYTES:
+            raise ValueError(f"a name in the block at byte {offset} is out of bounds")
+        key = key[:n_shared] + reader.take(n_own)
+        yield key, reader.take(n_value)
+
+
+class _Reader:
+    """Takes numbers and bytes from the front of a byte string."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._place = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._place
+
+    def take(self, n: int) -> bytes:
+        if n > self.left:
+            raise ValueError(f"{n} bytes are wanted where {self.left} are left")
+        self._place += n
+        return self._data[self._place - n : self._place]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            (byte,) = self.take(1)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("a number is longer than ten bytes")
+
+
+def _message(data: bytes) -> list[tuple[int, int | bytes]]:
+    """Fields of a protocol buffer: number and value."""
+    reader, fields = _Reader(data), []
+    while reader.left:
+        tag = reader.varint()
+        kind = tag & 7
+        value: int | bytes
+        if kind == 0:
+            value = reader.varint()
+        elif kind in (1, 5):
+            value = int.from_bytes(reader.take(8 if kind == 1 else 4), "little")
+        elif kind == 2:
+            value = reader.take(reader.varint())
+        else:
+            raise ValueError(f"a value has a field of kind {kind}")
+        fields.append((tag >> 3, value))
+    return fields
+
+
+def _first(fields: Sequence[tuple[int, int | bytes]], number: int, default: int = 0) -> int:
+    return next((int(value) for n, value in fields if n == number), default)
+
+
+def _entry(data: bytes) -> Entry:
+    fields = _message(data)
+    shape: list[int] = []
+    for number, value in fields:
+        if number == 2 and isinstance(value, bytes):
+            shape = [_first(_message(dim), 1) for n, dim in _message(value) if n == 2 and isinstance(dim, bytes)]
+    sliced = any(number == 7 for number, _ in fields)
+    return Entry(_first(fields, 1), tuple(shape), _first(fields, 3), _first(fields, 4), _first(fields, 5), sliced)
