@@ -1,3 +1,71 @@
-"""elmokit: contextual vectors of whole words from character-level biLMs (ELMo, Peters et al. 2018)."""
+"""elmokit: contextual vectors of whole words from character-level biLMs (ELMo, Peters et al. 2018).
+
+    texts ──────▶ words ──────────▶ character ids ──▶ layers (L, T, 2P) ──▶ vectors ──────▶ answers
+            text.tokens      text.char_ids      runtime │            runtime.pooling     tasks
+                                                        │
+    files ──────▶ Checkpoint(config, tensors) ──────────┘              Elmo joins all of this: start in elmo.py
+            checkpoints             ▲
+    corpus ─────────────────────────┘
+            corpora, training (nn)
+
+Names are loaded when they are first used, so `import elmokit` costs next to nothing.
+
+Example:
+    ``Elmo.load().encode(["Stick to your plan.", "The stick broke."])``
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elmokit.checkpoints import Checkpoint
+    from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
+    from elmokit.elmo import Elmo
+    from elmokit.errors import ElmoKitError
+    from elmokit.features import Features, WordVectors
+    from elmokit.runtime import State
+    from elmokit.tasks.classify import TextClassifier
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BiLSTMConfig",
+    "CharCNNConfig",
+    "Checkpoint",
+    "Elmo",
+    "ElmoConfig",
+    "ElmoKitError",
+    "Features",
+    "LayerMix",
+    "State",
+    "TextClassifier",
+    "WordVectors",
+    "__version__",
+]
+
+_HOMES = {
+    "BiLSTMConfig": "elmokit.config",
+    "CharCNNConfig": "elmokit.config",
+    "Checkpoint": "elmokit.checkpoints",
+    "Elmo": "elmokit.elmo",
+    "ElmoConfig": "elmokit.config",
+    "ElmoKitError": "elmokit.errors",
+    "Features": "elmokit.features",
+    "LayerMix": "elmokit.config",
+    "State": "elmokit.runtime",
+    "TextClassifier": "elmokit.tasks.classify",
+    "WordVectors": "elmokit.features",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'elmokit' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,553 @@
+"""`Elmo`: text, a biLM and pooling joined. Start reading here.
+
+    texts ─ tokenizer ─▶ words ─ runtime ─▶ layers (L, T, 2P) ─ `layers=` ─▶ word vectors ─ `pooling=` ─▶ one vector
+
+The promise: a text's vectors depend on that text alone. Not on its neighbours, their order, the batch size or what was
+encoded before; nothing is remembered between calls. The original implementation carried its LSTM state from batch to
+batch, so the same text gave other vectors each time. Who wants that state has it as a value (`step`), or as one fixed
+state from which every text starts (`state="warm"`).
+Source: Peters et al. 2018 (arXiv:1802.05365).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.errors import CheckpointError, ConfigError, MissingFile
+from elmokit.features import Features, WordVectors
+from elmokit.progress import progress_bar
+from elmokit.runtime import NumpyRuntime, State
+from elmokit.runtime.pooling import mix_layers, pool
+from elmokit.text.inputs import Text, checked_texts, checked_words
+from elmokit.text.tokens import get_tokenizer
+
+Array = NDArray[Any]
+Start = State | Literal["warm"] | None
+Layers = str | int | Sequence[float]
+
+EMBEDDED = Path(__file__).parent / "models" / "default"
+"""The folder of the model inside the package."""
+
+PRECISIONS = ("float32", "float64", "bfloat16", "int8")
+
+_STREAM_WORDS, _STREAM_TEXTS = 65_536, 4096
+"""Bounds of what `encode_stream` holds at a time: enough to sort texts by length, little memory."""
+
+_WARM_PASSES = 20
+_WARM_TEXT = tuple(
+    line.split()
+    for line in """The house stood at the end of a long road , and nobody had lived there for years .
+She opened the window , looked out at the rain , and said nothing .
+In 1998 , the company sold more than two million phones in Europe and Asia .
+I can't believe how good this new one is !
+What do you think we should do about it ?
+The results show that the second method is faster , but it needs more memory .
+He told them the whole story again , from the beginning , and this time they listened .
+It was late when the last train left the station .""".splitlines()
+)
+
+
+class Runtime(Protocol):
+    """What `Elmo` asks of a runtime (see `elmokit.runtime`)."""
+
+    def layers(self, sentences: Sequence[Sequence[str]], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
+        """Index and layers (L, T, 2P) of every sentence, in the order of computation."""
+        ...
+
+    def step(self, sentences: Sequence[Sequence[str]], state: State | None) -> tuple[list[Array], State]:
+        """One batch with carried state."""
+        ...
+
+
+class Elmo:
+    """A biLM that makes vectors of texts and of their words.
+
+    Made by `Elmo.load`; the constructor takes a checkpoint that is already in memory.
+
+    Args:
+        checkpoint: the model.
+        device: "auto" or "cpu"; "cuda" and the like need PyTorch. "auto" is the CPU, so that results do not hang on
+            the machine.
+        precision: "float32" or "float64" (NumPy); "bfloat16" or "int8" (PyTorch).
+        n_threads: threads to compute on; None for one per core. Changes no result.
+
+    Raises:
+        ConfigError: a device or precision that is not known.
+        MissingExtra: a device or precision that needs PyTorch, which is not installed.
+
+    Example:
+        >>> from elmokit.config import BiLSTMConfig
+        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
+        >>> tensors = {name: np.full(shape, 0.1, np.float32) for name, shape in config.tensor_shapes().items()}
+        >>> elmo = Elmo(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), name="tiny"))
+        >>> elmo
+        Elmo('tiny', dim=8, n_layers=3)
+        >>> elmo.encode(["a cat", ""]).shape
+        (2, 8)
+        >>> elmo.encode_words(["a cat"], layers="all")[0]
+        WordVectors('a cat', vectors=(2, 24))
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        n_threads: int | None = None,
+    ) -> None:
+        self.config: ElmoConfig = checkpoint.config
+        self.layer_mix: LayerMix = checkpoint.layer_mix
+        self.name: str = checkpoint.name
+        self.facts: Mapping[str, Any] = checkpoint.facts
+        self._tokenize = get_tokenizer(self.config.tokenizer)
+        self._counts = _counts(checkpoint)
+        self._runtime = _make_runtime(checkpoint, device, precision, n_threads)
+        self._dtype = np.dtype("float64" if precision == "float64" else "float32")
+        self._warm: State | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path = "default",
+        *,
+        options: str | Path | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "float32",
+        n_threads: int | None = None,
+    ) -> Elmo:
+        """Read a model: the one in the package, a folder or archive, or a pair of files.
+
+        Args:
+            source: "default" for the model in the package (a folder of that name is "./default"), else a checkpoint
+                of any format that `elmokit.checkpoints` reads.
+            options: the options file of a pair; `weights` is then needed.
+            weights: the weights of a pair.
+            device: see `Elmo`.
+            precision: see `Elmo`.
+            n_threads: see `Elmo`.
+
+        Returns:
+            the model.
+
+        Raises:
+            MissingFile: no such file or folder.
+            CheckpointError: not a checkpoint, damaged, or two files that do not fit together.
+        """
+        if options is not None and source != "default":
+            raise CheckpointError(f"give either source ({source}) or options ({options}), not both.")
+        if options is None and weights is not None and source == "default":
+            raise CheckpointError(f"weights ({weights}) without options: give both, Elmo.load(options=…, weights=…).")
+        place = options if options is not None else EMBEDDED if source == "default" else source
+        if place is EMBEDDED and not EMBEDDED.is_dir():
+            raise MissingFile(
+                f"{EMBEDDED}: this installation of elmokit came without its embedded model. Install a released wheel,"
+                " or name a model of your own: Elmo.load('folder') (on the command line: --model folder)."
+            )
+        checkpoint = checkpoints.load(place, weights=weights)
+        elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads)
+        elmo.name = elmo.name or str(source if options is None else options)
+        return elmo
+
+    @property
+    def dim(self) -> int:
+        """Width of a word's vector: 2P."""
+        return self.config.dim
+
+    @property
+    def n_layers(self) -> int:
+        """Layers that a word has vectors from (L)."""
+        return self.config.n_layers
+
+    def __repr__(self) -> str:
+        return f"Elmo({self.name!r}, dim={self.dim}, n_layers={self.n_layers})"
+
+    def encode(
+        self,
+        texts: Iterable[Text],
+        *,
+        pooling: str = "mean",
+        layers: Layers = "mix",
+        normalize: bool = False,
+        show_progress: bool | None = None,
+        state: Start = None,
+        word_frequencies: Mapping[str, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """One vector per text.
+
+        Args:
+            texts: N texts: strings, which the model's tokenizer cuts into words, or lists of words, taken as they are.
+            pooling: "mean", "max", "mean+max", "first", "last", "first+last", or "sif": the mean in which frequent
+                words count less (Arora et al. 2017, without its removal of a common direction, which would make a
+                text's vector depend on its neighbours).
+            layers: "mix" (the model's own weighted sum), "all" (end to end), the number of one layer (0 is the word
+                alone, -1 the last), or L weights by which the layers are multiplied and summed.
+            normalize: whether each vector is scaled to length 1 (zeros stay zeros).
+            show_progress: True draws a bar, False never does, None does on a terminal after two seconds.
+            state: where the LSTMs start with every text: None for zeros, "warm" for a fixed state that has read a
+                little English, or a `State` of one row.
+            word_frequencies: how often words occur, counts or shares, for "sif"; None takes the model's own counts.
+
+        Returns:
+            a row per text, in order; zeros for a text without words. Shape (N, d): d is 2P, L times that for
+            `layers="all"`, twice that for a pooling with a "+". float32 (float64 for that precision).
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: a pooling, layers or state that is not known or does not fit the model.
+
+        Example:
+            ``Elmo.load().encode(["One text.", ["another", "text"]], pooling="max")``
+        """
+        sentences = [self._words(text, i) for i, text in enumerate(checked_texts(texts))]
+        pooled = self._pooled(pooling, layers, normalize, word_frequencies)
+        vectors = np.zeros((len(sentences), pooled.width), self._dtype)
+        with progress_bar("encoding", total=len(sentences), show=show_progress) as advance:
+            for i, computed in self._runtime.layers(sentences, state=self._state(state)):
+                vectors[i] = pooled.of(computed, sentences[i])
+                advance(1)
+        return vectors
+
+    def encode_one(
+        self,
+        text: Text,
+        *,
+        pooling: str = "mean",
+        layers: Layers = "mix",
+        normalize: bool = False,
+        state: Start = None,
+        word_frequencies: Mapping[str, float] | None = None,
+    ) -> NDArray[np.float32]:
+        """The vector of one text: the row that `encode` gives for it.
+
+        Args:
+            text: a string or a list of words.
+            pooling: see `encode`.
+            layers: see `encode`.
+            normalize: see `encode`.
+            state: see `encode`.
+            word_frequencies: see `encode`.
+
+        Returns:
+            the vector. Shape (d,).
+
+        Raises:
+            TextError: neither a string nor a list of words.
+            ConfigError: see `encode`.
+        """
+        stream = self.encode_stream(
+            [text],
+            pooling=pooling,
+            layers=layers,
+            normalize=normalize,
+            show_progress=False,
+            state=state,
+            word_frequencies=word_frequencies,
+        )
+        return next(stream)
+
+    def encode_stream(
+        self,
+        texts: Iterable[Text],
+        *,
+        pooling: str = "mean",
+        layers: Layers = "mix",
+        normalize: bool = False,
+        show_progress: bool | None = None,
+        state: Start = None,
+        word_frequencies: Mapping[str, float] | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """One vector per text, for corpora larger than memory: texts are read as vectors are taken.
+
+        Args:
+            texts: any number of texts, for instance a generator.
+            pooling: see `encode`.
+            layers: see `encode`.
+            normalize: see `encode`.
+            show_progress: see `encode`.
+            state: see `encode`.
+            word_frequencies: see `encode`.
+
+        Yields:
+            each text's vector, in the order of the texts; the same numbers as from `encode`. Shape (d,).
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; the texts before its block came through.
+            ConfigError: see `encode`.
+
+        Example:
+            ``for vector in elmo.encode_stream(open("corpus.txt")): …``
+        """
+        pooled = self._pooled(pooling, layers, normalize, word_frequencies)
+        start = self._state(state)
+        words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
+        with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
+            for block in _blocks(words, len):
+                vectors = np.zeros((len(block), pooled.width), self._dtype)
+                for i, computed in self._runtime.layers(block, state=start):
+                    vectors[i] = pooled.of(computed, block[i])
+                    advance(1)
+                yield from vectors
+
+    def encode_words(
+        self,
+        texts: Iterable[Text],
+        *,
+        layers: Layers = "mix",
+        show_progress: bool | None = None,
+        state: Start = None,
+    ) -> Features:
+        """A vector per word.
+
+        Args:
+            texts: N strings or lists of words.
+            layers: as in `encode`, or "each" for all layers apart.
+            show_progress: see `encode`.
+            state: see `encode`.
+
+        Returns:
+            N `WordVectors`: words, their places in the text (None where words were given), and vectors of shape
+            (T, d), or (L, T, 2P) for "each".
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: layers or state that are not known or do not fit the model.
+
+        Example:
+            ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
+        """
+        return Features(self.encode_words_stream(texts, layers=layers, show_progress=show_progress, state=state))
+
+    def encode_words_stream(
+        self,
+        texts: Iterable[Text],
+        *,
+        layers: Layers = "mix",
+        show_progress: bool | None = None,
+        state: Start = None,
+    ) -> Iterator[WordVectors]:
+        """A vector per word, for corpora larger than memory.
+
+        Args:
+            texts: any number of strings or lists of words.
+            layers: see `encode_words`.
+            show_progress: see `encode`.
+            state: see `encode`.
+
+        Yields:
+            what `encode_words` gives for each text, in order; `elmokit.features.save_word_vectors` takes it.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: layers or state that are not known or do not fit the model.
+        """
+        chosen, start = _choose_layers(layers, self.config, self.layer_mix), self._state(state)
+        cut = (self._cut(text, i) for i, text in enumerate(checked_texts(texts)))
+        with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
+            for block in _blocks(cut, lambda pair: len(pair[0])):
+                done: dict[int, WordVectors] = {}
+                for i, computed in self._runtime.layers([words for words, _ in block], state=start):
+                    words, offsets = block[i]
+                    done[i] = WordVectors(tuple(words), offsets, np.array(chosen.of(computed)))
+                    advance(1)
+                yield from (done[i] for i in range(len(block)))
+
+    def step(self, texts: Iterable[Text], state: State | None = None) -> tuple[Features, State]:
+        """One batch as the original implementation ran it: every row goes on where it stood, and the state comes back.
+
+        Feed batch after batch and pass the state on to get the published vectors, which depend on all that was read
+        before. For anything else, use `encode_words`.
+
+        Args:
+            texts: a batch of B strings or lists of words.
+            state: what the step before gave back; None at first.
+
+        Returns:
+            word vectors of all layers, (L, T, 2P) each, and the state after the batch.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: a state of another model.
+        """
+        cut = [self._cut(text, i) for i, text in enumerate(checked_texts(texts))]
+        layers, after = self._runtime.step([words for words, _ in cut], state)
+        found = zip(cut, layers, strict=True)
+        return Features(WordVectors(tuple(words), offsets, np.array(of)) for (words, offsets), of in found), after
+
+    def warm_state(self) -> State:
+        """The fixed state that `state="warm"` starts from: what a little English leaves, read until it settles.
+
+        Returns:
+            a state of one row, the same whenever the model is loaded; computed once.
+        """
+        with self._lock:
+            if self._warm is None:
+                self._warm = _settled(self._runtime)
+            return self._warm
+
+    def _state(self, state: Start) -> State | None:
+        if isinstance(state, str):
+            if state != "warm":
+                raise ConfigError(f"state is {state!r}; expected None, 'warm' or a State.")
+            return self.warm_state()
+        if state is not None and not isinstance(state, State):
+            raise ConfigError(f"state is of the type {type(state).__name__}; expected None, 'warm' or a State.")
+        return state
+
+    def _words(self, text: Text, place: int) -> list[str]:
+        if isinstance(text, str):
+            return [token.word for token in self._tokenize(text)]
+        return checked_words(text, place)
+
+    def _cut(self, text: Text, place: int) -> tuple[list[str], NDArray[np.int64] | None]:
+        if not isinstance(text, str):
+            return checked_words(text, place), None
+        tokens = self._tokenize(text)
+        offsets = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
+        return [token.word for token in tokens], offsets
+
+    def _pooled(
+        self, pooling: str, layers: Layers, normalize: bool, frequencies: Mapping[str, float] | None
+    ) -> _Pooled:
+        if layers == "each":
+            raise ConfigError("layers='each' keeps layers apart and belongs to encode_words; here use 'all'.")
+        chosen = _choose_layers(layers, self.config, self.layer_mix)
+        shares = _word_shares(self._counts if frequencies is None else frequencies) if pooling == "sif" else None
+        width = len(pool(np.zeros((0, chosen.width), self._dtype), pooling))
+        return _Pooled(chosen, pooling, shares, normalize, width)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Layers of one text (L, T, 2P) → its word vectors, and their width."""
+
+    of: Callable[[Array], Array]
+    width: int
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """Layers of one text → its vector, and the vector's width."""
+
+    chosen: _Chosen
+    pooling: str
+    shares: Mapping[str, float] | None
+    normalize: bool
+    width: int
+
+    def of(self, layers: Array, words: Sequence[str]) -> Array:
+        shares = None if self.shares is None else np.array([self.shares.get(word, 0.0) for word in words])
+        vector = pool(self.chosen.of(layers), self.pooling, shares=shares)
+        length = np.linalg.norm(vector) if self.normalize else 0.0
+        return vector / length if length > 0 else vector
+
+
+def _choose_layers(layers: Layers, config: ElmoConfig, layer_mix: LayerMix) -> _Chosen:
+    n_layers, dim = config.n_layers, config.dim
+    if isinstance(layers, str):
+        named: dict[str, _Chosen] = {
+            "mix": _Chosen(lambda found: mix_layers(found, layer_mix), dim),
+            "all": _Chosen(lambda found: np.concatenate(list(found), axis=-1), n_layers * dim),
+            "each": _Chosen(lambda found: found, dim),
+        }
+        if layers not in named:
+            raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', 'each', a number, or {n_layers} weights.")
+        return named[layers]
+    if isinstance(layers, int | np.integer) and not isinstance(layers, bool):
+        number = int(layers)
+        if not -n_layers <= number < n_layers:
+            raise ConfigError(
+                f"layers is {number}; the model has the layers 0 to {n_layers - 1}, or -{n_layers} to -1."
+            )
+        return _Chosen(lambda found: found[number], dim)
+    return _weighted(layers, n_layers, dim)
+
+
+def _weighted(layers: Any, n_layers: int, dim: int) -> _Chosen:
+    try:
+        weights = np.asarray(layers, dtype=np.float64)
+    except (TypeError, ValueError):
+        weights = np.empty(0)
+    if weights.shape != (n_layers,) or not np.isfinite(weights).all() or isinstance(layers, bool):
+        raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', a number, or {n_layers} finite weights.")
+
+    def of(found: Array) -> Array:
+        parts = (layer * found.dtype.type(weight) for layer, weight in zip(found, weights, strict=True))
+        return np.asarray(sum(parts))
+
+    return _Chosen(of, dim)
+
+
+def _counts(checkpoint: Checkpoint) -> Mapping[str, float] | None:
+    if checkpoint.words is None or checkpoint.word_counts is None:
+        return None
+    return dict(zip(checkpoint.words, checkpoint.word_counts, strict=True))
+
+
+def _word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
+    if counts is None:
+        raise ConfigError(
+            "pooling='sif' weighs words by how often they occur, and this model came without its words' counts: give"
+            " word_frequencies={word: count, …}."
+        )
+    total = float(sum(counts.values()))
+    if not total > 0 or any(not count >= 0 for count in counts.values()):
+        raise ConfigError("word_frequencies must hold numbers that are not negative, and not only zeros.")
+    return {word: count / total for word, count in counts.items()}
+
+
+def _make_runtime(checkpoint: Checkpoint, device: str, precision: str, n_threads: int | None) -> Runtime:
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
+    config, tensors, words = checkpoint.config, checkpoint.tensors, checkpoint.words
+    if device in ("auto", "cpu") and precision in ("float32", "float64"):
+        return NumpyRuntime(config, tensors, words=words, dtype=precision, n_threads=n_threads)
+    if precision == "float64":
+        raise ConfigError(f"precision 'float64' is for the CPU, not {device!r}.")
+    from elmokit.runtime.torch import TorchRuntime
+
+    place = "cpu" if device == "auto" else device
+    return TorchRuntime(config, tensors, words=words, device=place, precision=precision, n_threads=n_threads)
+
+
+def _settled(runtime: Runtime) -> State:
+    """Read the built-in text again and again until a pass changes the state no more (20 passes at most)."""
+    state: State | None = None
+    for _ in range(_WARM_PASSES):
+        before = state
+        for sentence in _WARM_TEXT:
+            _, state = runtime.step([sentence], state)
+        if before is not None and state is not None and np.allclose(before.cell, state.cell, rtol=1e-5, atol=1e-6):
+            break
+    assert state is not None, "the built-in text has sentences"
+    return state
+
+
+def _length(texts: Iterable[Text]) -> int | None:
+    return len(texts) if isinstance(texts, Sized) else None
+
+
+def _blocks(items: Iterable[Any], n_words: Callable[[Any], int]) -> Iterator[list[Any]]:
+    """Cut a stream into lists of a bounded number of words and texts."""
+    block: list[Any] = []
+    room = _STREAM_WORDS
+    for item in items:
+        block.append(item)
+        room -= n_words(item)
+        if room <= 0 or len(block) == _STREAM_TEXTS:
+            yield block
+            block, room = [], _STREAM_WORDS
+    if block:
+        yield block

@@ -1,0 +1,81 @@
+"""What counts as texts: any collection of strings and of lists of words; everything else is named and refused.
+
+The usual accidents get an answer of their own instead of vectors of nonsense: a lone string (its letters would be
+texts), a whole table (its column names would be), bytes, and missing values, with the place where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from elmokit.errors import TextError
+
+Text = str | Sequence[str]
+"""A string, or a list or tuple of words."""
+
+
+def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
+    """The texts one by one, if what was given is a collection at all.
+
+    Args:
+        texts: any number of texts; the texts themselves are not looked at.
+
+    Returns:
+        an iterator over them.
+
+    Raises:
+        TextError: a lone string, bytes, a mapping, a set (it has no order), a table, or no collection.
+
+    Example:
+        >>> list(checked_texts(("one", ["two"])))
+        ['one', ['two']]
+        >>> checked_texts("one")
+        Traceback (most recent call last):
+        elmokit.errors.TextError: texts is one str; expected a list of texts: [text], or use encode_one.
+    """
+    kind = type(texts).__name__
+    if isinstance(texts, str | bytes):
+        raise TextError(f"texts is one {kind}; expected a list of texts: [text], or use encode_one.")
+    if isinstance(texts, Mapping | set | frozenset) or hasattr(texts, "columns"):
+        raise TextError(f"texts is a {kind}; expected a list of texts, such as one column of a table.")
+    try:
+        return iter(texts)
+    except TypeError:
+        raise TextError(f"texts is of the type {kind}; expected a list of texts.") from None
+
+
+def checked_words(text: Any, place: int) -> list[str]:
+    """The words of a text that is given as words.
+
+    Args:
+        text: what should be a list or tuple of words.
+        place: its index among the texts, for the error.
+
+    Returns:
+        the words.
+
+    Raises:
+        TextError: it is none, or one of its words is no string.
+
+    Example:
+        >>> checked_words(("a", "b"), 0)
+        ['a', 'b']
+        >>> checked_words(["a", 3], 7)
+        Traceback (most recent call last):
+        elmokit.errors.TextError: texts[7][1] is 3 (int); expected a word (a string).
+    """
+    if not isinstance(text, list | tuple):
+        missing = text is None or (isinstance(text, float) and text != text)
+        hint = " Leave missing texts out, or put '' in their place." if missing else ""
+        hint = " Decode it first." if isinstance(text, bytes) else hint
+        raise TextError(f"texts[{place}] is {_shown(text)}; expected a string or a list of words.{hint}")
+    for i, word in enumerate(text):
+        if not isinstance(word, str):
+            raise TextError(f"texts[{place}][{i}] is {_shown(word)}; expected a word (a string).")
+    return list(text)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
