@@ -1,4 +1,4 @@
-"""`python -m elmokit`: the command line."""
+"""`python -m elmokit`, which is what `torchrun -m elmokit train` starts: the same as the command `elmokit`."""
 
 from elmokit.cli import main
 

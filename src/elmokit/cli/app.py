@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, embed, info
+from elmokit.cli import classify, clean, embed, info, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,5 +41,5 @@ app.command("embed", no_args_is_help=True)(embed.embed)
 app.command("clean", no_args_is_help=True)(clean.clean)
 app.command("info")(info.info)
 app.add_typer(classify.app, name="classify")
-if find_spec("elmokit.cli.train"):
-    app.command("train", no_args_is_help=True)(import_module("elmokit.cli.train").train)
+app.command("train", no_args_is_help=True)(train.train)
+app.command("tune", no_args_is_help=True)(train.tune)

@@ -178,9 +178,9 @@ class Trainer:
         self.gradient_norm = float(norm)
         if not math.isfinite(total) or not math.isfinite(self.gradient_norm):
             raise TrainingError(
-                f"the loss became {total} and the gradient's norm {self.gradient_norm} at step {self.step}, with a learning"
-                f" rate of {self.learning_rate():.2g}. The last snapshot in {self.folder} is kept: resume from it with a"
-                " lower learning rate."
+                f"the loss became {total} and the gradient's norm {self.gradient_norm} at step {self.step},"
+                f" with a learning rate of {self.learning_rate():.2g}. The last snapshot in {self.folder} is kept:"
+                " resume from it with a lower learning rate."
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from unit.training.runs import sentences
 
 

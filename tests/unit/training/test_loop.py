@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unit.training.runs import sentences, tiny_config, tiny_options
 
 from elmokit.errors import ConfigError, TrainingError
 from elmokit.training.loop import Trainer
@@ -23,7 +22,7 @@ from elmokit.training.perplexity import heldout_perplexity
 from elmokit.training.presets import PRESETS, get_preset
 from elmokit.training.snapshot import snapshots
 from elmokit.training.sources import open_store
-
+from unit.training.runs import sentences, tiny_config, tiny_options
 
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -264,7 +263,8 @@ def test_two_processes_take_the_steps_of_one(corpus_file, tmp_path):
         folder = Path({folder!r})
         store = Store(folder / "store")
         with joined_team("cpu") as team:
-            run = Trainer(tiny_config(), tiny_options(dropout=0.0), store, store.vocabulary(max_size=40), folder, team=team)
+            options, vocabulary = tiny_options(dropout=0.0), store.vocabulary(max_size=40)
+            run = Trainer(tiny_config(), options, store, vocabulary, folder, team=team)
             run.run(report_seconds=0.0)
     """).format(tests=str(TESTS), folder=str(tmp_path / "two"))
     (tmp_path / "two.py").write_text(code)
