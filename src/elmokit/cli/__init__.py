@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         code = app(arguments, prog_name="elmokit", standalone_mode=False, obj=Screen(quiet=quiet))
         sys.stdout.flush()
+        if code == 130:  # how newer parsers hand Ctrl-C on
+            raise KeyboardInterrupt
         raise SystemExit(code or 0)
 
 
