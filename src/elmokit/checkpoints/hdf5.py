@@ -7,6 +7,7 @@ only when needed: it takes 40 ms, which people who load our own format shall not
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def _datasets(file: Any) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
 
-    def note(name: str, thing: Any) -> None:
+    def note(name: str | bytes, thing: Any) -> None:
+        name = os.fsdecode(name)  # damaged names come as bytes
         if isinstance(thing, h5py.Dataset) and thing.shape is not None:
             if thing.external or thing.is_virtual:
                 raise CheckpointError(
