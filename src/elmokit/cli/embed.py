@@ -60,12 +60,12 @@ def embed(
 
     def write_texts(write: WriteVectors, rows: Sequence[Row]) -> None:
         texts = [row.values[column] for row in rows]
-        write(side(rows), elmo.encode(texts, pooling=pooling, layers=chosen, normalize=normalize))
+        write(side(rows), elmo.encode(texts, pooling=pooling, layers=chosen, normalize=normalize, show_progress=False))
 
     def write_words(write: WriteVectors, rows: Sequence[Row]) -> None:
         import numpy as np
 
-        features = elmo.encode_words([row.values[column] for row in rows], layers=chosen)
+        features = elmo.encode_words([row.values[column] for row in rows], layers=chosen, show_progress=False)
         found = [features[i] for i in range(len(rows))]
         kept = side(rows, [len(text.words) for text in found])
         kept["word"] = [word for text in found for word in text.words]
@@ -90,4 +90,4 @@ def embed(
 def _width(elmo: Any, *, words: bool, pooling: str, layers: Any) -> int:
     if words:
         return int(elmo.encode_words([["word"]], layers=layers)[0].vectors.shape[1])
-    return int(elmo.encode([], pooling=pooling, layers=layers).shape[1])
+    return int(elmo.encode([], pooling=pooling, layers=layers, show_progress=False).shape[1])

@@ -47,7 +47,9 @@ class Encoder(Protocol):
         """What the model is made of."""
         ...
 
-    def encode(self, texts: Sequence[str], *, pooling: Any = ..., layers: Any = ...) -> NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], *, pooling: Any = ..., layers: Any = ..., show_progress: bool | None = ...
+    ) -> NDArray[np.float32]:
         """A vector per text. Shape (n, d)."""
         ...
 
@@ -115,10 +117,13 @@ class TextClassifier:
         blocks = []
         for start in range(0, len(texts), _BLOCK):
             block = [self._cleaned(text, start + i) for i, text in enumerate(texts[start : start + _BLOCK])]
-            blocks.append(self.elmo.encode(block, pooling=self.pooling, layers=self.layers))
+            blocks.append(self._encoded(block))
             if on_progress is not None:
                 on_progress(start + len(block), len(texts))
-        return np.concatenate(blocks) if blocks else self.elmo.encode([], pooling=self.pooling, layers=self.layers)
+        return np.concatenate(blocks) if blocks else self._encoded([])
+
+    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
+        return self.elmo.encode(texts, pooling=self.pooling, layers=self.layers, show_progress=False)
 
     def _cleaned(self, text: Any, place: int) -> Any:
         if text is None or text != text:

@@ -18,7 +18,7 @@ class WordHash:
         )
         self.n_encoded = 0
 
-    def encode(self, texts, *, pooling="mean", layers="mix"):
+    def encode(self, texts, *, pooling="mean", layers="mix", show_progress=None):
         self.n_encoded += len(texts)
         rows = [self._row(text) * (2.0 if pooling == "max" else 1.0) for text in texts]
         return np.array(rows, dtype=np.float32).reshape(len(texts), self.config.dim)
