@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import CharCNNConfig
-from elmokit.runtime.rows import Buffers, padded, product
+from elmokit.runtime.rows import Buffers, least_rows, padded, product
 from elmokit.text.char_ids import PADDING_ID, sentence_boundary_ids, words_to_char_ids
 
 Array = NDArray[Any]
@@ -33,25 +33,31 @@ class CharCNN:
         config: its options.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         dtype: float32 or float64.
+        padding_id: the id that fills a word's row to its end.
     """
 
-    def __init__(self, config: CharCNNConfig, tensors: Mapping[str, Array], dtype: DTypeLike) -> None:
+    def __init__(
+        self, config: CharCNNConfig, tensors: Mapping[str, Array], dtype: DTypeLike, *, padding_id: int = PADDING_ID
+    ) -> None:
         def get(name: str) -> Array:
             return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
 
-        self.config = config
+        self.config, self.padding_id = config, padding_id
         self.table = get("embedding.weight")
         self.convolutions = [self._convolution(get, i, w) for i, (w, _) in enumerate(config.filters)]
         self.highways = [self._highway(get, k) for k in range(config.n_highway)]
         self.projection: tuple[Array, Array] | None = None
         if config.projection:
             self.projection = np.ascontiguousarray(get("projection.weight").T), get("projection.bias")
+        wide = [weight for weight, _ in (*self.highways, *([self.projection] if self.projection else []))]
+        self.least_rows = least_rows(*wide)
+        self.least_windows = least_rows(*(weight for _, weight, _, _ in self.convolutions))
 
     def _convolution(self, get: Any, i: int, width: int) -> tuple[int, Array, Array, Array]:
         """Width, weights (width · E, n), bias, and what a window of padding gives."""
         weight = get(f"convolutions.{i}.weight")
         packed = np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
-        padding = np.tile(self.table[PADDING_ID], (1, width))
+        padding = np.tile(self.table[self.padding_id], (1, width))
         return width, packed, get(f"convolutions.{i}.bias"), product(padding, packed)[0]
 
     @staticmethod
@@ -65,7 +71,7 @@ class CharCNN:
         """Token vectors of begin and end of sentence. Shape (2, P)."""
         return self.encode_ids(sentence_boundary_ids(self.config.max_characters), Buffers(self.table.dtype))
 
-    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
+    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
         """Character ids of words, shortest word first, and the order that sorts them so.
 
         Args:
@@ -75,10 +81,10 @@ class CharCNN:
             ids of shape (D, C) and the words' places of shape (D,).
         """
         ids = words_to_char_ids(words, self.config.max_characters)
-        order = np.argsort((ids != PADDING_ID).sum(axis=1), kind="stable")
+        order = np.argsort((ids != self.padding_id).sum(axis=1), kind="stable")
         return ids[order], order
 
-    def encode_ids(self, ids: NDArray[np.int16], buffers: Buffers) -> Array:
+    def encode_ids(self, ids: NDArray[np.integer], buffers: Buffers) -> Array:
         """Token vectors.
 
         Args:
@@ -88,10 +94,10 @@ class CharCNN:
         Returns:
             vectors. Shape (D, P).
         """
-        D, F = len(ids), self.config.n_filters
-        x = buffers.get("features", padded(D), F)
+        D, F, rows = len(ids), self.config.n_filters, padded(len(ids), self.least_rows)
+        x = buffers.get("features", rows, F)
         x[D:] = 0
-        lengths = (ids != PADDING_ID).sum(axis=1)
+        lengths = (ids != self.padding_id).sum(axis=1)
         changes = np.flatnonzero(np.diff(lengths)) + 1
         for start, end in zip([0, *changes], [*changes, D], strict=True):
             m = int(lengths[start])
@@ -99,14 +105,14 @@ class CharCNN:
             for s in range(start, end, step):
                 self._convolve(ids[s : min(s + step, end)], m, x[s : min(s + step, end)], buffers)
         for weight, bias in self.highways:
-            self._pass_highway(x, weight, bias, buffers.get("highway", padded(D), 2 * F))
+            self._pass_highway(x, weight, bias, buffers.get("highway", rows, 2 * F))
         if self.projection is None:
             return np.array(x[:D])
         weight, bias = self.projection
         vectors: Array = np.matmul(x, weight)[:D] + bias
         return vectors
 
-    def _convolve(self, ids: NDArray[np.int16], m: int, out: Array, buffers: Buffers) -> None:
+    def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
         """All convolutions of words of m ids: windows, maximum, bias, activation. `out` has shape (g, F)."""
         C, g = self.config.max_characters, len(ids)
         n_read = min(C, m - 1 + max(width for width, _ in self.config.filters))
@@ -114,12 +120,12 @@ class CharCNN:
         column = 0
         for width, weight, bias, of_padding in self.convolutions:
             n_windows, (K, n) = min(m, C - width + 1), weight.shape
-            rows = g * n_windows
-            windows = buffers.get("windows", padded(rows), K)
+            rows, rows_computed = g * n_windows, padded(g * n_windows, self.least_windows)
+            windows = buffers.get("windows", rows_computed, K)
             a, b, c = characters.strides
             windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
             windows[rows:] = 0
-            values = np.matmul(windows, weight, out=buffers.get("values", padded(rows), n))
+            values = np.matmul(windows, weight, out=buffers.get("values", rows_computed, n))
             best = out[:, column : column + n]
             np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
             if C - width + 1 > m:

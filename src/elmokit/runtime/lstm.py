@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import BiLSTMConfig, ElmoConfig
 from elmokit.runtime.plan import Batch, step_blocks
-from elmokit.runtime.rows import MULTIPLE, Buffers, padded
+from elmokit.runtime.rows import Buffers, least_rows, padded
 
 Array = NDArray[Any]
 
@@ -40,6 +40,11 @@ class LSTMWeights:
     of_hidden: Array
     bias: Array
     projection: Array | None
+
+    @property
+    def least_rows(self) -> int:
+        """Rows that every product with these weights needs at least."""
+        return least_rows(self.of_input, self.of_hidden, self.projection)
 
 
 def pack_lstm(
@@ -105,7 +110,7 @@ class Tower:
         outputs: list[Array] = []
         hiddens, cells = np.empty_like(hidden), np.empty_like(cell)
         for k, weights in enumerate(self.layers):
-            out = buffers.get(f"outputs {k}", N + MULTIPLE, P)
+            out = buffers.get(f"outputs {k}", N + weights.least_rows, P)
             inputs = _WordInputs(weights, numbers, tokens) if k == 0 else _LayerInputs(weights, outputs[-1])
             hiddens[k], cells[k] = self._read(weights, batch, inputs, hidden[k], cell[k], out, buffers)
             if k > 0 and self.config.skip_connections:
@@ -117,7 +122,8 @@ class Tower:
         self, weights: LSTMWeights, batch: Batch, inputs: Any, hidden: Array, cell: Array, out: Array, buffers: Buffers
     ) -> tuple[Array, Array]:
         """One layer over all steps; `out` takes its outputs, the final states come back."""
-        B, width, C = padded(len(batch.rows)), weights.bias.shape[0], cell.shape[1]
+        least, width, C = weights.least_rows, weights.bias.shape[0], cell.shape[1]
+        B = padded(len(batch.rows), least)
         h, c = buffers.get("hidden", B, hidden.shape[1]), buffers.get("cell", B, C)
         z, scratch = buffers.get("gates", B, width), buffers.get("scratch", B, C)
         h[len(hidden) :], c[len(cell) :] = 0, 0
@@ -129,7 +135,7 @@ class Tower:
             ahead = inputs.products(starts[first], starts[end], buffers)
             for t in range(first, end):
                 n, row = counts[t], starts[t] - starts[first]
-                b = padded(n)
+                b = padded(n, least)
                 np.matmul(h[:b], weights.of_hidden, out=z[:b])
                 z[:n] += ahead[row : row + n]
                 self._cell(weights, z[:b], h[:b], c[:b], scratch[:b])
@@ -172,10 +178,11 @@ class _WordInputs:
     def products(self, start: int, end: int, buffers: Buffers) -> Array:
         distinct, places = np.unique(self.numbers[start:end], return_inverse=True)
         n, width = len(distinct), self.weights.bias.shape[0]
-        x = buffers.get("words", padded(n), self.tokens.shape[1])
+        rows = padded(n, self.weights.least_rows)
+        x = buffers.get("words", rows, self.tokens.shape[1])
         x[n:] = 0
         np.take(self.tokens, distinct, axis=0, out=x[:n], mode="clip")
-        table = np.matmul(x, self.weights.of_input, out=buffers.get("word products", padded(n), width))
+        table = np.matmul(x, self.weights.of_input, out=buffers.get("word products", rows, width))
         table += self.weights.bias
         return np.take(table, places, axis=0, out=buffers.get("products", end - start, width), mode="clip")
 
@@ -188,7 +195,7 @@ class _LayerInputs:
     below: Array
 
     def products(self, start: int, end: int, buffers: Buffers) -> Array:
-        rows = padded(end - start)
+        rows = padded(end - start, self.weights.least_rows)
         out = buffers.get("products", rows, self.weights.bias.shape[0])
         np.matmul(self.below[start : start + rows], self.weights.of_input, out=out)
         out += self.weights.bias

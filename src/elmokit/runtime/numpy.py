@@ -26,6 +26,7 @@ from elmokit.runtime.rows import Buffers
 from elmokit.runtime.state import State
 from elmokit.runtime.threads import Workers
 from elmokit.runtime.word_cache import WordCache
+from elmokit.runtime.word_char import WordCharEncoder
 
 Array = NDArray[Any]
 
@@ -83,7 +84,9 @@ class NumpyRuntime:
         )
         self._start: State | None = None
 
-    def _make_encoder(self, tensors: Mapping[str, Array], words: Sequence[str] | None) -> CharCNN | WordTable:
+    def _make_encoder(self, tensors: Mapping[str, Array], words: Sequence[str] | None) -> CharCNN | WordTable | WordCharEncoder:
+        if self.config.char_cnn is not None and self.config.char_cnn.characters is not None:
+            return WordCharEncoder(self.config, tensors, words or (), self.dtype)
         if self.config.char_cnn is not None:
             return CharCNN(self.config.char_cnn, tensors, self.dtype)
         missing = {"<S>", "</S>", "<UNK>"} - set(words or ())

@@ -1,9 +1,12 @@
 """Matrix products whose rows do not depend on how many other rows there are.
 
-OpenBLAS takes other code for one row (a matrix-vector product) and for very small products; both add the terms in
-another order, so a sentence alone would differ in the last bits from the same sentence in a batch. Products of
-at least `MULTIPLE` rows, in multiples of it, give each row the same bits, whatever stands in the other rows
-(measured on its kernels for AVX2 and AVX-512; tests/laws/test_runtime_numpy.py). So rows are padded to that.
+OpenBLAS takes other code for one row (a matrix-vector product) and for small products (n·K·N up to 100³); both
+may add terms in another order, so a sentence alone would differ in its last bits from the same sentence in a batch.
+So rows are padded until that code is out of reach. What this promises, measured over shapes of all published sizes:
+
+- OpenBLAS on AVX-512: a row's result is the same bits, whatever stands in the other rows and however many they are.
+- OpenBLAS on AVX2: float32 products add in an order that depends on a row's place among twelve: equal to rounding
+  (1e-6 relative), as with any other BLAS.
 """
 
 from __future__ import annotations
@@ -16,17 +19,37 @@ from numpy.typing import DTypeLike, NDArray
 MULTIPLE = 8
 """Rows of every product are a multiple of this."""
 
+_SMALL_PRODUCT = 100**3
+_FEW_TERMS = 128  # so many terms are added in one order by all code
+
 Array = NDArray[Any]
 
 
-def padded(n: int) -> int:
-    """The next multiple of `MULTIPLE`.
+def padded(n: int, least: int = MULTIPLE) -> int:
+    """Rows to compute for n rows: the next multiple of `MULTIPLE`, and `least` at least.
 
     Example:
-        >>> padded(1), padded(8), padded(9)
-        (8, 8, 16)
+        >>> padded(1), padded(8), padded(9), padded(9, least=24)
+        (8, 8, 16, 24)
     """
-    return -(-n // MULTIPLE) * MULTIPLE
+    return max(least, -(-n // MULTIPLE) * MULTIPLE)
+
+
+def least_rows(*weights: Array | None) -> int:
+    """Rows that products with these weights need at least, not to be small ones.
+
+    Args:
+        weights: arrays of shape (K, N); None are passed over.
+
+    Returns:
+        a multiple of `MULTIPLE`.
+
+    Example:
+        >>> least_rows(np.zeros((512, 16384))), least_rows(np.zeros((300, 50)))
+        (8, 72)
+    """
+    sizes = [w.size for w in weights if w is not None and w.shape[0] > _FEW_TERMS]
+    return padded(_SMALL_PRODUCT // min(sizes) + 1) if sizes else MULTIPLE
 
 
 def product(x: Array, weight: Array) -> Array:
@@ -39,7 +62,7 @@ def product(x: Array, weight: Array) -> Array:
     Returns:
         the product. Shape (n, N); a view of an array of padded rows.
     """
-    rows = np.zeros((padded(len(x)), x.shape[1]), weight.dtype)
+    rows = np.zeros((padded(len(x), least_rows(weight)), x.shape[1]), weight.dtype)
     rows[: len(x)] = x
     result: Array = np.matmul(rows, weight)[: len(x)]
     return result
