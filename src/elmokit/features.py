@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +148,7 @@ class Features(Sequence[WordVectors]):
             return cls(_unpacked(_read(path)))
         except ConfigError:
             raise
-        except (KeyError, OSError, ValueError, IndexError, TypeError, EOFError) as error:
+        except (KeyError, OSError, ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
             raise InputError(
                 f"{path}: not a file of word vectors, or damaged ({error}); expected one that Features.save wrote."
             ) from None
@@ -229,7 +230,7 @@ def _read(path: Path) -> _Arrays:
 
         with h5py.File(path, "r") as file:
             return {name: file[name][()] for name in file}
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return dict(file.items())
 
 
