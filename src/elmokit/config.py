@@ -34,6 +34,8 @@ class CharCNNConfig:
         max_characters: character ids per word, begin and end of word included. Words are cut to this.
         n_characters: rows of the character table, the padding row 0 included (262 for UTF-8 bytes).
         projection: whether a linear layer maps the filters to P; without it, the filters sum up to P.
+        characters: the dictionary of a model that reads Unicode characters by number (ELMoForManyLangs), where a
+            character's row is its place + 1; None for UTF-8 bytes.
 
     Example:
         >>> CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8))).n_filters
@@ -47,9 +49,17 @@ class CharCNNConfig:
     max_characters: int = 50
     n_characters: int = 262
     projection: bool = True
+    characters: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", tuple((int(w), int(n)) for w, n in self.filters))
+        if self.characters is not None:
+            object.__setattr__(self, "characters", tuple(self.characters))
+            if len(self.characters) != self.n_characters - 1:
+                raise ConfigError(
+                    f"char_cnn has {len(self.characters)} characters but n_characters {self.n_characters}; expected one"
+                    " row more than characters."
+                )
         if not self.filters:
             raise ConfigError("char_cnn.filters is empty: give at least one (width, number) pair.")
         if self.activation not in ("relu", "tanh"):
@@ -152,9 +162,12 @@ class ElmoConfig:
     Args:
         projection_width: P, the width of one direction's output. A word vector is 2P wide.
         char_cnn: the character CNN, or None for a model that looks whole words up in a table.
-        n_words: rows of the word table of a model without char_cnn, the padding row 0 included; else 0.
+        n_words: rows of the word table of a model without char_cnn, or with word_width, the padding row 0 included;
+            else 0.
         bilstm: the LSTMs.
         tokenizer: name of the tokenizer the model was trained with (see `elmokit.text.tokens`).
+        word_width: width of a table of whole words that goes into the projection beside the character CNN, in front
+            (ELMoForManyLangs); 0 for none.
 
     Example:
         >>> config = ElmoConfig(projection_width=16, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=64))
@@ -167,6 +180,7 @@ class ElmoConfig:
     n_words: int = 0
     bilstm: BiLSTMConfig = BiLSTMConfig()
     tokenizer: str = "whitespace"
+    word_width: int = 0
 
     def __post_init__(self) -> None:
         P = self.projection_width
@@ -174,8 +188,10 @@ class ElmoConfig:
             raise ConfigError(f"projection_width is {P}; expected at least 1.")
         if self.char_cnn is None and self.n_words < 2:
             raise ConfigError("a model without char_cnn needs n_words, the number of rows of its word table.")
-        if self.char_cnn is not None and self.n_words:
-            raise ConfigError("a model has either char_cnn or n_words, not both.")
+        if self.char_cnn is not None and bool(self.n_words) != bool(self.word_width):
+            raise ConfigError("a model has either char_cnn or n_words; with both, it has word_width too.")
+        if self.word_width and (self.char_cnn is None or not self.char_cnn.projection):
+            raise ConfigError("word_width is for words beside a char_cnn with a projection that joins them.")
         if self.char_cnn is not None and not self.char_cnn.projection and self.char_cnn.n_filters != P:
             raise ConfigError(
                 f"char_cnn has {self.char_cnn.n_filters} filters and no projection, so projection_width must be"
@@ -234,6 +250,8 @@ class ElmoConfig:
         else:
             cnn = self.char_cnn
             E, F = cnn.embedding_width, cnn.n_filters
+            if self.word_width:
+                shapes["word_embedding.weight"] = (self.n_words, self.word_width)
             shapes["char_cnn.embedding.weight"] = (cnn.n_characters, E)
             for i, (width, n) in enumerate(cnn.filters):
                 shapes[f"char_cnn.convolutions.{i}.weight"] = (n, E, width)
@@ -243,7 +261,7 @@ class ElmoConfig:
                     shapes[f"char_cnn.highways.{k}.{part}.weight"] = (F, F)
                     shapes[f"char_cnn.highways.{k}.{part}.bias"] = (F,)
             if cnn.projection:
-                shapes["char_cnn.projection.weight"] = (P, F)
+                shapes["char_cnn.projection.weight"] = (P, self.word_width + F)
                 shapes["char_cnn.projection.bias"] = (P,)
         for direction in ("forward", "backward"):
             for layer in range(self.bilstm.n_layers):

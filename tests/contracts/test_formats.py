@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from elmokit.checkpoints import FORMATS, detect, load, save
 from elmokit.errors import CheckpointError, ElmoKitError
-from golden import make_tiny
-from golden.formats import SAMPLES, expected_layers
+from golden.formats import SAMPLES, expected
 
 WRITABLE = [form.name for form in FORMATS if form.write is not None]
 
@@ -54,6 +53,10 @@ def test_detect_names_the_format(sample):
 @pytest.mark.parametrize("form", WRITABLE)
 def test_load_save_load_is_equal_bit_for_bit(sample, form, tmp_path):
     first = load(sample[2])
+    if form == "allennlp" and sample[0].format == "manylangs":
+        with pytest.raises(CheckpointError, match="write it as 'native'"):
+            save(first, tmp_path / "copy", format=form)
+        return
     save(first, tmp_path / "copy", format=form)
     assert detect(tmp_path / "copy").name == form
     assert_same(first, load(tmp_path / "copy"))
@@ -65,8 +68,9 @@ def test_vectors_are_those_of_the_reference(sample, tmp_path):
     chosen, _, source = sample
     checkpoint = load(source)
     runtime = NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
-    found = dict(runtime.layers(make_tiny.sentences(chosen.variant)))
-    for i, vectors in enumerate(expected_layers(chosen, tmp_path)):
+    sentences, layers = expected(chosen, tmp_path)
+    found = dict(runtime.layers(sentences))
+    for i, vectors in enumerate(layers):
         np.testing.assert_allclose(found[i], vectors, atol=2e-6, rtol=0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from golden import make_tiny, reference
+from golden import make_tiny, make_torch
 
 HERE = Path(__file__).parent
 
@@ -16,12 +16,13 @@ class Sample:
     """A format's sample.
 
     `make` puts it into an empty folder and returns what a user would give to `load`; `variant` is the variant of
-    make_tiny whose arrays it holds, whatever the format; `weights` is its file of weights, below the folder.
+    make_tiny whose arrays it holds, whatever the format (None: ELMoForManyLangs has its own); `weights` is its file of
+    weights, below the folder.
     """
 
     format: str
     make: Callable[[Path], Path]
-    variant: str
+    variant: str | None
     weights: str
 
 
@@ -59,6 +60,15 @@ def _nlpl_zip(folder):
     return folder / "11.zip"
 
 
+def _seqvec(folder):
+    make_tiny.make("skip", folder / "uniref50_v2")
+    return Path(shutil.make_archive(str(folder / "seqvec"), "zip", folder, "uniref50_v2"))
+
+
+def _manylangs_zip(folder):
+    return Path(shutil.make_archive(str(folder / "144"), "zip", make_torch.make_manylangs(folder / "in")))
+
+
 def _tar(name):
     def make(folder):
         return Path(shutil.make_archive(str(folder / "module"), "gztar", HERE / name))
@@ -76,14 +86,17 @@ SAMPLES = {
         "bilm-tf", _copy("tiny_tf/training_one_layer"), "one_layer_short_names", "model.ckpt-1234.index"
     ),
     "tfhub": Sample("tfhub", _copy("tiny_tf/hub"), "skip", "variables/variables.data-00000-of-00001"),
+    "seqvec_zip": Sample("allennlp", _seqvec, "skip", "seqvec.zip"),
+    "manylangs": Sample("manylangs", make_torch.make_manylangs, None, "encoder.pkl"),
+    "manylangs_zip": Sample("manylangs", _manylangs_zip, None, "144.zip"),
+    "allennlp_archive": Sample("allennlp-archive", make_torch.make_archive, "skip", "model.tar.gz"),
     "tfhub_tar": Sample("tfhub", _tar("tiny_tf/hub"), "skip", "module.tar.gz"),
 }
 
 
-def expected_layers(sample, folder):
-    """The reference's layers of make_tiny's sentences for a sample's arrays."""
+def expected(sample, folder):
+    """Sentences and the reference's layers of each, for a sample's arrays."""
+    if sample.variant is None:
+        return make_torch.SENTENCES, make_torch.manylangs_vectors()
     options, arrays = make_tiny.make(sample.variant, folder)
-    return make_tiny.vectors(sample.variant, options, arrays)
-
-
-__all__ = ["SAMPLES", "Sample", "expected_layers", "reference"]
+    return make_tiny.sentences(sample.variant), make_tiny.vectors(sample.variant, options, arrays)

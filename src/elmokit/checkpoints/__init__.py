@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, bilm_tf, native, tfhub
+from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, manylangs, native, tfhub
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import Format, Source
@@ -18,7 +18,14 @@ from elmokit.errors import CheckpointError, MissingFile, OutputError
 
 __all__ = ["FORMATS", "Checkpoint", "Format", "Softmax", "check_tensors", "detect", "load", "save"]
 
-FORMATS: tuple[Format, ...] = (native.FORMAT, tfhub.FORMAT, bilm_tf.FORMAT, allennlp.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    native.FORMAT,
+    manylangs.FORMAT,
+    tfhub.FORMAT,
+    bilm_tf.FORMAT,
+    allennlp.FORMAT,
+    allennlp_archive.FORMAT,
+)
 """All formats, in the order in which they are tried."""
 
 

@@ -167,6 +167,11 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         OutputError: the folder can't be written.
     """
     check_finite(checkpoint, folder)
+    if checkpoint.config.word_width or (checkpoint.config.char_cnn and checkpoint.config.char_cnn.characters):
+        raise CheckpointError(
+            f"{folder}: this model reads a dictionary of characters (ELMoForManyLangs), which AllenNLP's format has no"
+            " place for; write it as 'native'."
+        )
     write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(checkpoint.config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}

@@ -144,10 +144,8 @@ def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) 
     """
     words = list(words)
     for word in words:
-        if not word or any(mark in word for mark in "\n\r\t"):
-            raise CheckpointError(
-                f"{path}: the word {word!r} is empty or holds a tab or line end; no line can hold it."
-            )
+        if any(mark in word for mark in "\n\r\t"):
+            raise CheckpointError(f"{path}: the word {word!r} holds a tab or line end; no line can hold it.")
     lines = words if counts is None else [f"{w}\t{n}" for w, n in zip(words, counts, strict=True)]
     try:
         path.write_bytes("".join(line + "\n" for line in lines).encode("utf-8"))

@@ -84,7 +84,9 @@ class NumpyRuntime:
         )
         self._start: State | None = None
 
-    def _make_encoder(self, tensors: Mapping[str, Array], words: Sequence[str] | None) -> CharCNN | WordTable | WordCharEncoder:
+    def _make_encoder(
+        self, tensors: Mapping[str, Array], words: Sequence[str] | None
+    ) -> CharCNN | WordTable | WordCharEncoder:
         if self.config.char_cnn is not None and self.config.char_cnn.characters is not None:
             return WordCharEncoder(self.config, tensors, words or (), self.dtype)
         if self.config.char_cnn is not None:

@@ -66,7 +66,7 @@ class WordCharEncoder:
         rows = [self._row((mark,), word) for mark, word in (("<bos>", "<S>"), ("<eos>", "</S>"))]
         return self.encode_ids(np.array(rows, dtype=np.int32), Buffers(self.dtype))
 
-    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
         """Rows of words, shortest word first, and the order that sorts them so.
 
         Args:
@@ -87,7 +87,7 @@ class WordCharEncoder:
         padding = [rows["<pad>"]] * (self.max_characters - len(ids))
         return [*ids, *padding, self.word_rows.get(word, self.word_rows.get("<UNK>", 0))]
 
-    def encode_ids(self, ids: NDArray[np.int32], buffers: Buffers) -> Array:
+    def encode_ids(self, ids: NDArray[np.integer], buffers: Buffers) -> Array:
         """Token vectors.
 
         Args:

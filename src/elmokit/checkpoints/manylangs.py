@@ -1,0 +1,175 @@
+"""ELMoForManyLangs: `encoder.pkl`, `token_embedder.pkl`, `char.dic`, `word.dic` (44 languages and Chinese, Japanese …).
+
+A token is its word's vector beside a character CNN over Unicode characters, joined by the projection; the LSTMs are
+AllenNLP's. The published configuration is often missing, and all released models share one, so its values stand in;
+sizes are read off the tensors anyway. Dictionaries are cut at the *last* tab and not stripped: the original strips,
+and so loses all words that are some kind of space. A model of words alone has its
+projection folded into the table; words of more than 48 characters are then looked up whole.
+Source: HIT-SCIR/ELMoForManyLangs (b3de5f1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+
+from elmokit.checkpoints.allennlp import convert
+from elmokit.checkpoints.checkpoint import Checkpoint
+from elmokit.checkpoints.mapping import PadRow, Rule
+from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words
+from elmokit.checkpoints.torch_file import lstm_rules, read_state, token_rules
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.errors import CheckpointError, ConfigError
+
+_ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
+_CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
+_WORD_MARKS = ("<bos>", "<eos>", "<oov>")
+_OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}
+_DEFAULTS = {
+    "encoder": {"name": "elmo", "cell_clip": 3, "proj_clip": 3},
+    "token_embedder": {"name": "cnn", "activation": "relu", "max_characters_per_token": 50},
+}
+
+
+def recognise(source: Source) -> bool:
+    """Whether both files of weights are there."""
+    return source.has(_ENCODER) and source.has(_EMBEDDER)
+
+
+def read(source: Source) -> Checkpoint:
+    """Read a model's folder.
+
+    Args:
+        source: the folder.
+
+    Returns:
+        the checkpoint; `words` is its dictionary of words, the one of characters lies in its configuration.
+
+    Raises:
+        MissingExtra: torch is not installed.
+        MissingFile: a dictionary is not there.
+        CheckpointError: damaged, files that do not fit together, or an architecture that no released model has.
+    """
+    folder = source.path
+    arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)
+    options = _options(folder)
+    words = _dictionary(folder / "word.dic", arrays.get("word_emb_layer.embedding.weight"), _WORD_MARKS)
+    characters = _dictionary(folder / "char.dic", arrays.get("char_emb_layer.embedding.weight"), _CHARACTER_MARKS)
+    if words is not None and characters is None:
+        arrays = _folded(arrays, folder)
+    if words is not None:
+        words = tuple(_OUR_MARKS.get(word, word) for word in words)
+    try:
+        config = _config(arrays, options, words, characters)
+        tensors = convert(_rules(config), config, arrays, folder, folder / _ENCODER)
+        checkpoint = Checkpoint(config, tensors, words=words, facts={"format": "ELMoForManyLangs"})
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, (CheckpointError, ConfigError)):
+            raise CheckpointError(f"{folder}: {error}") from None
+        raise CheckpointError(f"{folder}: not the tensors of an ELMoForManyLangs model ({error!r}).") from None
+    return check_finite(checkpoint, folder)
+
+
+def _options(folder: Path) -> dict[str, dict[str, Any]]:
+    """The configuration, where it lies beside; else what all released models have."""
+    options = {part: dict(values) for part, values in _DEFAULTS.items()}
+    arguments = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    name = PurePosixPath(str(arguments.get("config_path", "")).replace("\\", "/")).name
+    candidates = [folder / name, folder / "configs" / name] if name and name not in (".", "..") else []
+    found = next((path for path in candidates if path.is_file()), None)
+    values = arguments if "encoder" in arguments else read_json(found) if found else {}
+    for part, known in options.items():
+        if isinstance(values.get(part), dict):
+            known.update(values[part])
+    names = str(options["encoder"]["name"]).lower(), str(options["token_embedder"]["name"]).lower()
+    if names != ("elmo", "cnn"):
+        raise CheckpointError(
+            f"{folder}: encoder {names[0]!r} with token embedder {names[1]!r}; only 'elmo' with 'cnn' is read,"
+            " which all released models are."
+        )
+    return options
+
+
+def _dictionary(path: Path, table: NDArray[Any] | None, marks: tuple[str, ...]) -> tuple[str, ...] | None:
+    """A dictionary as a tuple, place = id, as long as the table. Numbers that no line has become empty words."""
+    if table is None:
+        return None
+    lines, counts = read_words(path)
+    if counts is None:
+        raise CheckpointError(f"{path}: expected on each line a token, a tab and its number.")
+    n_rows = len(table)
+    tokens = [""] * n_rows
+    for token, number in zip(lines, counts, strict=True):
+        if number >= n_rows:
+            raise CheckpointError(
+                f"{path}: {token!r} has the number {number}, but the table has {n_rows} rows: are both of one model?"
+            )
+        tokens[number] = token
+    missing = [mark for mark in marks if mark not in tokens]
+    if missing:
+        raise CheckpointError(f"{path}: lacks {missing[0]!r}; is it the dictionary of an ELMoForManyLangs model?")
+    return tuple(tokens)
+
+
+def _folded(arrays: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
+    """A model of words alone: each word's projected vector in place of table and projection."""
+    rest = dict(arrays)
+    try:
+        table = rest.pop("word_emb_layer.embedding.weight")
+        folded = table @ rest.pop("projection.weight").T + rest.pop("projection.bias")
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder / _EMBEDDER}: table and projection do not fit ({error}).") from None
+    return rest | {"word_emb_layer.embedding.weight": folded}
+
+
+def _config(
+    arrays: Mapping[str, NDArray[Any]],
+    options: Mapping[str, Mapping[str, Any]],
+    words: tuple[str, ...] | None,
+    characters: tuple[str, ...] | None,
+) -> ElmoConfig:
+    """Sizes from the tensors, the rest from the options."""
+    encoder, embedder = options["encoder"], options["token_embedder"]
+    gates, P = arrays["forward_layer_0.input_linearity.weight"].shape
+    bilstm = BiLSTMConfig(
+        n_layers=sum(f"forward_layer_{i}.input_linearity.weight" in arrays for i in range(len(arrays))),
+        cell_width=gates // 4,
+        projection="forward_layer_0.state_projection.weight" in arrays,
+        cell_clip=float(encoder["cell_clip"]) or None,
+        projection_clip=float(encoder["proj_clip"]) or None,
+        skip_connections=True,
+    )
+    n_words = 0 if words is None else len(words) + 1
+    if characters is None:
+        return ElmoConfig(projection_width=P, char_cnn=None, n_words=n_words, bilstm=bilstm)
+    kernels = [
+        arrays[f"convolutions.{i}.weight"].shape for i in range(len(arrays)) if f"convolutions.{i}.weight" in arrays
+    ]
+    cnn = CharCNNConfig(
+        embedding_width=arrays["char_emb_layer.embedding.weight"].shape[1],
+        filters=tuple((width, n) for n, _, width in kernels),
+        n_highway=sum(f"highways._layers.{k}.weight" in arrays for k in range(len(arrays))),
+        activation=embedder["activation"],
+        max_characters=int(embedder["max_characters_per_token"]),
+        n_characters=len(characters) + 1,
+        characters=characters,
+    )
+    word_width = 0 if words is None else arrays["word_emb_layer.embedding.weight"].shape[1]
+    return ElmoConfig(projection_width=P, char_cnn=cnn, n_words=n_words, word_width=word_width, bilstm=bilstm)
+
+
+def _rules(config: ElmoConfig) -> tuple[Rule, ...]:
+    rules = lstm_rules(config)
+    if config.n_words:
+        rules += (Rule("word_emb_layer.embedding.weight", ("word_embedding.weight",), (PadRow(),)),)
+    if config.char_cnn is not None:
+        rules += (Rule("char_emb_layer.embedding.weight", ("char_cnn.embedding.weight",), (PadRow(),)),)
+    return rules + token_rules(
+        config, convolution="convolutions.{i}", highway="highways._layers.{k}", projection="projection"
+    )
+
+
+FORMAT = Format("manylangs", "ELMoForManyLangs (encoder.pkl, token_embedder.pkl, dictionaries)", recognise, read)
