@@ -114,11 +114,12 @@ def tune(
 
     Example:  elmokit tune tweets.csv --column tweet --model default --out tuned-model
     """
-    from elmokit.elmo import Elmo
+    from elmokit.checkpoints import load
+    from elmokit.elmo import EMBEDDED
     from elmokit.training import TrainingOptions, tune
 
     screen: Screen = ctx.obj
-    start = Elmo.load(model).checkpoint
+    start = load(EMBEDDED if model == "default" else model)
     fresh = start.softmax is None
     options = TrainingOptions(
         n_rows=rows, n_words=int(words), decay=0.5, warmup=50, frozen_words=int(words) // 5 if fresh else 0,

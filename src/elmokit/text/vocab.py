@@ -66,7 +66,7 @@ class Vocabulary:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], *, max_size: int | None = None, min_count: int = 1
+        cls, counts: Mapping[str, int], *, max_size: int | None = None, min_count: int = 1, total: int | None = None
     ) -> Vocabulary:
         """The most frequent words of a corpus.
 
@@ -74,6 +74,7 @@ class Vocabulary:
             counts: how often each word was seen.
             max_size: words at most, the three special ones included.
             min_count: a word must be seen this often.
+            total: words of the corpus, where `counts` leaves rare ones out; None for the sum of counts.
 
         Returns:
             the vocabulary, words of equal count in alphabetical order; what is left out counts as `<UNK>`.
@@ -82,7 +83,7 @@ class Vocabulary:
         kept.sort(key=lambda pair: (-pair[1], pair[0]))
         if max_size is not None:
             kept = kept[: max(0, max_size - 3)]
-        rest = sum(counts.values()) - sum(n for _, n in kept)
+        rest = (sum(counts.values()) if total is None else total) - sum(n for _, n in kept)
         return cls([BOS, EOS, UNK, *(w for w, _ in kept)], [0, 0, rest, *(n for _, n in kept)])
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Corpus → a memory-mapped store of word numbers, made once and reused.
+"""Corpus → a store of word numbers on disk, made once and reused.
 
 A corpus is read once, cut into words by the model's tokenizer in several processes, and written as numbers: every
 distinct spelling gets one, and its bytes are kept in a table beside. Training then reads plain arrays: no text is
@@ -248,7 +248,7 @@ def build_store(
 
 
 class Store:
-    """An indexed corpus, opened: its arrays are memory-mapped.
+    """An indexed corpus, opened. Words of texts are read when they are asked for, the table of spellings is mapped.
 
     Args:
         folder: what `build_store` made.
@@ -277,8 +277,11 @@ class Store:
         self.counts = self._open("words.counts", np.uint64)
         self._spelling_ends = self._open("words.ends", np.uint64)
         self._spellings = self._open("words.utf8", np.uint8)
-        self._ids = {part: self._open(f"{part}.ids", np.uint32) for part in _PARTS}
-        self._ends = {part: self._open(f"{part}.ends", np.uint64) for part in _PARTS}
+        self._sizes = {
+            name: (self.folder / name).stat().st_size // np.dtype(dtype).itemsize
+            for part in _PARTS
+            for name, dtype in ((f"{part}.ids", np.uint32), (f"{part}.ends", np.uint64))
+        }
 
     def _open(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         path = self.folder / name
@@ -293,15 +296,24 @@ class Store:
 
     def n_texts(self, part: str) -> int:
         """Texts of "train" or "heldout"."""
-        return len(self._ends[part])
+        return self._sizes[f"{part}.ends"]
 
     def n_words(self, part: str) -> int:
         """Words of "train" or "heldout"."""
-        return len(self._ids[part])
+        return self._sizes[f"{part}.ids"]
 
-    def ends(self, part: str) -> NDArray[np.uint64]:
-        """Where each text of "train" or "heldout" ends, counted in words."""
-        return self._ends[part]
+    def ends(self, part: str, first: int, last: int) -> NDArray[np.int64]:
+        """Where texts end, counted in words from the start of the part.
+
+        Args:
+            part: "train" or "heldout".
+            first: first text.
+            last: last text + 1.
+
+        Returns:
+            Shape (last - first,).
+        """
+        return self._read(f"{part}.ends", np.uint64, first, last).astype(np.int64)
 
     def span(self, part: str, first: int, last: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """The words of consecutive texts.
@@ -314,10 +326,14 @@ class Store:
         Returns:
             the words' numbers, and where each text ends in them.
         """
-        ends = self._ends[part]
-        start = int(ends[first - 1]) if first else 0
-        rel = np.asarray(ends[first:last], dtype=np.int64) - start
-        return np.asarray(self._ids[part][start : start + int(rel[-1])] if len(rel) else self._ids[part][:0]), rel
+        start = int(self.ends(part, first - 1, first)[0]) if first else 0
+        rel = self.ends(part, first, last) - start
+        return self._read(f"{part}.ids", np.uint32, start, start + int(rel[-1]) if len(rel) else start), rel
+
+    def _read(self, name: str, dtype: type[np.generic], first: int, last: int) -> NDArray[Any]:
+        """A part of a file. Read, not mapped: pages of a map would stay in memory and grow with the corpus."""
+        size = np.dtype(dtype).itemsize
+        return np.fromfile(self.folder / name, dtype=dtype, count=last - first, offset=first * size)
 
     def char_ids(self, numbers: NDArray[np.integer], max_characters: int) -> NDArray[np.int16]:
         """Character ids of spellings: the same rows as `elmokit.text.char_ids.words_to_char_ids` gives.
@@ -364,11 +380,20 @@ class Store:
         Returns:
             the vocabulary with counts.
         """
-        counts: dict[str, int] = {}
-        for word, count in zip(self.spellings(), self.counts.tolist(), strict=True):
-            if count:
-                counts[word] = counts.get(word, 0) + count
-        return Vocabulary.from_counts(counts, max_size=max_size, min_count=min_count)
+        counts = np.asarray(self.counts)
+        candidates = np.flatnonzero(counts >= max(min_count, 1))
+        if max_size is not None and len(candidates) > 2 * max_size:  # some may be one word with two numbers
+            candidates = candidates[np.argsort(counts[candidates], kind="stable")[-2 * max_size :]]
+        found: dict[str, int] = {}
+        for number in candidates.tolist():
+            word = self.spelling(number)
+            found[word] = found.get(word, 0) + int(counts[number])
+        return Vocabulary.from_counts(found, total=int(counts.sum()), max_size=max_size, min_count=min_count)
+
+    def spelling(self, number: int) -> str:
+        """The word of that number."""
+        start = int(self._spelling_ends[number - 1]) if number else 0
+        return bytes(self._spellings[start : int(self._spelling_ends[number])]).decode("utf-8", "surrogatepass")
 
     def targets(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
         """The vocabulary id of every spelling number. Shape (n_spellings,)."""

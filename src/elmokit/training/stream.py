@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 from elmokit.training.store import BOS_NUMBER, EOS_NUMBER, Store
 
 Numbers = NDArray[np.int64]
+Blocks = NDArray[np.int64]
+
+_TEXTS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -136,30 +139,29 @@ class Stream:
         self.store, self.n_rows, self.unroll, self.segment, self.seed = store, n_rows, unroll, segment, seed
         self.part, self.pool_blocks = part, pool_blocks
         self._weights = dict(weights or {})
+        self._block_words = block_words
         ranges: list[tuple[int, int]] = [getattr(source, part) for source in store.sources]
-        self._blocks = [list(self._blocks_of(first, last, block_words)) for first, last in ranges]
+        self._blocks = [self._blocks_of(first, last) for first, last in ranges]
 
-    def _blocks_of(self, first: int, last: int, block_words: int) -> Iterator[tuple[int, int]]:
-        if last <= first:
-            return
-        ends = self.store.ends(self.part)
-        while first < last:
-            start = int(ends[first - 1]) if first else 0
-            after = int(np.searchsorted(ends[first:last], start + block_words, side="right")) + first
-            after = max(after, first + 1)
-            yield first, after
-            first = after
+    def _blocks_of(self, first: int, last: int) -> Blocks:
+        """Texts that end in the same `block_words` words of the corpus make a block. Shape (n, 2): first, last + 1."""
+        cuts = [np.array([first])]
+        for at in range(first, last, _TEXTS_AT_ONCE):
+            number = self.store.ends(self.part, at, min(at + _TEXTS_AT_ONCE + 1, last)) // self._block_words
+            cuts.append(at + 1 + np.flatnonzero(np.diff(number)))
+        edges = np.concatenate([*cuts, [last]]) if last > first else np.zeros(0, dtype=np.int64)
+        return np.stack([edges[:-1], edges[1:]], axis=1)
 
-    def epoch_blocks(self, epoch: int) -> list[tuple[int, int]]:
-        """The blocks of an epoch in their order."""
+    def epoch_blocks(self, epoch: int) -> Blocks:
+        """The blocks of an epoch in their order. Shape (n, 2): first text, last text + 1."""
         rng = np.random.default_rng([self.seed, epoch])
-        chosen: list[tuple[int, int]] = []
+        chosen: list[Blocks] = []
         for source, blocks in zip(self.store.sources, self._blocks, strict=True):
             weight = self._weights.get(source.name, 1.0)
-            chosen += blocks * int(weight)
+            chosen += [blocks] * int(weight)
             n_more = round((weight - int(weight)) * len(blocks))
-            chosen += [blocks[i] for i in rng.permutation(len(blocks))[:n_more]]
-        return [chosen[i] for i in rng.permutation(len(chosen))]
+            chosen.append(blocks[rng.permutation(len(blocks))[:n_more]])
+        return rng.permutation(np.concatenate(chosen))
 
     def windows(self, position: Position = Position()) -> Iterator[Window]:
         """Windows from a position on, without end.
@@ -183,9 +185,9 @@ class Stream:
                 pool, group = pool + 1, 0
             epoch, pool = epoch + 1, 0
 
-    def _pool(self, blocks: list[tuple[int, int]], epoch: int, pool: int) -> list[Segment]:
+    def _pool(self, blocks: Blocks, epoch: int, pool: int) -> list[Segment]:
         segments: list[Segment] = []
-        for first, last in blocks[pool * self.pool_blocks : (pool + 1) * self.pool_blocks]:
+        for first, last in blocks[pool * self.pool_blocks : (pool + 1) * self.pool_blocks].tolist():
             segments += pack_segments(*self.store.span(self.part, first, last), self.segment)
         order = np.random.default_rng([self.seed, epoch, pool + 1]).permutation(len(segments))
         return [segments[i] for i in order]

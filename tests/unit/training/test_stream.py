@@ -36,6 +36,10 @@ def arrays(window):
     return [window.forward_inputs, window.forward_targets, window.backward_inputs, window.backward_targets]
 
 
+def blocks_of(stream, epoch):
+    return tuple(map(tuple, stream.epoch_blocks(epoch).tolist()))
+
+
 def first_epoch(stream):
     return list(itertools.takewhile(lambda w: w.position.epoch == 0, stream.windows()))
 
@@ -73,16 +77,16 @@ def test_an_epoch_reads_every_word_and_the_backward_direction_is_the_mirror(tmp_
 
 def test_seeds_and_epochs_shuffle_differently(tmp_path):
     store_of = a_stream(tmp_path / "store").store
-    orders = [
-        tuple(Stream(store_of, n_rows=5, seed=s, block_words=50).epoch_blocks(e)) for s, e in ((0, 0), (1, 0), (0, 1))
-    ]
+    seeds_and_epochs = ((0, 0), (1, 0), (0, 1))
+    streams = [Stream(store_of, n_rows=5, seed=seed, block_words=50) for seed, _ in seeds_and_epochs]
+    orders = [blocks_of(stream, epoch) for stream, (_, epoch) in zip(streams, seeds_and_epochs, strict=True)]
     assert len(set(orders)) == 3
     assert len({frozenset(order) for order in orders}) == 1
 
 
 def test_weights_repeat_and_sample_sources(tmp_path):
     stream = a_stream(tmp_path / "store", weights={"a": 2.5, "b": 0.0})
-    blocks = stream.epoch_blocks(0)
+    blocks = blocks_of(stream, 0)
     last_of_a = stream.store.sources[0].train[1]
     assert all(last <= last_of_a for _, last in blocks)
     counts = [blocks.count(block) for block in set(blocks)]
@@ -95,3 +99,11 @@ def test_processes_share_the_rows(tmp_path):
     halves = [window.rows(part, 2) for part in range(2)]
     for whole, *parts in zip(arrays(window), *map(arrays, halves), strict=True):
         assert np.array_equal(whole, np.concatenate(parts))
+
+
+def test_blocks_cover_every_text_once(tmp_path):
+    stream = a_stream(tmp_path / "store")
+    covered = [text for first, last in blocks_of(stream, 0) for text in range(first, last)]
+    assert sorted(covered) == list(range(stream.store.n_texts("train")))
+    words = [len(stream.store.span("train", first, last)[0]) for first, last in blocks_of(stream, 0)]
+    assert max(words) <= 50 + 9

@@ -1,0 +1,76 @@
+"""Make the embedded model (again): a recipe and a folder of corpus files → a checkpoint ready for the wheel.
+
+    python dev/make_model.py src/elmokit/models/default/recipe.json --corpus ../shared/corpus --out runs/default
+
+The recipe names preset, seed, words and how often each file is read. The run resumes when it is called again. The
+checkpoint goes to OUT/model, stored as the recipe says; whether it replaces the one in the package is for a person to
+decide, by the figures of `elmokit evaluate`. `--words` and `--rows` shrink the recipe, for a rehearsal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from elmokit.checkpoints import load, save
+from elmokit.training import Corpus, Report, get_preset, train
+
+
+def make_model(
+    recipe: Path, corpus: Path, out: Path, *, words: int | None = None, rows: int | None = None, device: str = "cpu"
+) -> Path:
+    """Follow a recipe.
+
+    Args:
+        recipe: the JSON file.
+        corpus: folder with the files that the recipe names.
+        out: folder of the run.
+        words: train on so many words instead of the recipe's.
+        rows: a batch of so many rows instead of the preset's.
+        device: where to train.
+
+    Returns:
+        the folder of the checkpoint.
+    """
+    steps = json.loads(recipe.read_text(encoding="utf-8"))
+    preset = get_preset(steps["preset"])
+    changes = dict(steps["options"])
+    if words is not None:
+        changes["n_words"] = words
+    if rows is not None:
+        changes["n_rows"] = rows
+    files = [next(corpus.glob(f"{name}.*")) for name in steps["sources"]]
+    train(
+        Corpus(files=files, weights=steps["sources"], heldout_every=steps["heldout_every"]),
+        out,
+        config=preset.config,
+        options=replace(preset.options, **changes),
+        device=device,
+        resume=True,
+        name=steps["name"],
+        on_report=show,
+    )
+    save(load(out), out / "model", storage=steps["storage"])
+    return out / "model"
+
+
+def show(report: Report) -> None:
+    """Print a report."""
+    heldout = f", held-out perplexity {report.heldout['mean']:.1f}" if report.heldout else ""
+    print(
+        f"{report.n_words:,} words, loss {report.loss:.3f}, {report.words_per_second:,.0f} words/s{heldout}", flush=True
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--words", type=int)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    print(make_model(given.recipe, given.corpus, given.out, words=given.words, rows=given.rows, device=given.device))
