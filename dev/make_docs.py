@@ -1,0 +1,94 @@
+"""Write the parts of the documentation that follow from the code: the tree in CONTRIBUTING.md and docs/commands.md.
+
+`python dev/make_docs.py` after a file, a module docstring or a command's option has changed; tests/test_docs.py fails
+until it was run.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import elmokit
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(elmokit.__file__).parent
+TREE = re.compile(r"(?<=<!-- tree: made by dev/make_docs.py -->\n```text\n).*?(?=```\n<!-- /tree -->)", re.DOTALL)
+
+
+def file_tree() -> str:
+    """The package's files, each with the first sentence of its docstring."""
+    lines = ["src/elmokit/"]
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent.parts, p.name != "__init__.py", p.name)):
+        parts = path.relative_to(PACKAGE).parts
+        if parts[-1] == "__init__.py" and len(parts) > 1:
+            lines.append(f"{'  ' * (len(parts) - 1)}{parts[-2] + '/':<{26 - 2 * len(parts)}}{purpose(path)}")
+        else:
+            lines.append(f"{'  ' * len(parts)}{parts[-1]:<{24 - 2 * len(parts)}} {purpose(path)}")
+    return "\n".join(lines) + "\n"
+
+
+def purpose(path: Path) -> str:
+    """The first sentence of a module's docstring, on one line."""
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;") if len(text) > 90 else text.rstrip(".:;")
+
+
+def commands() -> dict[str, object]:
+    """Every command of the command line by its whole name."""
+    typer_main = importlib.import_module("typer.main")
+    app = importlib.import_module("elmokit.cli.app").app
+
+    def walk(command: object, name: str) -> dict[str, object]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            return {name: command}
+        return {n: c for key in sorted(children) for n, c in walk(children[key], f"{name} {key}").items()}
+
+    return walk(typer_main.get_command(app), "elmokit")
+
+
+def command_page() -> str:
+    """docs/commands.md: every command, argument and option, as the program itself knows them."""
+    page = [
+        "# Commands",
+        "",
+        "Made by `python dev/make_docs.py` from the program itself. Anywhere on the line: `--quiet` or `-q` prints",
+        "errors only, `--debug` shows tracebacks. Exit codes: 0 done, 1 an error that is told, 2 a wrong command line,",
+        "130 Ctrl-C.",
+    ]
+    for name, command in commands().items():
+        page += ["", f"## {name}", "", *_paragraphs(command.help or ""), "", "| argument | meaning |", "|---|---|"]
+        page += [_row(parameter) for parameter in command.params]
+    return "\n".join(page) + "\n"
+
+
+def _paragraphs(text: str) -> list[str]:
+    text, _, example = text.partition("Example:")
+    lines = [" ".join(part.split()) for part in text.strip().split("\n\n")]
+    joined = "\n\n".join(line for line in lines if line).split("\n")
+    return [*joined, "", "```console", " ".join(example.split()), "```"] if example else joined
+
+
+def _row(parameter: object) -> str:
+    names = parameter.opts + parameter.secondary_opts
+    shown = names if parameter.param_type_name == "option" else [parameter.metavar or parameter.name.upper()]
+    default = parameter.default
+    told = "" if default is None or default in ("", False, [], ()) or callable(default) else f" (`{default}`)"
+    required = " (required)" if parameter.required and parameter.param_type_name == "option" else ""
+    meaning = (getattr(parameter, "help", None) or "").replace("|", "\\|")
+    return f"| {', '.join(f'`{name}`' for name in shown)} | {meaning}{required}{told} |".replace("`-", "`-")
+
+
+def with_tree(text: str) -> str:
+    """CONTRIBUTING.md with the tree as it is now."""
+    assert TREE.search(text), "CONTRIBUTING.md has lost the marks of its tree"
+    return TREE.sub(lambda _: file_tree(), text)
+
+
+if __name__ == "__main__":
+    guide = ROOT / "CONTRIBUTING.md"
+    guide.write_text(with_tree(guide.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "docs" / "commands.md").write_text(command_page(), encoding="utf-8")
