@@ -65,7 +65,7 @@ def test_a_second_run_does_not_overwrite_the_first(model, corpus):
 def test_tuning_lowers_perplexity_on_other_text(model, tmp_path):
     out, _ = model
     other = tmp_path / "machines.csv"
-    rows = [f"{i},the pump heats the valve of machine {i % 5} ." for i in range(600)]
+    rows = [f"{i},the pump heats the valve of machine {i % 97} ." for i in range(600)]
     other.write_text("id,note\n" + "\n".join(rows) + "\n")
     tuned = tmp_path / "tuned"
     arguments = ["--column", "note", "--words", 4000, "--rows", 4, "--heldout-every", 5, "--learning-rate", 0.01]
