@@ -49,6 +49,7 @@ OPTIONAL = {  # behind an extra
     "zstandard": (("corpora.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "matplotlib": (("training.curve",), False),
+    "huggingface_hub": (("checkpoints.hub",), False),
     "torch": (TORCH_FILES, True),
 }
 TOP_ALLOWED_IN = {"safetensors": ("training.",)}  # rooms that need torch anyway

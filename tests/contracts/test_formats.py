@@ -95,7 +95,7 @@ def test_a_missing_file_is_refused_by_name(sample, tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_gives_our_error_or_a_checkpoint(sample, data, tmp_path_factory):
     chosen, folder, source = sample

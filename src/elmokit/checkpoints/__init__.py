@@ -1,7 +1,7 @@
 """Files ↔ `Checkpoint(config, tensors, words, …)`: every ELMo format there is. NumPy in the middle, no torch module.
 
-`detect` says what a thing is, `load` reads it, `save` writes it; each format is one entry of `FORMATS` and one file.
-Reading never runs code, whatever the file says.
+`detect` says what a thing is, `load` reads it (and fetches what is known by name), `save` writes it; each format is
+one entry of `FORMATS` and one file. Reading never runs code, whatever the file says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, manylangs, native, tfhub
+from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, hub, manylangs, native, tfhub
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import Format, Source
@@ -51,7 +51,8 @@ def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint
     """Read a checkpoint of any format.
 
     Args:
-        source: a folder, a file, or the options of a pair.
+        source: a folder, a file, or the options of a pair; or, where nothing of that name lies here, the name of a
+            published model ("original", "nlpl:144"), an http(s) address, "hf:user/model" (see `hub`).
         weights: the weights of a pair.
 
     Returns:
@@ -73,7 +74,8 @@ def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint
         True
     """
     with _opened(source, weights) as thing:
-        return _detect(thing).read(thing)
+        checkpoint = _detect(thing).read(thing)
+    return hub.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
 
 
 def save(
@@ -111,7 +113,7 @@ def save(
 @contextmanager
 def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
     """The source, unpacked where it is an archive."""
-    path = Path(source).expanduser()
+    path = hub.fetch(str(source)) if _is_remote(source) else Path(source).expanduser()
     if not path.exists() and path.with_name(path.name + ".index").is_file():
         path = path.with_name(path.name + ".index")  # TensorFlow's users name a checkpoint without the ending
     second = None if weights is None else Path(weights).expanduser()
@@ -123,6 +125,11 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
             yield Source(folder)
     else:
         yield Source(path, second)
+
+
+def _is_remote(source: str | Path) -> bool:
+    """A name or address, unless something of that name lies here."""
+    return isinstance(source, str) and not Path(source).exists() and hub.is_remote(source)
 
 
 def _detect(thing: Source) -> Format:

@@ -1,0 +1,236 @@
+"""Models by name and address, against a real HTTP server on this machine that misbehaves as servers do."""
+
+import hashlib
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from elmokit.checkpoints import download, hub, load
+from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
+from elmokit.errors import CheckpointError, MissingExtra, MissingFile
+from golden import make_tiny
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; `plan` is a list of things to do to the next requests, `log` what was asked."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.plan, self.log, self.etag = {}, [], [], '"v1"'
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.server.log.append((self.path, self.headers.get("Range")))
+        todo = self.server.plan.pop(0) if self.server.plan else "serve"
+        path = self.path.removeprefix("http://model.invalid")
+        if isinstance(todo, int):
+            self.send_error(todo)
+            return
+        if todo == "redirect":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.url}{path}")
+            self.end_headers()
+            return
+        if path not in self.server.files:
+            self.send_error(404)
+            return
+        self.serve(self.server.files[path], todo)
+
+    def serve(self, data, todo):
+        start = 0
+        asked = self.headers.get("Range")
+        if asked and self.headers.get("If-Range") == self.server.etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        self.send_header("Content-Type", "text/html" if todo == "page" else "application/octet-stream")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        body = data[start:]
+        self.wfile.write(body[: len(body) // 2] if todo == "drop" else body)
+        if todo == "drop":
+            self.wfile.flush()
+            self.connection.close()
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ELMOKIT_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ELMOKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "_PAUSE", 0.001)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def model(server, tmp_path, monkeypatch):
+    """A published model of two files, known as "tiny"."""
+    make_tiny.make("plain", tmp_path / "made")
+    files = []
+    for name in ("options.json", "weights.hdf5"):
+        data = (tmp_path / "made" / name).read_bytes()
+        server.files[f"/{name}"] = data
+        files.append(RemoteFile(url=f"{server.url}/{name}", name=name, sha256=hashlib.sha256(data).hexdigest()))
+    model = Published(name="tiny", title="tiny", files=tuple(files), licence="CC0", tokenizer="characters")
+    monkeypatch.setattr("elmokit.checkpoints.catalogue.CATALOGUE", (model,))
+    return model
+
+
+def test_a_name_is_fetched_once_and_described(server, model):
+    checkpoint = load("tiny")
+    assert (checkpoint.name, checkpoint.facts["licence"], checkpoint.config.tokenizer) == ("tiny", "CC0", "characters")
+    assert len(server.log) == 2
+    assert load("tiny").config == checkpoint.config
+    assert len(server.log) == 2
+
+
+def test_a_folder_of_that_name_goes_before(server, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_tiny.make("skip", tmp_path / "tiny")
+    assert load("tiny").config.bilstm.skip_connections
+    assert not server.log
+
+
+def test_broken_connections_go_on_where_they_broke(server, model):
+    server.plan = ["serve", "drop", "drop"]
+    size = len(server.files["/weights.hdf5"])
+    folder = hub.fetch("tiny")
+    assert (folder / "weights.hdf5").read_bytes() == server.files["/weights.hdf5"]
+    assert [asked for _, asked in server.log[1:]] == [
+        None,
+        f"bytes={size // 2}-",
+        f"bytes={size // 2 + (size - size // 2) // 2}-",
+    ]
+    assert {path.name for path in folder.iterdir()} == {"options.json", "weights.hdf5", hub.MARK}
+
+
+def test_a_later_run_goes_on_where_the_last_gave_up(server, model):
+    server.plan = ["serve", "drop", 500, 500, 500, 500]
+    with pytest.raises(MissingFile, match=r"weights.hdf5: can't be fetched.*500.*by hand"):
+        hub.fetch("tiny")
+    assert not (hub.cache_folder() / "tiny" / hub.MARK).exists()
+    server.log.clear()
+    hub.fetch("tiny")
+    assert any(asked and asked != "bytes=0-" for _, asked in server.log)
+    assert load("tiny").name == "tiny"
+
+
+@pytest.mark.parametrize("etag", ['"v2"', "", 'W/"v1"'])
+def test_nothing_is_glued_to_another_version(server, model, etag):
+    server.plan = ["serve", "drop", 500, 500, 500, 500]
+    server.etag = etag if etag != '"v2"' else '"v1"'
+    with pytest.raises(MissingFile):
+        hub.fetch("tiny")
+    server.etag = etag
+    folder = hub.fetch("tiny")
+    assert (folder / "weights.hdf5").read_bytes() == server.files["/weights.hdf5"]
+
+
+def test_another_file_is_thrown_away(server, model):
+    server.files["/weights.hdf5"] = b"something else"
+    with pytest.raises(CheckpointError, match=r"weights.hdf5: another file came.*thrown away"):
+        hub.fetch("tiny")
+    folder = hub.cache_folder() / "tiny"
+    assert {path.name for path in folder.iterdir()} == {"options.json"}
+
+
+def test_a_web_page_is_no_model(server, model):
+    server.plan = ["page"]
+    with pytest.raises(CheckpointError, match=r"options.json: a web page came"):
+        hub.fetch("tiny")
+
+
+def test_redirects_and_passing_errors(server, model):
+    server.plan = ["redirect", "serve", 503, 429]
+    assert load("tiny").name == "tiny"
+
+
+def test_what_is_not_there_is_said_at_once(server, model):
+    del server.files["/weights.hdf5"]
+    with pytest.raises(MissingFile, match=r"404.*by hand.*weights.hdf5 →"):
+        hub.fetch("tiny")
+    assert len(server.log) == 2
+
+
+def test_an_unreachable_server(server, model, monkeypatch):
+    file = RemoteFile(url="http://127.0.0.1:9/options.json", name="options.json")
+    gone = Published(name="gone", title="", files=(file,))
+    monkeypatch.setattr("elmokit.checkpoints.catalogue.CATALOGUE", (gone,))
+    with pytest.raises(MissingFile, match=r"http://127.0.0.1:9/options.json: can't be fetched.*by hand"):
+        hub.fetch("gone")
+
+
+def test_offline(server, model, monkeypatch):
+    monkeypatch.setenv("ELMOKIT_OFFLINE", "1")
+    with pytest.raises(MissingFile, match=r"ELMOKIT_OFFLINE forbids.*options.json"):
+        load("tiny")
+    monkeypatch.delenv("ELMOKIT_OFFLINE")
+    hub.fetch("tiny")
+    monkeypatch.setenv("ELMOKIT_OFFLINE", "1")
+    assert load("tiny").name == "tiny"
+    assert len(server.log) == 2
+
+
+def test_a_proxy_from_the_environment(server, model, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    files = tuple(RemoteFile(url=f"http://model.invalid/{f.name}", name=f.name) for f in model.files)
+    monkeypatch.setattr("elmokit.checkpoints.catalogue.CATALOGUE", (Published(name="far", title="", files=files),))
+    assert load("far").name == "far"
+    assert server.log[0][0] == "http://model.invalid/options.json"
+
+
+def test_an_address_of_an_archive(server, model, tmp_path):
+    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "made")
+    server.files["/models/a.zip"] = (tmp_path / "a.zip").read_bytes()
+    url = f"{server.url}/models/a.zip"
+    assert load(url).facts["source"] == url
+    assert load(url).name == url
+    assert len(server.log) == 1
+    for hostile in ("/..", "/%2e%2e/x", "/.hidden"):
+        server.files[hostile] = b"x"
+        assert hub.cache_folder() in hub.fetch(server.url + hostile).resolve().parents
+
+
+def test_a_download_that_someone_else_runs_is_left_alone(server, model):
+    folder = hub.cache_folder() / "tiny"
+    folder.mkdir(parents=True)
+    (folder / ".options.json.part-1-1").write_bytes(b"in use")
+    hub.fetch("tiny")
+    assert (folder / ".options.json.part-1-1").read_bytes() == b"in use"
+
+
+def test_the_catalogue_is_sound():
+    names = [model.name for model in CATALOGUE]
+    assert len(set(names)) == len(names)
+    for model in CATALOGUE:
+        assert all(file.url.startswith("https://") for file in model.files)
+        assert all(not file.sha256 or len(file.sha256) == 64 for file in model.files)
+    assert find("nlpl:212").files[0].url.endswith("/20/212.zip")
+    assert find("nlpl:136").files[0].url.endswith("/11/136.zip")
+    assert find("nlpl:20/144").files[0].url.endswith("/20/144.zip")
+    assert find("nlpl:x") is None
+    with pytest.raises(FileNotFoundError, match="orignal"):
+        load("orignal")
+
+
+def test_hugging_face_needs_its_package(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtra, match=r"elmokit\[hub\]"):
+        load("hf:someone/model")
