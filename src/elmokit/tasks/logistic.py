@@ -16,14 +16,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elmokit.errors import ConfigError, InputError
+from elmokit.runtime.threads import single_threaded_blas
 from elmokit.tasks.csr import CSR
-from elmokit.tasks.lbfgs import Array, Problems, minimise, probabilities
+from elmokit.tasks.lbfgs import Array, Curvature, Inverse, Problems, minimise, probabilities
 from elmokit.tasks.split import stratified_folds
 
 STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-8, 7))
 """The values of C that `C="cv"` tries, from the strongest penalty to the weakest."""
 
+_WIDEST_CURVATURE = 6_000
+"""Features up to which the products of all pairs are worth their memory (4 bytes each, thrice)."""
+
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+
+_BLOCK = 2_048
+"""Rows whose products are summed at a time."""
 
 
 class LogisticRegression:
@@ -90,7 +97,23 @@ class LogisticRegression:
             InputError: fewer than two classes, another number of classes than rows, a number that is not
                 finite.
         """
-        features = _features(X, standardize=self.standardize)
+        with single_threaded_blas():
+            return self._fit(_features(X, standardize=self.standardize), y, on_step)
+
+    def _fit(
+        self, features: _Dense | _Sparse, y: ArrayLike, on_step: Callable[[int, int], None] | None
+    ) -> LogisticRegression:
+        numbers = self._read_classes(features, y)
+        targets = _targets(numbers, len(self.classes_))
+        weights = self._row_weights(numbers)
+        curvature = features.curvature() if self.C == "cv" else None
+        self.C_ = self._choose(features, targets, weights, numbers, curvature, on_step)
+        problem = _problems(features, targets, weights[:, None], self.C_)
+        learned = minimise(problem, problem.zeros(), tolerance=self.tolerance, undo=_undo(curvature, problem))[:, 0]
+        self.coef_, self.intercept_ = features.in_own_scale(learned)
+        return self
+
+    def _read_classes(self, features: _Dense | _Sparse, y: ArrayLike) -> NDArray[np.integer]:
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
         if len(numbers) != features.shape[0]:
             raise InputError(f"{features.shape[0]} rows of features but {len(numbers)} labels.")
@@ -98,15 +121,7 @@ class LogisticRegression:
             raise InputError(
                 f"all {len(numbers)} labels are {self.classes_.tolist()}; it takes two classes to learn from."
             )
-        targets = _targets(numbers, len(self.classes_))
-        weights = self._row_weights(numbers)
-        self.C_ = float(self.C) if self.C != "cv" else self._choose(features, targets, weights, numbers, on_step)
-        problem = Problems(
-            features, targets, (weights / weights.sum())[:, None], 1 / (self.C_ * weights.sum(keepdims=True))
-        )
-        learned = minimise(problem, problem.zeros(), tolerance=self.tolerance)[:, 0]
-        self.coef_, self.intercept_ = features.in_own_scale(learned)
-        return self
+        return numbers
 
     def _row_weights(self, numbers: NDArray[np.integer]) -> Array:
         if self.class_weight is None:
@@ -126,27 +141,19 @@ class LogisticRegression:
         targets: Array,
         weights: Array,
         numbers: NDArray[np.integer],
+        curvature: Curvature | None,
         on_step: Callable[[int, int], None] | None,
     ) -> float:
-        """The strength with the least held-out loss: from strong to weak until it has got worse twice."""
+        """The strength that was asked for, or the one with the least held-out loss."""
         n_folds = min(self.n_folds, int(np.bincount(numbers).min()))
+        if self.C != "cv":
+            return float(self.C)
         if n_folds < 2:
             return 1.0
         held_out = stratified_folds(numbers, n_folds, seed=self.seed)[:, None] == np.arange(n_folds)
-        inside = np.where(held_out, 0, weights[:, None])
-        outside = np.where(held_out, weights[:, None], 0)
-        losses: list[float] = []
-        parameters: Array | None = None
-        for i, C in enumerate(STRENGTHS):
-            problems = Problems(features, targets, inside / inside.sum(0), 1 / (C * inside.sum(0)))
-            start = problems.zeros() if parameters is None else parameters
-            parameters = minimise(problems, start, tolerance=10 * self.tolerance)
-            losses.append(float(problems.losses(problems.scores(parameters), outside).sum()))
-            if on_step is not None:
-                on_step(i + 1, len(STRENGTHS))
-            if len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]:
-                break
-        return float(STRENGTHS[int(np.argmin(losses))])
+        inside, outside = np.where(held_out, 0, weights[:, None]), np.where(held_out, weights[:, None], 0)
+        losses = _held_out_losses(features, targets, inside, outside, curvature, 10 * self.tolerance, on_step)
+        return float(STRENGTHS[int(np.argmin(losses.sum(1)))])
 
     def decision_function(self, X: NDArray[np.floating] | CSR) -> Array:
         """Scores before they become probabilities. Shape (n,) for two classes, else (n, n_classes)."""
@@ -164,8 +171,96 @@ class LogisticRegression:
     def predict(self, X: NDArray[np.floating] | CSR) -> NDArray[Any]:
         """The most probable class of each row. Shape (n,)."""
         scores = self.decision_function(X)
-        best = (scores > 0).astype(int) if len(self.classes_) == 2 else scores.argmax(1)
-        return np.asarray(self.classes_[best])
+        return np.asarray(self.classes_[_best(scores.reshape(len(scores), -1))])
+
+
+def cross_validated(
+    X: NDArray[np.floating] | CSR,
+    y: ArrayLike,
+    *,
+    n_folds: int = 10,
+    class_weight: ClassWeight = None,
+    seed: int = 0,
+    tolerance: float = 1e-4,
+) -> NDArray[Any]:
+    """Each row's class as predicted by a model that has not seen it, its strength chosen inside its own rows.
+
+    The strength of the model that predicts fold k is the one with the least loss on fold k + 1 when the other folds
+    are learned from; the model then learns from all folds but k. All folds are solved side by side, so ten folds of
+    10,662 rows of 1,920 features take seconds. Features are taken as they are: standardising would look at all rows.
+
+    Args:
+        X: features, dense or sparse. Shape (n, d).
+        y: a class per row. Shape (n,).
+        n_folds: folds, at least 3.
+        class_weight: as in `LogisticRegression`, the balance being that of all rows.
+        seed: of the folds (scikit-learn's StratifiedKFold with shuffling).
+        tolerance: as in `LogisticRegression`.
+
+    Returns:
+        a class per row. Shape (n,).
+
+    Raises:
+        ConfigError: fewer than three folds.
+        InputError: as `LogisticRegression.fit`.
+
+    Example:
+        >>> X = np.array([[-3.0], [-2.0], [-1.0], [1.0], [2.0], [3.0]])
+        >>> cross_validated(X, list("aaabbb"), n_folds=3).tolist()
+        ['a', 'a', 'a', 'b', 'b', 'b']
+    """
+    if n_folds < 3:
+        raise ConfigError(f"{n_folds} folds; nested cross-validation needs three at least.")
+    with single_threaded_blas():
+        head = LogisticRegression(class_weight=class_weight)
+        features = _features(X, standardize=False)
+        numbers = head._read_classes(features, y)
+        targets, weights = _targets(numbers, len(head.classes_)), head._row_weights(numbers)[:, None]
+        fold = stratified_folds(numbers, n_folds, seed=seed)[:, None]
+        own, after = fold == np.arange(n_folds), fold == (np.arange(n_folds) + 1) % n_folds
+        curvature = features.curvature()
+        inside, outside = np.where(own | after, 0, weights), np.where(after, weights, 0)
+        losses = _held_out_losses(features, targets, inside, outside, curvature, 10 * tolerance, None)
+        problems = _problems(features, targets, np.where(own, 0, weights), np.array(STRENGTHS)[losses.argmin(0)])
+        learned = minimise(problems, problems.zeros(), tolerance=tolerance, undo=_undo(curvature, problems))
+        scores = (problems.scores(learned) * own[:, :, None]).sum(1)
+        return np.asarray(head.classes_[_best(scores)])
+
+
+def _held_out_losses(
+    features: _Dense | _Sparse,
+    targets: Array,
+    inside: Array,
+    outside: Array,
+    curvature: Curvature | None,
+    tolerance: float,
+    on_step: Callable[[int, int], None] | None,
+) -> Array:
+    """By strength and problem, from strong to weak until the sum has got worse twice. Shape (tried, F)."""
+    losses: list[Array] = []
+    parameters: Array | None = None
+    for i, C in enumerate(STRENGTHS):
+        problems = _problems(features, targets, inside, C)
+        start = problems.zeros() if parameters is None else parameters
+        parameters = minimise(problems, start, tolerance=tolerance, undo=_undo(curvature, problems))
+        losses.append(problems.losses(problems.scores(parameters), outside))
+        if on_step is not None:
+            on_step(i + 1, len(STRENGTHS))
+        if len(losses) > 2 and losses[-1].sum() > losses[-2].sum() > losses[-3].sum():
+            break
+    return np.array(losses)
+
+
+def _problems(features: _Dense | _Sparse, targets: Array, weights: Array, C: float | Array) -> Problems:
+    return Problems(features, targets, weights / weights.sum(0), 1 / (C * weights.sum(0)))
+
+
+def _undo(curvature: Curvature | None, problems: Problems) -> Inverse | None:
+    return None if curvature is None else curvature.undo(float(np.exp(np.log(problems.penalty).mean())))
+
+
+def _best(scores: Array) -> NDArray[np.integer]:
+    return np.asarray((scores[:, 0] > 0).astype(int) if scores.shape[1] == 1 else scores.argmax(1))
 
 
 def _targets(numbers: NDArray[np.integer], n_classes: int) -> Array:
@@ -203,6 +298,18 @@ class _Dense:
         products = (self.X.T @ values.astype(self.X.dtype)).astype(np.float64)
         return np.asarray((products - np.outer(self.mean, values.sum(0))) / self.scale[:, None])
 
+    def curvature(self) -> Curvature | None:
+        """What `minimise` needs for few steps; None where it would cost more than it saves."""
+        n, d = self.shape
+        if d > _WIDEST_CURVATURE:
+            return None
+        products = np.zeros((d + 1, d + 1), dtype=np.float32)
+        for start in range(0, n, _BLOCK):
+            block = np.ones((min(_BLOCK, n - start), d + 1), dtype=np.float32)
+            block[:, :-1] = (self.X[start : start + _BLOCK] - self.mean) / self.scale
+            products += block.T @ block / n
+        return Curvature(products)
+
     def in_own_scale(self, parameters: Array) -> tuple[Array, Array]:
         scaled = parameters[:-1] / self.scale[:, None]
         return scaled.T, parameters[-1] - self.mean @ scaled
@@ -220,6 +327,9 @@ class _Sparse:
 
     def transposed_times(self, values: Array) -> Array:
         return np.asarray(self.X.transposed_product(values))
+
+    def curvature(self) -> None:
+        """None: the products of all pairs of terms would not fit into memory."""
 
     def in_own_scale(self, parameters: Array) -> tuple[Array, Array]:
         return parameters[:-1].T, parameters[-1]
