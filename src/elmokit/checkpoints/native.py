@@ -22,7 +22,7 @@ from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words, write_words
 from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, ConfigError
+from elmokit.errors import CheckpointError, ConfigError, OutputError
 
 FORMAT_VERSION = 1
 """What we write, and the newest that we read."""
@@ -82,6 +82,7 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         CheckpointError: weights that are NaN or too large for the storage, words that no line can hold.
         OutputError: the folder can't be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     if storage not in ("float32", "float16", "int8"):
@@ -91,7 +92,10 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
     if checkpoint.softmax is not None:
         arrays |= {_SOFTMAX[0]: checkpoint.softmax.weight, _SOFTMAX[1]: checkpoint.softmax.bias}
     with atomic_path(folder / WEIGHTS) as path:
-        save_file(_stored(arrays, storage), str(path))
+        try:
+            save_file(_stored(arrays, storage), str(path))
+        except SafetensorError as error:  # how safetensors tells of a full disk
+            raise OutputError(f"{folder / WEIGHTS}: can't be written ({error}).") from error
     if checkpoint.words is not None:
         with atomic_path(folder / WORDS) as path:
             write_words(path, checkpoint.words, checkpoint.word_counts)

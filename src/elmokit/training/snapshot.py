@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from elmokit.atomic import atomic_path
-from elmokit.errors import TrainingError
+from elmokit.errors import OutputError, TrainingError
 
 
 def write_snapshot(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -27,10 +27,16 @@ def write_snapshot(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str
         path: the file; its folder must exist.
         tensors: by name.
         facts: JSON values.
+
+    Raises:
+        OutputError: the folder can't be written, the disk is full.
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(ready, str(temporary), metadata={"facts": json.dumps(facts)})
+        try:
+            save_file(ready, str(temporary), metadata={"facts": json.dumps(facts)})
+        except SafetensorError as error:  # how safetensors tells of a full disk
+            raise OutputError(f"{path}: can't be written ({error}). The snapshot before it is kept.") from error
 
 
 def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

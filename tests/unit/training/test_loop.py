@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from elmokit.errors import ConfigError, TrainingError
+from elmokit.errors import ConfigError, OutputError, TrainingError
 from elmokit.training.loop import Trainer
 from elmokit.training.options import TrainingOptions
 from elmokit.training.perplexity import heldout_perplexity
@@ -182,6 +182,23 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_snapshot(corpus_fi
     again = trainer(corpus_file, tmp_path / "run")
     assert again.resume()
     assert math.isfinite(sum(float(p.detach().sum()) for p in again.model.parameters()))
+
+
+def test_a_full_disk_keeps_the_last_snapshot(corpus_file, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small file system can only be mounted as root")
+    try:
+        run = trainer(corpus_file, disk, n_words=300, evaluate_words=10**6)
+        run.save()
+        (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize - 20_000))
+        with pytest.raises(OutputError, match=r"(step-|best).*No space left"):
+            run.run()
+        assert [path.name for path in snapshots(disk)] == ["step-000000000.safetensors"]
+        assert trainer(corpus_file, disk).resume()
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_fresh_softmax_is_fitted_before_the_bilm_moves(corpus_file, tmp_path):
