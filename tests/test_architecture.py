@@ -34,13 +34,13 @@ ROWS = (
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 SIDEWAYS_ALLOWED = {0}  # the ground floor is one room with several doors; it may have no cycles either
 
-TORCH_FILES = ("nn.", "training.", "runtime.torch", "checkpoints.torch_file")
+TORCH_FILES = ("nn.", "training.", "runtime.torch", "checkpoints.torch_file", "compat.allennlp", "compat.bilm")
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
     "regex": (("text.tokens",), True),
     "typer": (("cli.",), True),
     "rich": (("cli.", "progress"), False),
-    "h5py": (("features", "checkpoints.", "corpora.outputs"), False),
+    "h5py": (("features", "checkpoints.", "corpora.outputs", "compat."), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
     "threadpoolctl": (("runtime.threads",), False),
 }

@@ -60,7 +60,7 @@ def read(source: Source) -> Checkpoint:
     options, assumed = _options(source)
     try:
         config = _config(arrays, options)
-        tensors = convert(_rules(config), config, arrays, path, path)
+        tensors = convert(archive_rules(config), config, arrays, path, path)
         facts = {"assumed": "clips at 3, relu, 50 characters, skip connections"} if assumed else {}
         checkpoint = Checkpoint(config, tensors, _layer_mix(state, prefix), facts=facts)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -130,7 +130,15 @@ def _config(arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Mapping[st
     )
 
 
-def _rules(config: ElmoConfig) -> tuple[Rule, ...]:
+def archive_rules(config: ElmoConfig) -> tuple[Rule, ...]:
+    """The rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors.
+
+    Args:
+        config: the model's configuration, with a char_cnn.
+
+    Returns:
+        one rule per tensor of theirs, named without prefix.
+    """
     names = {"convolution": "char_conv_{i}", "highway": "_highways._layers.{k}", "projection": "_projection"}
     tokens = token_rules(config, **{part: "_token_embedder." + name for part, name in names.items()})
     return (Rule(_TABLE, ("char_cnn.embedding.weight",)), *tokens, *lstm_rules(config, "_elmo_lstm."))

@@ -90,15 +90,18 @@ class BiLM(nn.Module):
         vectors: Tensor = self.char_cnn(ids.reshape(-1, ids.shape[-1]))
         return vectors.reshape(*ids.shape[:-1], -1)
 
-    def forward(self, ids: Tensor, states: tuple[TowerState, TowerState] | None = None) -> Layers:
+    def forward(
+        self, ids: Tensor, states: tuple[TowerState, TowerState] | None = None, *, keep_boundaries: bool = False
+    ) -> Layers:
         """Layers of every word.
 
         Args:
             ids: rows BOS, words, EOS, then zeros. Shape (B, T + 2, C), or (B, T + 2) of a word-input model.
             states: where each tower starts; None for zeros.
+            keep_boundaries: whether the rows of BOS and EOS stay in vectors and mask.
 
         Returns:
-            the layers without the boundary rows.
+            the layers, without the boundary rows unless they are kept.
         """
         mask = (ids > 0).any(dim=-1) if ids.dim() == 3 else ids > 0
         lengths = mask.sum(dim=1)
@@ -111,6 +114,8 @@ class BiLM(nn.Module):
         layers = [torch.cat([tokens, tokens], dim=-1)]
         for ahead, behind in zip(forward_outputs, backward_outputs, strict=True):
             layers.append(torch.cat([ahead, _take(behind, back)], dim=-1))
+        if keep_boundaries:
+            return Layers(torch.stack(layers) * mask[..., None], mask, (forward_state, backward_state))
         inner = mask[:, 2:]  # a sentence has two rows more than words
         vectors = torch.stack(layers)[:, :, 1:-1] * inner[..., None]
         return Layers(vectors, inner, (forward_state, backward_state))

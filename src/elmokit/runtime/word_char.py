@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.char_cnn import CharCNN
-from elmokit.runtime.rows import Buffers, product
+from elmokit.runtime.rows import Buffers, least_rows, padded
 
 Array = NDArray[Any]
 
@@ -99,5 +99,7 @@ class WordCharEncoder:
         """
         vectors = self.cnn.encode_ids(ids[:, :-1], buffers)
         if self.word_width:
-            vectors += product(self.word_table[ids[:, -1]], self.word_projection)
+            rows = np.zeros((padded(len(ids), least_rows(self.word_projection)), self.word_width), vectors.dtype)
+            rows[: len(ids)] = self.word_table[ids[:, -1]]
+            vectors += np.matmul(rows, self.word_projection)[: len(ids)]
         return vectors

@@ -1,0 +1,451 @@
+"""AllenNLP's ELMo: `Elmo`, `batch_to_ids`, `ElmoEmbedder`, with their calls, shapes and state dict (extra `torch`).
+
+Change `from allennlp.modules.elmo import Elmo, batch_to_ids` to `from elmokit.compat.allennlp import …`. `Elmo` is a
+module that trains inside another model; its `state_dict` has AllenNLP's names, so checkpoints of taggers load.
+
+Two things differ, both on purpose. The original keeps LSTM states between calls, so its vectors depend on what was
+read before; here `stateful=False` starts every call from zeros, and `stateful=True` does as the original did. And
+models without clips, highway or projection work, words may be cut to other lengths than 50, an empty sentence of a
+small model is (3, 0, dim) for its own dim, and a sentence given twice to `embed_file` keeps its first line too.
+With `do_layer_norm` one mean and variance are taken over the whole batch, boundaries included, as the original does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elmokit import checkpoints
+from elmokit.atomic import atomic_path
+from elmokit.checkpoints.allennlp_archive import archive_rules
+from elmokit.checkpoints.mapping import apply_rules, revert_rules
+from elmokit.elmo import Elmo as _Encoder
+from elmokit.errors import ConfigError, InputError
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.bilstm import TowerState
+from elmokit.runtime import State
+from elmokit.text.char_ids import BOS, EOS, sentence_boundary_ids, words_to_char_ids
+
+_SINGLE_LAYER = 9e10
+
+
+def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) -> Tensor:
+    """Character ids of a batch, without boundary rows.
+
+    Args:
+        batch: B lists of words; "<S>" and "</S>" are the boundaries' own ids, as in the original.
+        max_characters: ids per word.
+
+    Returns:
+        ids, zeros behind each sentence. Shape (B, T, C), int64.
+
+    Example:
+        >>> batch_to_ids([["a", "b"], []]).shape
+        torch.Size([2, 2, 50])
+    """
+    boundaries = dict(zip((BOS, EOS), sentence_boundary_ids(max_characters), strict=True))
+    ids = np.zeros((len(batch), max(map(len, batch), default=0), max_characters), dtype=np.int64)
+    for row, words in zip(ids, batch, strict=True):
+        row[: len(words)] = words_to_char_ids(words, max_characters)
+        for place, word in enumerate(words):
+            if word in boundaries:
+                row[place] = boundaries[word]
+    return torch.from_numpy(ids)
+
+
+class ScalarMix(nn.Module):
+    """AllenNLP's weighted sum of layers, with its parameters' names.
+
+    Args:
+        n_layers: L.
+        do_layer_norm: whether each layer is normalised over all real places of the batch first.
+        initial: weights before the softmax; None for zeros.
+        trainable: whether weights and gamma are trained.
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        *,
+        do_layer_norm: bool = False,
+        initial: Sequence[float] | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__()
+        weights = [0.0] * n_layers if initial is None else list(initial)
+        if len(weights) != n_layers:
+            raise ConfigError(f"scalar_mix_parameters has {len(weights)} numbers; the model has {n_layers} layers.")
+        self.scalar_parameters = nn.ParameterList(
+            nn.Parameter(torch.tensor([float(w)]), requires_grad=trainable) for w in weights
+        )
+        self.gamma = nn.Parameter(torch.ones(1), requires_grad=trainable)
+        self.do_layer_norm = do_layer_norm
+
+    def forward(self, layers: Tensor, mask: Tensor) -> Tensor:
+        """Sum up.
+
+        Args:
+            layers: Shape (L, B, T, D).
+            mask: real places. Shape (B, T).
+
+        Returns:
+            the sum. Shape (B, T, D).
+        """
+        shares = torch.softmax(torch.cat(list(self.scalar_parameters)), dim=0).to(layers.dtype)
+        if self.do_layer_norm:
+            real = mask[..., None].to(layers.dtype)
+            count = real.sum() * layers.shape[-1]
+            mean = (layers * real).sum(dim=(1, 2, 3), keepdim=True) / count
+            variance = (((layers - mean) * real) ** 2).sum(dim=(1, 2, 3), keepdim=True) / count
+            layers = (layers - mean) / torch.sqrt(variance + 1e-12)
+        return self.gamma.to(layers.dtype) * torch.einsum("l,lbtd->btd", shares, layers)
+
+
+class Elmo(nn.Module):
+    """AllenNLP's `Elmo` module.
+
+    Args:
+        options_file: options, or anything else that `elmokit.checkpoints.load` reads (then without weight_file).
+        weight_file: the weights that belong to the options.
+        num_output_representations: how many differently weighted sums are made.
+        requires_grad: whether the biLM is trained; the sums' weights always are unless given.
+        do_layer_norm: see the module's text.
+        dropout: on the representations, in training.
+        vocab_to_cache: taken for the sake of old code. Vectors are the same with and without.
+        keep_sentence_boundaries: whether the rows of begin and end of sentence stay.
+        scalar_mix_parameters: fixed weights of the layers, before the softmax.
+        stateful: whether LSTM states go from call to call, as in the original.
+
+    Raises:
+        CheckpointError: the files do not fit together.
+        ConfigError: the model does not read characters, or the number of weights is wrong.
+
+    Example:
+        ``Elmo("options.json", "weights.hdf5", 1, dropout=0)(batch_to_ids([["A", "word"]]))["elmo_representations"][0]``
+    """
+
+    def __init__(
+        self,
+        options_file: str | Path,
+        weight_file: str | Path | None = None,
+        num_output_representations: int = 1,
+        requires_grad: bool = False,
+        do_layer_norm: bool = False,
+        dropout: float = 0.5,
+        vocab_to_cache: Sequence[str] | None = None,  # noqa: ARG002
+        keep_sentence_boundaries: bool = False,
+        scalar_mix_parameters: Sequence[float] | None = None,
+        *,
+        stateful: bool = False,
+    ) -> None:
+        super().__init__()
+        checkpoint = checkpoints.load(options_file, weights=weight_file)
+        self._char_cnn = checkpoint.config.char_cnn
+        if self._char_cnn is None or self._char_cnn.characters is not None:
+            raise ConfigError(f"{options_file}: this model does not read bytes; AllenNLP's Elmo has no way to run it.")
+        self._bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors)
+        self._bilm.requires_grad_(requires_grad)
+        self._dropout = nn.Dropout(dropout)
+        self._keep, self.stateful = keep_sentence_boundaries, stateful
+        self._states: tuple[TowerState, TowerState] | None = None
+        self.scalar_mixes: list[ScalarMix] = []
+        for k in range(num_output_representations):
+            mix = ScalarMix(
+                checkpoint.config.n_layers,
+                do_layer_norm=do_layer_norm,
+                initial=scalar_mix_parameters,
+                trainable=scalar_mix_parameters is None,
+            )
+            self.scalar_mixes.append(mix)
+            self.add_module(f"scalar_mix_{k}", mix)
+        self._register_state_dict_hook(_to_allennlp)  # type: ignore[no-untyped-call]
+        self._register_load_state_dict_pre_hook(_from_allennlp, with_module=True)  # type: ignore[no-untyped-call]
+
+    def get_output_dim(self) -> int:
+        """Width of a representation: 2P."""
+        return self._bilm.config.dim
+
+    def reset_states(self) -> None:
+        """Forget what a stateful module has read."""
+        self._states = None
+
+    def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Representations of a batch.
+
+        Args:
+            inputs: what `batch_to_ids` gives, (B, T, C), or with one axis more, (B, S, T, C).
+            word_inputs: taken for the sake of old code; `inputs` says it all.
+
+        Returns:
+            "elmo_representations": a list of tensors (B, T, 2P), or (B, S, T, 2P); "mask": real words, bool.
+        """
+        shape = inputs.shape[:-1]
+        ids = with_boundaries(inputs.reshape(-1, *inputs.shape[-2:]))
+        carried = self._carried(len(ids)) if self.stateful else None
+        found = self._bilm(ids, carried, keep_boundaries=True)
+        if self.stateful:
+            self._keep_states(found.states)
+        representations = []
+        mask = found.mask if self._keep else found.mask[:, 2:]
+        for mix in self.scalar_mixes:
+            mixed = mix(found.vectors, found.mask)
+            mixed = mixed if self._keep else mixed[:, 1:-1] * mask[..., None]
+            representations.append(self._dropout(mixed))
+        if len(shape) > 2:
+            representations = [x.reshape(*shape[:-1], *x.shape[1:]) for x in representations]
+            mask = mask.reshape(*shape[:-1], mask.shape[-1])
+        return {"elmo_representations": representations, "mask": mask}
+
+    def _carried(self, n_rows: int) -> tuple[TowerState, TowerState]:
+        """States of the first rows; rows never seen start from zeros."""
+        towers = (self._bilm.forward_layers, self._bilm.backward_layers)
+        zeros = [tower.initial_state(n_rows) for tower in towers]
+        if self._states is None:
+            return zeros[0], zeros[1]
+        forward, backward = (_overlaid(zero, state) for zero, state in zip(zeros, self._states, strict=True))
+        return forward, backward
+
+    def _keep_states(self, after: tuple[TowerState, TowerState]) -> None:
+        """Remember states; rows beyond the batch keep theirs."""
+        if self._states is None or self._states[0].hidden.shape[1] <= after[0].hidden.shape[1]:
+            self._states = (after[0].detach(), after[1].detach())
+        else:
+            forward, backward = (_overlaid(old, new.detach()) for old, new in zip(self._states, after, strict=True))
+            self._states = (forward, backward)
+
+
+def _overlaid(under: TowerState, over: TowerState) -> TowerState:
+    """The rows of `under` with those that `over` has put on top."""
+    n = min(under.hidden.shape[1], over.hidden.shape[1])
+    return TowerState(
+        *(torch.cat([b[:, :n], a[:, n:]], dim=1) for a, b in ((under.hidden, over.hidden), (under.cell, over.cell)))
+    )
+
+
+def with_boundaries(ids: Tensor) -> Tensor:
+    """Ids with the rows of begin and end of sentence around each sentence.
+
+    Args:
+        ids: zeros behind each sentence. Shape (B, T, C).
+
+    Returns:
+        ids. Shape (B, T + 2, C).
+
+    Example:
+        >>> with_boundaries(batch_to_ids([["a"]]))[0, :, 1].tolist()
+        [257, 98, 258]
+    """
+    begin, end = torch.from_numpy(sentence_boundary_ids(ids.shape[-1]).astype(np.int64)).to(ids.device)
+    rows = ids.new_zeros(ids.shape[0], ids.shape[1] + 2, ids.shape[2])
+    rows[:, 1:-1] = ids
+    rows[:, 0] = begin
+    lengths = (ids > 0).any(dim=-1).sum(dim=1)
+    rows[torch.arange(len(ids), device=ids.device), lengths + 1] = end
+    return rows
+
+
+_OURS, _THEIRS = "_bilm.", "_elmo_lstm."
+
+
+def _to_allennlp(module: Elmo, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    """The biLM's part of a state dict under AllenNLP's names."""
+    ours = {n: state.pop(prefix + _OURS + n).detach().cpu().numpy() for n in module._bilm.config.tensor_shapes()}
+    for name, array in revert_rules(archive_rules(module._bilm.config), ours).items():
+        state[prefix + _THEIRS + name] = torch.from_numpy(np.array(array))
+
+
+def _from_allennlp(module: Elmo, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """The other way; what is missing is left for torch to say."""
+    theirs = {n.removeprefix(prefix + _THEIRS): x for n, x in state.items() if n.startswith(prefix + _THEIRS)}
+    rules = archive_rules(module._bilm.config)
+    if not all(rule.theirs in theirs for rule in rules):
+        return
+    arrays = {rule.theirs: theirs[rule.theirs].detach().cpu().numpy() for rule in rules}
+    for name in theirs:
+        del state[prefix + _THEIRS + name]
+    for name, array in apply_rules(rules, arrays, module._bilm.config.tensor_shapes()).items():
+        state[prefix + _OURS + name] = torch.from_numpy(np.array(array))
+
+
+class ElmoEmbedder:
+    """AllenNLP's `ElmoEmbedder`: lists of words → NumPy arrays, on our NumPy runtime.
+
+    Args:
+        options_file: options, or anything else that `elmokit.Elmo.load` reads; None for the original model, which is
+            fetched.
+        weight_file: the weights that belong to the options.
+        cuda_device: -1 for the CPU, else the number of a GPU (PyTorch).
+        stateful: whether LSTM states go from batch to batch, as in the original.
+
+    Example:
+        ``ElmoEmbedder("options.json", "weights.hdf5").embed_sentence(["A", "word"]).shape``
+    """
+
+    def __init__(
+        self,
+        options_file: str | Path | None = None,
+        weight_file: str | Path | None = None,
+        cuda_device: int = -1,
+        *,
+        stateful: bool = False,
+    ) -> None:
+        device = "auto" if cuda_device < 0 else f"cuda:{cuda_device}"
+        source = "original" if options_file is None else options_file
+        if weight_file is None:
+            self.elmo = _Encoder.load(source, device=device)
+        else:
+            self.elmo = _Encoder.load(options=source, weights=weight_file, device=device)
+        self.stateful = stateful
+        self._state: State | None = None
+
+    def embed_sentence(self, sentence: Sequence[str]) -> NDArray[np.float32]:
+        """One sentence's layers.
+
+        Args:
+            sentence: T words.
+
+        Returns:
+            Shape (L, T, 2P).
+        """
+        return self.embed_batch([sentence])[0]
+
+    def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """Layers of a batch.
+
+        Args:
+            batch: B lists of words.
+
+        Returns:
+            B arrays of shape (L, T, 2P).
+        """
+        sentences = [list(words) for words in batch]
+        if self.stateful:
+            found, self._state = self.elmo.step(sentences, self._state)
+        else:
+            found = self.elmo.encode_words(sentences, layers="each", show_progress=False)
+        return [words.vectors for words in found]
+
+    def embed_sentences(
+        self, sentences: Iterable[Sequence[str]], batch_size: int = 64
+    ) -> Iterator[NDArray[np.float32]]:
+        """Layers of any number of sentences.
+
+        Args:
+            sentences: lists of words.
+            batch_size: sentences read at a time.
+
+        Yields:
+            arrays of shape (L, T, 2P), in order.
+        """
+        batch: list[Sequence[str]] = []
+        for sentence in sentences:
+            batch.append(sentence)
+            if len(batch) == batch_size:
+                yield from self.embed_batch(batch)
+                batch = []
+        if batch:
+            yield from self.embed_batch(batch)
+
+    def batch_to_embeddings(self, batch: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+        """Layers of a batch as one tensor.
+
+        Args:
+            batch: B lists of words.
+
+        Returns:
+            layers (B, L, T, 2P), zero behind each sentence, and the mask of real words (B, T).
+        """
+        found = self.embed_batch(batch)
+        longest = max(map(len, batch), default=0)
+        layers = torch.zeros(len(batch), self.elmo.n_layers, longest, self.elmo.dim)
+        mask = torch.zeros(len(batch), longest, dtype=torch.bool)
+        for row, vectors in enumerate(found):
+            layers[row, :, : vectors.shape[1]] = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
+            mask[row, : vectors.shape[1]] = True
+        return layers, mask
+
+    def embed_file(
+        self,
+        input_file: Iterable[str],
+        output_file_path: str | Path,
+        output_format: Literal["all", "top", "average"] = "all",
+        batch_size: int = 64,
+        forget_sentences: bool = False,
+        use_sentence_keys: bool = False,
+    ) -> None:
+        """Write the vectors of a file's lines to HDF5, in AllenNLP's layout.
+
+        Args:
+            input_file: lines of words with white space between them, for instance an open file.
+            output_file_path: where to; whole or not at all.
+            output_format: "all" layers (L, T, 2P), the "top" one or the "average" of them (T, 2P).
+            batch_size: lines read at a time.
+            forget_sentences: whether `sentence_to_index` is left out.
+            use_sentence_keys: whether a dataset is named by its sentence instead of its line's number.
+
+        Raises:
+            InputError: a blank line, a sentence twice as a key, or an unknown output_format.
+            OutputError: the folder can't be written.
+        """
+        import h5py
+
+        if output_format not in ("all", "top", "average"):
+            raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
+        index: dict[str, str] = {}
+        with atomic_path(output_file_path) as path, h5py.File(path, "w") as file:
+            lines = (line.rstrip("\r\n") for line in input_file)
+            pairs = ((line, words) for line, words in ((line, line.split()) for line in lines))
+            for number, (line, vectors) in enumerate(self._embedded(pairs, batch_size)):
+                key = line.replace("/", "\u2215") if use_sentence_keys else str(number)
+                if key in file:
+                    raise InputError(f"line {number + 1}: the sentence {line!r} stands twice and can't be a key twice.")
+                file.create_dataset(key, data=_formatted(vectors, output_format), dtype="float32")
+                index.setdefault(line, key)
+            if not forget_sentences and not use_sentence_keys:
+                file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype())[0] = json.dumps(index)
+
+    def _embedded(
+        self, pairs: Iterable[tuple[str, list[str]]], batch_size: int
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        batch: list[tuple[str, list[str]]] = []
+        for number, (line, words) in enumerate(pairs, start=1):
+            if not words:
+                raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
+            batch.append((line, words))
+            if len(batch) == batch_size:
+                yield from zip([line for line, _ in batch], self.embed_batch([w for _, w in batch]), strict=True)
+                batch = []
+        yield from zip([line for line, _ in batch], self.embed_batch([w for _, w in batch]), strict=True)
+
+
+def _formatted(layers: NDArray[np.float32], output_format: str) -> NDArray[np.float32]:
+    if output_format == "all":
+        return layers
+    return np.asarray(layers[-1] if output_format == "top" else layers.mean(axis=0))
+
+
+def single_layer_weights(layer: int, n_layers: int) -> list[float]:
+    """`scalar_mix_parameters` that choose one layer, as AllenNLP's configurations write it.
+
+    Args:
+        layer: its number, from 0.
+        n_layers: L.
+
+    Returns:
+        L numbers.
+
+    Example:
+        >>> single_layer_weights(1, 3)
+        [-90000000000.0, 1.0, -90000000000.0]
+    """
+    return [1.0 if i == layer else -_SINGLE_LAYER for i in range(n_layers)]
+
+
+__all__ = ["Elmo", "ElmoEmbedder", "ScalarMix", "batch_to_ids", "single_layer_weights", "with_boundaries"]
