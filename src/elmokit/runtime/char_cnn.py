@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import CharCNNConfig
-from elmokit.runtime.rows import Buffers, least_rows, padded, product
+from elmokit.runtime.rows import Buffers, MakeProduct, MatrixProduct, Product, padded
 from elmokit.text.char_ids import PADDING_ID, sentence_boundary_ids, words_to_char_ids
 
 Array = NDArray[Any]
@@ -33,11 +33,18 @@ class CharCNN:
         config: its options.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         dtype: float32 or float64.
+        make_product: how highway layers and projection multiply; the convolutions are NumPy's.
         padding_id: the id that fills a word's row to its end.
     """
 
     def __init__(
-        self, config: CharCNNConfig, tensors: Mapping[str, Array], dtype: DTypeLike, *, padding_id: int = PADDING_ID
+        self,
+        config: CharCNNConfig,
+        tensors: Mapping[str, Array],
+        dtype: DTypeLike,
+        make_product: MakeProduct = MatrixProduct,
+        *,
+        padding_id: int = PADDING_ID,
     ) -> None:
         def get(name: str) -> Array:
             return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
@@ -45,27 +52,27 @@ class CharCNN:
         self.config, self.padding_id = config, padding_id
         self.table = get("embedding.weight")
         self.convolutions = [self._convolution(get, i, w) for i, (w, _) in enumerate(config.filters)]
-        self.highways = [self._highway(get, k) for k in range(config.n_highway)]
-        self.projection: tuple[Array, Array] | None = None
+        self.highways = [self._highway(get, k, make_product) for k in range(config.n_highway)]
+        self.projection: tuple[Product, Array] | None = None
         if config.projection:
-            self.projection = np.ascontiguousarray(get("projection.weight").T), get("projection.bias")
-        wide = [weight for weight, _ in (*self.highways, *([self.projection] if self.projection else []))]
-        self.least_rows = least_rows(*wide)
-        self.least_windows = least_rows(*(weight for _, weight, _, _ in self.convolutions))
+            self.projection = make_product(get("projection.weight").T), get("projection.bias")
+        last = [self.projection] if self.projection else []
+        self.least_rows = max((product.least_rows for product, _ in (*self.highways, *last)), default=1)
 
-    def _convolution(self, get: Any, i: int, width: int) -> tuple[int, Array, Array, Array]:
-        """Width, weights (width · E, n), bias, and what a window of padding gives."""
+    def _convolution(self, get: Any, i: int, width: int) -> tuple[int, Product, Array, Array]:
+        """Width, multiplication by the weights (width · E, n), bias, and what a window of padding gives."""
         weight = get(f"convolutions.{i}.weight")
-        packed = np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
-        padding = np.tile(self.table[self.padding_id], (1, width))
-        return width, packed, get(f"convolutions.{i}.bias"), product(padding, packed)[0]
+        product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
+        padding = np.tile(self.table[self.padding_id], (product.least_rows, width))
+        of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
+        return width, product, get(f"convolutions.{i}.bias"), of_padding
 
     @staticmethod
-    def _highway(get: Any, k: int) -> tuple[Array, Array]:
+    def _highway(get: Any, k: int, make_product: MakeProduct) -> tuple[Product, Array]:
         """Transform and gate side by side, the gate halved: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
         weight = np.concatenate([get(f"highways.{k}.transform.weight"), get(f"highways.{k}.gate.weight") / 2])
         bias = np.concatenate([get(f"highways.{k}.transform.bias"), get(f"highways.{k}.gate.bias") / 2])
-        return np.ascontiguousarray(weight.T), bias
+        return make_product(weight.T), bias
 
     def boundaries(self) -> Array:
         """Token vectors of begin and end of sentence. Shape (2, P)."""
@@ -104,12 +111,13 @@ class CharCNN:
             step = max(1, WINDOW_ROWS // m)
             for s in range(start, end, step):
                 self._convolve(ids[s : min(s + step, end)], m, x[s : min(s + step, end)], buffers)
-        for weight, bias in self.highways:
-            self._pass_highway(x, weight, bias, buffers.get("highway", rows, 2 * F))
+        for product, bias in self.highways:
+            self._pass_highway(x, product, bias, buffers.get("highway", rows, 2 * F))
         if self.projection is None:
             return np.array(x[:D])
-        weight, bias = self.projection
-        vectors: Array = np.matmul(x, weight)[:D] + bias
+        product, bias = self.projection
+        vectors: Array = product(x, np.empty((rows, product.n_outputs), x.dtype))[:D]
+        vectors += bias
         return vectors
 
     def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
@@ -118,14 +126,14 @@ class CharCNN:
         n_read = min(C, m - 1 + max(width for width, _ in self.config.filters))
         characters = self.table[ids[:, :n_read]]  # (g, n_read, E)
         column = 0
-        for width, weight, bias, of_padding in self.convolutions:
-            n_windows, (K, n) = min(m, C - width + 1), weight.shape
-            rows, rows_computed = g * n_windows, padded(g * n_windows, self.least_windows)
+        for width, product, bias, of_padding in self.convolutions:
+            n_windows, K, n = min(m, C - width + 1), width * self.table.shape[1], product.n_outputs
+            rows, rows_computed = g * n_windows, padded(g * n_windows, product.least_rows)
             windows = buffers.get("windows", rows_computed, K)
             a, b, c = characters.strides
             windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
             windows[rows:] = 0
-            values = np.matmul(windows, weight, out=buffers.get("values", rows_computed, n))
+            values = product(windows, buffers.get("values", rows_computed, n))
             best = out[:, column : column + n]
             np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
             if C - width + 1 > m:
@@ -138,9 +146,9 @@ class CharCNN:
             np.tanh(out, out=out)
 
     @staticmethod
-    def _pass_highway(x: Array, weight: Array, bias: Array, z: Array) -> None:
+    def _pass_highway(x: Array, product: Product, bias: Array, z: Array) -> None:
         """In place: x ← g · relu(t) + (1 − g) · x. `z` holds (t, gate), shape (D, 2F)."""
-        np.matmul(x, weight, out=z)
+        product(x, z)
         z += bias
         t, gate = z[:, : x.shape[1]], z[:, x.shape[1] :]
         np.maximum(t, 0, out=t)

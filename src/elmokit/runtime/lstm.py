@@ -17,7 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import BiLSTMConfig, ElmoConfig
 from elmokit.runtime.plan import Batch, step_blocks
-from elmokit.runtime.rows import Buffers, least_rows, padded
+from elmokit.runtime.rows import BufferPool, Buffers, MakeProduct, Product, padded
+from elmokit.runtime.state import State
+from elmokit.runtime.threads import Workers
 
 Array = NDArray[Any]
 
@@ -27,51 +29,58 @@ BLOCK_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class LSTMWeights:
-    """One layer, packed: gates in the order input, forget, output, candidate; sigmoid gates halved.
+    """One layer, ready to multiply: gates in the order input, forget, output, candidate; sigmoid gates halved.
 
     Args:
-        of_input: Shape (P, 4C).
-        of_hidden: Shape (P, 4C).
+        of_input: P → 4C.
+        of_hidden: P → 4C.
         bias: Shape (4C,).
-        projection: halved, Shape (C, P); None for a model without.
+        projection: halved, C → P; None for a model without.
     """
 
-    of_input: Array
-    of_hidden: Array
+    of_input: Product
+    of_hidden: Product
     bias: Array
-    projection: Array | None
+    projection: Product | None
 
     @property
     def least_rows(self) -> int:
-        """Rows that every product with these weights needs at least."""
-        return least_rows(self.of_input, self.of_hidden, self.projection)
+        """Rows that each of these products needs at least."""
+        products = (self.of_input, self.of_hidden, self.projection)
+        return max(product.least_rows for product in products if product is not None)
 
 
 def pack_lstm(
-    config: ElmoConfig, tensors: Mapping[str, Array], direction: str, layer: int, dtype: DTypeLike
+    config: ElmoConfig,
+    tensors: Mapping[str, Array],
+    prefix: str,
+    *,
+    dtype: DTypeLike,
+    make_product: MakeProduct,
 ) -> LSTMWeights:
     """One layer's weights as the loop wants them.
 
     Args:
         config: the model.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`, gates in the order i, f, g, o.
-        direction: "forward" or "backward".
-        layer: which LSTM layer, from 0.
+        prefix: which layer, for instance "forward_layers.0.".
         dtype: float32 or float64.
+        make_product: prepares a weight (K, N) for multiplication.
 
     Returns:
-        copies, transposed and contiguous.
+        the layer, of copies.
     """
-    prefix, C = f"{direction}_layers.{layer}.", config.bilstm.cell_width
+    C = config.bilstm.cell_width
 
     def gates(name: str) -> Array:
         i, f, g, o = (np.asarray(tensors[prefix + name][k * C : (k + 1) * C], dtype=dtype) for k in range(4))
-        return np.ascontiguousarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
+        return np.asarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
 
     projection = None
     if config.bilstm.projection:
-        projection = np.ascontiguousarray(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
-    return LSTMWeights(gates("weight_ih"), gates("weight_hh"), gates("bias"), projection)
+        projection = make_product(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
+    of_input, of_hidden = make_product(gates("weight_ih")), make_product(gates("weight_hh"))
+    return LSTMWeights(of_input, of_hidden, gates("bias"), projection)
 
 
 class Tower:
@@ -82,12 +91,23 @@ class Tower:
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         direction: "forward" or "backward".
         dtype: float32 or float64.
+        make_product: prepares a weight (K, N) for multiplication.
     """
 
-    def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], direction: str, dtype: DTypeLike) -> None:
+    def __init__(
+        self,
+        config: ElmoConfig,
+        tensors: Mapping[str, Array],
+        direction: str,
+        *,
+        dtype: DTypeLike,
+        make_product: MakeProduct,
+    ) -> None:
         self.config: BiLSTMConfig = config.bilstm
-        self.dtype = np.dtype(dtype)
-        self.layers = [pack_lstm(config, tensors, direction, k, dtype) for k in range(self.config.n_layers)]
+        self.layers = [
+            pack_lstm(config, tensors, f"{direction}_layers.{k}.", dtype=dtype, make_product=make_product)
+            for k in range(self.config.n_layers)
+        ]
 
     def run(
         self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
@@ -136,7 +156,7 @@ class Tower:
             for t in range(first, end):
                 n, row = counts[t], starts[t] - starts[first]
                 b = padded(n, least)
-                np.matmul(h[:b], weights.of_hidden, out=z[:b])
+                weights.of_hidden(h[:b], z[:b])
                 z[:n] += ahead[row : row + n]
                 self._cell(weights, z[:b], h[:b], c[:b], scratch[:b])
                 out[starts[t] : starts[t + 1]] = h[:n]
@@ -162,7 +182,7 @@ class Tower:
             h *= 0.5
             return
         scratch *= o
-        np.matmul(scratch, weights.projection, out=h)
+        weights.projection(scratch, h)
         if self.config.projection_clip is not None:
             np.clip(h, -self.config.projection_clip, self.config.projection_clip, out=h)
 
@@ -182,7 +202,7 @@ class _WordInputs:
         x = buffers.get("words", rows, self.tokens.shape[1])
         x[n:] = 0
         np.take(self.tokens, distinct, axis=0, out=x[:n], mode="clip")
-        table = np.matmul(x, self.weights.of_input, out=buffers.get("word products", rows, width))
+        table = self.weights.of_input(x, buffers.get("word products", rows, width))
         table += self.weights.bias
         return np.take(table, places, axis=0, out=buffers.get("products", end - start, width), mode="clip")
 
@@ -197,6 +217,61 @@ class _LayerInputs:
     def products(self, start: int, end: int, buffers: Buffers) -> Array:
         rows = padded(end - start, self.weights.least_rows)
         out = buffers.get("products", rows, self.weights.bias.shape[0])
-        np.matmul(self.below[start : start + rows], self.weights.of_input, out=out)
+        self.weights.of_input(self.below[start : start + rows], out)
         out += self.weights.bias
         return out
+
+
+class Towers:
+    """Both directions, each on a thread of its own.
+
+    Args:
+        config: the model.
+        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
+        dtype: float32 or float64.
+        make_product: prepares a weight (K, N) for multiplication.
+        workers: the threads.
+        buffers: memory to compute in.
+    """
+
+    def __init__(
+        self,
+        config: ElmoConfig,
+        tensors: Mapping[str, Array],
+        *,
+        dtype: DTypeLike,
+        make_product: MakeProduct,
+        workers: Workers,
+        buffers: BufferPool,
+    ) -> None:
+        self.workers, self.buffers = workers, buffers
+        self.towers = [
+            Tower(config, tensors, direction, dtype=dtype, make_product=make_product)
+            for direction in ("forward", "backward")
+        ]
+
+    def run(self, batch: Batch, tokens: Array, start: State, slab: Array) -> State:
+        """Read a batch and write all LSTM layers.
+
+        Args:
+            batch: its layout.
+            tokens: token vectors by word number. Shape (D, P).
+            start: where each row starts.
+            slab: takes the layers of all rows behind each other, from index 1 on. Shape (L, N, 2P).
+
+        Returns:
+            the rows' final states.
+        """
+        P = tokens.shape[1]
+        hidden, cell = np.empty_like(start.hidden, slab.dtype), np.empty_like(start.cell, slab.dtype)
+
+        def read(direction: int) -> None:
+            with self.buffers.borrowed() as buffers:
+                outputs, hidden[direction], cell[direction] = self.towers[direction].run(
+                    batch, batch.numbers[direction], tokens, start.hidden[direction], start.cell[direction], buffers
+                )
+                for k, out in enumerate(outputs, start=1):
+                    slab[k, :, direction * P : (direction + 1) * P] = out[batch.places[direction]]
+
+        self.workers.run([lambda: read(0), lambda: read(1)])
+        return State(hidden, cell)

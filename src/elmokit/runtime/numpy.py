@@ -11,8 +11,8 @@ Source: Peters et al. 2018, §3; bilm-tf for cell, clips and state.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from queue import Empty, SimpleQueue
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,9 +20,9 @@ from numpy.typing import DTypeLike, NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.char_cnn import CharCNN, WordTable
-from elmokit.runtime.lstm import Tower
+from elmokit.runtime.lstm import Towers
 from elmokit.runtime.plan import Batch, Sentence, make_batch, plan_batches
-from elmokit.runtime.rows import Buffers
+from elmokit.runtime.rows import BufferPool, MakeProduct, MatrixProduct
 from elmokit.runtime.state import State
 from elmokit.runtime.threads import Workers
 from elmokit.runtime.word_cache import WordCache
@@ -32,6 +32,14 @@ Array = NDArray[Any]
 
 CNN_WORDS = 128
 """Words that one thread takes through the character CNN at a time."""
+
+
+class AnyTowers(Protocol):
+    """What reads a batch in both directions (see `elmokit.runtime.lstm.Towers`)."""
+
+    def run(self, batch: Batch, tokens: Array, start: State, slab: Array) -> State:
+        """Write all LSTM layers of a batch into `slab` from index 1 on and give the final states."""
+        ...
 
 
 class NumpyRuntime:
@@ -45,6 +53,7 @@ class NumpyRuntime:
         n_threads: threads to compute on; None for one per core.
         batch_words: words that are read together; bounds the memory, changes no result.
         cache_words: words whose token vectors are kept between calls.
+        make_product, towers, workers: how to multiply, read and share out work, for other runtimes over this one.
 
     Raises:
         ConfigError: another dtype, or a model without characters and without words.
@@ -68,16 +77,26 @@ class NumpyRuntime:
         n_threads: int | None = None,
         batch_words: int = 4096,
         cache_words: int = 50_000,
+        make_product: MakeProduct = MatrixProduct,
+        towers: AnyTowers | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.config = config
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ConfigError(f"dtype is {self.dtype}; the NumPy runtime computes in float32 or float64.")
         self.batch_words = batch_words
-        self._workers = Workers(n_threads)
-        self._buffers: SimpleQueue[Buffers] = SimpleQueue()
-        self._towers = [Tower(config, tensors, direction, self.dtype) for direction in ("forward", "backward")]
-        self._encoder = self._make_encoder(tensors, words)
+        self._workers = workers or Workers(n_threads)
+        self._buffers = BufferPool(self.dtype)
+        self._towers = towers or Towers(
+            config,
+            tensors,
+            dtype=self.dtype,
+            make_product=make_product,
+            workers=self._workers,
+            buffers=self._buffers,
+        )
+        self._encoder = self._make_encoder(tensors, words, make_product)
         self._boundaries = self._encoder.boundaries()
         self._cache = WordCache(
             self._encode_words, width=config.projection_width, n_words=cache_words, dtype=self.dtype
@@ -85,12 +104,12 @@ class NumpyRuntime:
         self._start: State | None = None
 
     def _make_encoder(
-        self, tensors: Mapping[str, Array], words: Sequence[str] | None
+        self, tensors: Mapping[str, Array], words: Sequence[str] | None, make_product: MakeProduct
     ) -> CharCNN | WordTable | WordCharEncoder:
         if self.config.char_cnn is not None and self.config.char_cnn.characters is not None:
             return WordCharEncoder(self.config, tensors, words or (), self.dtype)
         if self.config.char_cnn is not None:
-            return CharCNN(self.config.char_cnn, tensors, self.dtype)
+            return CharCNN(self.config.char_cnn, tensors, self.dtype, make_product)
         missing = {"<S>", "</S>", "<UNK>"} - set(words or ())
         if words is None or missing:
             raise ConfigError(
@@ -174,21 +193,9 @@ class NumpyRuntime:
         tokens = self._cache.vectors(batch.words, first=2)
         tokens[:2] = self._boundaries
         slab = np.empty((L, batch.numbers.shape[1], 2 * P), self.dtype)
-        hidden, cell = np.empty_like(start.hidden, self.dtype), np.empty_like(start.cell, self.dtype)
-
-        def read(direction: int) -> None:
-            buffers = self._take_buffers()
-            outputs, hidden[direction], cell[direction] = self._towers[direction].run(
-                batch, batch.numbers[direction], tokens, start.hidden[direction], start.cell[direction], buffers
-            )
-            columns = slice(direction * P, (direction + 1) * P)
-            np.take(tokens, batch.numbers[direction][batch.places[direction]], axis=0, out=slab[0, :, columns])
-            for k, out in enumerate(outputs, start=1):
-                slab[k, :, columns] = out[batch.places[direction]]
-            self._buffers.put(buffers)
-
-        self._workers.run([lambda: read(0), lambda: read(1)])
-        return slab, State(hidden, cell)
+        slab[0, :, :P] = slab[0, :, P:] = tokens[batch.numbers[0][batch.places[0]]]
+        after = self._towers.run(batch, tokens, start, slab)
+        return slab, after
 
     def _encode_words(self, words: Sequence[str]) -> Array:
         if isinstance(self._encoder, WordTable):
@@ -198,15 +205,8 @@ class NumpyRuntime:
         out = np.empty((len(words), self.config.projection_width), self.dtype)
 
         def encode(start: int) -> None:
-            buffers = self._take_buffers()
-            out[order[start : start + CNN_WORDS]] = encoder.encode_ids(ids[start : start + CNN_WORDS], buffers)
-            self._buffers.put(buffers)
+            with self._buffers.borrowed() as buffers:
+                out[order[start : start + CNN_WORDS]] = encoder.encode_ids(ids[start : start + CNN_WORDS], buffers)
 
-        self._workers.run([lambda start=start: encode(start) for start in range(0, len(words), CNN_WORDS)])  # type: ignore[misc]
+        self._workers.run([partial(encode, start) for start in range(0, len(words), CNN_WORDS)])
         return out
-
-    def _take_buffers(self) -> Buffers:
-        try:
-            return self._buffers.get_nowait()
-        except Empty:
-            return Buffers(self.dtype)

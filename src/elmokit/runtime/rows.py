@@ -11,7 +11,10 @@ So rows are padded until that code is out of reach. What this promises, measured
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -50,6 +53,46 @@ def least_rows(*weights: Array | None) -> int:
     """
     sizes = [w.size for w in weights if w is not None and w.shape[0] > _FEW_TERMS]
     return padded(_SMALL_PRODUCT // min(sizes) + 1) if sizes else MULTIPLE
+
+
+class Product(Protocol):
+    """Multiplication by one weight, prepared once: what differs between precisions.
+
+    Attributes:
+        n_outputs: N.
+        least_rows: rows that a call must have at least; their number is a multiple of `MULTIPLE`.
+    """
+
+    n_outputs: int
+    least_rows: int
+
+    def __call__(self, x: Array, out: Array) -> Array:
+        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
+        ...
+
+
+MakeProduct = Callable[[Array], Product]
+
+
+class MatrixProduct:
+    """Multiplication by a weight with NumPy, in the weight's own precision.
+
+    Args:
+        weight: Shape (K, N).
+
+    Example:
+        >>> MatrixProduct(np.ones((2, 3)))(np.ones((8, 2)), np.empty((8, 3)))[0]
+        array([2., 2., 2.])
+    """
+
+    def __init__(self, weight: Array) -> None:
+        self.weight = np.ascontiguousarray(weight)
+        self.n_outputs = int(weight.shape[1])
+        self.least_rows = least_rows(weight)
+
+    def __call__(self, x: Array, out: Array) -> Array:
+        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
+        return np.matmul(x, self.weight, out=out)
 
 
 def product(x: Array, weight: Array) -> Array:
@@ -96,3 +139,25 @@ class Buffers:
         if array is None or array.size < size:
             self._arrays[name] = array = np.zeros(size, self.dtype)
         return array[:size].reshape(shape)
+
+
+class BufferPool:
+    """Buffers for as many tasks as run at a time.
+
+    Args:
+        dtype: of all arrays.
+    """
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype = dtype
+        self._free: SimpleQueue[Buffers] = SimpleQueue()
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Buffers]:
+        """Buffers for one task, given back after the block."""
+        try:
+            buffers = self._free.get_nowait()
+        except Empty:
+            buffers = Buffers(self.dtype)
+        yield buffers
+        self._free.put(buffers)

@@ -63,14 +63,16 @@ class Workers:
 
     Args:
         n_threads: tasks at a time; None for the number of cores.
+        prepare: called once on each thread before its first task; with it, no task runs on the caller's thread.
 
     Example:
         >>> Workers(2).run([lambda: 1, lambda: 2])
         [1, 2]
     """
 
-    def __init__(self, n_threads: int | None = None) -> None:
+    def __init__(self, n_threads: int | None = None, *, prepare: Callable[[], object] | None = None) -> None:
         self.n_threads = max(1, n_threads or n_cores())
+        self.prepare = prepare
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
 
@@ -84,11 +86,9 @@ class Workers:
             their results, in the order of the tasks.
         """
         with single_threaded_blas():
-            if self.n_threads == 1 or len(tasks) < 2:
+            if self.prepare is None and (self.n_threads == 1 or len(tasks) < 2):
                 return [task() for task in tasks]
             if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
-                self._pool, self._process = ThreadPoolExecutor(self.n_threads, "elmokit"), os.getpid()
+                self._process = os.getpid()
+                self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=self.prepare)
             return [future.result() for future in [self._pool.submit(task) for task in tasks]]
-
-    def __reduce__(self) -> tuple[type[Workers], tuple[int]]:
-        return (Workers, (self.n_threads,))
