@@ -301,7 +301,7 @@ class _Dense:
     def curvature(self) -> Curvature | None:
         """What `minimise` needs for few steps; None where it would cost more than it saves."""
         n, d = self.shape
-        if d > _WIDEST_CURVATURE:
+        if d > _WIDEST_CURVATURE or n < 2 * d:
             return None
         products = np.zeros((d + 1, d + 1), dtype=np.float32)
         for start in range(0, n, _BLOCK):
