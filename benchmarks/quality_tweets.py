@@ -52,6 +52,7 @@ class Trial:
         self.rows: list[dict[str, object]] = []
 
     def judge(self, features, facts: dict[str, str]) -> None:
+        """Learn, predict, print and keep a row for each kind of class weights."""
         dense = isinstance(features, np.ndarray)
         rows = (lambda numbers: features[numbers]) if dense else features.take
         for class_weight in ("balanced", None):
