@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from unit.training.runs import sentences
 
 from elmokit.checkpoints import load
+from unit.training.runs import sentences
 
 TINY = ["--preset", "tiny", "--words", "4000", "--rows", "4", "--heldout-every", "20"]
 
