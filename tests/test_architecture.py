@@ -50,6 +50,7 @@ OPTIONAL = {  # behind an extra
     "simplemma": (("text.cleaning",), False),
     "matplotlib": (("training.curve",), False),
     "huggingface_hub": (("checkpoints.hub",), False),
+    "onnx": (("integrations.onnx",), False),
     "torch": (TORCH_FILES, True),
 }
 TOP_ALLOWED_IN = {"safetensors": ("training.",)}  # rooms that need torch anyway

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, embed, info, train
+from elmokit.cli import classify, clean, convert, embed, info, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,6 +40,8 @@ def everywhere(
 app.command("embed", no_args_is_help=True)(embed.embed)
 app.command("clean", no_args_is_help=True)(clean.clean)
 app.command("info")(info.info)
+app.command("convert", no_args_is_help=True)(convert.convert)
+app.command("push", no_args_is_help=True)(convert.push)
 app.add_typer(classify.app, name="classify")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
