@@ -419,3 +419,23 @@ def test_debug_shows_the_traceback():
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.endswith(").\n")
+
+
+def test_the_tutorials_tweets(tmp_path, shared):
+    """The tutorial's commands on a part of the tutorial's data, with the embedded model."""
+    from elmokit.elmo import EMBEDDED
+
+    if not EMBEDDED.is_dir():
+        pytest.skip("this tree has no embedded model")
+    lines = (shared / "data/tweets/train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    part = tmp_path / "part.csv"
+    part.write_text("".join(lines[:701]), encoding="utf-8")
+    options = ["--text", "tweet", "--label", "label", "--bad-rows", "skip", "--json", tmp_path / "report.json"]
+    run("classify", "train", part, "--out", tmp_path / "m", *options, timeout=600)
+    report = json.loads((tmp_path / "report.json").read_text())
+    scores = {entry["name"]: entry["held_out"]["classes"][1]["f1"] for entry in report["entries"]}
+    assert scores["elmokit"] > 0.6, scores
+    test = tmp_path / "test.csv"
+    test.write_text("".join((shared / "data/tweets/test.csv").read_text(encoding="utf-8").splitlines(True)[:3]))
+    run("classify", "predict", tmp_path / "m", test, "--out", tmp_path / "sub.csv", "--bad-rows", "skip")
+    assert (tmp_path / "sub.csv").read_text().startswith("id,label\n7921,")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,15 +35,29 @@ def _of_model(model: str) -> dict[str, Any]:
 
     elmo = Elmo.load(model)
     config = elmo.config
-    facts: dict[str, Any] = {
+    return {
         "model": elmo.name,
         "parameters": f"{config.n_params:,}",
         "numbers per word": f"{elmo.dim} in each of {elmo.n_layers} layers",
         "words are read as": "whole words" if config.char_cnn is None else "characters",
         "tokenizer": config.tokenizer,
         "elmokit": __version__,
+        **_flat(elmo.facts),
     }
-    return facts
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Facts within facts as lines of their own; what is no number or short text is left to the model card."""
+    lines: dict[str, str] = {}
+    for name, value in facts.items():
+        label = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            lines.update(_flat(value, f"{label}, "))
+        elif isinstance(value, str | int | float) and len(str(value)) <= 200:
+            lines[label] = (
+                f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            )
+    return lines
 
 
 def _of_classifier(folder: str) -> dict[str, Any]:

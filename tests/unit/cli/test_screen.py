@@ -1,0 +1,88 @@
+"""Progress shows on a terminal, only there, and only when the work lasts; notes are counted, not repeated for ever."""
+
+import os
+import pty
+import sys
+
+import pytest
+
+from elmokit.cli.options import blocks, parse_layers
+from elmokit.cli.screen import Screen
+from elmokit.errors import ConfigError
+
+
+def seen_on_a_terminal(code):
+    """What a process prints to a terminal on its standard error."""
+    controller, terminal = pty.openpty()
+    process = os.fork()
+    if process == 0:
+        os.dup2(terminal, 2)
+        os.environ["TERM"] = "xterm"
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    os.close(terminal)
+    printed = b""
+    while True:
+        try:
+            data = os.read(controller, 4096)
+        except OSError:  # the other side is closed
+            break
+        if not data:
+            break
+        printed += data
+    os.close(controller)
+    assert os.waitpid(process, 0)[1] == 0
+    return printed.decode()
+
+
+WORK = """
+import time
+from elmokit.cli.screen import Screen
+with Screen(quiet={quiet}).progress() as advance:
+    for i in range({n}):
+        time.sleep(0.1)
+        advance("encoding texts", i, {n})
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_bar_appears_for_work_that_lasts():
+    assert "encoding texts" in seen_on_a_terminal(WORK.format(quiet=False, n=12))
+    assert seen_on_a_terminal(WORK.format(quiet=False, n=1)) == ""
+    assert seen_on_a_terminal(WORK.format(quiet=True, n=12)) == ""
+
+
+def test_no_bar_where_nobody_looks(capsys):
+    with Screen().progress() as advance:
+        advance("texts", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_notes_are_shown_five_times_and_counted(capsys):
+    screen = Screen()
+    for i in range(7):
+        screen.note(f"row {i} left out")
+    screen.end_notes("rows left out")
+    assert capsys.readouterr().err.splitlines()[-2:] == ["row 4 left out", "7 rows left out in all"]
+    screen.note("again")
+    screen.end_notes("rows left out")
+    assert capsys.readouterr().err == "again\n"
+
+
+def test_quiet_prints_nothing(capsys):
+    screen = Screen(quiet=True)
+    screen.say("a")
+    screen.note("b")
+    screen.end_notes("c")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_layers_are_understood():
+    assert [parse_layers(text) for text in ("mix", "all", "-1", "1,2,3")] == ["mix", "all", -1, (1.0, 2.0, 3.0)]
+    for text in ("top", "", "1,x"):
+        with pytest.raises(ConfigError, match="--layers is"):
+            parse_layers(text)
+
+
+def test_streams_are_cut_into_blocks():
+    assert list(blocks(iter(range(5)), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(blocks([], 2)) == []
