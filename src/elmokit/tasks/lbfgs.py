@@ -5,6 +5,11 @@ reading the features twice (scores, gradient), and one matrix product reads them
 so the problems are solved side by side, each with its own history, step length and end. Along a search
 direction the scores are a straight line, so the line search never touches the features.
 
+The number of steps depends on how different the features' directions are. `Curvature` knows that: the second
+derivative is never more than a quarter of the features' products (Böhning & Lindsay 1988), one matrix for all
+folds and strengths. Where it is handed in, five steps do what fifty did (MR, 10,662 × 1,920, 10 folds, 6
+strengths: 257 steps in 41 s became 27 in 12 s, on one busy core), at the price of one product X'X.
+
 Axes: n texts · d features · F problems (folds) · K columns of scores (1 for two classes, else the classes).
 Source: Nocedal & Wright, Numerical Optimization, 2nd edition, algorithms 7.4 and 3.1.
 """
@@ -12,6 +17,7 @@ Source: Nocedal & Wright, Numerical Optimization, 2nd edition, algorithms 7.4 an
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Inverse = Callable[[Array], Array]
 
 _MEMORY = 10
 _ARMIJO = 1e-4
@@ -105,7 +112,62 @@ def _log_normaliser(scores: Array) -> Array:
     return np.asarray(top + np.log(np.exp(scores - top[..., None]).sum(-1)))
 
 
-def minimise(problems: Problems, start: Array, *, tolerance: float = 1e-4, max_steps: int = 1000) -> Array:
+class Curvature:
+    """A bound on the second derivative of the loss, and what undoes it.
+
+    Args:
+        products: mean products of the features, the last one a constant 1. Shape (d + 1, d + 1).
+
+    Example:
+        >>> undo = Curvature(np.eye(3, dtype=np.float32)).undo(0.25)
+        >>> undo(np.ones((3, 1, 1)))[:, 0, 0].round(2).tolist()
+        [2.0, 2.0, 4.0]
+    """
+
+    def __init__(self, products: NDArray[np.float32]) -> None:
+        self._bound = products / 4
+
+    def undo(self, penalty: float) -> Inverse:
+        """The inverse of the bound with a penalty (at least what single precision can tell from none).
+
+        Args:
+            penalty: of the weights; the intercept has none.
+
+        Returns:
+            a function from a gradient to about the way to the minimum. Shape (d + 1, F, K) → the same.
+        """
+        bound = self._bound.copy()
+        weights = np.arange(len(bound) - 1)
+        bound[weights, weights] += max(penalty, 4 * np.finfo(np.float32).eps * np.trace(bound))
+        inverse = _inverse_of_lower(np.linalg.cholesky(bound))
+
+        def undo(gradient: Array) -> Array:
+            flat = gradient.reshape(len(gradient), -1).astype(np.float32)
+            return np.asarray((inverse.T @ (inverse @ flat)).astype(np.float64).reshape(gradient.shape))
+
+        return undo
+
+
+def _inverse_of_lower(lower: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By halves: matrix products do the work, which is ten times faster than LAPACK's general inverse."""
+    if len(lower) <= 128:
+        return np.asarray(np.linalg.inv(lower))
+    half = len(lower) // 2
+    inverse = np.zeros_like(lower)
+    inverse[:half, :half] = _inverse_of_lower(lower[:half, :half])
+    inverse[half:, half:] = _inverse_of_lower(lower[half:, half:])
+    inverse[half:, :half] = -inverse[half:, half:] @ (lower[half:, :half] @ inverse[:half, :half])
+    return inverse
+
+
+def minimise(
+    problems: Problems,
+    start: Array,
+    *,
+    tolerance: float = 1e-4,
+    max_steps: int = 1000,
+    undo: Inverse | None = None,
+) -> Array:
     """The parameters where each problem's function is least.
 
     Args:
@@ -113,6 +175,7 @@ def minimise(problems: Problems, start: Array, *, tolerance: float = 1e-4, max_s
         start: parameters to start from. Shape (d + 1, F, K).
         tolerance: a problem is solved when no partial derivative is larger than this.
         max_steps: steps at most.
+        undo: about the inverse of the second derivative (`Curvature.undo`): fewer steps, the same minimum.
 
     Returns:
         the parameters. Shape (d + 1, F, K).
@@ -126,7 +189,7 @@ def minimise(problems: Problems, start: Array, *, tolerance: float = 1e-4, max_s
         unsolved &= np.abs(gradient).max((0, 2)) > tolerance
         if not unsolved.any():
             break
-        direction = -_inverse_hessian_times(gradient, history)
+        direction = -_inverse_hessian_times(gradient, history, undo)
         direction[:, ~unsolved] = 0
         change = problems.scores(direction)
         steps = _step_lengths(problems, parameters, gradient, direction, scores, change)
@@ -143,10 +206,11 @@ def _dot(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("dfk,dfk->f", a, b))
 
 
-def _inverse_hessian_times(gradient: Array, history: deque[tuple[Array, Array]]) -> Array:
+def _inverse_hessian_times(gradient: Array, history: deque[tuple[Array, Array]], undo: Inverse | None) -> Array:
     """The two-loop recursion, per problem. A problem that did not move adds nothing (its products are 0)."""
     if not history:
-        return np.asarray(gradient / np.sqrt(_dot(gradient, gradient))[:, None].clip(1e-300))
+        unit = gradient / np.sqrt(_dot(gradient, gradient))[:, None].clip(1e-300)
+        return np.asarray(unit if undo is None else undo(gradient))
     direction = gradient.copy()
     curvature = [_dot(move, change) for move, change in history]
     inverse = [np.divide(1, c, out=np.zeros_like(c), where=c > 0) for c in curvature]
@@ -156,7 +220,8 @@ def _inverse_hessian_times(gradient: Array, history: deque[tuple[Array, Array]])
         direction -= share[:, None] * change
         shares.append(share)
     _, last_change = history[-1]
-    square = _dot(last_change, last_change)
+    square = _dot(last_change, last_change if undo is None else undo(last_change))
+    direction = direction if undo is None else undo(direction)
     direction *= np.divide(curvature[-1], square, out=np.ones_like(square), where=square > 0)[:, None]
     for (move, change), rho, share in zip(history, inverse, reversed(shares), strict=True):
         direction += (share - rho * _dot(change, direction))[:, None] * move

@@ -81,6 +81,7 @@ class LogisticRegression:
         X: NDArray[np.floating] | CSR,
         y: ArrayLike,
         *,
+        validation: NDArray[np.bool_] | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> LogisticRegression:
         """Learn from features and their classes.
@@ -88,6 +89,8 @@ class LogisticRegression:
         Args:
             X: features, dense or sparse. Shape (n, d).
             y: a class per row. Shape (n,).
+            validation: rows that are not learned from, on which `C="cv"` chooses the strength; None for folds of
+                all rows. Shape (n,).
             on_step: called with (strengths tried, strengths in all) during the cross-validation.
 
         Returns:
@@ -98,16 +101,23 @@ class LogisticRegression:
                 finite.
         """
         with single_threaded_blas():
-            return self._fit(_features(X, standardize=self.standardize), y, on_step)
+            return self._fit(_features(X, standardize=self.standardize), y, validation, on_step)
 
     def _fit(
-        self, features: _Dense | _Sparse, y: ArrayLike, on_step: Callable[[int, int], None] | None
+        self,
+        features: _Dense | _Sparse,
+        y: ArrayLike,
+        validation: NDArray[np.bool_] | None,
+        on_step: Callable[[int, int], None] | None,
     ) -> LogisticRegression:
         numbers = self._read_classes(features, y)
         targets = _targets(numbers, len(self.classes_))
         weights = self._row_weights(numbers)
         curvature = features.curvature() if self.C == "cv" else None
-        self.C_ = self._choose(features, targets, weights, numbers, curvature, on_step)
+        held_out = self._held_out(numbers) if validation is None else np.asarray(validation, dtype=bool)[:, None]
+        self.C_ = self._choose(features, targets, weights, held_out, curvature, on_step)
+        if validation is not None:
+            weights = np.where(validation, 0, weights)
         problem = _problems(features, targets, weights[:, None], self.C_)
         learned = minimise(problem, problem.zeros(), tolerance=self.tolerance, undo=_undo(curvature, problem))[:, 0]
         self.coef_, self.intercept_ = features.in_own_scale(learned)
@@ -135,22 +145,27 @@ class LogisticRegression:
         by_class = [float(self.class_weight[c]) for c in self.classes_.tolist()]
         return np.asarray(np.array(by_class)[numbers])
 
+    def _held_out(self, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which rows each fold holds out; no folds where a class has a single row. Shape (n, F)."""
+        n_folds = min(self.n_folds, int(np.bincount(numbers).min()))
+        if self.C != "cv" or n_folds < 2:
+            return np.zeros((len(numbers), 0), dtype=bool)
+        return np.asarray(stratified_folds(numbers, n_folds, seed=self.seed)[:, None] == np.arange(n_folds))
+
     def _choose(
         self,
         features: _Dense | _Sparse,
         targets: Array,
         weights: Array,
-        numbers: NDArray[np.integer],
+        held_out: NDArray[np.bool_],
         curvature: Curvature | None,
         on_step: Callable[[int, int], None] | None,
     ) -> float:
         """The strength that was asked for, or the one with the least held-out loss."""
-        n_folds = min(self.n_folds, int(np.bincount(numbers).min()))
         if self.C != "cv":
             return float(self.C)
-        if n_folds < 2:
+        if not held_out.any():
             return 1.0
-        held_out = stratified_folds(numbers, n_folds, seed=self.seed)[:, None] == np.arange(n_folds)
         inside, outside = np.where(held_out, 0, weights[:, None]), np.where(held_out, weights[:, None], 0)
         losses = _held_out_losses(features, targets, inside, outside, curvature, 10 * self.tolerance, on_step)
         return float(STRENGTHS[int(np.argmin(losses.sum(1)))])

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.tasks.csr import CSR
-from elmokit.tasks.logistic import STRENGTHS, LogisticRegression
+from elmokit.tasks.lbfgs import Problems, minimise
+from elmokit.tasks.logistic import STRENGTHS, LogisticRegression, _features, cross_validated
+from elmokit.tasks.split import stratified_folds
 
 
 def data(n=300, d=12, n_classes=2, seed=0):
@@ -70,10 +73,6 @@ def test_the_strength_is_chosen_by_held_out_loss():
 
 def test_cross_validation_is_honest():
     """Folds solved side by side find what separate fits on the training rows find."""
-    from elmokit.tasks.lbfgs import Problems, minimise
-    from elmokit.tasks.logistic import _features
-    from elmokit.tasks.split import stratified_folds
-
     X, y = data(n=120)
     numbers = (y == "class 1").astype(int)
     folds = stratified_folds(numbers, 3)
@@ -124,3 +123,65 @@ def test_real_sizes_take_seconds():
     start = time.perf_counter()
     LogisticRegression(C="cv", class_weight="balanced", standardize=True).fit(X, y)
     assert time.perf_counter() - start < 30
+
+
+class Counting:
+    """Features that count how often they are read for a gradient."""
+
+    def __init__(self, features):
+        self.features, self.shape, self.times, self.n = features, features.shape, features.times, 0
+
+    def transposed_times(self, values):
+        self.n += 1
+        return self.features.transposed_times(values)
+
+
+def test_knowing_the_curvature_saves_steps_and_changes_no_minimum():
+    random = np.random.default_rng(2)
+    X = random.normal(size=(900, 150)) @ random.normal(size=(150, 150)) + 3
+    y = (X[:, 0] - X[:, 1] + 10 * random.normal(size=900) > 0)[:, None] * 1.0
+    features = _features(X, standardize=True)
+    found, counted = {}, {}
+    for name, undo in (("plain", None), ("curved", features.curvature().undo(1e-3))):
+        counting = Counting(features)
+        problems = Problems(counting, y, np.full((900, 1), 1 / 900), np.array([1e-3]))
+        found[name], counted[name] = minimise(problems, problems.zeros(), tolerance=1e-5, undo=undo), counting.n
+    np.testing.assert_allclose(found["curved"], found["plain"], atol=2e-3)
+    assert counted["curved"] < counted["plain"] / 2, counted
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_nested_cross_validation_equals_a_loop_over_scikit_learn(n_classes):
+    X, y = data(n=240, n_classes=n_classes)
+    folds = stratified_folds(y, 4)
+    expected = np.empty_like(y)
+    for fold in range(4):
+        validation, train = folds == (fold + 1) % 4, (folds != fold) & (folds != (fold + 1) % 4)
+        losses = []
+        for C in STRENGTHS:
+            model = Reference(C=C, tol=1e-8, max_iter=10_000).fit(X[train], y[train])
+            losses.append(log_loss(y[validation], model.predict_proba(X[validation]), labels=model.classes_))
+        strength = STRENGTHS[int(np.argmin(losses))]
+        model = Reference(C=strength, tol=1e-8, max_iter=10_000).fit(X[folds != fold], y[folds != fold])
+        expected[folds == fold] = model.predict(X[folds == fold])
+    for features in (X, as_csr(X)):
+        ours = cross_validated(features, y, n_folds=4, tolerance=1e-7)
+        assert (ours == expected).mean() > 0.99, "at most a tie between two strengths may differ"
+
+
+def test_nested_cross_validation_needs_three_folds():
+    with pytest.raises(ConfigError, match="three at least"):
+        cross_validated(*data(), n_folds=2)
+
+
+def test_validation_rows_choose_the_strength_and_are_not_learned_from():
+    X, y = data(n=240)
+    validation = np.arange(240) >= 160
+    ours = LogisticRegression(C="cv", tolerance=1e-7).fit(X, y, validation=validation)
+    losses = [
+        log_loss(y[validation], Reference(C=C, tol=1e-8, max_iter=10_000).fit(X[:160], y[:160]).predict_proba(X[160:]))
+        for C in STRENGTHS
+    ]
+    assert STRENGTHS[int(np.argmin(losses))] == ours.C_
+    alone = LogisticRegression(C=ours.C_, tolerance=1e-7).fit(X[:160], y[:160])
+    np.testing.assert_allclose(ours.coef_, alone.coef_, atol=1e-4)
