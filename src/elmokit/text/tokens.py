@@ -33,10 +33,13 @@ class Token(NamedTuple):
 
 Tokenizer = Callable[[str], list[Token]]
 
+_SPACE = r"\s\x1c-\x1f"
+"""White space as `str.split` has it: the four information separators too."""
+
 _WORD = r"[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*"
 _PATTERN = regex.compile(
     rf"""
-      (?:https?://|www\.)[^\s<>"“”]*[^\s<>"“”.,;:!?)\]}}'’…]                  # links, without the full stop after them
+      (?:https?://|www\.)[^{_SPACE}<>"“”]*[^{_SPACE}<>"“”.,;:!?)\]}}'’…]      # links, without the full stop after them
     | [\p{{L}}\p{{N}}._%+-]+@[\p{{L}}\p{{N}}-]+(?:\.[\p{{L}}\p{{N}}-]+)+      # e-mail addresses
     | [@\#]{_WORD}                                                            # mentions, hashtags
     | [:;=8xX][-o*']?[)(\]\[dDpP/\\|@3*]+(?![\p{{L}}\p{{N}}])                 # emoticons :-)
@@ -48,7 +51,7 @@ _PATTERN = regex.compile(
       (?:\u200D\p{{Extended_Pictographic}}[\uFE0F\p{{Emoji_Modifier}}]*)*     # emoji
     | \p{{N}}+(?:[.,:/]\p{{N}}+)*(?:%|\p{{L}}[\p{{L}}\p{{M}}\p{{N}}]*)?       # numbers, 3.5%, 10am, 4th
     | {_WORD}(?:['’&\-\u200C\u200D·]{_WORD})*                                 # words, don't, state-of-the-art
-    | (\S)\1*                                                                 # any other mark, runs together
+    | ([^{_SPACE}])\1*                                                        # any other mark, runs together
     """,
     regex.VERBOSE,
 )
@@ -74,8 +77,8 @@ def tokenize_default(text: str) -> list[Token]:
     return _tokens(_PATTERN, text)
 
 
-_WHITESPACE = regex.compile(r"\S+")
-_CHARACTERS = regex.compile(r"\S\p{M}*")
+_WHITESPACE = regex.compile(rf"[^{_SPACE}]+")
+_CHARACTERS = regex.compile(rf"[^{_SPACE}]\p{{M}}*")
 
 
 def tokenize_whitespace(text: str) -> list[Token]:
