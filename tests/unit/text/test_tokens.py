@@ -1,0 +1,47 @@
+"""The default tokenizer on what people write: a table of texts and their words."""
+
+import pytest
+
+from elmokit.errors import ConfigError
+from elmokit.text.tokens import get_tokenizer, words_of
+
+CUT = {
+    "I can't, won't & don't.": ["I", "can't", ",", "won't", "&", "don't", "."],
+    "“Typographic” quotes don’t part": ["“", "Typographic", "”", "quotes", "don’t", "part"],
+    "@apple #iPhone5 rocks!!!": ["@apple", "#iPhone5", "rocks", "!!!"],
+    "see https://t.co/aB1?x=1&y=2, ok": ["see", "https://t.co/aB1?x=1&y=2", ",", "ok"],
+    "(www.example.com/a_b)": ["(", "www.example.com/a_b", ")"],
+    "mail me@example.co.uk.": ["mail", "me@example.co.uk", "."],
+    "so :-) sad :( love <3 ;D": ["so", ":-)", "sad", ":(", "love", "<3", ";D"],
+    "3.5% of 1,000 at 10:30 is the 4th": ["3.5%", "of", "1,000", "at", "10:30", "is", "the", "4th"],
+    "state-of-the-art AT&T": ["state-of-the-art", "AT&T"],
+    "wait... what?!": ["wait", "...", "what", "?", "!"],
+    "👍🏽 👩‍👩‍👧 🇩🇪🇫🇷 1️⃣": ["👍🏽", "👩‍👩‍👧", "🇩🇪", "🇫🇷", "1️⃣"],
+    "नमस्ते दुनिया": ["नमस्ते", "दुनिया"],
+    "שלום עולם": ["שלום", "עולם"],
+    "e\u0301te\u0301": ["e\u0301te\u0301"],
+    "a\u00a0b\u2003c": ["a", "b", "c"],
+    "": [],
+}
+
+
+@pytest.mark.parametrize("text", CUT)
+def test_the_default_tokenizer_cuts(text):
+    assert list(words_of(get_tokenizer("default")(text))) == CUT[text]
+
+
+def test_white_space_and_characters():
+    assert list(words_of(get_tokenizer("whitespace")("a, b\tc\u00a0d"))) == ["a,", "b", "c", "d"]
+    assert list(words_of(get_tokenizer("characters")("कि X"))) == ["कि", "X"]
+
+
+def test_a_tokenizer_that_does_not_exist_is_told_with_those_that_do():
+    with pytest.raises(ConfigError, match=r"'moses'.*'whitespace'"):
+        get_tokenizer("moses")
+
+
+def test_long_texts_take_no_more_than_linear_time():
+    for text in ("a" * 100_000, "!" * 100_000, "a-" * 50_000, "@" * 50_000, "http://" + "a." * 50_000, ":" * 50_000):
+        tokens = get_tokenizer("default")(text)
+        assert tokens[0].start == 0
+        assert tokens[-1].end == len(text)
