@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -19,7 +18,6 @@ import pytest
 from elmokit.checkpoints import Checkpoint, save
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ElmoConfig(
     projection_width=6,
     char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 6)), n_highway=1),
@@ -190,6 +188,13 @@ def test_classify_from_table_to_submission(tmp_path, model):
     assert printed[0] == "id,label,probability_0,probability_1"
     assert all(abs(sum(float(p) for p in line.split(",")[2:]) - 1) < 1e-5 for line in printed[1:])
     assert "weighted F1" in run("info", folder).stdout
+
+
+def test_cleaning_is_compared_on_request(tmp_path, model):
+    train = many(tmp_path / "train.csv")
+    options = ["--text", "tweet", "--model", model, "--no-baseline", "--compare-cleaning", "--C", "1"]
+    done = run("classify", "train", train, "--out", tmp_path / "m", *options)
+    assert "cleaned: all but lemmas" in done.stdout
 
 
 def test_predictions_do_not_depend_on_the_order(tmp_path, model):

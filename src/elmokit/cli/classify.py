@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +33,9 @@ def train(
     ] = "cv",
     balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = True,
     cleaning: Annotated[str, typer.Option(help='Cleaning steps first, with commas, as in "elmokit clean".')] = "",
+    compare_cleaning: Annotated[
+        bool, typer.Option("--compare-cleaning", help="Also judge the classic cleaning recipe, in steps.")
+    ] = False,
     layers: options.Layers = "all",
     pooling: options.Pooling = "mean+max",
     model: options.Model = "default",
@@ -62,15 +66,21 @@ def train(
     screen.end_notes("rows left out")
     _check_enough(source, label, [value for _, value in rows])
     _check_writable(out)
-    classifier = TextClassifier(
-        Elmo.load(model),
-        pooling=pooling,
-        layers=options.parse_layers(layers),
-        cleaning=[step.strip() for step in cleaning.split(",") if step.strip()],
-        C=_strength(strength),
-        class_weight="balanced" if balance else None,
-        seed=seed,
-    )
+    elmo = Elmo.load(model)
+
+    def classifier_on(recipe: Sequence[str]) -> TextClassifier:
+        return TextClassifier(
+            elmo,
+            pooling=pooling,
+            layers=options.parse_layers(layers),
+            cleaning=recipe,
+            C=_strength(strength),
+            class_weight="balanced" if balance else None,
+            seed=seed,
+        )
+
+    classifier = classifier_on(_recipe(cleaning))
+    others = {name: classifier_on(recipe) for name, recipe in _recipes().items()} if compare_cleaning else {}
     texts, labels = [value for value, _ in rows], [value for _, value in rows]
     with screen.progress() as advance:
         report = fit_and_report(
@@ -81,6 +91,7 @@ def train(
             seed=seed,
             n_folds=folds,
             baselines=baseline,
+            beside=others,
             on_stage=advance,
         )
     facts = {"text": text, "label": label, "model": model, "report": report.to_dict()}
@@ -148,6 +159,23 @@ def predict(
     screen.end_notes("rows left out")
     if out != STDIN:
         screen.say(f"{out}: {n_texts:,} rows")
+
+
+def _recipe(text: str) -> list[str]:
+    return [step.strip() for step in text.split(",") if step.strip()]
+
+
+def _recipes() -> dict[str, Sequence[str]]:
+    """The recipes that --compare-cleaning judges; the one with lemmas only where they can be had."""
+    from importlib.util import find_spec
+
+    from elmokit.text.cleaning import TUTORIAL_RECIPE
+
+    recipes: dict[str, Sequence[str]] = {
+        "cleaned: urls": ("urls", "spaces"),
+        "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1],
+    }
+    return {**recipes, "cleaned: all, lemmas": TUTORIAL_RECIPE} if find_spec("simplemma") else recipes
 
 
 def _strength(text: str) -> Any:

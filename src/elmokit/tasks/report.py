@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class Report:
         n_test: rows held out.
         test_size: the share held out.
         seed: of the split and the folds.
-        entries: ours first, then the baselines.
+        entries: ours first, then what was asked for beside it, then the baselines.
     """
 
     model: str
@@ -130,6 +130,7 @@ def fit_and_report(
     seed: int = 42,
     n_folds: int = 0,
     baselines: bool = True,
+    beside: Mapping[str, TextClassifier] | None = None,
     on_stage: OnStage | None = None,
 ) -> Report:
     """Judge a classifier on held-out rows, then let it learn from all rows.
@@ -142,6 +143,7 @@ def fit_and_report(
         seed: of the split (scikit-learn's `train_test_split`) and of the folds.
         n_folds: folds of a cross-validation over all rows; 0 for none.
         baselines: whether TF-IDF is judged beside it.
+        beside: other classifiers to judge on the same rows, by name; they learn nothing.
         on_stage: called with (what is being done, steps done, steps in all).
 
     Returns:
@@ -162,6 +164,7 @@ def fit_and_report(
     start = time.perf_counter()
     features = classifier.features(texts, on_progress=lambda done, total: tell("encoding texts", done, total))
     entries = [trial.run("elmokit", _Dense(classifier, features, labels), start)]
+    entries += [_judge_beside(name, other, texts, trial) for name, other in (beside or {}).items()]
     for analyzer in ("words", "characters") if baselines else ():
         start = time.perf_counter()
         entries.append(trial.run(f"TF-IDF of {analyzer}", _Counted(classifier, texts, labels, analyzer), start))
@@ -179,6 +182,13 @@ def fit_and_report(
         seed=seed,
         entries=tuple(entries),
     )
+
+
+def _judge_beside(name: str, other: TextClassifier, texts: Sequence[str], trial: _Trial) -> Entry:
+    start = time.perf_counter()
+    stage = f"encoding texts for {name}"
+    features = other.features(texts, on_progress=lambda done, total: trial.tell(stage, done, total))
+    return trial.run(name, _Dense(other, features, trial.labels), start)
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

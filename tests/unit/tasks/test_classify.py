@@ -152,6 +152,19 @@ def test_the_report_encodes_each_text_once():
     assert elmo.n_encoded == 200
 
 
+def test_others_are_judged_beside():
+    beside = {
+        "cleaned": TextClassifier(WordHash(), C=1.0, cleaning=["urls"]),
+        "other": TextClassifier(WordHash(), C=1e-4),
+    }
+    report = fit_and_report(TextClassifier(WordHash(), C=1.0), TEXTS, LABELS, baselines=False, beside=beside)
+    ours, cleaned, other = report.entries
+    assert [entry.name for entry in report.entries] == ["elmokit", "cleaned", "other"]
+    assert cleaned.held_out == ours.held_out, "there is nothing to clean in these texts"
+    assert other.C == 1e-4
+    assert not beside["other"].classes_
+
+
 def test_the_report_of_many_classes():
     texts = [
         f"{word} {filler}"
