@@ -1,0 +1,77 @@
+"""How fast matrix products run here: what every other figure is measured against.
+
+    python benchmarks/ceiling.py
+
+A large product per core, all cores at once, in float32 (NumPy), bfloat16 and int8 (PyTorch, where installed).
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from workload import finish
+
+from elmokit.runtime.threads import Workers, n_cores
+
+ROWS, K, N = 512, 1024, 4096
+
+
+def rate(make_task, prepare=None, rounds=5):
+    """GFLOP/s of all cores together: median on the wall, and by processor time (robust to other load)."""
+    workers, n = Workers(prepare=prepare), n_cores()
+    tasks = [make_task() for _ in range(n)]
+    walls, cpus = [], []
+    for _ in range(rounds + 1):
+        wall, cpu = time.perf_counter(), time.process_time()
+        workers.run(tasks)
+        walls.append(time.perf_counter() - wall)
+        cpus.append((time.process_time() - cpu) / n)
+    work = n * 4 * 2 * ROWS * K * N / 1e9
+    return {"wall": work / statistics.median(walls[1:]), "cpu": work / min(cpus[1:])}
+
+
+def float32_task():
+    a, b, out = np.ones((ROWS, K), np.float32), np.ones((K, N), np.float32), np.empty((ROWS, N), np.float32)
+    return lambda: [np.matmul(a, b, out=out) for _ in range(4)] and None
+
+
+def torch_task(precision):
+    import torch
+
+    from elmokit.runtime.torch import TorchProduct
+
+    x, out = np.ones((ROWS, K), np.float32), None
+    product = TorchProduct(np.ones((K, N), np.float32), precision, torch.device("cpu"))
+    if precision == "bfloat16":
+        x = torch.ones(ROWS, K, dtype=torch.bfloat16)
+        run = lambda: torch.ops.mkldnn._linear_pointwise(x, product.weight, None, "none", [], "")  # noqa: E731
+    else:
+        x = torch.ones(ROWS, K, dtype=torch.int8)
+        run = lambda: torch._int_mm(x, product.weight.t())  # noqa: E731
+    return lambda: [run() for _ in range(4)] and out
+
+
+def measure(precisions=("float32", "bfloat16", "int8")):
+    """GFLOP/s by precision."""
+    found = {}
+    for precision in precisions:
+        if precision == "float32":
+            found[precision] = rate(float32_task)
+            continue
+        try:
+            from elmokit.runtime.torch import _one_torch_thread
+        except ImportError:
+            continue
+        found[precision] = rate(lambda precision=precision: torch_task(precision), _one_torch_thread)
+    return found
+
+
+if __name__ == "__main__":
+    ceilings = measure()
+    for precision, figures in ceilings.items():
+        print(f"{precision:10s} {figures['wall']:7.0f} GFLOP/s on the wall, {figures['cpu']:7.0f} by processor time")
+    finish("ceiling", {"gflops": ceilings})
