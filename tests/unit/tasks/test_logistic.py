@@ -142,7 +142,7 @@ def test_knowing_the_curvature_saves_steps_and_changes_no_minimum():
     y = (X[:, 0] - X[:, 1] + 10 * random.normal(size=900) > 0)[:, None] * 1.0
     features = _features(X, standardize=True)
     found, counted = {}, {}
-    for name, undo in (("plain", None), ("curved", features.curvature().undo(1e-3))):
+    for name, undo in (("plain", None), ("curved", features.curvature(1).undo(1e-3))):
         counting = Counting(features)
         problems = Problems(counting, y, np.full((900, 1), 1 / 900), np.array([1e-3]))
         found[name], counted[name] = minimise(problems, problems.zeros(), tolerance=1e-5, undo=undo), counting.n
