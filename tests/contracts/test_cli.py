@@ -197,6 +197,21 @@ def test_cleaning_is_compared_on_request(tmp_path, model):
     assert "cleaned: all but lemmas" in done.stdout
 
 
+def test_strange_labels_and_a_poor_terminal(tmp_path, model):
+    labels = ["[bold]नहीं :smile:", "x" * 200]
+    train = write(
+        tmp_path / "a.csv", [(i, labels[i % 3 == 0], f"{'bad' if i % 3 == 0 else 'good'} {i}") for i in range(30)]
+    )
+    options = ["--text", "tweet", "--out", tmp_path / "m", "--model", model, "--no-baseline"]
+    done = run("classify", "train", train, *options, env={**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"})
+    assert "[bold]" in done.stdout
+    assert ":smile:" in done.stdout
+    run("classify", "train", train, *options, env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"})
+    run("classify", "predict", tmp_path / "m", train, "--out", tmp_path / "b.csv")
+    with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} <= set(labels)
+
+
 def test_predictions_do_not_depend_on_the_order(tmp_path, model):
     train = many(tmp_path / "train.csv")
     run("classify", "train", train, "--text", "tweet", "--out", tmp_path / "m", "--model", model, "--no-baseline", "-q")
@@ -338,7 +353,11 @@ def test_outputs_that_can_not_be_written(tmp_path, tweets, model):
     (tmp_path / "file").write_text("")
     train = many(tmp_path / "train.csv")
     out = tmp_path / "file" / "m"
-    assert "can't be made" in fails("classify", "train", train, "--text", "tweet", "--out", out, "--model", model)
+    options = ["classify", "train", train, "--text", "tweet", "--model", model, "--out"]
+    assert "can't be made" in fails(*options, out)
+    assert "can't be made" in fails(*options, tmp_path / "m", "--json", tmp_path / "file" / "report.json")
+    fails(*options, tmp_path / "m" / "deep", "--test-size", "7")
+    assert "the input itself" in fails("embed", tweets, "-c", "tweet", "--model", model, "-o", tweets)
     (tmp_path / "folder.npz").mkdir()
     assert "can't be written" in fails(*common, tmp_path / "folder.npz")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.npz", "train.csv", "tweets.csv"]

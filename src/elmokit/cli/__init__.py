@@ -9,6 +9,7 @@ heavy is imported before a command runs: `elmokit --help` must feel immediate.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments, debug = _without(arguments, "--debug")
     arguments, quiet = _without(arguments, "--quiet", "-q")
     signal.signal(signal.SIGTERM, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a label that the terminal can't show is no reason to fail
     with one_paragraph(debug=debug):
         from elmokit.cli.app import app
         from elmokit.cli.screen import Screen

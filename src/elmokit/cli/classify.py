@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.tasks.report import Entry, Report
 
+_WIDEST_CONFUSION = 8
+"""With more classes than this the confusion matrix is in the JSON report only."""
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
 
 
@@ -65,7 +68,8 @@ def train(
     rows = [(row.values[text], row.values[label]) for row in table.rows([text, label], labels=[label])]
     screen.end_notes("rows left out")
     _check_enough(source, label, [value for _, value in rows])
-    _check_writable(out)
+    for path in (out, *([json_file] if json_file else [])):
+        _check_writable(path)
     elmo = Elmo.load(model)
 
     def classifier_on(recipe: Sequence[str]) -> TextClassifier:
@@ -206,19 +210,21 @@ def _check_enough(source: str, column: str, labels: list[str]) -> None:
         )
 
 
-def _check_writable(folder: str) -> None:
-    """Tell at once, before the work, that the result can't be written."""
+def _check_writable(path: str) -> None:
+    """Tell at once, before the work, that a file or folder can't be written; leaves nothing behind."""
     from pathlib import Path
 
     from elmokit.atomic import atomic_path
     from elmokit.errors import OutputError
 
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from None
-    probe = path / ".writable"
+    place = Path(path).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        if place != Path(path).absolute():
+            raise OutputError(f"{path}: the folder can't be made, {place} is a file.")
+        place = place.parent
+    probe = place / ".elmokit-can-write"
     with atomic_path(probe):
         pass
     probe.unlink()
@@ -226,9 +232,11 @@ def _check_writable(folder: str) -> None:
 
 def _write_json(path: str, value: Any) -> None:
     import json
+    from pathlib import Path
 
     from elmokit.atomic import atomic_path
 
+    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -250,11 +258,12 @@ def _show(screen: Screen, report: Report) -> None:
     ours = report.entries[0].held_out
     detail = Table(title=f"{report.model}: layers {report.layers}, pooling {report.pooling}")
     detail.add_column("class")
-    for name in ("precision", "recall", "F1", "rows", *(f"said {label}" for label in report.classes[:8])):
+    few = report.classes if len(report.classes) <= _WIDEST_CONFUSION else ()
+    for name in ("precision", "recall", "F1", "rows", *(f"said {str(label)[:12]}" for label in few)):
         detail.add_column(name, justify="right")
     for scores, confused in zip(ours.classes, ours.confusion, strict=True):
         numbers = [f"{value:.3f}" for value in (scores.precision, scores.recall, scores.f1)]
-        detail.add_row(scores.label[:40], *numbers, str(scores.support), *(str(n) for n in confused[:8]))
+        detail.add_row(scores.label[:40], *numbers, str(scores.support), *(str(n) for n in confused[: len(few)]))
     screen.table(detail)
 
 

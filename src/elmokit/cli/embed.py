@@ -48,6 +48,7 @@ def embed(
     table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
     columns = [column] if id_column is None else [column, id_column]
     chosen = options.parse_layers(layers)
+    _check_apart(source, output)
     total = options.check_all_rows(table, columns)
     elmo = Elmo.load(model)
 
@@ -85,6 +86,15 @@ def embed(
     screen.end_notes("rows left out")
     what = "vectors of the words of " if words else ""
     screen.say(f"{output}: {what}{n_texts:,} texts, {dim} numbers each, in {time.monotonic() - start:.1f} s")
+
+
+def _check_apart(source: str, output: str) -> None:
+    from pathlib import Path
+
+    from elmokit.errors import ConfigError
+
+    if Path(source).exists() and Path(output).exists() and Path(source).samefile(output):
+        raise ConfigError(f"--output {output} is the input itself, which it would replace; give another name.")
 
 
 def _width(elmo: Any, *, words: bool, pooling: str, layers: Any) -> int:

@@ -54,12 +54,12 @@ class Screen:
         self._n_notes = 0
 
     def table(self, table: Any) -> None:
-        """Print a rich table on standard output."""
+        """Print a rich table on standard output; nothing in its cells is taken as markup."""
         if not self.quiet:
             from rich.console import Console
 
             width = None if sys.stdout.isatty() else 120
-            Console(width=width, highlight=False).print(table)
+            Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:
