@@ -12,11 +12,21 @@ from pathlib import Path
 
 from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, hub, manylangs, native, tfhub
 from elmokit.checkpoints.archives import is_archive, unpacked
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
 from elmokit.checkpoints.source import Format, Source
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 
-__all__ = ["FORMATS", "Checkpoint", "Format", "Softmax", "check_tensors", "detect", "load", "save"]
+__all__ = [
+    "FORMATS",
+    "Checkpoint",
+    "Format",
+    "Softmax",
+    "check_tensors",
+    "detect",
+    "load",
+    "save",
+    "with_token_embeddings",
+]
 
 FORMATS: tuple[Format, ...] = (
     native.FORMAT,

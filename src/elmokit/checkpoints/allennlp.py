@@ -508,4 +508,24 @@ def read_softmax(path: Path) -> Softmax:
         raise CheckpointError(f"{path}: {error}") from None
 
 
+def read_token_embeddings(path: Path) -> NDArray[Any]:
+    """Token vectors of a vocabulary that were computed once and kept (`dump_token_embeddings`).
+
+    Args:
+        path: an HDF5 file with `embedding` (V, P).
+
+    Returns:
+        the table. Shape (V, P).
+
+    Raises:
+        CheckpointError: the file holds something else.
+    """
+    arrays = read_datasets(path)
+    if set(arrays) != {"embedding"} or arrays["embedding"].ndim != 2:
+        raise CheckpointError(
+            f"{path}: expected one dataset, embedding (words, projection); found {sorted(arrays)[:5]}."
+        )
+    return arrays["embedding"]
+
+
 FORMAT = Format("allennlp", "AllenNLP / bilm-tf (options.json, HDF5 weights)", recognise, read, write)

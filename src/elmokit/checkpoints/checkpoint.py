@@ -8,9 +8,10 @@ and nobody behind them needs any. NumPy in the middle; no torch module is known 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import ElmoConfig, LayerMix
@@ -31,7 +32,6 @@ class Softmax:
         CheckpointError: the shapes do not fit each other.
 
     Example:
-        >>> import numpy as np
         >>> Softmax(np.zeros((3, 8)), np.zeros(3)).n_words
         3
     """
@@ -70,7 +70,6 @@ class Checkpoint:
         CheckpointError: a tensor is missing, left over, or of another shape; words or softmax do not fit.
 
     Example:
-        >>> import numpy as np
         >>> config = ElmoConfig(char_cnn=None, n_words=3, projection_width=4)
         >>> zeros = {name: np.zeros(shape, np.float32) for name, shape in config.tensor_shapes().items()}
         >>> Checkpoint(config, zeros, words=("<S>", "</S>")).config.dim
@@ -143,3 +142,31 @@ def check_tensors(config: ElmoConfig, found: Mapping[str, tuple[int, ...]]) -> N
         raise CheckpointError(
             f"the tensor {left_over[0]} is left over (one of {len(left_over)}): the configuration has no place for it."
         )
+
+
+def with_token_embeddings(
+    checkpoint: Checkpoint, table: NDArray[Any], words: tuple[str, ...] | None = None
+) -> Checkpoint:
+    """A model that looks its words up in a table of token vectors instead of reading their characters.
+
+    Args:
+        checkpoint: the model that the vectors were computed with.
+        table: its token vector of each word. Shape (V, P).
+        words: the vocabulary; place = row of the table.
+
+    Returns:
+        the same LSTMs behind the table.
+
+    Raises:
+        CheckpointError: the table or the vocabulary does not fit the model.
+    """
+    if table.ndim != 2 or table.shape[1] != checkpoint.config.projection_width:
+        raise CheckpointError(
+            f"the token embeddings have the shape {table.shape}; this model needs rows of width"
+            f" {checkpoint.config.projection_width}: were they made with another model?"
+        )
+    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0)
+    padded = np.concatenate([np.zeros_like(table[:1], shape=(1, table.shape[1])), table])
+    own = dict(checkpoint.tensors) | {"word_embedding.weight": padded}
+    tensors = {name: own[name] for name in config.tensor_shapes()}
+    return replace(checkpoint, config=config, tensors=tensors, words=words, word_counts=None, softmax=None)

@@ -134,7 +134,7 @@ class NumpyRuntime:
             ConfigError: a state of another model or of several rows.
         """
         plan = plan_batches(sentences, batch_words=self.batch_words)
-        start = self._after_boundary(state)
+        start = self.after_boundary(state)
         for i in plan.empty:
             yield i, np.zeros((self.config.n_layers, 0, self.config.dim), self.dtype)
         for rows in plan.batches:
@@ -172,8 +172,18 @@ class NumpyRuntime:
             results[row] = slab[:, end - length + 1 : end - 1]
         return [results[i] for i in range(len(sentences))], before.put(batch.rows, after)
 
-    def _after_boundary(self, state: State | None) -> State:
-        """One row: the state after begin (forward) and end (backward) of sentence, the same for all sentences."""
+    def after_boundary(self, state: State | None) -> State:
+        """The state after begin (forward) and end (backward) of sentence, the same for all sentences.
+
+        Args:
+            state: one row to start from; None for zeros.
+
+        Returns:
+            one row.
+
+        Raises:
+            ConfigError: a state of another model or of several rows.
+        """
         if state is None and self._start is not None:
             return self._start
         before = (state or State.zeros(self.config, 1, dtype=self.dtype)).check(self.config)

@@ -1,0 +1,272 @@
+"""bilm-tf: `Batcher`, `TokenBatcher`, `BidirectionalLanguageModel`, `weight_layers`, `dump_…`, on PyTorch and NumPy.
+
+Change `from bilm import …` to `from elmokit.compat.bilm import …`. There are no sessions: what took placeholders takes
+arrays and gives arrays. LSTM states start from zeros with every call unless `stateful=True`, which carries them as the
+original did. A vocabulary without "<S>" and "</S>" is refused where they are needed; the original silently took its
+last word for the end of a sentence. Files are UTF-8, whatever the locale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elmokit import checkpoints
+from elmokit.atomic import atomic_path
+from elmokit.checkpoints.allennlp import read_token_embeddings
+from elmokit.checkpoints.source import read_words
+from elmokit.compat.allennlp import batch_to_ids, with_boundaries
+from elmokit.config import LayerMix
+from elmokit.errors import CheckpointError, InputError
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.bilstm import TowerState
+from elmokit.runtime import NumpyRuntime
+from elmokit.runtime.pooling import mix_layers
+
+
+class Batcher:
+    """Sentences → character ids with boundary rows.
+
+    Args:
+        lm_vocab_file: taken for the sake of old code (the original keeps its words' ids ready); None will do.
+        max_token_length: ids per word.
+
+    Example:
+        >>> Batcher(None, 50).batch_sentences([["a", "b"], ["c"]]).shape
+        (2, 4, 50)
+    """
+
+    def __init__(self, lm_vocab_file: str | Path | None, max_token_length: int) -> None:  # noqa: ARG002
+        self.max_token_length = max_token_length
+
+    def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Character ids, shifted by one, zeros behind each sentence.
+
+        Args:
+            sentences: B lists of words.
+
+        Returns:
+            Shape (B, T + 2, C).
+        """
+        return np.asarray(with_boundaries(batch_to_ids(sentences, max_characters=self.max_token_length)).numpy())
+
+
+class TokenBatcher:
+    """Sentences → word ids with boundaries, for models of words or cached token embeddings.
+
+    Args:
+        lm_vocab_file: a word a line; "<S>", "</S>" and "<UNK>" among them.
+
+    Raises:
+        InputError: one of those is missing.
+        MissingFile: no such file.
+    """
+
+    def __init__(self, lm_vocab_file: str | Path) -> None:
+        words, _ = read_words(Path(lm_vocab_file), skip_maxtermid=True)
+        self._ids = {word: i for i, word in enumerate(words, start=1)}
+        for mark in ("<S>", "</S>", "<UNK>"):
+            if mark not in self._ids:
+                raise InputError(f"{lm_vocab_file}: lacks {mark!r}; word ids need <S>, </S> and <UNK>.")
+
+    def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Word ids, shifted by one, zeros behind each sentence.
+
+        Args:
+            sentences: B lists of words.
+
+        Returns:
+            Shape (B, T + 2).
+        """
+        rows = np.zeros((len(sentences), max(map(len, sentences), default=0) + 2), dtype=np.int64)
+        unknown = self._ids["<UNK>"]
+        for row, words in zip(rows, sentences, strict=True):
+            ids = [self._ids.get(word, unknown) for word in words]
+            row[: len(ids) + 2] = [self._ids["<S>"], *ids, self._ids["</S>"]]
+        return rows
+
+
+class BidirectionalLanguageModel:
+    """The biLM: ids → layers.
+
+    Args:
+        options_file: options, or anything else that `elmokit.checkpoints.load` reads (then without weight_file).
+        weight_file: the weights that belong to the options.
+        use_character_inputs: False for word ids, with `embedding_weight_file` or a model of words.
+        embedding_weight_file: what `dump_token_embeddings` wrote.
+        max_batch_size: taken for the sake of old code.
+        stateful: whether LSTM states go from call to call.
+
+    Raises:
+        CheckpointError: files that do not fit together, or word ids without a table of words.
+    """
+
+    def __init__(
+        self,
+        options_file: str | Path,
+        weight_file: str | Path | None = None,
+        use_character_inputs: bool = True,
+        embedding_weight_file: str | Path | None = None,
+        max_batch_size: int = 128,  # noqa: ARG002
+        *,
+        stateful: bool = False,
+    ) -> None:
+        checkpoint = checkpoints.load(options_file, weights=weight_file)
+        if embedding_weight_file is not None and not use_character_inputs:
+            checkpoint = checkpoints.with_token_embeddings(
+                checkpoint, read_token_embeddings(Path(embedding_weight_file))
+            )
+        if (checkpoint.config.char_cnn is not None) != use_character_inputs:
+            raise CheckpointError(
+                f"{options_file}: use_character_inputs={use_character_inputs}, but the model reads"
+                f" {'characters' if checkpoint.config.char_cnn else 'words'}; for word ids give embedding_weight_file."
+            )
+        self.bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).eval()
+        self.stateful = stateful
+        self._states: tuple[TowerState, TowerState] | None = None
+
+    def __call__(self, ids: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+        """Layers of a batch.
+
+        Args:
+            ids: what `Batcher` or `TokenBatcher` gives.
+
+        Returns:
+            `lm_embeddings` (B, L, T, 2P), zero behind each sentence; `lengths` (B,); `mask` (B, T); `token_embeddings`
+            (B, T + 2, P).
+        """
+        rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
+        with torch.no_grad():
+            found = self.bilm(rows, self._states if self.stateful and self._fits(len(rows)) else None)
+            tokens = self.bilm.embed(rows)
+        if self.stateful:
+            self._states = found.states
+        return {
+            "lm_embeddings": found.vectors.permute(1, 0, 2, 3).numpy(),
+            "lengths": found.mask.sum(dim=1).numpy(),
+            "mask": found.mask.numpy(),
+            "token_embeddings": tokens.numpy(),
+        }
+
+    def _fits(self, n_rows: int) -> bool:
+        if self._states is None:
+            return False
+        if self._states[0].hidden.shape[1] != n_rows:
+            raise InputError(f"stateful: batches must stay of one size ({self._states[0].hidden.shape[1]} so far).")
+        return True
+
+
+def weight_layers(
+    name: str,  # noqa: ARG001
+    bilm_ops: Mapping[str, NDArray[Any]],
+    l2_coef: float | None = None,
+    use_top_only: bool = False,
+    do_layer_norm: bool = False,
+    *,
+    weights: Sequence[float] | None = None,
+    gamma: float = 1.0,
+) -> dict[str, Any]:
+    """A weighted sum of layers, with given weights (to learn them, use `elmokit.compat.allennlp.Elmo`).
+
+    Args:
+        name: taken for the sake of old code.
+        bilm_ops: what `BidirectionalLanguageModel` gives.
+        l2_coef: of the penalty on the weights.
+        use_top_only: whether only the last layer counts.
+        do_layer_norm: whether each layer is normalised first, over all real words of the batch, as the original does.
+        weights: one per layer, before the softmax; None for zeros.
+        gamma: γ.
+
+    Returns:
+        `weighted_op` (B, T, 2P) and `regularization_op`, a number.
+
+    Example:
+        >>> ops = {"lm_embeddings": np.ones((1, 3, 2, 4)), "mask": np.ones((1, 2), bool)}
+        >>> weight_layers("input", ops, l2_coef=0.5, weights=[1.0, 0.0, 1.0])["regularization_op"]
+        1.0
+    """
+    layers, mask = np.asarray(bilm_ops["lm_embeddings"]), np.asarray(bilm_ops["mask"], dtype=bool)
+    if use_top_only:
+        return {"weighted_op": gamma * layers[:, -1], "regularization_op": 0.0}
+    if do_layer_norm:
+        layers = np.stack([_normalised(layer, mask) for layer in layers.swapaxes(0, 1)], axis=1)
+    given = [0.0] * layers.shape[1] if weights is None else list(weights)
+    mix = LayerMix(weights=tuple(given), gamma=gamma)
+    mixed = mix_layers(layers.swapaxes(0, 1).reshape(layers.shape[1], -1, layers.shape[-1]), mix)
+    penalty = 0.0 if l2_coef is None else l2_coef * float(np.square(given).sum())
+    return {"weighted_op": mixed.reshape(*mask.shape, -1), "regularization_op": penalty}
+
+
+def _normalised(layer: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    real = layer[mask]
+    return np.asarray((layer - real.mean()) / np.sqrt(real.var() + 1e-12))
+
+
+def dump_bilm_embeddings(
+    vocab_file: str | Path | None,  # noqa: ARG001
+    dataset_file: str | Path,
+    options_file: str | Path,
+    weight_file: str | Path | None,
+    outfile: str | Path,
+) -> None:
+    """Write all layers of a file's sentences to HDF5: dataset "0", "1", … of shape (L, T, 2P).
+
+    Args:
+        vocab_file: taken for the sake of old code.
+        dataset_file: a sentence a line, white space between words, UTF-8.
+        options_file: see `BidirectionalLanguageModel`.
+        weight_file: see `BidirectionalLanguageModel`.
+        outfile: where to; whole or not at all.
+
+    Raises:
+        CheckpointError: files that do not fit together.
+        OutputError: the folder can't be written.
+    """
+    import h5py
+
+    runtime = _runtime(options_file, weight_file)
+    sentences = [line.split() for line in Path(dataset_file).read_text(encoding="utf-8").splitlines()]
+    with atomic_path(outfile) as path, h5py.File(path, "w") as file:
+        for i, layers in runtime.layers(sentences):
+            file.create_dataset(str(i), data=layers, dtype="float32")
+
+
+def dump_token_embeddings(
+    vocab_file: str | Path, options_file: str | Path, weight_file: str | Path | None, outfile: str | Path
+) -> None:
+    """Write the token vectors of a vocabulary to HDF5: dataset "embedding" of shape (V, P), row = line.
+
+    Args:
+        vocab_file: a word a line; "<S>" and "</S>" are the boundaries.
+        options_file: see `BidirectionalLanguageModel`.
+        weight_file: see `BidirectionalLanguageModel`.
+        outfile: where to; whole or not at all.
+
+    Raises:
+        CheckpointError: files that do not fit together, or a model without characters.
+        OutputError: the folder can't be written.
+    """
+    import h5py
+
+    words, _ = read_words(Path(vocab_file), skip_maxtermid=True)
+    checkpoint = checkpoints.load(options_file, weights=weight_file)
+    if checkpoint.config.char_cnn is None:
+        raise CheckpointError(f"{options_file}: a model of words has its token vectors in its own table.")
+    bilm, C = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).eval(), checkpoint.config.char_cnn.max_characters
+    vectors = np.zeros((len(words), checkpoint.config.projection_width), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(words), 1024):
+            ids = batch_to_ids([[word] for word in words[start : start + 1024]], max_characters=C)[:, 0]
+            vectors[start : start + 1024] = bilm.embed(ids).numpy()
+    with atomic_path(outfile) as path, h5py.File(path, "w") as file:
+        file.create_dataset("embedding", data=vectors)
+
+
+def _runtime(options_file: str | Path, weight_file: str | Path | None) -> NumpyRuntime:
+    checkpoint = checkpoints.load(options_file, weights=weight_file)
+    return NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words)

@@ -1,0 +1,55 @@
+"""ELMoForManyLangs' `Embedder`: `Embedder(folder).sents2elmo(sents, output_layer=-1)`.
+
+Change `from elmoformanylangs import Embedder` to `from elmokit.compat.manylangs import Embedder`. The original shuffles
+its batches at random and carries LSTM states between them, so its vectors differ from run to run; here each sentence
+starts from zeros, which is what the original gives for its first batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
+from elmokit.errors import InputError
+
+
+class Embedder:
+    """A loaded model.
+
+    Args:
+        model_dir: the model's folder or zip, "nlpl:144" and the like, or any other model that `Elmo.load` reads.
+        batch_size: taken for the sake of old code; it changes no vector.
+
+    Example:
+        ``Embedder("zhs.model").sents2elmo([["今", "天", "天气", "真", "好", "阿"]])``
+    """
+
+    def __init__(self, model_dir: str | Path, batch_size: int = 64) -> None:  # noqa: ARG002
+        self.elmo = Elmo.load(model_dir)
+
+    def sents2elmo(self, sents: Sequence[Sequence[str]], output_layer: int = -1) -> list[NDArray[np.float32]]:
+        """Vectors of words.
+
+        Args:
+            sents: lists of words.
+            output_layer: 0, 1, 2 one layer; -1 the mean of all; -2 all of them.
+
+        Returns:
+            for each sentence (T, 2P), or (L, T, 2P) for -2.
+
+        Raises:
+            InputError: a layer that the model has not.
+        """
+        if not -2 <= output_layer < self.elmo.n_layers:
+            raise InputError(
+                f"output_layer is {output_layer}; expected -2 (all), -1 (their mean) or 0 to {self.elmo.n_layers - 1}."
+            )
+        found = self.elmo.encode_words([list(words) for words in sents], layers="each", show_progress=False)
+        layers = [np.asarray(words.vectors) for words in found]
+        if output_layer == -2:
+            return layers
+        return [np.asarray(x.mean(axis=0) if output_layer == -1 else x[output_layer]) for x in layers]

@@ -1,0 +1,91 @@
+"""TF-Hub's ELMo module: `Module(source)(inputs, signature=…, as_dict=…)` with NumPy arrays, without TensorFlow.
+
+Replace `hub.Module("https://tfhub.dev/google/elmo/3")` by `elmokit.compat.tfhub.Module("tfhub")`, or give the folder or
+archive you have. Signatures, names and shapes are the published ones. `default` is the mean over a text's own words of
+the layer mix, γ included (as its authors say; DeepPavlov's copies leave γ out). Unlike the module, a text's vectors do
+not depend on the other texts of the batch, and everything behind a text's end is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
+from elmokit.errors import InputError
+from elmokit.runtime.pooling import mix_layers
+
+
+class Module:
+    """A loaded module.
+
+    Args:
+        source: "tfhub" (fetched), a SavedModel folder or archive, or any other model that `Elmo.load` reads.
+        trainable: must be False: train with `elmokit.compat.allennlp.Elmo`.
+
+    Raises:
+        InputError: trainable=True.
+
+    Example:
+        ``Module("tfhub")(["the cat is on the mat", "dogs are in the fog"], as_dict=True)["elmo"].shape``
+    """
+
+    def __init__(self, source: str | Path = "tfhub", trainable: bool = False) -> None:
+        if trainable:
+            raise InputError("this door computes only; to train, use elmokit.compat.allennlp.Elmo in a PyTorch model.")
+        self.elmo = Elmo.load(source)
+
+    def __call__(
+        self, inputs: Sequence[str] | Mapping[str, Any], signature: str = "default", as_dict: bool = False
+    ) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
+        """Vectors of a batch.
+
+        Args:
+            inputs: for "default" B texts, cut at spaces only; for "tokens" a dict of `tokens`, B rows of words filled
+                up with "", and `sequence_len`, how many words of each row count.
+            signature: "default" or "tokens".
+            as_dict: whether all outputs come, or `default` alone.
+
+        Returns:
+            `default` (B, 2P); with as_dict also `word_emb` (B, T, P), `lstm_outputs1` … (B, T, 2P), `elmo` (B, T, 2P)
+            and `sequence_len` (B,).
+
+        Raises:
+            InputError: an unknown signature, or inputs of another kind.
+        """
+        sentences = _sentences(inputs, signature)
+        found = self.elmo.encode_words(sentences, layers="each", show_progress=False)
+        longest = max(map(len, sentences), default=0)
+        n, P, D = len(sentences), self.elmo.config.projection_width, self.elmo.dim
+        layers = np.zeros((self.elmo.n_layers, n, longest, D), np.float32)
+        mixed = np.zeros((n, longest, D), np.float32)
+        default = np.zeros((n, D), np.float32)
+        for row, words in enumerate(found):
+            T = len(words.words)
+            layers[:, row, :T] = words.vectors
+            if T:
+                mixed[row, :T] = mix_layers(words.vectors, self.elmo.layer_mix)
+                default[row] = mixed[row, :T].mean(axis=0)
+        if not as_dict:
+            return default
+        outputs = {f"lstm_outputs{k}": layers[k] for k in range(1, len(layers))}
+        lengths = np.array([len(words) for words in sentences], dtype=np.int32)
+        return {"word_emb": layers[0, :, :, :P], **outputs, "elmo": mixed, "default": default, "sequence_len": lengths}
+
+
+def _sentences(inputs: Sequence[str] | Mapping[str, Any], signature: str) -> list[list[str]]:
+    if signature == "default" and not isinstance(inputs, (str, Mapping)):
+        return [[word for word in text.split(" ") if word] for text in inputs]
+    if signature == "tokens" and isinstance(inputs, Mapping) and {"tokens", "sequence_len"} <= set(inputs):
+        rows, lengths = inputs["tokens"], inputs["sequence_len"]
+        if len(rows) != len(lengths) or any(not 0 <= n <= len(row) for row, n in zip(rows, lengths, strict=True)):
+            raise InputError("sequence_len must say for each row of tokens how many of its words count.")
+        return [[str(word) for word in row[: int(n)]] for row, n in zip(rows, lengths, strict=True)]
+    raise InputError(
+        f"signature {signature!r} with {type(inputs).__name__}; expected 'default' with a list of texts, or 'tokens'"
+        " with a dict of tokens and sequence_len."
+    )
