@@ -192,7 +192,7 @@ def test_classify_from_table_to_submission(tmp_path, model):
 
 def test_cleaning_is_compared_on_request(tmp_path, model):
     train = many(tmp_path / "train.csv")
-    options = ["--text", "tweet", "--model", model, "--no-baseline", "--compare-cleaning", "--C", "1"]
+    options = ["--text", "tweet", "--model", model, "--no-baseline", "--compare-cleaning", "--C", "1", "--mistakes", "3"]
     done = run("classify", "train", train, "--out", tmp_path / "m", *options)
     assert "cleaned: all but lemmas" in done.stdout
 

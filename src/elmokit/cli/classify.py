@@ -39,7 +39,8 @@ def train(
     compare_cleaning: Annotated[
         bool, typer.Option("--compare-cleaning", help="Also judge the classic cleaning recipe, in steps.")
     ] = False,
-    layers: options.Layers = "all",
+    mistakes: Annotated[int, typer.Option(help="Show this many of the most confident mistakes, at most 10.")] = 0,
+    layers: options.Layers = "mix",
     pooling: options.Pooling = "mean+max",
     model: options.Model = "default",
     bad_rows: options.BadRows = "stop",
@@ -101,6 +102,9 @@ def train(
     facts = {"text": text, "label": label, "model": model, "report": report.to_dict()}
     classifier.save(out, facts=facts)
     _show(screen, report)
+    for mistake in report.mistakes[:mistakes]:
+        text_shown = " ".join(mistake.text.split())
+        screen.say(f"{mistake.label!r} taken for {mistake.predicted!r} ({mistake.probability:.0%}): {text_shown}")
     if json_file is not None:
         _write_json(json_file, report.to_dict())
     screen.say(f"Saved, trained on all {len(texts):,} rows: {out}")
@@ -256,7 +260,8 @@ def _show(screen: Screen, report: Report) -> None:
     screen.table(ways)
 
     ours = report.entries[0].held_out
-    detail = Table(title=f"{report.model}: layers {report.layers}, pooling {report.pooling}")
+    calibration = f"probabilities off by {report.calibration_error:.1%}"
+    detail = Table(title=f"{report.model}: layers {report.layers}, pooling {report.pooling}; {calibration}")
     detail.add_column("class")
     few = report.classes if len(report.classes) <= _WIDEST_CONFUSION else ()
     for name in ("precision", "recall", "F1", "rows", *(f"said {str(label)[:12]}" for label in few)):

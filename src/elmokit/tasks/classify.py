@@ -81,7 +81,7 @@ class TextClassifier:
         elmo: Encoder,
         *,
         pooling: str = "mean+max",
-        layers: Layers = "all",
+        layers: Layers = "mix",
         cleaning: Sequence[str] = (),
         C: float | Literal["cv"] = "cv",
         class_weight: ClassWeight = "balanced",

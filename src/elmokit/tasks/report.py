@@ -26,8 +26,16 @@ from elmokit.tasks.tfidf import Analyzer, Tfidf
 
 Rows = NDArray[np.integer]
 OnStage = Callable[[str, int, int], None]
-_Predict = Callable[[Rows, Rows], list[Label]]
-"""Learns from some rows and predicts others."""
+_N_MISTAKES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class _Judgement:
+    """What a head that learned from some rows says of others: a class each, probabilities, its strength."""
+
+    predicted: list[Label]
+    probabilities: NDArray[np.float64]
+    C: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +93,25 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A held-out text that was taken for another class.
+
+    Args:
+        row: its place among the texts, from 0.
+        text: the text.
+        label: its class.
+        predicted: the class it was taken for.
+        probability: of that class.
+    """
+
+    row: int
+    text: str
+    label: Label
+    predicted: Label
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """How a classifier does on rows that it did not see, beside baselines.
 
@@ -98,6 +125,9 @@ class Report:
         test_size: the share held out.
         seed: of the split and the folds.
         entries: ours first, then what was asked for beside it, then the baselines.
+        calibration_error: of our probabilities on the held-out rows: how far on average the probability of the
+            predicted class is from the share of such predictions that are right (10 bins of equal width).
+        mistakes: our most confident ones on the held-out rows, ten at most.
     """
 
     model: str
@@ -111,6 +141,8 @@ class Report:
     test_size: float
     seed: int
     entries: tuple[Entry, ...]
+    calibration_error: float
+    mistakes: tuple[Mistake, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -163,12 +195,12 @@ def fit_and_report(
 
     start = time.perf_counter()
     features = classifier.features(texts, on_progress=lambda done, total: tell("encoding texts", done, total))
-    entries = [trial.run("elmokit", _Dense(classifier, features, labels), start)]
-    entries += [_judge_beside(name, other, texts, trial) for name, other in (beside or {}).items()]
+    ours, judgement = trial.run("elmokit", _Dense(classifier, features, labels), start)
+    entries = [ours, *(_judge_beside(name, other, texts, trial) for name, other in (beside or {}).items())]
     for analyzer in ("words", "characters") if baselines else ():
         start = time.perf_counter()
-        entries.append(trial.run(f"TF-IDF of {analyzer}", _Counted(classifier, texts, labels, analyzer), start))
-    _learn_all(classifier, features, labels, entries[0].C)
+        entries.append(trial.run(f"TF-IDF of {analyzer}", _Counted(classifier, texts, labels, analyzer), start)[0])
+    _learn_all(classifier, features, labels, ours.C)
     return Report(
         model=classifier.elmo.name,
         pooling=classifier.pooling,
@@ -181,6 +213,32 @@ def fit_and_report(
         test_size=test_size,
         seed=seed,
         entries=tuple(entries),
+        calibration_error=_calibration_error([labels[i] for i in test], judgement),
+        mistakes=_mistakes(texts, labels, test, judgement),
+    )
+
+
+def _calibration_error(truth: Sequence[Label], judgement: _Judgement) -> float:
+    confidence = judgement.probabilities.max(1)
+    right = np.array([a == b for a, b in zip(truth, judgement.predicted, strict=True)])
+    bins = np.minimum((confidence * 10).astype(int), 9)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=10)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
+def _mistakes(texts: Sequence[str], labels: Sequence[Label], test: Rows, judgement: _Judgement) -> tuple[Mistake, ...]:
+    confidence = judgement.probabilities.max(1)
+    wrong = [i for i, row in enumerate(test) if labels[row] != judgement.predicted[i]]
+    wrong.sort(key=lambda i: -confidence[i])
+    return tuple(
+        Mistake(
+            row=int(test[i]),
+            text=texts[test[i]],
+            label=labels[test[i]],
+            predicted=judgement.predicted[i],
+            probability=float(confidence[i]),
+        )
+        for i in wrong[:_N_MISTAKES]
     )
 
 
@@ -188,7 +246,7 @@ def _judge_beside(name: str, other: TextClassifier, texts: Sequence[str], trial:
     start = time.perf_counter()
     stage = f"encoding texts for {name}"
     features = other.features(texts, on_progress=lambda done, total: trial.tell(stage, done, total))
-    return trial.run(name, _Dense(other, features, trial.labels), start)
+    return trial.run(name, _Dense(other, features, trial.labels), start)[0]
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
@@ -221,9 +279,9 @@ class _Dense:
     def __init__(self, classifier: TextClassifier, features: NDArray[np.float32], labels: Sequence[Label]) -> None:
         self.classifier, self.features, self.labels = classifier, features, np.asarray(labels)
 
-    def __call__(self, train: Rows, test: Rows) -> tuple[list[Label], float]:
+    def __call__(self, train: Rows, test: Rows) -> _Judgement:
         head = self.classifier.new_head().fit(self.features[train], self.labels[train])
-        return head.predict(self.features[test]).tolist(), head.C_
+        return _judged(head, self.features[test])
 
 
 class _Counted:
@@ -235,14 +293,18 @@ class _Counted:
         self.texts, self.labels, self.analyzer = texts, np.asarray(labels), analyzer
         self.class_weight = classifier.class_weight
 
-    def __call__(self, train: Rows, test: Rows) -> tuple[list[Label], float]:
+    def __call__(self, train: Rows, test: Rows) -> _Judgement:
         tfidf = Tfidf(analyzer=self.analyzer, sublinear=True).fit([self.texts[i] for i in train])
         head = LogisticRegression(C=1.0, class_weight=self.class_weight)
         head.fit(self._rows(tfidf, train), self.labels[train])
-        return head.predict(self._rows(tfidf, test)).tolist(), head.C_
+        return _judged(head, self._rows(tfidf, test))
 
     def _rows(self, tfidf: Tfidf, rows: Rows) -> CSR:
         return tfidf.transform([self.texts[i] for i in rows])
+
+
+def _judged(head: LogisticRegression, features: NDArray[np.float32] | CSR) -> _Judgement:
+    return _Judgement(head.predict(features).tolist(), head.predict_proba(features), head.C_)
 
 
 @dataclass(frozen=True)
@@ -256,23 +318,24 @@ class _Trial:
     folds: Rows | None
     tell: OnStage
 
-    def run(self, name: str, way: _Dense | _Counted, start: float) -> Entry:
+    def run(self, name: str, way: _Dense | _Counted, start: float) -> tuple[Entry, _Judgement]:
+        """Judge one way to classify; also what it says of the held-out rows."""
         n_folds = 0 if self.folds is None else int(self.folds.max()) + 1
         self.tell(f"judging {name}", 0, 1 + n_folds)
-        held_out, C = self._judge(way, self.train, self.test)
+        judgement = way(self.train, self.test)
+        held_out = self._score(judgement, self.test)
         seconds = time.perf_counter() - start
         per_fold = []
         for fold in range(n_folds):
             self.tell(f"judging {name}", 1 + fold, 1 + n_folds)
-            inside = self.folds == fold
-            per_fold.append(self._judge(way, np.flatnonzero(~inside), np.flatnonzero(inside))[0])
+            inside = np.flatnonzero(self.folds == fold)
+            per_fold.append(self._score(way(np.flatnonzero(self.folds != fold), inside), inside))
         self.tell(f"judging {name}", 1 + n_folds, 1 + n_folds)
         folds = self._spread(per_fold) if n_folds else None
-        return Entry(name=name, held_out=held_out, folds=folds, C=C, seconds=seconds)
+        return Entry(name=name, held_out=held_out, folds=folds, C=judgement.C, seconds=seconds), judgement
 
-    def _judge(self, way: _Dense | _Counted, train: Rows, test: Rows) -> tuple[Scores, float]:
-        predicted, C = way(train, test)
-        return score([self.labels[i] for i in test], predicted, self.classes), C
+    def _score(self, judgement: _Judgement, rows: Rows) -> Scores:
+        return score([self.labels[i] for i in rows], judgement.predicted, self.classes)
 
     def _spread(self, scores: Sequence[Scores]) -> Folds:
         positive = str(self.classes[1])

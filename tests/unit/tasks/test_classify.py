@@ -152,6 +152,30 @@ def test_the_report_encodes_each_text_once():
     assert elmo.n_encoded == 200
 
 
+def test_the_most_confident_mistakes_come_first():
+    report = fit_and_report(TextClassifier(WordHash(), C=1.0), TEXTS, LABELS, baselines=False)
+    n_wrong = sum(sum(row) for row in report.entries[0].held_out.confusion) - sum(
+        row[i] for i, row in enumerate(report.entries[0].held_out.confusion)
+    )
+    assert 0 < len(report.mistakes) == min(n_wrong, 10)
+    for mistake in report.mistakes:
+        assert (TEXTS[mistake.row], LABELS[mistake.row]) == (mistake.text, mistake.label)
+        assert mistake.predicted != mistake.label
+        assert mistake.probability >= 0.5
+    confidence = [mistake.probability for mistake in report.mistakes]
+    assert confidence == sorted(confidence, reverse=True)
+
+
+def test_the_calibration_error_is_the_gap_between_sureness_and_truth():
+    from elmokit.tasks.report import _calibration_error, _Judgement
+
+    sure = _Judgement(["1"] * 10, np.tile([0.1, 0.9], (10, 1)), 1.0)
+    assert _calibration_error(["1"] * 9 + ["0"], sure) == pytest.approx(0)
+    assert _calibration_error(["1"] * 4 + ["0"] * 6, sure) == pytest.approx(0.5)
+    half = _Judgement(["1"] * 4, np.array([[0.0, 1.0]] * 2 + [[0.4, 0.6]] * 2), 1.0)
+    assert _calibration_error(["1", "1", "0", "0"], half) == pytest.approx(0.3)
+
+
 def test_others_are_judged_beside():
     beside = {
         "cleaned": TextClassifier(WordHash(), C=1.0, cleaning=["urls"]),
