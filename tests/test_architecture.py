@@ -26,7 +26,8 @@ ROWS = (
     ("text", "nn", "checkpoints", "corpora"),
     ("runtime",),
     ("elmo",),
-    ("tasks", "index", "training", "evaluation"),
+    ("tasks", "index", "training"),
+    ("evaluation",),
     ("compat", "integrations", "server"),
     ("cli",),
     ("__main__", "__init__"),
@@ -42,18 +43,19 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "rich": (("cli.", "progress"), False),
     "h5py": (("features", "checkpoints.", "corpora.outputs", "compat."), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
-    "threadpoolctl": (("runtime.threads",), False),
+    "threadpoolctl": (("runtime.threads", "runtime.torch"), False),
 }
 OPTIONAL = {  # behind an extra
     "pyarrow": (("corpora.records", "corpora.outputs"), False),
     "zstandard": (("corpora.streams",), False),
     "simplemma": (("text.cleaning",), False),
+    "sentence_transformers": (("evaluation.encoders",), False),
     "matplotlib": (("training.curve",), False),
     "huggingface_hub": (("checkpoints.hub",), False),
     "onnx": (("integrations.onnx",), False),
-    "torch": (TORCH_FILES, True),
+    "torch": ((*TORCH_FILES, "evaluation.perplexity"), False),
 }
-TOP_ALLOWED_IN = {"safetensors": ("training.",)}  # rooms that need torch anyway
+TOP_ALLOWED_IN = {"torch": TORCH_FILES, "safetensors": ("training.",)}  # rooms that are of no use without torch
 
 FORBIDDEN_NAMES = {"utils", "util", "common", "base", "helpers", "helper", "misc", "core", "tools"}
 
@@ -179,7 +181,7 @@ def test_what_is_imported_is_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def names(requirements):
-        return {re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements}
+        return {re.split(r"[<>=!~\[; ]", requirement)[0].replace("-", "_") for requirement in requirements}
 
     assert names(project["dependencies"]) == set(PLAIN)
     extras = {extra: names(needs) for extra, needs in project["optional-dependencies"].items() if extra != "test"}
