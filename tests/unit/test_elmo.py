@@ -319,6 +319,27 @@ def test_float64_is_float64():
     np.testing.assert_allclose(vectors, tiny_elmo().encode(TEXTS), atol=1e-5)
 
 
+@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.05), ("int8", 0.1)])
+def test_lower_precisions_stay_near_and_keep_the_order(elmo, precision, error):
+    pytest.importorskip("torch")
+    exact, rounded = elmo.encode(TEXTS), tiny_elmo(precision=precision).encode(TEXTS)
+    assert rounded.dtype == np.float32
+    assert not rounded[[1, 4]].any()
+    assert np.abs(exact - rounded).max() < error * np.abs(exact).max()
+    assert (exact != rounded).any()
+
+
+def test_a_device_that_is_not_there_is_told():
+    pytest.importorskip("torch")
+    with pytest.raises(ConfigError):
+        Elmo(tiny_checkpoint(), device="toaster")
+
+
+def test_float64_is_for_the_cpu():
+    with pytest.raises(ConfigError, match="float64"):
+        Elmo(tiny_checkpoint(), device="cuda", precision="float64")
+
+
 def test_progress_is_drawn_on_standard_error_only_if_asked_for(elmo, capsys):
     elmo.encode(TEXTS)
     assert capsys.readouterr() == ("", "")
