@@ -53,6 +53,7 @@ OPTIONAL = {  # behind an extra
     "matplotlib": (("training.curve",), False),
     "huggingface_hub": (("checkpoints.hub",), False),
     "onnx": (("integrations.onnx",), False),
+    "gensim": (("integrations.gensim",), False),
     "torch": ((*TORCH_FILES, "evaluation.perplexity"), False),
 }
 TOP_ALLOWED_IN = {"torch": TORCH_FILES, "safetensors": ("training.",)}  # rooms that are of no use without torch

@@ -1,0 +1,103 @@
+"""gensim: a vector per word of a vocabulary, as word2vec files that everything reads, or as gensim's `KeyedVectors`.
+
+A word has one vector in every context only in layer 0, the token layer, which sees its characters alone; that is the
+default. Any other choice of layers gives what the word is when it stands alone in a text. The files need no gensim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import InputError, MissingExtra
+
+_BLOCK = 4096
+
+
+def save_word2vec(
+    elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0, binary: bool | None = None
+) -> None:
+    """Write the vectors of words in word2vec's format.
+
+    Args:
+        elmo: the model.
+        words: the vocabulary, each word once, for instance by falling frequency.
+        path: the file; whole or not at all.
+        layers: as in `Elmo.encode_words`.
+        binary: word2vec's binary format; None for binary where the name ends in ".bin".
+
+    Raises:
+        InputError: a word that is empty, holds white space (the format has no place for it), or stands twice.
+        OutputError: the folder can't be written.
+
+    Example:
+        ``save_word2vec(Elmo.load(), ["the", "cat"], "vectors.txt")``
+    """
+    chosen = _checked(words)
+    path = Path(path)
+    as_binary = path.suffix == ".bin" if binary is None else binary
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for i, (word, vector) in enumerate(_vectors(elmo, chosen, layers)):
+            if i == 0:
+                file.write(f"{len(chosen)} {len(vector)}\n".encode())
+            if as_binary:
+                file.write(word.encode("utf-8") + b" " + vector.astype("<f4").tobytes())
+            else:
+                file.write((word + " " + " ".join(f"{x:.9g}" for x in vector.tolist()) + "\n").encode("utf-8"))
+
+
+def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:
+    """The vectors of words as gensim's `KeyedVectors`.
+
+    Args:
+        elmo: the model.
+        words: the vocabulary, each word once.
+        layers: as in `Elmo.encode_words`.
+
+    Returns:
+        a `gensim.models.KeyedVectors`.
+
+    Raises:
+        MissingExtra: gensim is not installed.
+        InputError: see `save_word2vec`.
+
+    Example:
+        ``to_keyed_vectors(Elmo.load(), ["cat", "cats", "dog"]).most_similar("cat")``
+    """
+    try:
+        from gensim.models import KeyedVectors
+    except ImportError:
+        raise MissingExtra("gensim", "gensim", "KeyedVectors") from None
+    pairs = list(_vectors(elmo, _checked(words), layers))
+    keyed = KeyedVectors(len(pairs[0][1]))
+    keyed.add_vectors([word for word, _ in pairs], np.stack([vector for _, vector in pairs]))
+    return keyed
+
+
+def _checked(words: Iterable[str]) -> list[str]:
+    chosen = list(words)
+    seen: set[str] = set()
+    for word in chosen:
+        if not word or len(word.split()) != 1 or word != word.strip():
+            raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
+        if word in seen:
+            raise InputError(f"the word {word!r} stands twice; give each word once.")
+        seen.add(word)
+    if not chosen:
+        raise InputError("no words were given; word2vec's format needs at least one.")
+    return chosen
+
+
+def _vectors(elmo: Elmo, words: list[str], layers: Layers) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    rest = iter(words)
+    while block := list(islice(rest, _BLOCK)):
+        found = elmo.encode_words([[word] for word in block], layers=layers, show_progress=False)
+        for word, alone in zip(block, found, strict=True):
+            yield word, np.asarray(alone.vectors[0], dtype=np.float32)
