@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, convert, embed, info, train
+from elmokit.cli import classify, clean, convert, embed, evaluate, info, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,3 +45,4 @@ app.command("push", no_args_is_help=True)(convert.push)
 app.add_typer(classify.app, name="classify")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)

@@ -185,3 +185,12 @@ def test_validation_rows_choose_the_strength_and_are_not_learned_from():
     assert STRENGTHS[int(np.argmin(losses))] == ours.C_
     alone = LogisticRegression(C=ours.C_, tolerance=1e-7).fit(X[:160], y[:160])
     np.testing.assert_allclose(ours.coef_, alone.coef_, atol=1e-4)
+
+
+def test_a_bad_start_does_not_end_the_search():
+    """Under the strongest penalties nothing but a large, useless feature moves; the useful one comes later."""
+    y = np.array([0, 1] * 30)
+    X = np.stack([2.0 * y, np.random.default_rng(0).normal(size=60) * 30], axis=1)
+    X[:, 1] += np.where(np.arange(60) < 40, 10.0, -10.0) * (2 * y - 1)  # turned round in the validation rows
+    learned = LogisticRegression(C="cv").fit(X, y, validation=np.arange(60) >= 40)
+    assert (learned.predict(X) == y).mean() > 0.9

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from elmokit.errors import MissingExtra, MissingFile
+from elmokit.evaluation import SETS, SentenceTransformersEncoder, TfidfEncoder, evaluate
+from elmokit.evaluation.encoders import ElmoEncoder, pair_features
+from elmokit.evaluation.examples import Texts, WordPairs
+from elmokit.evaluation.protocols import best_threshold, judge_texts, judge_words
+from elmokit.evaluation.sets import choose_sets
+from evaluation_folder import BAD, make_sets
+
+
+class Knowing:
+    """An encoder that sees how many bad words there are; its words mean the same in layer 1 only where they do."""
+
+    name = "knowing"
+
+    def texts(self, texts):
+        return np.array([[sum(word in BAD for word in text.split()), len(text)] for text in texts], np.float32)
+
+    def pairs(self, first, second):
+        return pair_features(self.texts(first), self.texts(second))
+
+    def words(self, sentences, places):
+        n = len(sentences) // 2
+        random = np.random.default_rng(0)
+        noise = random.normal(size=(len(sentences), 4))
+        told = np.ones((len(sentences), 4))
+        told[n:][1::2] *= -1
+        return np.stack([noise, told]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_sets(tmp_path_factory.mktemp("sets"))
+
+
+def test_every_set_that_is_there_is_judged_and_the_others_are_named(folder):
+    stages = []
+    found = evaluate([Knowing(), TfidfEncoder()], folder, on_stage=lambda *stage: stages.append(stage))
+    there = {"tweets", "tweets-5", "MR", "SST2", "TREC", "MRPC", "SICK-E", "SICK-R", "STSB", "WiC", "SCWS"}
+    assert {result.set for result in found.results} == there
+    missing = {skipped.set for skipped in found.skipped if not skipped.encoder}
+    assert missing == {one.name for one in SETS} - there
+    assert [s.set for s in found.skipped if s.encoder == "TF-IDF"] == ["WiC", "SCWS"]
+    assert all("no such file" in s.reason for s in found.skipped if not s.encoder)
+    assert found.value("WiC", "TF-IDF") is None
+    for name in ("tweets", "SST2", "TREC", "SICK-E", "STSB", "WiC"):
+        assert found.value(name, "knowing") > 95, name
+    assert stages[0][2] == 2 * len(SETS)
+
+
+def test_the_figures_are_json(folder):
+    import json
+
+    found = evaluate([TfidfEncoder()], folder, sets=["TREC", "MR"])
+    values = json.loads(json.dumps(found.to_dict()))
+    assert [row["set"] for row in values["results"]] == ["MR", "TREC"], "in the order of the table"
+    assert values["published"]["TREC"]["mark"] == "M"
+    assert values["results"][1]["n_test"] == 10
+
+
+def test_labels_without_sense_are_not_learned():
+    """What sees the tested rows in any way would find more than chance in 300 features of 200 rows."""
+    random = np.random.default_rng(0)
+
+    class Noise(Knowing):
+        def texts(self, texts):
+            return random.normal(size=(len(texts), 300)).astype(np.float32)
+
+    examples = Texts([""] * 200, random.integers(0, 2, size=200).astype(str), None)
+    figures = judge_texts(Noise(), examples, n_folds=10, class_weight=None, seed=0)
+    assert 38 < figures.values["accuracy"] < 62
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
+@settings(max_examples=80, deadline=None)
+def test_no_threshold_is_better(pairs):
+    values, truth = np.array([float(v) for v, _ in pairs]), np.array([t for _, t in pairs])
+    share, threshold = best_threshold(values, truth)
+    assert share == pytest.approx(((values > threshold) == truth).mean())
+    assert share == pytest.approx(max(((values > edge - 0.5) == truth).mean() for edge in range(8)))
+
+
+def test_the_layer_is_chosen_on_the_training_part(folder):
+    figures = judge_words(Knowing(), next(choose_sets(["WiC"])).read(folder))
+    assert figures.chosen["layer"] == 1
+    assert set(figures.values) == {"accuracy", "accuracy, layer 0", "accuracy, layer 1", "accuracy, layer mix"}
+    assert figures.n_test == 8
+
+
+def test_rated_words_are_judged_by_the_mean_of_the_layers():
+    sentences = [["a"]] * 6
+    examples = WordPairs(sentences, np.zeros(6, int), np.array([9.0, 5.0, 1.0]), None)
+
+    class Turned(Knowing):
+        def words(self, sentences, places):
+            angles = np.array([0, 0, 0, 0.1, 0.5, 1.5])
+            return np.stack([np.cos(angles), np.sin(angles)], axis=1)[None].astype(np.float32)
+
+    assert judge_words(Turned(), examples).values["Spearman"] == pytest.approx(100)
+
+
+def test_counted_pairs_are_cosine_and_difference():
+    first, second = ["so good a day", "bad phone"], ["a good phone", "so bad"]
+    counts = TfidfVectorizer(sublinear_tf=True).fit([*first, *second])
+    u, v = counts.transform(first).toarray(), counts.transform(second).toarray()
+    ours = TfidfEncoder().pairs(first, second)
+    np.testing.assert_allclose(ours, np.stack([(u * v).sum(1), np.abs(u - v).sum(1)], axis=1), rtol=1e-5)
+
+
+def test_the_word_that_is_meant_is_taken_from_all_layers():
+    from elmokit.checkpoints import Checkpoint
+    from elmokit.config import BiLSTMConfig, ElmoConfig
+    from elmokit.elmo import Elmo
+
+    config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
+    random = np.random.default_rng(0)
+    tensors = {name: random.normal(size=shape).astype(np.float32) for name, shape in config.tensor_shapes().items()}
+    elmo = Elmo(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), name="tiny"))
+    encoder = ElmoEncoder(elmo)
+    assert encoder.name == "tiny, mean, layers all"
+    sentences = [["a", "cat"], ["cat"]]
+    vectors = encoder.words(sentences, np.array([1, 0]))
+    expected = elmo.encode_words(sentences, layers="each")
+    np.testing.assert_array_equal(vectors[:, 0], expected[0].vectors[:, 1])
+    np.testing.assert_array_equal(vectors[:, 1], expected[1].vectors[:, 0])
+    assert encoder.pairs(["a cat"], ["cat"]).shape == (1, 2 * 3 * 8)
+
+
+def test_without_the_library_or_the_folder_a_clear_word_is_said(tmp_path, monkeypatch):
+    with pytest.raises(MissingFile, match="no such folder"):
+        SentenceTransformersEncoder(tmp_path / "none")
+    monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
+    with pytest.raises(MissingExtra, match=r"elmokit\[compare\]"):
+        SentenceTransformersEncoder(tmp_path)
+    with pytest.raises(MissingFile, match="no such folder"):
+        evaluate([], tmp_path / "none")
