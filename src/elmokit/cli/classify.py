@@ -260,8 +260,10 @@ def _show(screen: Screen, report: Report) -> None:
     screen.table(ways)
 
     ours = report.entries[0].held_out
-    calibration = f"probabilities off by {report.calibration_error:.1%}"
-    detail = Table(title=f"{report.model}: layers {report.layers}, pooling {report.pooling}; {calibration}")
+    detail = Table(
+        title=f"{report.model}: layers {report.layers}, pooling {report.pooling}",
+        caption=f"probabilities are off by {report.calibration_error:.1%}",
+    )
     detail.add_column("class")
     few = report.classes if len(report.classes) <= _WIDEST_CONFUSION else ()
     for name in ("precision", "recall", "F1", "rows", *(f"said {str(label)[:12]}" for label in few)):
