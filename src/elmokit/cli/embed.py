@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +25,14 @@ def embed(
     words: Annotated[bool, typer.Option("--words", help="A vector per word instead of one per text.")] = False,
     layers: options.Layers = "mix",
     pooling: options.Pooling = "mean",
+    allennlp: Annotated[
+        str | None,
+        typer.Option(
+            "--allennlp",
+            help="Write the HDF5 layout of `allennlp elmo`: a dataset per text, its words cut at white space.",
+            metavar="all|top|average",
+        ),
+    ] = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
     model: options.Model = "default",
     bad_rows: options.BadRows = "stop",
@@ -51,6 +59,11 @@ def embed(
     _check_apart(source, output)
     total = options.check_all_rows(table, columns)
     elmo = Elmo.load(model)
+    if allennlp is not None:
+        n_texts = _write_allennlp(elmo, (row.values[column] for row in table.rows(columns)), output, allennlp)
+        screen.end_notes("rows left out")
+        screen.say(f"{output}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
+        return
 
     def side(rows: Sequence[Row], repeats: Sequence[int] | None = None) -> dict[str, Any]:
         times = [1] * len(rows) if repeats is None else repeats
@@ -86,6 +99,15 @@ def embed(
     screen.end_notes("rows left out")
     what = "vectors of the words of " if words else ""
     screen.say(f"{output}: {what}{n_texts:,} texts, {dim} numbers each, in {time.monotonic() - start:.1f} s")
+
+
+def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format: str) -> int:
+    from elmokit.compat.allennlp_file import write_allennlp_hdf5
+
+    def embed_batch(batch: list[list[str]]) -> list[Any]:
+        return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
+
+    return write_allennlp_hdf5(texts, output, embed_batch, output_format=output_format)
 
 
 def _check_apart(source: str, output: str) -> None:

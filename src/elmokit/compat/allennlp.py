@@ -12,7 +12,6 @@ With `do_layer_norm` one mean and variance are taken over the whole batch, bound
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elmokit import checkpoints
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints.allennlp_archive import archive_rules
 from elmokit.checkpoints.mapping import apply_rules, revert_rules
+from elmokit.compat.allennlp_file import write_allennlp_hdf5
 from elmokit.elmo import Elmo as _Encoder
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import ConfigError
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.runtime import State
@@ -394,41 +393,15 @@ class ElmoEmbedder:
             InputError: a blank line, a sentence twice as a key, or an unknown output_format.
             OutputError: the folder can't be written.
         """
-        import h5py
-
-        if output_format not in ("all", "top", "average"):
-            raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
-        index: dict[str, str] = {}
-        with atomic_path(output_file_path) as path, h5py.File(path, "w") as file:
-            lines = (line.rstrip("\r\n") for line in input_file)
-            pairs = ((line, words) for line, words in ((line, line.split()) for line in lines))
-            for number, (line, vectors) in enumerate(self._embedded(pairs, batch_size)):
-                key = line.replace("/", "\u2215") if use_sentence_keys else str(number)
-                if key in file:
-                    raise InputError(f"line {number + 1}: the sentence {line!r} stands twice and can't be a key twice.")
-                file.create_dataset(key, data=_formatted(vectors, output_format), dtype="float32")
-                index.setdefault(line, key)
-            if not forget_sentences and not use_sentence_keys:
-                file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype())[0] = json.dumps(index)
-
-    def _embedded(
-        self, pairs: Iterable[tuple[str, list[str]]], batch_size: int
-    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        batch: list[tuple[str, list[str]]] = []
-        for number, (line, words) in enumerate(pairs, start=1):
-            if not words:
-                raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
-            batch.append((line, words))
-            if len(batch) == batch_size:
-                yield from zip([line for line, _ in batch], self.embed_batch([w for _, w in batch]), strict=True)
-                batch = []
-        yield from zip([line for line, _ in batch], self.embed_batch([w for _, w in batch]), strict=True)
-
-
-def _formatted(layers: NDArray[np.float32], output_format: str) -> NDArray[np.float32]:
-    if output_format == "all":
-        return layers
-    return np.asarray(layers[-1] if output_format == "top" else layers.mean(axis=0))
+        write_allennlp_hdf5(
+            input_file,
+            output_file_path,
+            self.embed_batch,
+            output_format=output_format,
+            batch_size=batch_size,
+            forget_sentences=forget_sentences,
+            use_sentence_keys=use_sentence_keys,
+        )
 
 
 def single_layer_weights(layer: int, n_layers: int) -> list[float]:

@@ -19,25 +19,23 @@ from elmokit.elmo import Elmo
 from elmokit.errors import InputError
 from elmokit.runtime.pooling import mix_layers
 
+_ADDRESSES = ("https://tfhub.dev/google/elmo", "http://tfhub.dev/google/elmo")
+
 
 class Module:
     """A loaded module.
 
     Args:
-        source: "tfhub" (fetched), a SavedModel folder or archive, or any other model that `Elmo.load` reads.
-        trainable: must be False: train with `elmokit.compat.allennlp.Elmo`.
-
-    Raises:
-        InputError: trainable=True.
+        source: "tfhub" or the module's old address (fetched), a SavedModel folder or archive, or any other model that
+            `Elmo.load` reads.
+        trainable: taken for the sake of old code; nothing is trained here (see `elmokit.compat.allennlp.Elmo`).
 
     Example:
         ``Module("tfhub")(["the cat is on the mat", "dogs are in the fog"], as_dict=True)["elmo"].shape``
     """
 
-    def __init__(self, source: str | Path = "tfhub", trainable: bool = False) -> None:
-        if trainable:
-            raise InputError("this door computes only; to train, use elmokit.compat.allennlp.Elmo in a PyTorch model.")
-        self.elmo = Elmo.load(source)
+    def __init__(self, source: str | Path = "tfhub", trainable: bool = False) -> None:  # noqa: ARG002
+        self.elmo = Elmo.load("tfhub" if str(source).startswith(_ADDRESSES) else source)
 
     def __call__(
         self, inputs: Sequence[str] | Mapping[str, Any], signature: str = "default", as_dict: bool = False

@@ -69,8 +69,13 @@ def test_hub_signatures(skip):
             module(wrong, signature=signature)
     with pytest.raises(InputError, match="sequence_len"):
         module(tokens | {"sequence_len": [5, 2]}, signature="tokens")
-    with pytest.raises(InputError, match=r"compat\.allennlp"):
-        tfhub.Module(skip[0], trainable=True)
+
+
+def test_the_modules_old_address(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tfhub.Elmo, "load", asked.append)
+    tfhub.Module("https://tfhub.dev/google/elmo/2", trainable=True)
+    assert asked == ["tfhub"]
 
 
 # simple_elmo

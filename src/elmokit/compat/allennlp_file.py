@@ -1,0 +1,85 @@
+"""The HDF5 file that `allennlp elmo` wrote, for code that reads it. No PyTorch is needed.
+
+A dataset per line, named by its number from "0" (or by the sentence itself), and `sentence_to_index`, a JSON text that
+leads from a sentence to its line. A sentence that stands twice is led to its first line; its second one is there too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.errors import InputError
+
+Layers = NDArray[np.float32]
+EmbedBatch = Callable[[list[list[str]]], list[Layers]]
+FORMATS = ("all", "top", "average")
+
+
+def write_allennlp_hdf5(
+    lines: Iterable[str],
+    path: str | Path,
+    embed_batch: EmbedBatch,
+    *,
+    output_format: str = "all",
+    batch_size: int = 64,
+    forget_sentences: bool = False,
+    use_sentence_keys: bool = False,
+) -> int:
+    """Write the vectors of lines in AllenNLP's layout.
+
+    Args:
+        lines: words with white space between them.
+        path: the file; whole or not at all.
+        embed_batch: lists of words → layers (L, T, 2P) of each.
+        output_format: "all" layers (L, T, 2P), the "top" one or the "average" of them (T, 2P).
+        batch_size: lines read at a time.
+        forget_sentences: whether `sentence_to_index` is left out.
+        use_sentence_keys: whether a dataset is named by its sentence ("/" as U+2215) instead of its line's number.
+
+    Returns:
+        how many lines were written.
+
+    Raises:
+        InputError: a blank line, a sentence twice as a key, or an unknown output_format.
+        OutputError: the folder can't be written.
+    """
+    import h5py
+
+    if output_format not in FORMATS:
+        raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
+    index: dict[str, str] = {}
+    number = 0
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for number, (line, layers) in enumerate(_embedded(lines, embed_batch, batch_size), start=1):
+            key = line.replace("/", "\u2215") if use_sentence_keys else str(number - 1)
+            if key in file:
+                raise InputError(f"line {number}: the sentence {line!r} stands twice and can't be a key twice.")
+            file.create_dataset(key, data=_formatted(layers, output_format), dtype="float32")
+            index.setdefault(line, key)
+        if not forget_sentences and not use_sentence_keys:
+            file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype())[0] = json.dumps(index)
+    return number
+
+
+def _embedded(lines: Iterable[str], embed_batch: EmbedBatch, batch_size: int) -> Iterator[tuple[str, Layers]]:
+    batch: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
+        batch.append(line.rstrip("\r\n"))
+        if len(batch) == batch_size:
+            yield from zip(batch, embed_batch([x.split() for x in batch]), strict=True)
+            batch = []
+    yield from zip(batch, embed_batch([x.split() for x in batch]), strict=True)
+
+
+def _formatted(layers: Layers, output_format: str) -> Layers:
+    if output_format == "all":
+        return layers
+    return np.asarray(layers[-1] if output_format == "top" else layers.mean(axis=0))
