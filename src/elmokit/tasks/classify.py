@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.atomic import atomic_path
 from elmokit.config import ElmoConfig
-from elmokit.errors import CheckpointError, InputError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, InputError, MissingFile, OutputError, TextError
 from elmokit.tasks.logistic import ClassWeight, LogisticRegression
 from elmokit.tasks.metrics import Scores, score
 from elmokit.text.cleaning import check_recipe, clean
+from elmokit.text.inputs import checked_texts
 
 Label = str | int | float | bool
 Layers = str | int | Sequence[float]
@@ -101,7 +102,7 @@ class TextClassifier:
         """A head with these settings that has learned nothing yet."""
         return LogisticRegression(C=self.C, class_weight=self.class_weight, standardize=True, seed=self.seed)
 
-    def features(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
+    def features(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
         """The vectors that the head sees.
 
         Args:
@@ -113,10 +114,12 @@ class TextClassifier:
 
         Raises:
             InputError: a text that is missing (None, NaN).
+            TextError: a lone string instead of texts, a text of another type.
         """
+        texts = text_list(texts)
         blocks = []
         for start in range(0, len(texts), _BLOCK):
-            block = [self._cleaned(text, start + i) for i, text in enumerate(texts[start : start + _BLOCK])]
+            block = [clean(text, self.cleaning) for text in texts[start : start + _BLOCK]]
             blocks.append(self._encoded(block))
             if on_progress is not None:
                 on_progress(start + len(block), len(texts))
@@ -125,18 +128,13 @@ class TextClassifier:
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         return self.elmo.encode(texts, pooling=self.pooling, layers=self.layers, show_progress=False)
 
-    def _cleaned(self, text: Any, place: int) -> Any:
-        if text is None or text != text:
-            raise InputError(f"texts[{place}] is missing ({text}); leave such rows out, or give an empty string.")
-        return clean(text, self.cleaning) if self.cleaning else text
-
     def fit(
-        self, texts: Sequence[str], labels: Sequence[Any], *, on_progress: OnProgress | None = None
+        self, texts: Iterable[str], labels: Iterable[Any], *, on_progress: OnProgress | None = None
     ) -> TextClassifier:
         """Learn from texts and their labels.
 
         Args:
-            texts: n texts.
+            texts: n texts: a list, a column of a data frame …
             labels: a class for each: strings or numbers.
             on_progress: called with (texts encoded, texts in all).
 
@@ -146,6 +144,7 @@ class TextClassifier:
         Raises:
             InputError: a missing text or label, fewer than two classes, two lengths.
         """
+        texts = text_list(texts)
         labels = check_labels(labels, n_texts=len(texts))
         return self.fit_features(self.features(texts, on_progress=on_progress), labels)
 
@@ -163,7 +162,7 @@ class TextClassifier:
         self.classes_ = tuple(self.head_.classes_.tolist())
         return self
 
-    def predict_proba(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float64]:
+    def predict_proba(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float64]:
         """Probabilities of the classes.
 
         Args:
@@ -179,7 +178,7 @@ class TextClassifier:
         self._check_fitted()
         return self.head_.predict_proba(self.features(texts, on_progress=on_progress))
 
-    def predict(self, texts: Sequence[str], *, on_progress: OnProgress | None = None) -> list[Label]:
+    def predict(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> list[Label]:
         """The most probable class of each text.
 
         Args:
@@ -194,7 +193,7 @@ class TextClassifier:
         """
         return [self.classes_[i] for i in self.predict_proba(texts, on_progress=on_progress).argmax(1)]
 
-    def evaluate(self, texts: Sequence[str], labels: Sequence[Any], *, on_progress: OnProgress | None = None) -> Scores:
+    def evaluate(self, texts: Iterable[str], labels: Iterable[Any], *, on_progress: OnProgress | None = None) -> Scores:
         """Scores on texts whose classes are known.
 
         Args:
@@ -208,6 +207,7 @@ class TextClassifier:
         Raises:
             InputError: nothing learned yet, a missing text or label, a class that was not learned.
         """
+        texts = text_list(texts)
         labels = check_labels(labels, n_texts=len(texts))
         unknown = sorted({str(label) for label in labels if label not in self.classes_})
         if unknown:
@@ -333,7 +333,34 @@ def read_classifier_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
-def check_labels(labels: Sequence[Any], *, n_texts: int) -> list[Label]:
+def text_list(texts: Iterable[Any]) -> list[str]:
+    """The texts in a list, if all of them are strings.
+
+    Args:
+        texts: a list, a column of a data frame …
+
+    Returns:
+        the texts.
+
+    Raises:
+        InputError: a missing one (None, NaN).
+        TextError: a lone string instead of texts, something that is no string.
+
+    Example:
+        >>> text_list(text for text in ("a", ""))
+        ['a', '']
+    """
+    found = list(checked_texts(texts))
+    for place, text in enumerate(found):
+        if isinstance(text, str):
+            continue
+        if text is None or text != text:
+            raise InputError(f"texts[{place}] is missing ({text}); leave such rows out, or give an empty string.")
+        raise TextError(f"texts[{place}] is a {type(text).__name__}; expected a string.")
+    return cast("list[str]", found)
+
+
+def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     """The labels as plain values, if there is one for each text.
 
     Args:
@@ -350,9 +377,9 @@ def check_labels(labels: Sequence[Any], *, n_texts: int) -> list[Label]:
         >>> check_labels(np.array([0, 1]), n_texts=2)
         [0, 1]
     """
-    if len(labels) != n_texts:
-        raise InputError(f"{n_texts} texts but {len(labels)} labels; expected one for each.")
     plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    if len(plain) != n_texts:
+        raise InputError(f"{n_texts} texts but {len(plain)} labels; expected one for each.")
     for place, label in enumerate(plain):
         if label is None or label != label or label == "":
             raise InputError(f"labels[{place}] is missing ({label!r}); leave such rows out.")

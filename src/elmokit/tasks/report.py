@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import InputError
-from elmokit.tasks.classify import Label, TextClassifier, check_labels
+from elmokit.tasks.classify import Label, TextClassifier, check_labels, text_list
 from elmokit.tasks.csr import CSR
 from elmokit.tasks.logistic import LogisticRegression
 from elmokit.tasks.metrics import Scores, score
@@ -155,8 +155,8 @@ class Report:
 
 def fit_and_report(
     classifier: TextClassifier,
-    texts: Sequence[str],
-    labels: Sequence[Any],
+    texts: Iterable[str],
+    labels: Iterable[Any],
     *,
     test_size: float = 0.2,
     seed: int = 42,
@@ -186,6 +186,7 @@ def fit_and_report(
         ConfigError: a split or folds that leave nothing to learn from.
     """
     tell = on_stage or _silent
+    texts = text_list(texts)
     labels = check_labels(labels, n_texts=len(texts))
     classes = tuple(sorted(set(labels)))
     train, test = held_out_split(len(texts), test_size=test_size, seed=seed)

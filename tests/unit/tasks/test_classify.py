@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 from sklearn.model_selection import train_test_split
 
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError, TextError
 from elmokit.tasks.classify import TextClassifier, check_labels, read_classifier_config
 from elmokit.tasks.report import fit_and_report
 from unit.tasks.encoders import WordHash, messages
@@ -33,6 +33,31 @@ def test_it_learns(learned):
 def test_labels_come_back_as_they_were_given():
     numbers = TextClassifier(WordHash(), C=1.0).fit(TEXTS, np.array([int(label) for label in LABELS]))
     assert {type(label) for label in numbers.predict(TEXTS)} == {int}
+
+
+def test_columns_of_data_frames_are_texts():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": TEXTS, "label": LABELS}).sample(frac=1, random_state=0)
+    classifier = TextClassifier(WordHash(), C=1.0)
+    predicted = classifier.fit(frame["text"], frame["label"]).predict(frame["text"])
+    assert predicted == classifier.predict(frame["text"].tolist())
+    report = fit_and_report(classifier, frame["text"], frame["label"], baselines=False)
+    for mistake in report.mistakes:
+        assert frame["text"].iloc[mistake.row] == mistake.text
+    with pytest.raises(InputError, match=r"texts\[1\] is missing"):
+        classifier.predict(pandas.Series(["a", None]))
+
+
+def test_a_lone_string_is_no_list_of_texts(learned):
+    with pytest.raises(TextError, match="one str"):
+        learned.predict("so happy")
+    with pytest.raises(TextError, match="one str"):
+        fit_and_report(learned, "so happy", ["1"])
+
+
+def test_texts_are_strings(learned):
+    with pytest.raises(TextError, match=r"texts\[1\] is a list"):
+        learned.predict(["a", ["b"]])
 
 
 def test_no_texts_give_no_predictions(learned):
