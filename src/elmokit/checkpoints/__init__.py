@@ -12,6 +12,7 @@ from pathlib import Path
 
 from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, hub, manylangs, native, tfhub
 from elmokit.checkpoints.archives import is_archive, unpacked
+from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
 from elmokit.checkpoints.source import Format, Source
 from elmokit.errors import CheckpointError, MissingFile, OutputError
@@ -123,18 +124,24 @@ def save(
 @contextmanager
 def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
     """The source, unpacked where it is an archive."""
-    path = hub.fetch(str(source)) if _is_remote(source) else Path(source).expanduser()
+    path = _local(source)
     if not path.exists() and path.with_name(path.name + ".index").is_file():
         path = path.with_name(path.name + ".index")  # TensorFlow's users name a checkpoint without the ending
-    second = None if weights is None else Path(weights).expanduser()
+    second = None if weights is None else _local(weights)
     for place in (path, second):
         if place is not None and not place.exists():
-            raise MissingFile(f"{place}: no such file or folder.")
+            known = ", ".join(model.name for model in CATALOGUE)
+            hint = "" if place.parent != Path() else f" Published models are known as {known} and nlpl:NUMBER."
+            raise MissingFile(f"{place}: no such file or folder.{hint}")
     if path.is_file() and second is None and is_archive(path):
         with unpacked(path) as folder:
             yield Source(folder)
     else:
         yield Source(path, second)
+
+
+def _local(source: str | Path) -> Path:
+    return hub.fetch(str(source)) if _is_remote(source) else Path(source).expanduser()
 
 
 def _is_remote(source: str | Path) -> bool:

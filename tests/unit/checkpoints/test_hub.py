@@ -208,6 +208,14 @@ def test_an_address_of_an_archive(server, model, tmp_path):
         assert hub.cache_folder() in hub.fetch(server.url + hostile).resolve().parents
 
 
+def test_addresses_of_a_pair(server, model):
+    pair = [f"{server.url}/{name}" for name in ("options.json", "weights.hdf5")]
+    checkpoint = load(pair[0], weights=pair[1])
+    assert checkpoint.config.projection_width == 4
+    assert load(pair[0], weights=pair[1]).name == pair[0]
+    assert len(server.log) == 2
+
+
 def test_a_download_that_someone_else_runs_is_left_alone(server, model):
     folder = hub.cache_folder() / "tiny"
     folder.mkdir(parents=True)
@@ -226,7 +234,7 @@ def test_the_catalogue_is_sound():
     assert find("nlpl:136").files[0].url.endswith("/11/136.zip")
     assert find("nlpl:20/144").files[0].url.endswith("/20/144.zip")
     assert find("nlpl:x") is None
-    with pytest.raises(FileNotFoundError, match="orignal"):
+    with pytest.raises(FileNotFoundError, match=r"orignal: no such.*known as small, medium, original"):
         load("orignal")
 
 
