@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,24 @@ def test_embed_in_allennlps_layout(tmp_path, capsys):
         assert json.loads(file["sentence_to_index"][0]) == {"Stick to it .": "0", "Ça va !": "1"}
         for i in range(2):
             assert (file[str(i)][()] == expected[i].vectors).all()
+
+
+def test_the_page_for_old_users_runs(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from golden import make_tiny, make_torch
+    from golden.formats import SAMPLES
+
+    make_tiny.make("skip", tmp_path / "elmo")
+    make_torch.make_manylangs(tmp_path / "zhs.model")
+    SAMPLES["tfhub"].make(tmp_path / "hub-module")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 7
+    for block in blocks:
+        exec(compile(block, "coming-from.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert "(3, 2, 8)" in printed
+    assert "(3, 5, 8)" in printed
+    assert (tmp_path / "model.onnx").is_file()
