@@ -15,6 +15,11 @@ import elmokit
 from elmokit.elmo import EMBEDDED
 
 ROOT = Path(__file__).resolve().parent.parent
+try:
+    import tomllib
+except ImportError:  # Python 3.10; pytest brings it there
+    import tomli as tomllib
+
 PACKAGE = Path(elmokit.__file__).parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")])
 RUN_PAGES = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "examples" / "README.md"]
@@ -82,6 +87,12 @@ def test_the_readmes_first_command_installs_and_does_the_main_job():
     assert first.startswith("python -m venv .venv && .venv/bin/pip install . && .venv/bin/elmokit classify train ")
 
 
+def test_the_readme_names_every_extra():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = set(re.findall(r"`elmokit\[(\w+)\]`", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named == set(declared) - {"test"}
+
+
 def test_the_run_for_ci_calls_the_readmes_test_command():
     last = blocks(ROOT / "README.md", "bash")[-1].strip()
     *install, test = (part.strip().removeprefix(".venv/bin/") for part in last.split("&&"))
@@ -106,6 +117,12 @@ def test_every_command_explains_itself_with_an_example():
         assert f"Example:  {name}" in command.help, name
         for parameter in command.params:
             assert parameter.param_type_name == "argument" or parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_changelog_names_every_command():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name in make_docs().commands():
+        assert name.removeprefix("elmokit ") in text, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
