@@ -7,11 +7,13 @@ support.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from elmokit.errors import OutputError
 
@@ -58,3 +60,85 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}).") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
+    """A file to write HDF5 to: a full disk is told at the end of the block, or by its `check`.
+
+    HDF5 2.0 does not survive a failed write: it goes on to crash in its clean-up, and Python with it. So the first
+    failure is kept back, from then on everything goes to memory that is thrown away, and HDF5 closes in peace.
+
+    Args:
+        path: the file, made anew.
+
+    Yields:
+        what `h5py.File(…, "w")` takes in the place of a name.
+
+    Raises:
+        OSError: a write failed.
+    """
+    with Path(path).open("w+b", buffering=0) as raw:
+        file = _SurvivingFile(raw)
+        yield file
+        file.check()
+
+
+class _SurvivingFile(io.RawIOBase):
+    """A file that never fails to whoever writes it; made by `surviving_file`.
+
+    Args:
+        file: where the bytes go, unbuffered.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file: io.FileIO | io.BytesIO = file
+        self._failure: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one.
+
+        Raises:
+            OSError: what went wrong.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._file.write(left) or 0 :]
+        except OSError as failure:
+            self._failure = failure
+            place, self._file = self._file.tell(), io.BytesIO()
+            self._file.seek(place + len(left))
+        return len(memoryview(data))
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._file.readinto(buffer) or 0
+        view = memoryview(buffer)
+        view[n:] = bytes(len(view) - n)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as failure:
+            self._failure = failure
+            return size or 0
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
+from elmokit.atomic import atomic_path, surviving_file
 from elmokit.errors import ConfigError, InputError, MissingFile
 
 Array = NDArray[Any]
@@ -239,7 +239,7 @@ def _save_h5(path: Path, texts: Iterable[WordVectors]) -> int:
     import h5py
 
     n_texts = 0
-    with h5py.File(path, "w") as file:
+    with surviving_file(path) as disk, h5py.File(disk, "w") as file:
         for block in _blocks(texts):
             n_texts += len(block)
             arrays = _packed(block)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
+from elmokit.atomic import atomic_path, surviving_file
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.hdf5 import dataset_shapes, is_hdf5, read_datasets
 from elmokit.checkpoints.mapping import (
@@ -196,7 +196,7 @@ def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=np.asarray(array, dtype=np.float32))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
+from elmokit.atomic import atomic_path, surviving_file
 from elmokit.errors import InputError
 
 Layers = NDArray[np.float32]
@@ -55,7 +55,7 @@ def write_allennlp_hdf5(
         raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
     index: dict[str, str] = {}
     number = 0
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
         for number, (line, layers) in enumerate(_embedded(lines, embed_batch, batch_size), start=1):
             key = line.replace("/", "\u2215") if use_sentence_keys else str(number - 1)
             if key in file:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
-from elmokit.atomic import atomic_path
+from elmokit.atomic import atomic_path, surviving_file
 from elmokit.checkpoints.allennlp import read_token_embeddings
 from elmokit.checkpoints.source import read_words
 from elmokit.compat.allennlp import batch_to_ids, with_boundaries
@@ -231,7 +231,7 @@ def dump_bilm_embeddings(
 
     runtime = _runtime(options_file, weight_file)
     sentences = [line.split() for line in Path(dataset_file).read_text(encoding="utf-8").splitlines()]
-    with atomic_path(outfile) as path, h5py.File(path, "w") as file:
+    with atomic_path(outfile) as path, surviving_file(path) as disk, h5py.File(disk, "w") as file:
         for i, layers in runtime.layers(sentences):
             file.create_dataset(str(i), data=layers, dtype="float32")
 
@@ -263,7 +263,7 @@ def dump_token_embeddings(
         for start in range(0, len(words), 1024):
             ids = batch_to_ids([[word] for word in words[start : start + 1024]], max_characters=C)[:, 0]
             vectors[start : start + 1024] = bilm.embed(ids).numpy()
-    with atomic_path(outfile) as path, h5py.File(path, "w") as file:
+    with atomic_path(outfile) as path, surviving_file(path) as disk, h5py.File(disk, "w") as file:
         file.create_dataset("embedding", data=vectors)
 
 

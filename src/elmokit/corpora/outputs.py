@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
+from elmokit.atomic import atomic_path, surviving_file
 from elmokit.corpora.streams import STDIN
 from elmokit.errors import ConfigError, InputError, MissingExtra
 
@@ -124,84 +124,27 @@ def _npz(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVector
 def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
     import h5py
 
-    with path.open("w+b", buffering=0) as raw:
-        disk = _Disk(raw)
-        with h5py.File(disk, "w") as file:
-            file.attrs["about"] = json.dumps(about)
-            matrix = file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
+    with surviving_file(path) as disk, h5py.File(disk, "w") as file:
+        file.attrs["about"] = json.dumps(about)
+        matrix = file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
 
-            def append(dataset: Any, values: Any) -> None:
-                n = len(dataset)
-                dataset.resize(n + len(values), axis=0)
-                dataset[n:] = values
+        def append(dataset: Any, values: Any) -> None:
+            n = len(dataset)
+            dataset.resize(n + len(values), axis=0)
+            dataset[n:] = values
 
-            def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-                for name, values in columns.items():
-                    texts = bool(values) and isinstance(values[0], str)
-                    if name not in file:
-                        kind = h5py.string_dtype() if texts else "i8"
-                        file.create_dataset(name, (0,), kind, maxshape=(None,))
-                    append(file[name], [_storable(str(v)) for v in values] if texts else list(values))
-                append(matrix, vectors)
-                file.flush()
-                disk.check()
+        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+            for name, values in columns.items():
+                texts = bool(values) and isinstance(values[0], str)
+                if name not in file:
+                    kind = h5py.string_dtype() if texts else "i8"
+                    file.create_dataset(name, (0,), kind, maxshape=(None,))
+                append(file[name], [_storable(str(v)) for v in values] if texts else list(values))
+            append(matrix, vectors)
+            file.flush()
+            disk.check()
 
-            yield write
-        disk.check()
-
-
-class _Disk(io.RawIOBase):
-    """A file for HDF5, which can't survive a full disk itself (2.0 crashes in its clean-up).
-
-    The first failure is kept for `check` to raise; from then on everything goes to memory that is thrown away.
-    """
-
-    def __init__(self, file: io.FileIO) -> None:
-        self._file: io.FileIO | io.BytesIO = file
-        self._failure: OSError | None = None
-
-    def check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def write(self, data: Any) -> int:
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[self._file.write(left) or 0 :]
-        except OSError as failure:
-            self._failure = failure
-            place, self._file = self._file.tell(), io.BytesIO()
-            self._file.seek(place + len(left))
-        return len(memoryview(data))
-
-    def readinto(self, buffer: Any) -> int:
-        n = self._file.readinto(buffer) or 0
-        view = memoryview(buffer)
-        view[n:] = bytes(len(view) - n)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return self._file.truncate(size)
-        except OSError as failure:
-            self._failure = failure
-            return size or 0
-
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(place, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+        yield write
 
 
 @contextmanager
