@@ -129,10 +129,10 @@ class Features(Sequence[WordVectors]):
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
-        """Read what `save` wrote.
+        """Read what `save` or `elmokit embed --words` wrote.
 
         Args:
-            path: the .npz or .h5 file.
+            path: the .npz or .h5 file. One from the command has no texts without words.
 
         Returns:
             the features; the vectors of all texts share one array.
@@ -145,7 +145,8 @@ class Features(Sequence[WordVectors]):
         if not path.is_file():
             raise MissingFile(f"{path}: no such file.")
         try:
-            return cls(_unpacked(_read(path)))
+            arrays = _read(path)
+            return cls(_from_rows(arrays) if "word" in arrays else _unpacked(arrays))
         except ConfigError:
             raise
         except (KeyError, OSError, ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
@@ -222,6 +223,15 @@ def _unpacked(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
         offsets = arrays["offsets"][start:end] if has_offsets else None
         yield WordVectors(words[start:end], offsets, vectors[..., start:end, :])
         start = end
+
+
+def _from_rows(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
+    """The command's layout: a row per word, with the number of its text's row in the table."""
+    words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
+    offsets = np.stack([arrays["start"], arrays["end"]], axis=1)
+    ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield WordVectors(words[start:end], offsets[start:end], arrays["features"][start:end])
 
 
 def _read(path: Path) -> _Arrays:

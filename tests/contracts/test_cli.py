@@ -127,17 +127,23 @@ def matrix(path):
     return np.array([json.loads(line)["features"] for line in path.read_text().splitlines()])
 
 
-def test_embed_words(tmp_path, tweets, model):
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_embed_words(tmp_path, tweets, model, suffix):
     from elmokit.elmo import Elmo
+    from elmokit.features import Features
 
-    out = tmp_path / "words.npz"
+    out = tmp_path / f"words{suffix}"
     run("embed", tweets, "--column", "tweet", "-o", out, "--words", "--layers", "0", "--model", model)
-    data = np.load(out)
-    features = Elmo.load(model).encode_words([text for _, _, text in TWEETS], layers=0)
-    assert data["word"].tolist() == [word for text in features for word in text.words]
-    np.testing.assert_allclose(data["features"], np.concatenate([text.vectors for text in features]), rtol=1e-5)
-    for row, word, start, end in zip(data["row"], data["word"], data["start"], data["end"], strict=True):
-        assert TWEETS[row - 1][2][start:end] == word
+    texts = [text for _, _, text in TWEETS]
+    loaded, expected = Features.load(out), Elmo.load(model).encode_words(texts, layers=0)
+    assert [text.words for text in loaded] == [text.words for text in expected]
+    for found, right, text in zip(loaded, expected, texts, strict=True):
+        np.testing.assert_allclose(found.vectors, right.vectors, rtol=1e-5)
+        assert [text[start:end] for start, end in found.offsets] == list(found.words)
+    if suffix == ".npz":
+        data = np.load(out)
+        assert data["row"].tolist() == [i for i, text in enumerate(expected, start=1) for _ in text.words]
+        assert data["word"].tolist() == [word for text in expected for word in text.words]
 
 
 def test_embed_reads_standard_input(tmp_path, model):
@@ -192,7 +198,18 @@ def test_classify_from_table_to_submission(tmp_path, model):
 
 def test_cleaning_is_compared_on_request(tmp_path, model):
     train = many(tmp_path / "train.csv")
-    options = ["--text", "tweet", "--model", model, "--no-baseline", "--compare-cleaning", "--C", "1", "--mistakes", "3"]
+    options = [
+        "--text",
+        "tweet",
+        "--model",
+        model,
+        "--no-baseline",
+        "--compare-cleaning",
+        "--C",
+        "1",
+        "--mistakes",
+        "3",
+    ]
     done = run("classify", "train", train, "--out", tmp_path / "m", *options)
     assert "cleaned: all but lemmas" in done.stdout
 

@@ -42,9 +42,9 @@ def embed(
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
 
-    The file holds a matrix "features" and the number of each text's row in the input ("row", from 1);
-    with --words also each word and its place in the text. An empty text's vector is zeros (--bad-rows
-    keep).
+    The file holds a matrix "features" and the number of each text's row in the input ("row", from 1); with --words
+    also each word and its place in the text (Features.load reads such .npz and .h5 files). An empty text's vector
+    is zeros (--bad-rows keep).
 
     Example:  elmokit embed tweets.csv --column tweet --output features.npz
     """
