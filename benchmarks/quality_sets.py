@@ -122,15 +122,19 @@ def judged(once: Once, name: str, arguments: argparse.Namespace) -> list[tuple[s
     for text in variants[:1] if name in ONE_VARIANT else variants:
         pooling, layers, *rest = text.split(":")
         encoder: Encoder = Variant(once, text, pooling, layers)
-        found.append((text, evaluate([encoder], arguments.data, sets=[name], class_weight=(rest or [None])[0])))
+        weight = rest[0] if rest else None
+        found.append((text, evaluate([encoder], arguments.data, sets=[name], class_weight=weight)))
+        tell(*found[-1])
     if arguments.baseline:
         found.append(("TF-IDF", evaluate([TfidfEncoder()], arguments.data, sets=[name])))
-    for column, evaluation in found:
-        for r in evaluation.results:
-            print(
-                f"{r.set:9} {column:22} {r.metric:9} {r.value:6.2f}  {r.seconds:6.1f} s  {dict(r.chosen)}", flush=True
-            )
+        tell(*found[-1])
     return found
+
+
+def tell(column: str, evaluation: Evaluation) -> None:
+    for r in evaluation.results:
+        about = f"{r.seconds:6.1f} s  {dict(r.chosen)}"
+        print(f"{r.set:9} {column:22} {r.metric:9} {r.value:6.2f}  {about}", flush=True)
 
 
 def show(rows: list[dict[str, object]]) -> None:

@@ -41,7 +41,7 @@ class Result:
     values: Mapping[str, float]
     n_examples: int
     n_test: int
-    chosen: Mapping[str, float] = field(default_factory=dict)
+    chosen: Mapping[str, float | str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
