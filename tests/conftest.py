@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# a busy machine is no defect: time limits per example would fail there and nowhere else
+settings.register_profile("elmokit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("elmokit")
 
 
 def pytest_addoption(parser):
