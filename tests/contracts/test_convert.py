@@ -44,3 +44,8 @@ def test_convert_says_what_is_wrong(tmp_path, capsys):
     assert run("convert", tmp_path / "nowhere", tmp_path / "out") == 1
     assert "nowhere" in capsys.readouterr().err
     assert run("convert", source, tmp_path / "out", "--format", "tfhub") == 1
+
+
+def test_info_says_what_a_thing_is(tmp_path, capsys):
+    assert run("info", SAMPLES["tfhub_tar"].make(tmp_path)) == 0
+    assert "TF-Hub module" in capsys.readouterr().out

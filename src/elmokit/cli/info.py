@@ -31,12 +31,14 @@ def info(
 
 def _of_model(model: str) -> dict[str, Any]:
     from elmokit import __version__
+    from elmokit.checkpoints import detect
     from elmokit.elmo import Elmo
 
     elmo = Elmo.load(model)
     config = elmo.config
     return {
         "model": elmo.name,
+        **({} if model == "default" else {"format": detect(model).title}),
         "parameters": f"{config.n_params:,}",
         "numbers per word": f"{elmo.dim} in each of {elmo.n_layers} layers",
         "words are read as": "whole words" if config.char_cnn is None else "characters",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from elmokit.config import ElmoConfig
+from elmokit.errors import ConfigError
 from elmokit.nn.bilstm import LSTMTower, TowerState
 from elmokit.nn.char_cnn import CharCNN
 
@@ -40,6 +41,9 @@ class BiLM(nn.Module):
         config: what it is made of.
         dropout: on the token vectors and between LSTM layers, in training.
 
+    Raises:
+        ConfigError: a model with a dictionary of characters.
+
     Example:
         >>> from elmokit.config import BiLSTMConfig, CharCNNConfig
         >>> config = ElmoConfig(
@@ -54,6 +58,11 @@ class BiLM(nn.Module):
 
     def __init__(self, config: ElmoConfig, *, dropout: float = 0.0) -> None:
         super().__init__()
+        if config.word_width or (config.char_cnn is not None and config.char_cnn.characters is not None):
+            raise ConfigError(
+                "this model reads a dictionary of characters (ELMoForManyLangs); such models are run (Elmo.load), but there"
+                " is no module to train them."
+            )
         P = config.projection_width
         self.config = config
         if config.char_cnn is None:

@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 
 from elmokit.checkpoints import load  # noqa: E402
 from elmokit.checkpoints.torch_file import read_matrix  # noqa: E402
-from elmokit.errors import CheckpointError, MissingFile  # noqa: E402
+from elmokit.elmo import Elmo  # noqa: E402
+from elmokit.errors import CheckpointError, ConfigError, MissingFile  # noqa: E402
+from elmokit.nn import BiLM  # noqa: E402
 from elmokit.runtime.numpy import NumpyRuntime  # noqa: E402
 from golden import make_tiny, make_torch  # noqa: E402
 
@@ -74,6 +76,20 @@ def test_manylangs_dictionaries_keep_words_that_are_spaces(tmp_path):
     checkpoint = load(make_torch.make_manylangs(tmp_path / "m"))
     assert checkpoint.words[-1] == "\u00a0"
     assert checkpoint.config.char_cnn.characters[-3:-1] == ("\u3000", "\u00a0")
+
+
+def test_manylangs_models_are_not_trained(tmp_path):
+    checkpoint = load(make_torch.make_manylangs(tmp_path / "m"))
+    with pytest.raises(ConfigError, match="no module to train"):
+        BiLM(checkpoint.config)
+
+
+@pytest.mark.parametrize("precision", ["float64", "bfloat16", "int8"])
+def test_manylangs_in_every_precision(tmp_path, precision):
+    elmo = Elmo.load(make_torch.make_manylangs(tmp_path / "m"), precision=precision)
+    found = elmo.encode_words(make_torch.SENTENCES, layers="each")
+    for words, expected in zip(found, make_torch.manylangs_vectors(), strict=True):
+        np.testing.assert_allclose(words.vectors, expected, atol=1e-6 if precision == "float64" else 0.05)
 
 
 def test_manylangs_wrong_shape_is_named(tmp_path):
