@@ -60,8 +60,8 @@ class BiLM(nn.Module):
         super().__init__()
         if config.word_width or (config.char_cnn is not None and config.char_cnn.characters is not None):
             raise ConfigError(
-                "this model reads a dictionary of characters (ELMoForManyLangs); such models are run (Elmo.load), but there"
-                " is no module to train them."
+                "this model reads a dictionary of characters (ELMoForManyLangs); such models are run (Elmo.load), but"
+                " there is no module to train them."
             )
         P = config.projection_width
         self.config = config
