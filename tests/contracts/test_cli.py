@@ -425,9 +425,9 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, model, sent, code):
     out = tmp_path / "out"
     out.mkdir()
     command = [sys.executable, "-m", "elmokit", "embed", "-", "--format", "txt", "--model", model, "-o", out / "a.npz"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background shell ignores it
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    with subprocess.Popen(command, **pipes, **listening) as process:
         process.stdin.write("some text\n" * 600)
         process.stdin.flush()
         deadline = time.monotonic() + 60
