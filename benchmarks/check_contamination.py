@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--files", help="names of corpus files, with commas; all if not given")
+    parser.add_argument("--examples", action="store_true", help="print some of the texts that were found")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/contamination.json")
     arguments = parser.parse_args()
     start = time.perf_counter()
@@ -202,7 +203,16 @@ def main() -> None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     show(rows)
+    if arguments.examples:
+        show_examples(rows)
     print(json.dumps({k: v for k, v in result.items() if k not in ("rows", "sets", "files")}))
+
+
+def show_examples(rows: list[dict[str, object]]) -> None:
+    for r in rows:
+        for kind in ("examples", "shared"):
+            for text in r[kind]:
+                print(f"{r['set']} in {r['corpus']}, {'equal' if kind == 'examples' else 'a run'}: {text}")
 
 
 def show(rows: list[dict[str, object]]) -> None:
@@ -226,7 +236,11 @@ def summary(rows: list[dict[str, object]], seconds: float) -> dict[str, object]:
         "equal_lines": sum(int(r["equal"]) for r in rows),
         "seconds": round(seconds, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "rows": [r for r in rows if r["equal"] or r["equal_short"] or r["texts_sharing_a_run"]],
+        "rows": [
+            {key: value for key, value in r.items() if key not in ("examples", "shared")}  # the sets' texts stay out
+            for r in rows
+            if r["equal"] or r["equal_short"] or r["texts_sharing_a_run"]
+        ],
         "sets": {str(r["set"]): r["texts"] for r in rows},
         "files": sorted({str(r["corpus"]) for r in rows}),
     }
