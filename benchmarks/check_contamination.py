@@ -77,6 +77,8 @@ def sentences_of(files: list[Path], column: int) -> Iterator[str]:
                     yield " ".join(words)
                 words = []
             elif not line.startswith(("#", "-DOCSTART-")) and len(fields) > column:
+                if column and not fields[0].isdigit():
+                    continue  # "8-9 don't" stands above "8 do" and "9 n't"
                 words.append(fields[column])
 
 
