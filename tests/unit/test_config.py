@@ -38,7 +38,9 @@ def configs(draw):
         max_characters=draw(st.integers(7, 60)),
         projection=cnn_projection,
     )
-    return ElmoConfig(projection_width=width, char_cnn=cnn, bilstm=bilstm, tokenizer=draw(st.text(max_size=5)))
+    words = {"n_words": draw(st.integers(2, 99)), "word_width": draw(st.integers(1, 9))}
+    words = words if cnn_projection and draw(st.booleans()) else {}
+    return ElmoConfig(projection_width=width, char_cnn=cnn, bilstm=bilstm, tokenizer=draw(st.text(max_size=5)), **words)
 
 
 @given(configs())
@@ -49,7 +51,7 @@ def test_a_configuration_is_the_same_after_a_round_through_json(config):
 @given(configs())
 def test_shapes_and_numbers_of_parameters_agree(config):
     shapes = config.tensor_shapes()
-    padding = next(iter(shapes.values()))[1]
+    padding = sum(shape[1] for name, shape in shapes.items() if name.endswith("embedding.weight"))
     assert config.n_params == sum(math.prod(shape) for shape in shapes.values()) - padding
     assert config.dim == 2 * config.projection_width
     assert config.n_layers == 1 + config.bilstm.n_layers

@@ -371,3 +371,11 @@ def test_the_embedded_model_loads_and_tells_senses_apart():
 def test_the_embedded_model_weighs_words_by_its_own_counts():
     elmo = Elmo.load()
     assert not np.allclose(elmo.encode_one("the zebra", pooling="sif"), elmo.encode_one("the zebra"), atol=1e-3)
+
+
+@needs_embedded
+def test_the_embedded_model_is_small_and_has_its_card():
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 20e6
+    card = (EMBEDDED / "README.md").read_text(encoding="utf-8").lower()
+    for word in ("licen", "perplexity", "parameters", "make_model"):
+        assert word in card, f"the model card does not tell its {word}"
