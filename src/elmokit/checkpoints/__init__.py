@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, hub, manylangs, native, tfhub
@@ -58,13 +59,14 @@ def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
         return _detect(thing)
 
 
-def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint:
+def load(source: str | Path, *, weights: str | Path | None = None, with_softmax: bool = True) -> Checkpoint:
     """Read a checkpoint of any format.
 
     Args:
         source: a folder, a file, or the options of a pair; or, where nothing of that name lies here, the name of a
             published model ("original", "nlpl:144"), an http(s) address, "hf:user/model" (see `hub`).
         weights: the weights of a pair.
+        with_softmax: whether the language model's softmax is read, where there is one; encoding needs none.
 
     Returns:
         the checkpoint, float32.
@@ -85,7 +87,7 @@ def load(source: str | Path, *, weights: str | Path | None = None) -> Checkpoint
         True
     """
     with _opened(source, weights) as thing:
-        checkpoint = _detect(thing).read(thing)
+        checkpoint = _detect(thing).read(replace(thing, with_softmax=with_softmax))
     return hub.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
 
 

@@ -147,7 +147,8 @@ def read(source: Source) -> Checkpoint:
     try:
         mix = LayerMix(**extra.get("layer_mix", {}))
         facts, name = dict(extra.get("facts", training_facts(options))), str(extra.get("name", ""))
-        softmax = _softmax(source.folder, config) if source.weights is None else None
+        wanted = source.weights is None and source.with_softmax
+        softmax = _softmax(source.folder, config) if wanted else None
         checkpoint = Checkpoint(config, tensors, mix, words, counts, softmax, name, facts)
     except (ConfigError, CheckpointError) as error:
         raise CheckpointError(f"{source.folder}: {error}") from None

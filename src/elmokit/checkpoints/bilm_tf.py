@@ -44,7 +44,7 @@ def read(source: Source) -> Checkpoint:
     options = read_json(options_path)
     bundle = open_bundle(index_path)
     arrays = read_bilm(bundle, index_path)
-    softmax = _softmax(bundle, index_path, options, arrays)
+    softmax = _softmax(bundle, index_path, options, arrays) if source.with_softmax else None
     if "char_cnn" in options:
         arrays.pop("embedding", None)
     config = allennlp.config_from_options(options, options_path, index_path, arrays)

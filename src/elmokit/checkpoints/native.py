@@ -57,7 +57,7 @@ def read(source: Source) -> Checkpoint:
     try:
         config = ElmoConfig.from_dict(values["config"])
         mix = LayerMix(**values.get("layer_mix", {}))
-        arrays = _read_arrays(folder / WEIGHTS)
+        arrays = _read_arrays(folder / WEIGHTS, with_softmax=source.with_softmax)
         softmax = Softmax(arrays.pop(_SOFTMAX[0]), arrays.pop(_SOFTMAX[1])) if _SOFTMAX[0] in arrays else None
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         check_tensors(config, {name: array.shape for name, array in arrays.items()})
@@ -148,14 +148,16 @@ def _quantise(array: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32
     rows = array.reshape(len(array), -1).astype(np.float32)
     scale = np.abs(rows).max(axis=1) / np.float32(127)
     steps = rows / np.where(scale > 0, scale, 1)[:, None]
-    return np.rint(steps).astype(np.int8).reshape(array.shape), scale.astype(np.float32)
+    return np.ascontiguousarray(np.rint(steps).astype(np.int8).reshape(array.shape)), scale.astype(np.float32)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _read_arrays(path: Path, *, with_softmax: bool) -> dict[str, NDArray[Any]]:
     """All arrays of the weights' file, as float32."""
     stored = read_tensors(path)
     arrays: dict[str, NDArray[Any]] = {}
     for name, array in stored.items():
+        if not with_softmax and name.startswith("softmax."):
+            continue
         if array.dtype == np.int8:
             arrays[name] = _dequantised(name, array, stored)
         elif not name.endswith(_SCALE):

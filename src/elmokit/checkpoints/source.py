@@ -30,10 +30,12 @@ class Source:
     Args:
         path: a folder, or one file (options, weights, archive).
         weights: the second file of a pair.
+        with_softmax: whether the language model's softmax is wanted, which can be most of a small model's numbers.
     """
 
     path: Path
     weights: Path | None = None
+    with_softmax: bool = True
 
     @property
     def folder(self) -> Path:
@@ -125,10 +127,23 @@ def read_words(path: Path, *, skip_maxtermid: bool = False) -> tuple[tuple[str, 
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     if skip_maxtermid:
         lines = [line for line in lines if line != _SKIPPED_LINE]
-    rows = [line.rpartition("\t") for line in lines]
-    if rows and all(tab and count.isascii() and count.isdigit() and len(count) < 19 for _, tab, count in rows):
-        return tuple(word for word, _, _ in rows), tuple(int(count) for _, _, count in rows)
-    return tuple(lines), None
+    return _with_counts(lines) or (tuple(lines), None)
+
+
+def _with_counts(lines: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Words and counts, where every line ends in a tab and a number."""
+    if not lines or not all("\t" in line for line in lines):
+        return None
+    joined = "\t".join(lines)
+    if joined.count("\t") == 2 * len(lines) - 1:  # one tab a line: cut them all at once
+        fields = joined.split("\t")
+    else:
+        fields = [part for line in lines for part in line.rsplit("\t", 1)]
+    words, counts = fields[::2], fields[1::2]
+    digits = "".join(counts)
+    if not (digits.isascii() and digits.isdigit() and 1 <= min(map(len, counts)) <= max(map(len, counts)) < 19):
+        return None
+    return tuple(words), tuple(map(int, counts))
 
 
 def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from elmokit.checkpoints import Checkpoint, Softmax, detect, load, save
+from elmokit.checkpoints.source import read_words
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
 from golden import make_tiny
@@ -168,6 +169,24 @@ def test_softmax_and_vocabulary_beside(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "counts"),
+    [
+        ("a\t1\nb\t22\n", ("a", "b"), (1, 22)),
+        ("a\tb\t1\nc\t2\n", ("a\tb", "c"), (1, 2)),
+        ("a\t1\t2\n3\n", ("a\t1\t2", "3"), None),
+        ("a\t1\nb\n", ("a\t1", "b"), None),
+        ("a\t1\nb\tx\n", ("a\t1", "b\tx"), None),
+        ("a\t1\nb\t\n", ("a\t1", "b\t"), None),
+        ("a\r\n\nb", ("a", "", "b"), None),
+        ("", (), None),
+    ],
+)
+def test_vocabularies_with_and_without_counts(tmp_path, text, words, counts):
+    (tmp_path / "vocab.txt").write_bytes(text.encode())
+    assert read_words(tmp_path / "vocab.txt") == (words, counts)
+
+
 def test_links_to_other_files_are_not_followed(folder, tmp_path):
     (tmp_path / "secret").write_bytes(b"s" * 96)
     with h5py.File(folder / "weights.hdf5", "a") as file:
@@ -225,6 +244,16 @@ def test_both_written_formats_keep_everything(native, tmp_path):
             assert getattr(again, name) == getattr(checkpoint, name), name
         np.testing.assert_array_equal(again.softmax.weight, checkpoint.softmax.weight)
         np.testing.assert_array_equal(again.softmax.bias, checkpoint.softmax.bias)
+
+
+def test_the_softmax_can_be_left_out(native, tmp_path):
+    checkpoint, folder = native
+    save(checkpoint, tmp_path / "old", format="allennlp")
+    for place in (folder, tmp_path / "old"):
+        found = load(place, with_softmax=False)
+        assert found.softmax is None
+        assert found.words == checkpoint.words
+        assert found.word_counts == checkpoint.word_counts
 
 
 @pytest.mark.parametrize(("storage", "tolerance"), [("float32", 0), ("float16", 5e-4), ("int8", 0.5 / 127)])
