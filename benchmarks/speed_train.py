@@ -5,8 +5,8 @@
 All variants take the same steps on the same windows in one process, turn by turn; words/s are medians over rounds.
 "plain" is what a straightforward implementation does: the char-CNN over all 50 characters of every word of the batch,
 one LSTM cell at a time through autograd, in float32; "loop" has our char-CNN (distinct words, no equal windows) with
-that LSTM. On a GPU the share of time in the LSTM kernels is measured by PyTorch's profiler. The last line is JSON, also written to
-benchmarks/results/speed_train.json. Without a corpus, text is generated (Zipf words).
+that LSTM. On a GPU the share of time in the LSTM kernels is measured by PyTorch's profiler. The last line is JSON, also
+written to benchmarks/results/speed_train.json. Without a corpus, text is generated (Zipf words).
 """
 
 from __future__ import annotations

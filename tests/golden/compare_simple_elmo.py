@@ -1,7 +1,7 @@
 """Our vectors against simple_elmo's own code (TensorFlow) on random weights of full size, from the zero state.
 
     python compare_simple_elmo.py make FOLDER [--size original|small]     anywhere with NumPy and h5py
-    python compare_simple_elmo.py theirs FOLDER                            where simple_elmo and TensorFlow are installed
+    python compare_simple_elmo.py theirs FOLDER                            where simple_elmo is installed
     python compare_simple_elmo.py ours FOLDER                              where elmokit is installed; prints the error
 
 One batch from the zero state is compared, word for word and layer for layer, padding left out. Exit code 1 where the
@@ -19,10 +19,10 @@ import numpy as np
 SIZES = {"original": (4096, 512, 2), "small": (1024, 128, 1)}  # cell, projection, highway layers
 FILTERS = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
 TEXTS = [
-    "The quick brown fox jumps over the lazy dog .".split(),
+    ["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."],
     ["naïve", "日本語", "🙂", "x" * 60],
     ["one"],
-    "Stick to your plan , she said ; the stick broke .".split() * 4,
+    ["Stick", "to", "your", "plan", ",", "she", "said", ";", "the", "stick", "broke", "."] * 4,
 ]
 
 
@@ -74,7 +74,9 @@ def ours(folder):
         for layer in range(3):
             left, right = found[row, layer, : len(words)], expected[row, layer, : len(words)]
             worst = max(worst, float(np.abs(left - right).max() / np.abs(right).max()))
-    print(json.dumps({"compared_with": "simple_elmo", "largest_relative_difference": worst, "shape": list(found.shape)}))
+    print(
+        json.dumps({"compared_with": "simple_elmo", "largest_relative_difference": worst, "shape": list(found.shape)})
+    )
     return 0 if worst < 1e-5 else 1
 
 
