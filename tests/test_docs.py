@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import elmokit
-from elmokit.elmo import EMBEDDED
 
 ROOT = Path(__file__).resolve().parent.parent
 try:
@@ -25,8 +24,6 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" 
 RUN_PAGES = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "examples" / "README.md"]
 BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 LEFT_OUT = ("pip install -c",)  # the test command: it is what runs this
-
-needs_embedded = pytest.mark.skipif(not EMBEDDED.is_dir(), reason="this tree has no embedded model yet")
 
 
 def blocks(page, *kinds):
@@ -51,7 +48,6 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-@needs_embedded
 @pytest.mark.parametrize("page", [p for p in RUN_PAGES if blocks(p, "python")], ids=lambda p: p.name)
 def test_python_blocks_run_from_top_to_bottom(page, desk):
     namespace = {}
@@ -69,7 +65,6 @@ def commands_of(page):
                     yield command
 
 
-@needs_embedded
 @pytest.mark.parametrize("page", RUN_PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_commands_run_from_top_to_bottom(page, desk):
     commands = list(commands_of(page))

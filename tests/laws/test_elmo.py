@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elmokit import Elmo, LayerMix, State
-from elmokit.elmo import EMBEDDED
 from unit.tiny_models import CONFIG, tiny_elmo
 
 WORD = st.text(max_size=6) | st.sampled_from(["the", "cat", "🙂", "\ud83d", "नमस्ते", "x" * 80, "<S>"])
@@ -20,16 +19,13 @@ MODELS = {
     "tiny": lambda: tiny_elmo(layer_mix=LayerMix(weights=(0.3, -0.2, 0.1), gamma=1.7)),
     "layer norm": lambda: tiny_elmo(layer_mix=LayerMix(layer_norm=True)),
     "one thread": lambda: tiny_elmo(n_threads=1),
+    "embedded": Elmo.load,
 }
 
 
-@pytest.fixture(scope="module", params=[*MODELS, "embedded"])
+@pytest.fixture(scope="module", params=MODELS)
 def elmo(request):
-    if request.param != "embedded":
-        return MODELS[request.param]()
-    if not EMBEDDED.is_dir():
-        pytest.skip("this tree has no embedded model yet")
-    return Elmo.load()
+    return MODELS[request.param]()
 
 
 def chosen_state(name, elmo):

@@ -13,8 +13,6 @@ from unit.tiny_models import CONFIG, VOCABULARY, tiny_checkpoint, tiny_elmo
 
 TEXTS = ["The cat sat.", "", "A dog ran away, fast!", ["lists", "of", "words"], "   ", "The cat sat."]
 
-needs_embedded = pytest.mark.skipif(not EMBEDDED.is_dir(), reason="this tree has no embedded model yet")
-
 
 @pytest.fixture(scope="module")
 def elmo():
@@ -350,7 +348,6 @@ def test_progress_is_drawn_on_standard_error_only_if_asked_for(elmo, capsys):
     assert "6/6" in err
 
 
-@needs_embedded
 def test_the_embedded_model_loads_and_tells_senses_apart():
     elmo = Elmo.load()
     texts = [
@@ -367,13 +364,11 @@ def test_the_embedded_model_loads_and_tells_senses_apart():
     assert np.isfinite(elmo.encode([text for name, text in ODD.items() if name != "long text"])).all()
 
 
-@needs_embedded
 def test_the_embedded_model_weighs_words_by_its_own_counts():
     elmo = Elmo.load()
     assert not np.allclose(elmo.encode_one("the zebra", pooling="sif"), elmo.encode_one("the zebra"), atol=1e-3)
 
 
-@needs_embedded
 def test_the_embedded_model_is_small_and_has_its_card():
     assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 20e6
     card = (EMBEDDED / "README.md").read_text(encoding="utf-8").lower()

@@ -3,8 +3,9 @@
 `layers` is the main road: any number of sentences, each distinct text and each distinct word once, every text from
 the same start. `step` is the original's way, one batch with a state that is passed in and comes back.
 
-A sentence's vectors do not depend on its neighbours. In float32 and float64 on CPU with OpenBLAS they are the same
-bits alone, in any batch, in any order, with any batch size and any number of threads; elsewhere equal to rounding.
+A sentence's vectors do not depend on its neighbours. With OpenBLAS on a processor with AVX-512 they are the same bits
+alone, in any batch, in any order, with any batch size and any number of threads; elsewhere (OpenBLAS's kernels for AVX2
+among them) equal to 1e-6 relative in float32. `rows.py` says what that takes.
 Source: Peters et al. 2018, §3; bilm-tf for cell, clips and state.
 """
 
