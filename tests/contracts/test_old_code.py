@@ -1,4 +1,4 @@
-"""Old code through the doors, as processes: the tutorial's script, and `elmokit embed --allennlp`."""
+"""Old code through the doors, as processes: the tutorial's script, and `elmokit embed --format allennlp-hdf5`."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_the_tutorials_code_runs_with_two_imports_changed():
 @needs_model
 def test_embed_in_allennlps_layout(tmp_path, capsys):
     (tmp_path / "texts.csv").write_text('id,tweet\n1,"Stick to it ."\n2,Ça va !\n', encoding="utf-8")
-    line = ["embed", str(tmp_path / "texts.csv"), "--column", "tweet", "--allennlp", "all"]
+    line = ["embed", str(tmp_path / "texts.csv"), "--column", "tweet", "--format", "allennlp-hdf5", "--all"]
     with pytest.raises(SystemExit) as ended:
         main([*line, "--output", str(tmp_path / "out.hdf5")])
     assert ended.value.code == 0, capsys.readouterr().err
@@ -42,6 +42,21 @@ def test_embed_in_allennlps_layout(tmp_path, capsys):
         assert json.loads(file["sentence_to_index"][0]) == {"Stick to it .": "0", "Ça va !": "1"}
         for i in range(2):
             assert (file[str(i)][()] == expected[i].vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--format", "allennlp-hdf5"], "needs one of --all, --top and --average"),
+        (["--format", "allennlp-hdf5", "--all", "--top"], "needs one of"),
+        (["--top"], "belongs to --format allennlp-hdf5"),
+    ],
+)
+def test_allennlps_flags_belong_together(flags, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["embed", str(tmp_path / "texts.txt"), "--output", str(tmp_path / "out.hdf5"), *flags])
+    assert ended.value.code == 1
+    assert said in capsys.readouterr().err
 
 
 def test_the_page_for_old_users_runs(tmp_path, monkeypatch, capsys):

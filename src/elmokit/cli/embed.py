@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,19 +25,20 @@ def embed(
     words: Annotated[bool, typer.Option("--words", help="A vector per word instead of one per text.")] = False,
     layers: options.Layers = "mix",
     pooling: options.Pooling = "mean",
-    allennlp: Annotated[
-        str | None,
-        typer.Option(
-            "--allennlp",
-            help="Write the HDF5 layout of `allennlp elmo`: a dataset per text, its words cut at white space.",
-            metavar="all|top|average",
-        ),
-    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All layers, with --format allennlp-hdf5.")] = False,
+    top: Annotated[bool, typer.Option("--top", help="The top layer, with --format allennlp-hdf5.")] = False,
+    average: Annotated[bool, typer.Option("--average", help="The layers' mean, with --format allennlp-hdf5.")] = False,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
     model: options.Model = "default",
     bad_rows: options.BadRows = "stop",
     encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the input, if its name does not tell: csv, tsv, jsonl, parquet, txt. Or, of the output:"
+            " allennlp-hdf5, the layout of `allennlp elmo`, a dataset per text, its words cut at white space."
+        ),
+    ] = None,
     delimiter: options.Delimiter = None,
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
@@ -53,6 +54,8 @@ def embed(
 
     screen: Screen = ctx.obj
     start = time.monotonic()
+    allennlp = _allennlp_layers(format, {"all": every, "top": top, "average": average})
+    format = None if allennlp is not None else format
     table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
     columns = [column] if id_column is None else [column, id_column]
     chosen = options.parse_layers(layers)
@@ -99,6 +102,20 @@ def embed(
     screen.end_notes("rows left out")
     what = "vectors of the words of " if words else ""
     screen.say(f"{output}: {what}{n_texts:,} texts, {dim} numbers each, in {time.monotonic() - start:.1f} s")
+
+
+def _allennlp_layers(format: str | None, flags: Mapping[str, bool]) -> str | None:
+    """Which layers AllenNLP's layout shall hold; None where another layout is meant."""
+    from elmokit.errors import ConfigError
+
+    chosen = [name for name, given in flags.items() if given]
+    if format != "allennlp-hdf5":
+        if chosen:
+            raise ConfigError(f"--{chosen[0]} belongs to --format allennlp-hdf5; here say which with --layers.")
+        return None
+    if len(chosen) != 1:
+        raise ConfigError("--format allennlp-hdf5 needs one of --all, --top and --average.")
+    return chosen[0]
 
 
 def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format: str) -> int:
