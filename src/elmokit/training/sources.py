@@ -16,7 +16,7 @@ from typing import Literal
 
 from elmokit.corpora.streams import STDIN, open_bytes
 from elmokit.corpora.tables import TEXT_COLUMN, Table
-from elmokit.errors import ConfigError, MissingFile
+from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.tokens import get_tokenizer
 from elmokit.training.store import Store, build_store, fingerprint_of
 
@@ -75,18 +75,15 @@ def read_texts(path: Path, *, column: str, bad_rows: Literal["stop", "skip"]) ->
     Yields:
         the texts.
     """
-    known = Table(source=path, format=None if _has_known_suffix(path) else "txt")
-    wanted = TEXT_COLUMN if known.kind == "txt" else column
     policy: Literal["keep", "skip"] = "keep" if bad_rows == "stop" else "skip"
-    for row in Table(source=path, format=known.kind, bad_rows=policy).rows([wanted]):
+    try:
+        table = Table(source=path, bad_rows=policy)
+    except InputError:  # a name that tells no format
+        table = Table(source=path, bad_rows=policy, format="txt")
+    wanted = TEXT_COLUMN if table.kind == "txt" else column
+    for row in table.rows([wanted]):
         if text := row.values[wanted].strip():
             yield text
-
-
-def _has_known_suffix(path: Path) -> bool:
-    from elmokit.corpora.streams import plain_suffix
-
-    return plain_suffix(path) in (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".txt")
 
 
 def open_store(

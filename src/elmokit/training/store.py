@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import InputError
-from elmokit.text.char_ids import BOS, EOS
+from elmokit.text.char_ids import BOS, EOS, PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import UNK, Vocabulary
 
@@ -345,8 +345,6 @@ class Store:
         Returns:
             Shape (N, C).
         """
-        from elmokit.text.char_ids import PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
-
         numbers = np.asarray(numbers, dtype=np.int64)
         ends = self._spelling_ends[numbers].astype(np.int64)
         starts = np.where(numbers > 0, self._spelling_ends[np.maximum(numbers - 1, 0)].astype(np.int64), 0)
