@@ -2,7 +2,8 @@
 
     python dev/make_model.py src/elmokit/models/default/recipe.json --corpus ../shared/corpus --out runs/default
 
-The recipe names preset, seed, words and how often each file is read. The run resumes when it is called again. The
+The recipe names preset, seed, words and how often each file is read; first of all, gensim's word2vec reads the files
+named under "word_vectors", and the biLM begins with its vectors. The run resumes when it is called again. The
 checkpoint goes to OUT/model, stored as the recipe says; whether it replaces the one in the package is for a person to
 decide, by the figures of `elmokit evaluate`. `--words` and `--rows` shrink the recipe, for a rehearsal.
 """
@@ -11,11 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from elmokit.atomic import atomic_path
 from elmokit.checkpoints import load, save
+from elmokit.config import ElmoConfig
 from elmokit.training import Corpus, Report, get_preset, train
+from elmokit.training.sources import open_store
 
 
 def make_model(
@@ -41,12 +49,14 @@ def make_model(
         changes["n_words"] = words
     if rows is not None:
         changes["n_rows"] = rows
-    files = [next(corpus.glob(f"{name}.*")) for name in steps["sources"]]
     train(
-        Corpus(files=files, weights=steps["sources"], heldout_every=steps["heldout_every"]),
+        Corpus(
+            files=files_of(steps["sources"], corpus), weights=steps["sources"], heldout_every=steps["heldout_every"]
+        ),
         out,
         config=preset.config,
         options=replace(preset.options, **changes),
+        word_vectors=word_vectors(steps, corpus, out, preset.config),
         device=device,
         resume=True,
         name=steps["name"],
@@ -54,6 +64,35 @@ def make_model(
     )
     save(load(out), out / "model", storage=steps["storage"])
     return out / "model"
+
+
+def files_of(names: Iterable[str], corpus: Path) -> list[Path]:
+    """The corpus files of these names."""
+    return [next(corpus.glob(f"{name}.*")) for name in names]
+
+
+def word_vectors(steps: dict[str, Any], corpus: Path, out: Path, config: ElmoConfig) -> Path | None:
+    """Static vectors of the recipe's files by gensim's word2vec, most frequent words first; kept in OUT."""
+    asked = steps.get("word_vectors")
+    path = out / "word_vectors.txt"
+    if asked is None or path.exists():
+        return path if asked else None
+    from gensim.models import Word2Vec
+
+    store = open_store(files_of(asked["sources"], corpus), out / "word_vectors_store", tokenizer=config.tokenizer)
+    text = out / "words.txt"
+    with atomic_path(text) as temporary, temporary.open("w", encoding="utf-8") as file:
+        spellings = list(store.spellings())
+        for first in range(0, store.n_texts("train"), 10_000):
+            numbers, ends = store.span("train", first, min(first + 10_000, store.n_texts("train")))
+            for line in np.split(numbers, ends[:-1]):
+                file.write(" ".join(spellings[n] for n in line) + "\n")
+    vectors = Word2Vec(corpus_file=str(text), vector_size=config.projection_width, seed=steps["options"]["seed"],
+                       **asked["options"]).wv  # fmt: skip
+    with atomic_path(path) as temporary:
+        vectors.save_word2vec_format(str(temporary), binary=False)
+    text.unlink()
+    return path
 
 
 def show(report: Report) -> None:

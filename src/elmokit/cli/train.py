@@ -45,6 +45,9 @@ def train(
     vocabulary: Annotated[
         str | None, typer.Option(help="A file of the softmax's words; else the most frequent ones.")
     ] = None,
+    word_vectors: Annotated[
+        str | None, typer.Option(help="A word2vec or fastText file in text form to begin with.")
+    ] = None,
     words: Words = None,
     learning_rate: Rate = None,
     rows: Rows = None,
@@ -78,6 +81,7 @@ def train(
             config=chosen.config,
             options=options,
             vocabulary=vocabulary,
+            word_vectors=word_vectors,
             device=device,
             resume=resume,
             name=name,

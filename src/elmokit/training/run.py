@@ -26,6 +26,7 @@ from elmokit.training.snapshot import read_snapshot, snapshots
 from elmokit.training.sources import check_weights, open_store
 from elmokit.training.store import Store
 from elmokit.training.team import Team, joined_team
+from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 OnReport = Callable[[Report], None]
 
@@ -58,6 +59,7 @@ def train(
     config: ElmoConfig,
     options: TrainingOptions,
     vocabulary: str | Path | None = None,
+    word_vectors: str | Path | None = None,
     device: str = "cpu",
     resume: bool = False,
     name: str = "",
@@ -72,6 +74,7 @@ def train(
         config: the model's sizes and tokenizer; see `elmokit.training.presets`.
         options: how to train.
         vocabulary: a file of words for the softmax; None takes the corpus's most frequent ones.
+        word_vectors: a word2vec or fastText file (text form) to begin with; see `elmokit.training.word_vectors`.
         device: "cpu", "cuda" or "cuda:N".
         resume: go on from the newest snapshot in `out`; without one, start.
         name: of the model.
@@ -86,7 +89,12 @@ def train(
         InputError: a corpus that can't be read.
         TrainingError: training that can't go on.
     """
-    return _run(corpus, Path(out), config, options, vocabulary, device, resume, name, None, on_report, on_index)
+
+    def begin(trainer: Trainer, words: Vocabulary) -> None:
+        if word_vectors is not None:
+            begin_with(trainer.model, read_word_vectors(word_vectors), words, seed=options.seed)
+
+    return _run(corpus, Path(out), config, options, vocabulary, device, resume, name, begin, on_report, on_index)
 
 
 def tune(
@@ -119,7 +127,14 @@ def tune(
     Returns:
         the last report; the checkpoint is in `out`.
     """
-    return _run(corpus, Path(out), start.config, options, None, device, resume, start.name, start, on_report, on_index)
+
+    def begin(trainer: Trainer, vocabulary: Vocabulary) -> None:
+        _start_from(trainer, start, vocabulary)
+        heldout = trainer.evaluate()
+        if on_report is not None and trainer.team.leads:
+            on_report(Report(0, 0, float("nan"), trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
+
+    return _run(corpus, Path(out), start.config, options, None, device, resume, start.name, begin, on_report, on_index)
 
 
 def _run(
@@ -131,7 +146,7 @@ def _run(
     device: str,
     resume: bool,
     name: str,
-    start: Checkpoint | None,
+    begin: Callable[[Trainer, Vocabulary], None],
     on_report: OnReport | None,
     on_index: Callable[[str, int], None] | None,
 ) -> Report:
@@ -144,12 +159,8 @@ def _run(
         check_weights(corpus.weights or {}, store)
         vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team)
         trainer = Trainer(config, options, store, vocabulary, folder, weights=corpus.weights, device=device, team=team)
-        if start is not None:
-            _start_from(trainer, start, vocabulary)
-        resumed = resume and trainer.resume()
-        if start is not None and not resumed and on_report is not None and team.leads:
-            heldout = trainer.evaluate()
-            on_report(Report(0, 0, float("nan"), trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
+        if not (resume and trainer.resume()):
+            begin(trainer, vocabulary)
         report = trainer.run(on_report)
         if team.leads:
             facts = _facts(corpus, options, report, store, device, team)
