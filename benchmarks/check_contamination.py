@@ -1,6 +1,10 @@
 """Do evaluation texts stand in the training texts? Equal lines, and runs of eight words, per set and corpus file.
 
     python benchmarks/check_contamination.py --data ../shared/data --corpus ../shared/corpus
+    python benchmarks/check_contamination.py --data ../shared/data --corpus ../shared/corpus --clean runs/clean
+
+The second also writes every corpus file without the lines that are found (an equal line of five words or more, or a
+shared run of eight): what a model is trained on. Run the first on that folder to see that nothing is left.
 
 Texts are normalised first (lower case; links, mentions, marks and apostrophes dropped; the blanks that treebanks put
 before "n't" and "'s" closed). A text of fewer than five words says nothing ("to win"): those are counted apart.
@@ -16,11 +20,13 @@ import lzma
 import re
 import resource
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from elmokit.atomic import atomic_path
 from elmokit.corpora.tables import Table
 from elmokit.errors import ElmoKitError
 from elmokit.evaluation.examples import Pairs, Texts
@@ -126,21 +132,24 @@ def hits(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.unique(places[wanted[places] == found])
 
 
-def corpus_lines(path: Path) -> Iterator[list[list[str]]]:
+def corpus_lines(path: Path) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Blocks of lines as they stand and as words; lines without words are left out."""
+    lines: list[str] = []
     block: list[list[str]] = []
-    with lzma.open(path, "rt", encoding="utf-8") as file:
+    with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8") as file:
         for line in file:
             words = words_of(line)
             if words:
+                lines.append(line)
                 block.append(words)
             if len(block) == BLOCK:
-                yield block
-                block = []
+                yield lines, block
+                lines, block = [], []
     if block:
-        yield block
+        yield lines, block
 
 
-def check(data: Path, corpus: Path, names: list[str] | None) -> Iterator[list[dict[str, object]]]:
+def check(data: Path, corpus: Path, names: list[str] | None, clean: Path | None) -> Iterator[list[dict[str, object]]]:
     hashes = Hashes()
     sets = {name: [w for w in map(words_of, texts) if w] for name, texts in texts_of_sets(data)}
     for lines in sets.values():
@@ -151,22 +160,45 @@ def check(data: Path, corpus: Path, names: list[str] | None) -> Iterator[list[di
     all_lines = np.unique(np.concatenate([whole for whole, _, _ in hashed.values()]))
     all_runs = np.unique(np.concatenate([runs for _, runs, _ in hashed.values()]))
     rows: list[dict[str, object]] = []
-    for path in sorted(corpus.glob("*.txt.xz"), key=lambda path: path.stat().st_size):
-        name = path.name.removesuffix(".txt.xz")
+    for path in sorted([*corpus.glob("*.txt.xz"), *corpus.glob("*.txt")], key=lambda path: path.stat().st_size):
+        name = path.name.partition(".")[0]
         if names and name not in names:
             continue
         start = time.perf_counter()
         lines_hit, runs_hit, n_lines = np.zeros(len(all_lines), bool), np.zeros(len(all_runs), bool), 0
-        for block in corpus_lines(path):
-            whole, runs, _ = hashes.of(block)
-            lines_hit[hits(all_lines, whole[whole > 0])] = True
-            runs_hit[hits(all_runs, runs)] = True
-            n_lines += len(block)
+        n_kept = 0
+        with keeper(clean, name) as keep:
+            for lines, block in corpus_lines(path):
+                whole, runs, line_of = hashes.of(block)
+                lines_hit[hits(all_lines, whole[whole > 0])] = True
+                runs_hit[hits(all_runs, runs)] = True
+                n_lines += len(block)
+                found = np.isin(whole, all_lines) & (whole > 0) & np.array([len(words) >= SHORT for words in block])
+                found[line_of[np.isin(runs, all_runs)]] = True
+                n_kept += keep(line for line, leave_out in zip(lines, found, strict=True) if not leave_out)
         seen_lines, seen_runs = all_lines[lines_hit], all_runs[runs_hit]
         for set_name, lines in sets.items():
             rows.append(row(name, set_name, lines, hashed[set_name], seen_lines, seen_runs))
-        print(f"{name}: {n_lines:,} lines, {time.perf_counter() - start:.0f} s", flush=True)
+        kept = f", {n_kept:,} kept" if clean else ""
+        print(f"{name}: {n_lines:,} lines{kept}, {time.perf_counter() - start:.0f} s", flush=True)
         yield rows
+
+
+@contextmanager
+def keeper(folder: Path | None, name: str) -> Iterator[Callable[[Iterable[str]], int]]:
+    """A function that writes lines to FOLDER/NAME.txt and counts them; without a folder it does nothing."""
+    if folder is None:
+        yield lambda _: 0
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / f"{name}.txt") as path, path.open("w", encoding="utf-8") as file:
+
+        def keep(lines: Iterable[str]) -> int:
+            lines = list(lines)
+            file.writelines(lines)
+            return len(lines)
+
+        yield keep
 
 
 def row(corpus: str, name: str, lines: list[list[str]], hashed, seen_lines, seen_runs) -> dict[str, object]:
@@ -194,13 +226,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--files", help="names of corpus files, with commas; all if not given")
+    parser.add_argument("--clean", type=Path, help="write the files here without the lines that are found")
     parser.add_argument("--examples", action="store_true", help="print some of the texts that were found")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/contamination.json")
     arguments = parser.parse_args()
     start = time.perf_counter()
     chosen = arguments.files.split(",") if arguments.files else None
     rows: list[dict[str, object]] = []
-    for rows in check(arguments.data, arguments.corpus, chosen):
+    for rows in check(arguments.data, arguments.corpus, chosen, arguments.clean):
         result = summary(rows, time.perf_counter() - start)  # after each file: a run that is cut off loses nothing
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -80,6 +80,23 @@ def engine_simple_elmo(folder):
     return turn
 
 
+def engine_simple_elmo_as_called(folder):
+    """As its README calls it: a session and the initialisation of the weights per call, the first batch read twice."""
+    os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+    import tensorflow as tf
+    from simple_elmo import ElmoModel
+
+    model = ElmoModel()
+    model.logger.disabled = True
+    model.load(folder)
+
+    def turn(texts):
+        with tf.compat.v1.variable_scope("", reuse=tf.compat.v1.AUTO_REUSE):
+            return model.get_elmo_vectors(texts, layers="all")
+
+    return turn
+
+
 def engine_allennlp(folder):
     stub_allennlp()
     import numpy as np
@@ -201,6 +218,7 @@ ENGINES = {
     "elmokit bfloat16": (None, lambda folder: engine_elmokit(folder, "bfloat16")),
     "elmokit int8": (None, lambda folder: engine_elmokit(folder, "int8")),
     "simple_elmo": ("tf", engine_simple_elmo),
+    "simple_elmo as called": ("tf", engine_simple_elmo_as_called),
     "allennlp": ("torch", engine_allennlp),
     "elmokit embedded": (None, engine_embedded),
     "minilm": ("torch", engine_minilm),
