@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from elmokit.evaluation.encoders import Encoder
 from elmokit.evaluation.examples import Pairs, Parts, Texts, WordPairs
-from elmokit.evaluation.similarity import Ridge, cosines, pearson, spearman
+from elmokit.tasks.degrees import Ridge, cosines, pearson, spearman
 from elmokit.tasks.csr import CSR
 from elmokit.tasks.logistic import ClassWeight, LogisticRegression, cross_validated
 from elmokit.tasks.metrics import score

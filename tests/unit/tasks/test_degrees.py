@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge as Reference
 from sklearn.preprocessing import StandardScaler
 
 from elmokit.errors import InputError
-from elmokit.evaluation.similarity import Ridge, cosines, pearson, ranks, spearman
+from elmokit.tasks.degrees import Ridge, cosines, pearson, ranks, spearman
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 40))
