@@ -21,7 +21,8 @@ import numpy as np
 
 from elmokit.elmo import Elmo
 from elmokit.evaluation import SETS, ElmoEncoder, Evaluation, TfidfEncoder, evaluate
-from elmokit.evaluation.encoders import Encoder, pair_features
+from elmokit.evaluation.encoders import Encoder
+from elmokit.tasks.pairs import pair_features
 
 VARIANTS = "mean:all,mean:mix,mean:0,mean:1,mean:2,mean+max:all,mean:all:balanced"
 ONE_VARIANT = ("MRPC", "SICK-E", "SICK-R", "STSB", "WiC", "SCWS")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, convert, embed, evaluate, info, train
+from elmokit.cli import classify, clean, convert, embed, evaluate, info, pairs, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +43,7 @@ app.command("info")(info.info)
 app.command("convert", no_args_is_help=True)(convert.convert)
 app.command("push", no_args_is_help=True)(convert.push)
 app.add_typer(classify.app, name="classify")
+app.add_typer(pairs.app, name="pairs")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)

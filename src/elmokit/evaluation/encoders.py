@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import MissingExtra, MissingFile
 from elmokit.tasks.csr import CSR
+from elmokit.tasks.pairs import pair_features
 from elmokit.tasks.tfidf import Tfidf
 
 Vectors = NDArray[np.float32]
@@ -50,23 +51,6 @@ class _Elmo(Protocol):
     def encode_words_stream(
         self, texts: Iterable[Any], *, layers: Any = ..., show_progress: bool | None = ...
     ) -> Iterable[Any]: ...
-
-
-def pair_features(first: Vectors, second: Vectors) -> Vectors:
-    """SentEval's features of a pair: |u − v| and u · v, side by side.
-
-    Args:
-        first: Shape (n, d).
-        second: Shape (n, d).
-
-    Returns:
-        Shape (n, 2d).
-
-    Example:
-        >>> pair_features(np.array([[1.0, 2.0]]), np.array([[3.0, 2.0]])).tolist()
-        [[2.0, 0.0, 3.0, 4.0]]
-    """
-    return np.concatenate([np.abs(first - second), first * second], axis=1)
 
 
 class ElmoEncoder:

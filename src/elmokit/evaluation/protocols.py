@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from elmokit.evaluation.encoders import Encoder
 from elmokit.evaluation.examples import Pairs, Parts, Texts, WordPairs
-from elmokit.tasks.degrees import Ridge, cosines, pearson, spearman
 from elmokit.tasks.csr import CSR
+from elmokit.tasks.degrees import Ridge, cosines, pearson, spearman
 from elmokit.tasks.logistic import ClassWeight, LogisticRegression, cross_validated
 from elmokit.tasks.metrics import score
 

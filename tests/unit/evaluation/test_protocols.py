@@ -6,10 +6,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from elmokit.errors import MissingExtra, MissingFile
 from elmokit.evaluation import SETS, SentenceTransformersEncoder, TfidfEncoder, evaluate
-from elmokit.evaluation.encoders import ElmoEncoder, pair_features
+from elmokit.evaluation.encoders import ElmoEncoder
 from elmokit.evaluation.examples import Texts, WordPairs
 from elmokit.evaluation.protocols import best_threshold, judge_texts, judge_words
 from elmokit.evaluation.sets import choose_sets
+from elmokit.tasks.pairs import pair_features
 from evaluation_folder import BAD, make_sets
 
 

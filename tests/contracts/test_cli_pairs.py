@@ -1,0 +1,80 @@
+"""`elmokit pairs` as people run it: real processes, real files."""
+
+import csv
+import json
+
+import pytest
+
+from contracts.test_cli import fails, model, run  # noqa: F401 - the fixture
+from elmokit.elmo import Elmo
+from elmokit.tasks.pairs import SentencePairs
+
+
+@pytest.fixture
+def table(tmp_path):
+    words = ["cat", "dog", "bird", "fish", "horse", "cow"]
+    rows = [("id", "a", "b", "same", "stars")]
+    for i in range(72):
+        same = i % 2 == 0
+        first, second = words[i % 6], words[(i + (0 if same else 1 + i % 5)) % 6]
+        rows.append((f"r{i}", f"the {first} is here", f"the {second} is here", int(same), 5.0 if same else 1.5))
+    path = tmp_path / "pairs.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+COLUMNS = ["--first", "a", "--second", "b"]
+
+
+def test_train_predict_evaluate(tmp_path, table, model):  # noqa: F811
+    folder = tmp_path / "same"
+    done = run("pairs", "train", table, *COLUMNS, "--label", "same", "--model", model, "--out", folder)
+    assert "15 rows held out: accuracy" in done.stdout
+    assert "trained on all 72 rows" in done.stdout
+    printed = run("pairs", "predict", folder, table, "--proba").stdout.splitlines()
+    assert printed[0] == "id,same,probability_0,probability_1"
+    rows = list(csv.reader(printed[1:]))
+    assert [row[0] for row in rows] == [f"r{i}" for i in range(72)]
+    assert all(abs(float(row[2]) + float(row[3]) - 1) < 1e-5 for row in rows)
+    given = list(csv.DictReader(table.read_text().splitlines()))
+    known = SentencePairs.load(folder, Elmo.load(model))
+    assert [row[1] for row in rows] == known.predict([g["a"] for g in given], [g["b"] for g in given])
+
+    told = run("pairs", "evaluate", folder, table, "--json", tmp_path / "scores.json").stdout
+    right = sum(row[1] == g["same"] for row, g in zip(rows, given, strict=True)) / 72
+    assert json.loads((tmp_path / "scores.json").read_text())["accuracy"] == pytest.approx(right)
+    assert f"accuracy {right:.3f}" in told
+
+
+def test_degrees(tmp_path, table, model):  # noqa: F811
+    folder = tmp_path / "stars"
+    options = ["--label", "stars", "--kind", "degrees", "--layers", "mix", "--parts", "difference"]
+    assert "Pearson" in run("pairs", "train", table, *COLUMNS, *options, "--model", model, "--out", folder).stdout
+    out = tmp_path / "told.csv"
+    assert "72 rows" in run("pairs", "predict", folder, table, "--out", out).stdout
+    told = [float(row["stars"]) for row in csv.DictReader(out.read_text().splitlines())]
+    assert sum(told[::2]) > sum(told[1::2])
+    assert "Pearson" in run("pairs", "evaluate", folder, table).stdout
+    assert "'classes' or 'degrees'" in fails(
+        "pairs", "train", table, *COLUMNS, "--label", "same", "--kind", "x", "--model", model, "--out", folder
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--method", "cosine", "--no-centre"], ["--idf"]])
+def test_score(table, model, options):  # noqa: F811
+    done = run("pairs", "score", table, *COLUMNS, "--model", model, "--label", "stars", *options)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert list(rows[0]) == ["id", "score"]
+    assert all(float(row["score"]) == pytest.approx(1, abs=1e-5) for row in rows[::2]), "equal texts"
+    assert all(float(row["score"]) < 1 for row in rows[1::2])
+    assert "'stars' and score: Pearson" in done.stderr
+
+
+def test_mistakes_are_told_in_one_paragraph(tmp_path, table, model):  # noqa: F811
+    assert "no column 'sentence1'" in fails("pairs", "score", table, "--model", model)
+    assert "give a file" in fails("pairs", "score", "-", "--model", model)
+    assert "pairs.json" in fails("pairs", "predict", tmp_path, table)
+    assert "'r0'" in fails("pairs", "score", table, *COLUMNS, "--label", "id", "--model", model)
+    options = ["--label", "same", "--model", model, "--out", tmp_path / "m"]
+    assert "'skip'" in fails("pairs", "train", table, *COLUMNS, *options, "--bad-rows", "keep")
