@@ -28,6 +28,7 @@ from elmokit.features import Features, WordVectors
 from elmokit.progress import progress_bar
 from elmokit.runtime import NumpyRuntime, State
 from elmokit.runtime.pooling import mix_layers, pool
+from elmokit.runtime.precision import choose_precision
 from elmokit.text.inputs import Text, checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
 
@@ -38,7 +39,7 @@ Layers = str | int | Sequence[float]
 EMBEDDED = Path(__file__).parent / "models" / "default"
 """The folder of the model inside the package."""
 
-PRECISIONS = ("float32", "float64", "bfloat16", "int8")
+PRECISIONS = ("float32", "float64", "bfloat16", "int8", "auto")
 
 _STREAM_WORDS, _STREAM_TEXTS = 65_536, 4096
 """Bounds of what `encode_stream` holds at a time: enough to sort texts by length, little memory."""
@@ -78,7 +79,8 @@ class Elmo:
         checkpoint: the model.
         device: "auto" or "cpu"; "cuda" and the like need PyTorch. "auto" is the CPU, so that results do not hang on
             the machine.
-        precision: "float32" or "float64" (NumPy); "bfloat16" or "int8" (PyTorch).
+        precision: "float32" or "float64" (NumPy); "bfloat16" or "int8" (PyTorch); "auto": what this machine does
+            well, bfloat16 or float32 (see `elmokit.runtime.precision`). The attribute `precision` says which it is.
         n_threads: threads to compute on; None for one per core. Changes no result.
 
     Raises:
@@ -112,7 +114,8 @@ class Elmo:
         self.facts: Mapping[str, Any] = checkpoint.facts
         self._tokenize = get_tokenizer(self.config.tokenizer)
         self._counts = _counts(checkpoint)
-        self._runtime = _make_runtime(checkpoint, device, precision, n_threads)
+        self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
+        self._runtime = _make_runtime(checkpoint, device, self.precision, n_threads)
         self._dtype = np.dtype("float64" if precision == "float64" else "float32")
         self._warm: State | None = None
         self._lock = threading.Lock()

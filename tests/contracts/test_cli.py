@@ -100,6 +100,19 @@ def test_embed_writes_what_the_library_computes(tmp_path, tweets, model):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_embed_in_another_precision(tmp_path, tweets, model, precision):
+    from elmokit.elmo import Elmo
+
+    out = tmp_path / "features.npy"
+    done = run("embed", tweets, "--column", "tweet", "-o", out, "--model", model, "--precision", precision)
+    expected = Elmo.load(model, precision=precision).encode([text for _, _, text in TWEETS])
+    np.testing.assert_allclose(np.load(out), expected, rtol=1e-5, atol=1e-7)
+    assert (done.stderr != "") == (precision == "auto")
+    if precision == "auto":
+        assert done.stderr.startswith(f"precision {Elmo.load(model, precision='auto').precision}: ")
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".parquet", ".csv", ".jsonl"])
 def test_embed_writes_every_format(tmp_path, tweets, model, suffix):
     from elmokit.elmo import Elmo

@@ -30,6 +30,8 @@ def embed(
     average: Annotated[bool, typer.Option("--average", help="The layers' mean, with --format allennlp-hdf5.")] = False,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
     model: options.Model = "default",
+    precision: options.Precision = "float32",
+    device: options.Device = "cpu",
     bad_rows: options.BadRows = "stop",
     encoding: options.Encoding = "utf-8",
     format: Annotated[
@@ -50,7 +52,6 @@ def embed(
     Example:  elmokit embed tweets.csv --column tweet --output features.npz
     """
     from elmokit.corpora.outputs import vector_file
-    from elmokit.elmo import Elmo
 
     screen: Screen = ctx.obj
     start = time.monotonic()
@@ -61,7 +62,7 @@ def embed(
     chosen = options.parse_layers(layers)
     _check_apart(source, output)
     total = options.check_all_rows(table, columns)
-    elmo = Elmo.load(model)
+    elmo = options.load_model(screen, model, device=device, precision=precision)
     if allennlp is not None:
         n_texts = _write_allennlp(elmo, (row.values[column] for row in table.rows(columns)), output, allennlp)
         screen.end_notes("rows left out")

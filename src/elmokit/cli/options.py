@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.corpora.tables import Table
+    from elmokit.elmo import Elmo
 
 T = TypeVar("T")
 
@@ -17,6 +18,13 @@ BLOCK = 512
 """Texts that are read, encoded and written together."""
 
 Model = Annotated[str, typer.Option("--model", help='The model: "default" or a folder with a checkpoint.')]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help='"float32"; "bfloat16" or "int8" (extra "torch"); "auto": what the processor does well.'
+    ),
+]
+Device = Annotated[str, typer.Option(help='"cpu"; "cuda" or "cuda:N" (extra "torch").')]
 Layers = Annotated[
     str,
     typer.Option(help='"mix", "all" (side by side), a number (0 is the word itself), or shares such as "0.2,0.3,0.5".'),
@@ -124,3 +132,14 @@ def blocks(items: Iterable[T], size: int = BLOCK) -> Iterator[list[T]]:
             block = []
     if block:
         yield block
+
+
+def load_model(screen: Screen, model: str, *, device: str, precision: str) -> Elmo:
+    """The model, with a word on the precision where it was left to us."""
+    from elmokit.elmo import Elmo
+    from elmokit.runtime.precision import choose_precision
+
+    if precision == "auto":
+        chosen, reason = choose_precision(device)
+        screen.note(f"precision {chosen}: {reason}")
+    return Elmo.load(model, device=device, precision=precision)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from elmokit.errors import ConfigError
+from elmokit.runtime.precision import cpu_has_bfloat16
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
@@ -22,14 +21,6 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     if precision not in ("float32", "bfloat16", "auto"):
         raise ConfigError(f"precision is {precision!r}; expected 'float32', 'bfloat16' or 'auto'.")
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bfloat16()
         return torch.bfloat16 if fast else None
     return torch.bfloat16 if precision == "bfloat16" else None
-
-
-def _cpu_has_bfloat16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
