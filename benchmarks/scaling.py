@@ -3,15 +3,16 @@
     python benchmarks/scaling.py [--max-texts 10000] [--stream 100000]
 
 Texts are random words of a large vocabulary (so that the word cache helps little), 10 words each. Figures are
-processor time, which other load changes little. With --stream N, N texts go through `Elmo.encode_stream` in a
-process of its own, and so do 10,000: peak memory of both.
+processor time, which other load changes little. With --stream N, N texts of three words go from a text file to a file
+of vectors by `elmokit embed`, and so do 10,000: peak memory of both processes.
 """
 
 import argparse
-import json
-import resource
+import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +36,20 @@ def seconds(runtime, texts):
     return clock.cpu
 
 
-def stream_child(n):
-    """Peak memory (MB) and texts/s of streaming n texts."""
-    from elmokit.elmo import Elmo
-
-    elmo = Elmo.load()
-    with Clock() as clock:
-        n_done = sum(1 for _ in elmo.encode_stream(" ".join(words) for words in texts_of(n, 8)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"texts": n_done, "peak_mb": peak, "texts_per_s": n / clock.wall, "cpu_s": clock.cpu}))
+def stream(n):
+    """Peak memory (MB) and texts/s of `elmokit embed` from disk to disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        texts, vectors = Path(folder) / "texts.txt", Path(folder) / "vectors.npy"
+        with texts.open("w") as file:
+            file.writelines(" ".join(words) + "\n" for words in texts_of(n, 3))
+        command = [sys.executable, "-m", "elmokit", "--quiet", "embed", str(texts), "--output", str(vectors)]
+        start = time.perf_counter()
+        child = subprocess.Popen(command)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        assert status == 0
+        assert len(np.load(vectors, mmap_mode="r")) == n
+    return {"texts": n, "peak_mb": usage.ru_maxrss / 1024, "texts_per_s": n / seconds, "cpu_s": usage.ru_utime}
 
 
 def main():
@@ -51,11 +57,7 @@ def main():
     parser.add_argument("--max-texts", type=int, default=10_000)
     parser.add_argument("--max-length", type=int, default=20_000)
     parser.add_argument("--stream", type=int, default=0)
-    parser.add_argument("--stream-child", type=int)
     options = parser.parse_args()
-    if options.stream_child:
-        stream_child(options.stream_child)
-        return
     config = CONFIGS["small"]
     runtime = NumpyRuntime(config, random_tensors(config))
     result = {"by_number": [], "by_length": [], "stream": []}
@@ -71,8 +73,7 @@ def main():
             result["by_length"].append({"words": length, "cpu_s": cpu, "us_per_word": cpu / length * 1e6})
             print(f"one text of {length:6d} words: {cpu:8.2f} s, {cpu / length * 1e6:7.1f} µs/word", flush=True)
     for n in (10_000, options.stream) if options.stream else ():
-        command = [sys.executable, __file__, "--stream-child", str(n)]
-        child = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        child = stream(n)
         result["stream"].append(child)
         print(child, flush=True)
     finish("scaling", result)
