@@ -35,7 +35,19 @@ ROWS = (
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 SIDEWAYS_ALLOWED = {0}  # the ground floor is one room with several doors; it may have no cycles either
 
-TORCH_FILES = ("nn.", "training.", "runtime.torch", "checkpoints.torch_file", "compat.allennlp", "compat.bilm")
+TORCH_FILES = (
+    "nn.",
+    "training.",
+    "runtime.torch",
+    "checkpoints.torch_file",
+    "compat.allennlp",
+    "compat.bilm",
+    "tasks.crf",
+    "tasks.tag",
+    "tasks.tag_codec",
+    "tasks.tag_network",
+    "tasks.tag_training",
+)
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
     "regex": (("text.tokens",), True),

@@ -1,0 +1,197 @@
+"""CoNLL column files ↔ sentences: a word a line, its annotations in columns, an empty line between sentences.
+
+Read are the shared tasks' files (columns between spaces), CoNLL-U and WNUT's (columns between tabs), with or without
+-DOCSTART- lines, comments, Windows line ends. A line with a tab in it is cut at tabs, else at spaces. In CoNLL-U,
+lines of multi-word tokens ("3-4") and of empty words ("3.1") are no words and are passed over. A "#" is a comment only
+where it can't be a word: before the first word of a sentence, and in CoNLL-U or with another number of columns than
+the sentence has. Nothing is kept but one sentence at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from elmokit.atomic import atomic_path
+from elmokit.corpora.records import Characters
+from elmokit.corpora.streams import STDIN, open_bytes, plain_suffix
+from elmokit.errors import InputError, OutputError
+
+DOCUMENT_START = "-DOCSTART-"
+_NO_WORD = re.compile(r"\d+[-.]\d+")
+_SPACES = " \t\r\n"  # not those of Unicode, which may be in words
+
+WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
+"""Takes a sentence, and more columns, each with a value per word."""
+
+
+@dataclass(frozen=True)
+class ColumnSentence:
+    """One sentence of a column file.
+
+    Args:
+        rows: for each word its values, the word among them. Shape (T, n_columns).
+        line: of the file that the first word stands on, from 1.
+        comments: lines before it, as they stand.
+        starts_document: whether a -DOCSTART- line came before it.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    line: int = 1
+    comments: tuple[str, ...] = ()
+    starts_document: bool = False
+
+    def column(self, place: int) -> list[str]:
+        """One column of all words; counted from 0, or from the end with −1 for the last.
+
+        Example:
+            >>> ColumnSentence((("EU", "NNP", "B-ORG"), ("rejects", "VBZ", "O"))).column(-1)
+            ['B-ORG', 'O']
+        """
+        return [row[place] for row in self.rows]
+
+
+def read_columns(
+    source: str | Path, *, columns: Sequence[int] = (), conllu: bool | None = None, encoding: str = "utf-8"
+) -> Iterator[ColumnSentence]:
+    r"""The sentences of a column file, one at a time.
+
+    Args:
+        source: a path, also .gz, .xz or .zst, or "-" for standard input.
+        columns: places that every word must have, counted from 0, or from the end with −1 for the last.
+        conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None
+            for yes in files named .conllu.
+        encoding: of the characters; a byte-order mark is passed over.
+
+    Yields:
+        the sentences.
+
+    Raises:
+        MissingFile: no such file.
+        InputError: a line that is not in the encoding, without a column that must be there, or with another number
+            of columns than the first word of its sentence.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.conll"
+        >>> _ = path.write_text("-DOCSTART- O\n\nEU B-ORG\nrejects O\n\nPeter B-PER\n")
+        >>> [sentence.column(0) for sentence in read_columns(path)]
+        [['EU', 'rejects'], ['Peter']]
+    """
+    is_conllu = plain_suffix(source) == ".conllu" if conllu is None else conllu
+    starts_document = False
+    with open_bytes(source) as stream, Characters(str(source), encoding).lines(stream) as lines:
+        for first_line, block in _blocks(str(source), lines):
+            comments, rows, line = _cut(str(source), first_line, block, is_conllu)
+            if rows and rows[0][0] == DOCUMENT_START:
+                starts_document, rows, line = True, rows[1:], line + 1
+            if rows:
+                _check(f"{source}: line {line}", rows, columns)
+                yield ColumnSentence(tuple(rows), line, comments, starts_document)
+                starts_document = False
+
+
+def _blocks(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """Lines between empty ones, without their ends, and the number of the first."""
+    block: list[str] = []
+    number = 0
+    for number, text in enumerate(lines, start=1):
+        if any("\udc80" <= character <= "\udcff" for character in text):
+            raise InputError(f"{name}: line {number} is in another encoding; name it (--encoding, encoding=).")
+        if text.strip(_SPACES):
+            block.append(text.rstrip("\r\n"))
+        elif block:
+            yield number - len(block), block
+            block = []
+    if block:
+        yield number - len(block) + 1, block
+
+
+def _cut(
+    name: str, first_line: int, block: list[str], conllu: bool
+) -> tuple[tuple[str, ...], list[tuple[str, ...]], int]:
+    """Comments, rows, and the line of the first row."""
+    rows = [_fields(text) for text in block]
+    n_columns = len(rows[-1])
+    n_comments = 0
+    while n_comments < len(block) and _is_comment(block[n_comments], len(rows[n_comments]) != n_columns, conllu):
+        n_comments += 1
+    words = rows[n_comments:]
+    line = first_line + n_comments
+    for place, row in enumerate(words):
+        if len(row) != len(words[0]) and not (conllu and _NO_WORD.fullmatch(row[0])):
+            raise InputError(
+                f"{name}: line {line + place} has {len(row)} columns, but its sentence's first word has"
+                f" {len(words[0])}; mend the line, or put an empty line between sentences."
+            )
+    if conllu:
+        words = [row for row in words if not _NO_WORD.fullmatch(row[0])]
+    return tuple(block[:n_comments]), words, line
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\t")) if "\t" in text else tuple(part for part in text.split(" ") if part)
+
+
+def _is_comment(text: str, other_width: bool, conllu: bool) -> bool:
+    return text.startswith("#") and (conllu or other_width)
+
+
+def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) -> None:
+    n_columns = len(rows[0])
+    for column in columns:
+        if not -n_columns <= column < n_columns:
+            raise InputError(
+                f"{place} has {n_columns} column{'s' * (n_columns != 1)} and no column {column}; they are counted from"
+                " 0, or from the end with -1 for the last."
+            )
+
+
+@contextmanager
+def column_file(path: str | Path) -> Iterator[WriteSentence]:
+    r"""A column file that is written sentence by sentence, whole or not at all.
+
+    Comments and -DOCSTART- lines are written as they were read; columns are put apart by tabs if a value holds a
+    space or the file's name ends in .conllu, else by a space.
+
+    Args:
+        path: where to; "-" for standard output.
+
+    Yields:
+        a function that takes a sentence and more columns to write behind its own.
+
+    Raises:
+        OutputError: the file can't be written, a value is empty or has a line break or a tab in it.
+
+    Example:
+        >>> with column_file("-") as write:
+        ...     write(ColumnSentence((("EU",), ("rejects",))), [["B-ORG", "O"]])
+        EU B-ORG
+        rejects O
+        <BLANKLINE>
+    """
+    if str(path) == STDIN:
+        import sys
+
+        yield lambda sentence, more: print(_text(sentence, more, tabs=False), file=sys.stdout)  # noqa: T201
+        return
+    path = Path(path)
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        tabs = path.suffix.lower() == ".conllu"
+        yield lambda sentence, more: print(_text(sentence, more, tabs=tabs), file=file)
+
+
+def _text(sentence: ColumnSentence, more: Sequence[Sequence[str]], *, tabs: bool) -> str:
+    rows = [(*row, *values) for row, *values in zip(sentence.rows, *more, strict=True)]
+    for row in rows:
+        for value in row:
+            lone = len(row) == 1 and " " in value
+            if lone or not value.strip(_SPACES) or any(mark in value for mark in "\t\r\n"):
+                raise OutputError(f"the value {value!r} can't stand in a column file: it is empty or breaks the line.")
+    mark = "\t" if tabs or any(" " in value for row in rows for value in row) else " "
+    start = mark.join([DOCUMENT_START, *["O"] * (len(rows[0]) - 1)]) + "\n\n" if sentence.starts_document else ""
+    comments = "".join(f"{comment}\n" for comment in sentence.comments)
+    return start + comments + "".join(f"{mark.join(row)}\n" for row in rows)

@@ -1,0 +1,138 @@
+"""Tags and spans: what is valid survives, what is not is mended, and seqeval agrees on what spans are and score."""
+
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elmokit.errors import ConfigError, InputError
+from elmokit.tasks.bio import (
+    SCHEMES,
+    Span,
+    check_tags,
+    find_scheme,
+    marks_spans,
+    mend,
+    mistakes,
+    spans,
+    write_tags,
+)
+from elmokit.tasks.entities import score_tags
+
+any_tag = st.sampled_from(["O", *(f"{letter}-{label}" for letter in "BIES" for label in ("PER", "LOC", "a-b"))])
+any_tags = st.lists(any_tag, max_size=12)
+schemes = st.sampled_from(SCHEMES)
+
+
+@st.composite
+def real_spans(draw):
+    """Spans that do not overlap, and the number of words."""
+    found, place = [], 0
+    for length in draw(st.lists(st.integers(0, 3), max_size=6)):
+        if length:
+            found.append(Span(draw(st.sampled_from(["PER", "LOC"])), place, place + length))
+        place += max(length, 1)
+    return found, place
+
+
+@given(real_spans(), schemes)
+def test_spans_survive_being_written(found_and_length, scheme):
+    found, n_words = found_and_length
+    tags = write_tags(found, n_words, scheme)
+    assert spans(tags) == found
+    assert mistakes(tags, scheme) == []
+    assert mend(tags, scheme) == tags
+
+
+@given(any_tags, schemes)
+def test_mending_makes_valid_tags_of_the_same_spans(tags, scheme):
+    mended = mend(tags, scheme)
+    assert mistakes(mended, scheme) == []
+    assert spans(mended) == spans(tags)
+    assert (mended == tags) == (mistakes(tags, scheme) == []), "what is valid, and only that, stays as it was"
+
+
+@given(st.lists(any_tags, max_size=5), schemes)
+def test_checked_tags_follow_their_scheme(sequences, scheme):
+    checked = check_tags(sequences, scheme)
+    assert checked.scheme == scheme
+    assert all(mistakes(tags, scheme) == [] for tags in checked.tags)
+    assert bool(checked.remark) == any(mistakes(tags, scheme) for tags in sequences)
+
+
+@given(any_tags.filter(any))
+def test_seqeval_finds_the_same_spans(tags):
+    get_entities = pytest.importorskip("seqeval.metrics.sequence_labeling").get_entities
+    assert spans(tags) == [Span(label, start, end + 1) for label, start, end in get_entities(tags)]
+
+
+@given(st.lists(st.lists(st.tuples(any_tag, any_tag), min_size=1, max_size=8), min_size=1, max_size=5))
+def test_seqeval_gives_the_same_scores(sentences):
+    metrics = pytest.importorskip("seqeval.metrics")
+    truth = [[true for true, _ in sentence] for sentence in sentences]
+    guess = [[said for _, said in sentence] for sentence in sentences]
+    scores = score_tags(truth, guess)
+    assert scores.accuracy == pytest.approx(metrics.accuracy_score(truth, guess))
+    if scores.spans is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of divisions by zero, which both take as 0
+        expected = [metrics.precision_score, metrics.recall_score, metrics.f1_score]
+        whole = [metric(truth, guess, zero_division=0) for metric in expected]
+        report = metrics.classification_report(truth, guess, output_dict=True, zero_division=0) if scores.labels else {}
+    assert [scores.spans.precision, scores.spans.recall, scores.spans.f1] == pytest.approx(whole)
+    assert {one.label for one in scores.labels} == {name for name in report if "avg" not in name}
+    for one in scores.labels:
+        of_one = report[one.label]
+        assert [one.precision, one.recall, one.f1, one.support] == pytest.approx(list(of_one.values()))
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        ([["I-PER", "I-PER", "O"], ["I-PER"]], "IOB1"),
+        ([["I-PER", "B-PER", "O"]], "IOB1"),
+        ([["B-PER", "I-PER", "O"], ["I-PER"]], "IOB2"),
+        ([["B-PER", "E-PER"], ["S-LOC", "O"]], "BIOES"),
+        ([["B", "I", "O"]], "IOB2"),
+        ([["O", "O"]], None),
+        ([["I", "S", "NN"]], None),
+        ([["B-PER", "NN"]], None),
+        ([["X-PER", "O"]], None),
+        ([], None),
+    ],
+)
+def test_schemes_are_told_apart(tags, scheme):
+    found = find_scheme(tags)
+    assert found == scheme
+    assert marks_spans(tag for of_one in tags for tag in of_one) == (scheme is not None)
+
+
+def test_remarks_say_where():
+    two = check_tags([["O", "I-PER"], ["B-PER", "I-LOC"], ["B-LOC"]], "IOB2")
+    assert two.remark == (
+        "2 of 3 sentences break the rules of IOB2 and were mended, first sentence 1, word 2: 'I-PER' after 'O'"
+    )
+    assert two.tags == [["O", "B-PER"], ["B-PER", "B-LOC"], ["B-LOC"]]
+    assert "word 2: 'the end' after 'B-PER'" in check_tags([["B-PER"]], "BIOES").remark
+    assert "'I-PER' at the beginning" in check_tags([["I-PER"]], "IOB2").remark
+    assert check_tags([["NN"]]).tags == [["NN"]]
+
+
+def test_strange_tags_and_schemes_are_refused():
+    with pytest.raises(InputError, match="sentence 1, word 2 has the tag 'X-PER'"):
+        check_tags([["O", "X-PER"]], "IOB2")
+    with pytest.raises(ConfigError, match="'BIOES'"):
+        check_tags([], "BILOU")
+    with pytest.raises(InputError, match="as many"):
+        score_tags([["O"]], [])
+    with pytest.raises(InputError, match="1 tags and 2"):
+        score_tags([["O"]], [["O", "O"]])
+    with pytest.raises(InputError, match="no words"):
+        score_tags([[]], [[]])
+
+
+def test_parts_of_speech_have_accuracy_alone():
+    scores = score_tags([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
+    assert (scores.accuracy, scores.spans, scores.figure) == (0.5, None, 0.5)
