@@ -42,6 +42,7 @@ TORCH_FILES = (
     "checkpoints.torch_file",
     "compat.allennlp",
     "compat.bilm",
+    "integrations.torch",
     "tasks.crf",
     "tasks.tag",
     "tasks.tag_codec",
@@ -58,7 +59,8 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "threadpoolctl": (("runtime.threads", "runtime.torch"), False),
 }
 OPTIONAL = {  # behind an extra
-    "pyarrow": (("corpora.records", "corpora.outputs"), False),
+    "lancedb": (("index.store",), False),
+    "pyarrow": (("corpora.records", "corpora.outputs", "index.store"), False),
     "zstandard": (("corpora.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "sentence_transformers": (("evaluation.encoders",), False),
@@ -66,9 +68,15 @@ OPTIONAL = {  # behind an extra
     "huggingface_hub": (("checkpoints.hub",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
+    "sklearn": (("integrations.sklearn",), False),
     "torch": ((*TORCH_FILES, "evaluation.perplexity"), False),
 }
-TOP_ALLOWED_IN = {"torch": TORCH_FILES, "safetensors": ("training.",)}  # rooms that are of no use without torch
+IMPORTED_AS = {"scikit_learn": "sklearn"}
+TOP_ALLOWED_IN = {  # files that are of no use without the package
+    "torch": TORCH_FILES,
+    "safetensors": ("training.",),
+    "sklearn": ("integrations.sklearn",),
+}
 
 FORBIDDEN_NAMES = {"utils", "util", "common", "base", "helpers", "helper", "misc", "core", "tools"}
 
@@ -194,7 +202,8 @@ def test_what_is_imported_is_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def names(requirements):
-        return {re.split(r"[<>=!~\[; ]", requirement)[0].replace("-", "_") for requirement in requirements}
+        found = {re.split(r"[<>=!~\[; ]", requirement)[0].replace("-", "_") for requirement in requirements}
+        return {IMPORTED_AS.get(name, name) for name in found}
 
     assert names(project["dependencies"]) == set(PLAIN)
     extras = {extra: names(needs) for extra, needs in project["optional-dependencies"].items() if extra != "test"}

@@ -1,0 +1,144 @@
+"""PyTorch: `ElmoLayer`, an ELMo as a layer of your own network: words in, one vector per word out.
+
+Its layer mix is learned with your task (Peters et al. 2018, section 3.2); the biLM itself stays as it is unless
+`fine_tune` asks for it, and then without dropout inside. While it is frozen it runs without gradients and stays out of
+`state_dict`, so that your checkpoints hold your network and not 19 MB of ours; the name of the model is kept with them
+and a different one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elmokit import checkpoints
+from elmokit.elmo import EMBEDDED
+from elmokit.errors import ConfigError, InputError
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.layer_mix import LayerMixer
+from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+from elmokit.text.tokens import get_tokenizer
+
+
+class ElmoLayer(nn.Module):
+    """Texts → word vectors with gradients.
+
+    Args:
+        model: "default" for the model in the package, or anything that `elmokit.checkpoints.load` reads.
+        fine_tune: whether the biLM's weights are trained too.
+        dropout: on the word vectors, in training.
+        layer_norm: whether layers are normalised, text by text, before they are mixed.
+
+    Raises:
+        ConfigError: a model without characters.
+
+    Example:
+        >>> import torch
+        >>> layer = ElmoLayer(dropout=0.0)
+        >>> vectors, mask = layer(["I read the book yesterday .", "Can you read it now ?"])
+        >>> vectors.shape == (2, 6, layer.dim) and mask.sum().item() == 12
+        True
+        >>> [name for name, _ in layer.named_parameters() if _.requires_grad]
+        ['layer_mix.weights', 'layer_mix.gamma']
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "default",
+        *,
+        fine_tune: bool = False,
+        dropout: float = 0.5,
+        layer_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        checkpoint = checkpoints.load(EMBEDDED if model == "default" else model, with_softmax=False)
+        if checkpoint.config.char_cnn is None:
+            raise ConfigError(
+                f"{model}: this model looks words up in a table; ElmoLayer needs one that reads characters."
+            )
+        self.name, self.config, self.fine_tune = checkpoint.name or str(model), checkpoint.config, fine_tune
+        self.bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).requires_grad_(fine_tune)
+        self.layer_mix = LayerMixer(checkpoint.config.n_layers, layer_norm=layer_norm)
+        self.dropout = nn.Dropout(dropout)
+        self._tokenize = get_tokenizer(checkpoint.config.tokenizer)
+
+    @property
+    def dim(self) -> int:
+        """Width of a word's vector: 2P."""
+        return self.config.dim
+
+    def char_ids(self, texts: Sequence[str | Sequence[str]]) -> Tensor:
+        """Character ids of a batch: what a data loader's `collate_fn` may make ahead.
+
+        Args:
+            texts: B texts, cut by the model's tokenizer, or lists of words.
+
+        Returns:
+            ids with boundary rows, zeros behind each text. Shape (B, T + 2, C), int64.
+
+        Raises:
+            InputError: one text instead of a list of texts.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"expected a list of texts, got one text: {texts[:40]!r}. Put it into a list.")
+        width = self.config.char_cnn.max_characters  # type: ignore[union-attr]  # __init__ has looked
+        begin, end = sentence_boundary_ids(width)
+        rows = [[t.word for t in self._tokenize(text)] if isinstance(text, str) else list(text) for text in texts]
+        ids = np.zeros((len(rows), max(map(len, rows), default=0) + 2, width), dtype=np.int64)
+        for row, words in zip(ids, rows, strict=True):
+            row[0], row[len(words) + 1] = begin, end
+            if words:
+                row[1 : len(words) + 1] = words_to_char_ids(words, width)
+        return torch.from_numpy(ids)
+
+    def forward(self, texts: Sequence[str | Sequence[str]] | Tensor) -> tuple[Tensor, Tensor]:
+        """Word vectors.
+
+        Args:
+            texts: texts, lists of words, or the ids that `char_ids` made.
+
+        Returns:
+            vectors, zeros behind each text, shape (B, T, 2P); and which places are words, shape (B, T), bool.
+        """
+        ids = texts if isinstance(texts, Tensor) else self.char_ids(texts)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.fine_tune):
+            layers = self.bilm(ids.to(self.layer_mix.gamma.device))
+        return self.dropout(self.layer_mix(layers.vectors, layers.mask)), layers.mask
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Weights; without those of a frozen biLM."""
+        found: dict[str, Any] = super().state_dict(*args, **kwargs)
+        if self.fine_tune:
+            return found
+        prefix = kwargs.get("prefix", "") + "bilm."
+        for name in [name for name in found if name.startswith(prefix)]:
+            del found[name]
+        return found
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take what `state_dict` left out from the model itself."""
+        if not self.fine_tune:
+            for name, tensor in self.bilm.state_dict().items():
+                state_dict.setdefault(f"{prefix}bilm.{name}", tensor)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The name of the model, kept beside the weights."""
+        return {"model": self.name, "dim": self.dim, "n_layers": self.config.n_layers}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Refuse weights that were trained on another model.
+
+        Raises:
+            ConfigError: another model's name or sizes.
+        """
+        if state != self.get_extra_state():
+            raise ConfigError(
+                f"these weights belong to the ELMo {state.get('model')!r} ({state.get('dim')} wide); this layer has"
+                f" {self.name!r} ({self.dim} wide). Make it with ElmoLayer({state.get('model')!r}) or its folder."
+            )
