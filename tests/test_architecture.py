@@ -69,7 +69,7 @@ OPTIONAL = {  # behind an extra
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
     "sklearn": (("integrations.sklearn",), False),
-    "torch": ((*TORCH_FILES, "evaluation.perplexity"), False),
+    "torch": ((*TORCH_FILES, "runtime.precision", "evaluation.perplexity"), False),
 }
 IMPORTED_AS = {"scikit_learn": "sklearn"}
 TOP_ALLOWED_IN = {  # files that are of no use without the package
