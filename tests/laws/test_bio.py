@@ -136,3 +136,6 @@ def test_strange_tags_and_schemes_are_refused():
 def test_parts_of_speech_have_accuracy_alone():
     scores = score_tags([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
     assert (scores.accuracy, scores.spans, scores.figure) == (0.5, None, 0.5)
+    told = score_tags([["O", "O"]], [["O", "O"]], mark_spans=True)
+    assert (told.spans.f1, told.accuracy) == (0, 1)
+    assert score_tags([["B-X"]], [["B-X"]], mark_spans=False).spans is None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, convert, embed, evaluate, info, pairs, train
+from elmokit.cli import classify, clean, convert, embed, evaluate, info, pairs, tag, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +44,7 @@ app.command("convert", no_args_is_help=True)(convert.convert)
 app.command("push", no_args_is_help=True)(convert.push)
 app.add_typer(classify.app, name="classify")
 app.add_typer(pairs.app, name="pairs")
+app.add_typer(tag.app, name="tag")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)

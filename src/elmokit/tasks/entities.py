@@ -58,12 +58,13 @@ class TagScores:
         return self.accuracy if self.spans is None else self.spans.f1
 
 
-def score_tags(truth: Tags, predicted: Tags) -> TagScores:
+def score_tags(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagScores:
     """Compare predicted tags with the truth.
 
     Args:
         truth: tags of n sentences.
         predicted: as many tags for each.
+        mark_spans: whether they mark spans; None tells it from the tags.
 
     Returns:
         the scores.
@@ -79,7 +80,7 @@ def score_tags(truth: Tags, predicted: Tags) -> TagScores:
     _check_lengths(truth, predicted)
     pairs = [pair for true, guess in zip(truth, predicted, strict=True) for pair in zip(true, guess, strict=True)]
     accuracy = sum(true == guess for true, guess in pairs) / len(pairs)
-    if not marks_spans(tag for pair in pairs for tag in pair):
+    if not (marks_spans(tag for pair in pairs for tag in pair) if mark_spans is None else mark_spans):
         return TagScores(accuracy=accuracy, spans=None, labels=(), n_words=len(pairs))
     true_counts, guess_counts, right_counts = _span_counts(truth, predicted)
     labels = sorted({*true_counts, *guess_counts})

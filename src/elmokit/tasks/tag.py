@@ -181,7 +181,7 @@ class Tagger:
                 store=stores[0],
                 tags=[codec.encode(of_one) for of_one in learn.tags],
                 dev=stores[1],
-                judge=lambda found: score_tags(judge_on.tags, [codec.decode(numbers) for numbers in found]).figure,
+                judge=lambda found: _figure(codec, judge_on.tags, found),
                 constraints=codec.constraints(),
             )
             trainer = TagTrainer(
@@ -264,7 +264,8 @@ class Tagger:
         """
         self._check_fitted()
         words = _sentences(sentences, tags)
-        return score_tags(tags, self.predict(words, on_progress=on_progress))
+        predicted = self.predict(words, on_progress=on_progress)
+        return score_tags(tags, predicted, mark_spans=self.scheme_ is not None)
 
     def _check_fitted(self) -> _Learned:
         if self._learned is None:
@@ -379,6 +380,11 @@ def _run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
             path.unlink()
     if not any(run.iterdir()):
         run.rmdir()
+
+
+def _figure(codec: TagCodec, truth: Tags, predicted: Sequence[Sequence[int]]) -> float:
+    tags = [codec.decode(numbers) for numbers in predicted]
+    return score_tags(truth, tags, mark_spans=codec.scheme is not None).figure
 
 
 def _identity(

@@ -33,7 +33,7 @@ class TagOptions:
     hidden_width: int = 200
     n_lstm_layers: int = 1
     dropout: float = 0.5
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     batch_size: int = 32
     n_epochs: int = 20
     patience: int = 4

@@ -1,0 +1,262 @@
+"""Sentence pairs, questions, names, chunks and parts of speech: a model beside simple baselines and published ELMo.
+
+    python benchmarks/quality_tasks.py --data ../shared/data [--model default] [--sets MRPC,WNUT17] [--sentences 4000]
+        [--epochs 8] [--quick] [--again]
+
+Texts and pairs (TREC, MRPC, SICK, STS-B) by `elmokit.evaluation`'s protocol: logistic or ridge regression on frozen
+vectors. Tags by `elmokit.tasks.tag`: BiLSTM and CRF on frozen vectors, F1 of spans or accuracy on the test part. The
+columns: all layers; layer 0 alone, which sees no context (static word vectors); TF-IDF for texts and pairs, each
+word's most frequent tag for tags; for degrees also two scores without training. `--sentences` bounds the tagged
+sentences that are learned from (taken evenly over the file), which the table says; published figures are of whole
+sets. Every figure is written to the results file when it is there, and one that is there already, of the same model
+and settings, is not found again. The table is for people; the last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elmokit.corpora.conll import read_columns
+from elmokit.elmo import Elmo
+from elmokit.errors import MissingFile
+from elmokit.evaluation import SETS, ElmoEncoder, TfidfEncoder, evaluate
+from elmokit.evaluation.sets import choose_sets
+from elmokit.tasks.entities import score_tags
+from elmokit.tasks.pair_scores import PairScorer
+from elmokit.tasks.pairs import score_degrees
+from elmokit.tasks.tag import Tagger
+from elmokit.tasks.tag_options import TagOptions
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = ("TREC", "MRPC", "SICK-E", "SICK-R", "STSB")
+DEGREES = ("SICK-R", "STSB")
+
+Tagged = tuple[list[list[str]], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """One set of tagged sentences.
+
+    Args:
+        name: of the set.
+        files: of train, dev (None for a tenth of train) and test.
+        columns: of the word and of the tag.
+        published: figure, how far it was verified ("V2" on a secondary listing, "M" from memory), and source.
+    """
+
+    name: str
+    files: tuple[str, str | None, str]
+    columns: tuple[int, int]
+    published: tuple[float, str, str] | None = None
+
+    def read(self, data: Path, part: int) -> Tagged:
+        """Words and tags of a part: 0 for train, 1 for dev, 2 for test."""
+        word, tag = self.columns
+        sentences = list(read_columns(data / str(self.files[part]), columns=self.columns))
+        return [one.column(word) for one in sentences], [one.column(tag) for one in sentences]
+
+
+TAG_SETS = (
+    TagSet(
+        "CoNLL2003",
+        ("CoNLL2003/eng.train", "CoNLL2003/eng.testa", "CoNLL2003/eng.testb"),
+        (0, 3),
+        (92.22, "V2", "Peters et al. 2018: NER, with GloVe, a character CNN and all 14,041 sentences"),
+    ),
+    TagSet(
+        "CoNLL2000",
+        ("CoNLL2000/train.txt", None, "CoNLL2000/test.txt"),
+        (0, 2),
+        (96.37, "M", "TagLM, ELMo's forerunner (Peters et al. 2017): chunks, all 8,936 sentences"),
+    ),
+    TagSet(
+        "WNUT17",
+        ("WNUT17/wnut17train.conll", "WNUT17/emerging.dev.conll", "WNUT17/emerging.test.annotated"),
+        (0, 1),
+    ),
+    TagSet(
+        "UD_EWT",
+        ("UD_EWT/en_ewt-ud-train.conllu", "UD_EWT/en_ewt-ud-dev.conllu", "UD_EWT/en_ewt-ud-test.conllu"),
+        (1, 3),
+    ),
+)
+
+
+class Results:
+    """The results file: a figure per set and column, kept from run to run."""
+
+    def __init__(self, path: Path, elmo: Elmo, arguments: argparse.Namespace) -> None:
+        self.path = path
+        facts = {k: v for k, v in elmo.facts.items() if isinstance(v, int | float | str)}
+        self.head = {"benchmark": "quality_tasks", "model": elmo.name, "dim": elmo.dim, "facts": facts}
+        self.settings = {"sentences": arguments.sentences, "epochs": arguments.epochs, "quick": arguments.quick}
+        before = json.loads(path.read_text()) if path.is_file() and not arguments.again else {}
+        same = all(before.get(key) == value for key, value in self.head.items())
+        self.rows: list[dict[str, Any]] = before["results"] if same else []
+
+    def has(self, name: str, column: str) -> bool:
+        """Whether a figure of these settings is there."""
+        return any((r["set"], r["column"], r["settings"]) == (name, column, self.settings) for r in self.rows)
+
+    def add(self, name: str, column: str, find: Callable[[], dict[str, Any]]) -> None:
+        """Find a figure, unless it is there, and write the file."""
+        if self.has(name, column):
+            return
+        start = time.perf_counter()
+        found = find()
+        row = {"set": name, "column": column, **found, "seconds": round(time.perf_counter() - start, 1)}
+        self.rows = [r for r in self.rows if (r["set"], r["column"]) != (name, column)]
+        self.rows.append({**row, "settings": self.settings})
+        published = {s.name: s.published.__dict__ for s in SETS if s.name in TEXTS and s.published}
+        published |= {
+            s.name: dict(zip(("value", "mark", "source"), s.published, strict=True)) for s in TAG_SETS if s.published
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = {**self.head, "results": self.rows, "published": published}
+        self.path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{name:10} {column:22} {row['metric']:14} {row['value']:6.2f} {row['seconds']:8.1f} s", flush=True)
+
+
+def judge_texts(results: Results, elmo: Elmo, name: str, data: Path) -> None:
+    encoders: dict[str, Callable[[], Any]] = {
+        "elmokit": lambda: ElmoEncoder(elmo, layers="all"),
+        "layer 0": lambda: ElmoEncoder(elmo, layers=0),
+        "simple": TfidfEncoder,
+    }
+    for column, make in encoders.items():
+        results.add(name, column, partial(_judged, make, name, data))
+    if name in DEGREES:
+        for method in ("alignment", "cosine"):
+            results.add(name, f"{method}, untrained", partial(_scored, elmo, method, name, data))
+
+
+def _judged(make: Callable[[], Any], name: str, data: Path) -> dict[str, Any]:
+    (result,) = evaluate([make()], data, sets=[name]).results
+    return {"metric": result.metric, "value": result.value, "values": dict(result.values), "n_test": result.n_test}
+
+
+def _scored(elmo: Elmo, method: Any, name: str, data: Path) -> dict[str, Any]:
+    (one,) = choose_sets([name])
+    pairs: Any = one.read(data)
+    learned, test = np.flatnonzero(pairs.parts != "test"), np.flatnonzero(pairs.parts == "test")
+    scorer = PairScorer(elmo, method=method, centre=True, idf=True)
+    scorer.fit([texts[i] for texts in (pairs.first, pairs.second) for i in learned])
+    found = scorer.scores([pairs.first[i] for i in test], [pairs.second[i] for i in test])
+    scores = score_degrees(pairs.targets[test].tolist(), found.tolist())
+    values = {"Pearson": round(100 * scores.pearson, 2), "Spearman": round(100 * scores.spearman, 2)}
+    return {"metric": "Pearson", "value": values["Pearson"], "values": values, "n_test": len(test)}
+
+
+def judge_tags(results: Results, elmo: Elmo, one: TagSet, arguments: argparse.Namespace) -> None:
+    @cache  # read when a figure needs it
+    def parts() -> tuple[Tagged, Tagged | None, Tagged]:
+        limit = arguments.sentences
+        dev = _some(one.read(arguments.data, 1), max(limit // 4, 200)) if one.files[1] else None
+        test = one.read(arguments.data, 2)
+        return _some(one.read(arguments.data, 0), limit), dev, _some(test, 200) if arguments.quick else test
+
+    for column, layers in (("elmokit", "learned"), ("layer 0", 0)):
+        results.add(one.name, column, lambda layers=layers: _tagged(elmo, layers, *parts(), arguments.epochs))
+    results.add(one.name, "simple", lambda: _most_frequent(*parts()))
+
+
+def _some(whole: Tagged, limit: int) -> Tagged:
+    """Sentences taken evenly over all of them."""
+    n = len(whole[0])
+    rows = range(n) if n <= limit else np.linspace(0, n - 1, limit).astype(int)
+    return [whole[0][i] for i in rows], [whole[1][i] for i in rows]
+
+
+def _tagged(elmo: Elmo, layers: Any, train: Tagged, dev: Tagged | None, test: Tagged, epochs: int) -> dict[str, Any]:
+    tagger = Tagger(elmo, layers=layers, options=TagOptions(n_epochs=epochs, patience=4))
+    tagger.fit(
+        *train, dev=dev, on_report=lambda r: print(f"  epoch {r.epoch}: {r.figure:.4f} ({r.seconds:.0f} s)", flush=True)
+    )
+    assert tagger.report_ is not None
+    about = {
+        "best_epoch": tagger.report_.best_epoch,
+        "epochs": tagger.report_.epoch,
+        "on_dev": round(100 * tagger.report_.best, 2),
+        "layer_shares": list(tagger.layer_shares_),
+    }
+    return {**_figures(test, tagger.predict(test[0]), len(train[0])), **about}
+
+
+def _most_frequent(train: Tagged, _dev: Tagged | None, test: Tagged) -> dict[str, Any]:
+    """Each word's most frequent tag; unknown words get the most frequent of all."""
+    counts: dict[str, Counter[str]] = {}
+    for words, tags in zip(*train, strict=True):
+        for word, tag in zip(words, tags, strict=True):
+            counts.setdefault(word, Counter())[tag] += 1
+    commonest = sum(counts.values(), Counter()).most_common(1)[0][0]
+    best = {word: of_word.most_common(1)[0][0] for word, of_word in counts.items()}
+    return _figures(test, [[best.get(word, commonest) for word in words] for words in test[0]], len(train[0]))
+
+
+def _figures(test: Tagged, predicted: Sequence[Sequence[str]], n_train: int) -> dict[str, Any]:
+    scores = score_tags(test[1], predicted)
+    metric = "accuracy" if scores.spans is None else "F1 of spans"
+    values = {"accuracy": round(100 * scores.accuracy, 2), metric: round(100 * scores.figure, 2)}
+    return {"metric": metric, "value": values[metric], "values": values, "n_test": len(test[0]), "n_train": n_train}
+
+
+def show(results: Results) -> None:
+    columns = ["elmokit", "layer 0", "simple", "alignment, untrained", "cosine, untrained"]
+    print("\n" + " " * 33 + "".join(f"{c.split(',')[0]:>11}" for c in columns) + "   published ELMo")
+    published = {s.name: (s.published.value, s.published.mark) for s in SETS if s.name in TEXTS and s.published}
+    published |= {s.name: s.published[:2] for s in TAG_SETS if s.published}
+    for name in (*TEXTS, *(s.name for s in TAG_SETS)):
+        rows = {r["column"]: r for r in results.rows if r["set"] == name}
+        if rows:
+            first = next(iter(rows.values()))
+            learned = f"{first['n_train']:,} sent." if "n_train" in first else "all"
+            cells = "".join(f"{rows[c]['value']:11.2f}" if c in rows else f"{'–':>11}" for c in columns)
+            value, mark = published.get(name, (None, ""))
+            there = f"{value:17.2f} [{mark}]" if value is not None else f"{'–':>17}"
+            print(f"{name:10}{first['metric']:12}{learned:>11}{cells}{there}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--sets", default=",".join([*TEXTS, *(s.name for s in TAG_SETS)]))
+    parser.add_argument("--sentences", type=int, default=4000, help="tagged sentences to learn from, at most")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--quick", action="store_true", help="300 sentences, 2 epochs: to see that it runs")
+    parser.add_argument("--again", action="store_true", help="forget the figures that are there")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality_tasks.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sentences, arguments.epochs = 300, 2
+    if not arguments.data.is_dir():
+        raise SystemExit(f"{arguments.data} is missing: name the folder of the evaluation sets with --data.")
+    elmo = Elmo.load(arguments.model)
+    results = Results(arguments.out, elmo, arguments)
+    wanted = arguments.sets.split(",")
+    for name in wanted:
+        try:
+            if name in TEXTS:
+                judge_texts(results, elmo, name, arguments.data)
+            else:
+                judge_tags(results, elmo, next(s for s in TAG_SETS if s.name == name), arguments)
+        except MissingFile as error:
+            print(f"{name:10} skipped: {error}", flush=True)
+    show(results)
+    short = {f"{r['set']} {r['column']}": r["value"] for r in results.rows}
+    print(json.dumps({"benchmark": "quality_tasks", "model": elmo.name, "values": short}))
+
+
+if __name__ == "__main__":
+    main()
