@@ -156,7 +156,8 @@ class Sense:
         name: typical neighbours, with commas: what people read.
         share: of the word's occurrences that have it, 0 to 1.
         count: occurrences that were looked at and have it.
-        neighbours: other words used like it, the most typical first.
+        neighbours: other words used like it and not like the other senses, the most typical first.
+        collocates: words that stand in its sentences and not in the other senses', the most typical first.
         examples: its most typical occurrences.
         centre: the mean of its vectors, scaled to length 1. Shape (d,).
     """
@@ -166,6 +167,7 @@ class Sense:
     share: float
     count: int
     neighbours: tuple[str, ...]
+    collocates: tuple[str, ...]
     examples: tuple[Occurrence, ...]
     centre: NDArray[np.float32]
 
