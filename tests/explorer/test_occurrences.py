@@ -1,0 +1,146 @@
+"""What the explorer computes, without a server: cosines, maps and senses, against plain definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("fastapi", reason="needs the extra server")
+
+from elmokit.server.occurrences import (
+    Place,
+    Reader,
+    nearest,
+    places_of,
+    plane,
+    planes,
+    sense_numbers,
+    similarities,
+)
+
+TEXTS = ["I read it.", "Read the letter!", "", "They read, and read; nothing else."]
+
+
+@pytest.fixture(scope="module")
+def readings(elmo):
+    return Reader(elmo).read(TEXTS)
+
+
+def cosine(a, b):
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_views_are_the_layers_and_then_the_mix(elmo, readings):
+    each = elmo.encode_words(TEXTS, layers="each")
+    mixed = elmo.encode_words(TEXTS, layers="mix")
+    for reading, layers, mix in zip(readings, each, mixed, strict=True):
+        expected = np.concatenate([layers.vectors, mix.vectors[None]])
+        lengths = np.linalg.norm(expected, axis=-1, keepdims=True)
+        np.testing.assert_allclose(reading.views, expected / lengths, atol=1e-6)
+        assert reading.words == layers.words
+
+
+def test_places_pay_no_heed_to_capitals(readings):
+    assert places_of("READ", readings) == [Place(0, 1), Place(1, 0), Place(3, 1), Place(3, 4)]
+    assert places_of("nowhere", readings) == []
+
+
+@pytest.mark.parametrize("same_word", [True, False])
+def test_nearest_are_all_others_by_falling_cosine(elmo, readings, same_word):
+    found = nearest(Place(0, 1), readings, k=100, same_word=same_word)
+    each = elmo.encode_words(TEXTS, layers="each")
+    assert len(found) == elmo.n_layers + 1
+    for layer, neighbours in enumerate(found[: elmo.n_layers]):
+        scores = [one.score for one in neighbours]
+        assert scores == sorted(scores, reverse=True)
+        for one in neighbours:
+            other = each[one.place.sentence].vectors[layer, one.place.word]
+            assert one.score == pytest.approx(cosine(each[0].vectors[layer, 1], other), abs=1e-5)
+    places = {one.place for one in found[0]}
+    others = {Place(1, 0), Place(3, 1), Place(3, 4)}
+    assert places == others if same_word else places > others
+    words = {readings[place.sentence].words[place.word] for place in places}
+    assert not words & {".", "!", ",", ";"}
+
+
+def test_nearest_of_a_word_alone_is_nothing(elmo):
+    alone = Reader(elmo).read(["word"])
+    assert nearest(Place(0, 0), alone) == [[]] * (elmo.n_layers + 1)
+
+
+def test_one_word_has_one_vector_in_the_first_layer_only(readings):
+    first, *_, last = nearest(Place(0, 1), readings, k=1, same_word=True)
+    assert first[0].score == pytest.approx(1.0, abs=1e-5)
+    assert last[0].score < 0.999
+
+
+def test_similarities_are_cosines(elmo, readings):
+    found = similarities(readings[0], readings[1])
+    each = elmo.encode_words(TEXTS[:2], layers="each")
+    assert found.shape == (elmo.n_layers + 1, 4, 4)
+    assert found[2, 1, 0] == pytest.approx(cosine(each[0].vectors[2, 1], each[1].vectors[2, 0]), abs=1e-5)
+    assert similarities(readings[0], readings[2]).shape == (elmo.n_layers + 1, 4, 0)
+
+
+@given(st.integers(2, 30), st.integers(0, 2**32 - 1))
+def test_a_plane_is_what_scikit_learn_finds(n, seed):
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    vectors = np.random.default_rng(seed).standard_normal((n, 8))
+    points, shares = plane(vectors)
+    reference = decomposition.PCA(2, svd_solver="full").fit(vectors)
+    np.testing.assert_allclose(shares, reference.explained_variance_ratio_, atol=1e-9)
+    np.testing.assert_allclose(np.abs(points), np.abs(reference.transform(vectors)), atol=1e-7)
+
+
+def test_a_plane_of_equal_vectors_is_one_point():
+    points, shares = plane(np.ones((5, 8), np.float32))
+    assert not points.any()
+    assert not shares.any()
+
+
+def test_planes_lie_as_the_next_one_does():
+    rng = np.random.default_rng(3)
+    last = rng.standard_normal((12, 6)) * [5, 3, 0.1, 0.1, 0.1, 0.1]
+    turned = last[:, [1, 0, 2, 3, 4, 5]] * [-1, 1, 1, 1, 1, 1]  # the same points, seen from elsewhere
+    points, _ = planes(np.stack([turned, last]))
+    np.testing.assert_allclose(points[0], points[1], atol=1e-8)
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_groups_that_stand_well_apart_are_found(n_groups, seed):
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, 30), np.arange(n_groups)])
+    vectors = np.eye(8)[labels] + rng.standard_normal((len(labels), 8)) * 0.05
+    found = sense_numbers(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    assert len(set(found)) == n_groups
+    assert len(set(zip(found, labels, strict=True))) == n_groups
+    assert [int(found[labels == sense][0]) for sense in dict.fromkeys(labels.tolist())] == list(range(n_groups))
+
+
+def test_few_or_equal_occurrences_are_one_sense():
+    assert sense_numbers(np.eye(3)).tolist() == [0, 0, 0]
+    assert sense_numbers(np.ones((20, 4)) / 2).tolist() == [0] * 20
+
+
+def test_noise_is_one_sense():
+    vectors = np.random.default_rng(0).standard_normal((60, 200))
+    assert set(sense_numbers(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))) == {0}
+
+
+def test_a_reader_remembers_within_its_bound(elmo):
+    calls = []
+
+    class Counting:
+        layer_mix = elmo.layer_mix
+
+        def encode_words(self, texts, **options):
+            calls.append(list(texts))
+            return elmo.encode_words(texts, **options)
+
+    reader = Reader(Counting(), n_words=5)
+    first = reader.read(["one two three", "four five", "one two three"])
+    assert first[0] is first[2]
+    assert reader.read(["four five"])[0] is first[1]
+    reader.read(["six seven"])
+    reader.read(["four five", "one two three"])
+    assert calls == [["one two three", "four five"], [], ["six seven"], ["one two three"]]
