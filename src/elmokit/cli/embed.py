@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +11,8 @@ import typer
 from elmokit.cli import options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from elmokit.cli.screen import Screen
     from elmokit.corpora.outputs import WriteVectors
     from elmokit.corpora.tables import Row
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 def embed(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet, text, also .gz; or "-".')],
-    output: Annotated[str, typer.Option("--output", "-o", help="Where to: .npz, .npy, .parquet, .h5, .csv or .jsonl.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Where to: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows."
+        ),
+    ],
     column: Annotated[str, typer.Option("--column", "-c", help="The column with the texts.")] = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="A column to keep beside the vectors.")] = None,
     words: Annotated[bool, typer.Option("--words", help="A vector per word instead of one per text.")] = False,
@@ -32,6 +39,11 @@ def embed(
     model: options.Model = "default",
     precision: options.Precision = "float32",
     device: options.Device = "cpu",
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(help="Write a folder of files with so many texts each; killed, the same command goes on."),
+    ] = None,
+    shard_format: Annotated[str, typer.Option(help="Of those files: npz, npy, parquet, h5, csv or jsonl.")] = "npz",
     bad_rows: options.BadRows = "stop",
     encoding: options.Encoding = "utf-8",
     format: Annotated[
@@ -48,6 +60,9 @@ def embed(
     The file holds a matrix "features" and the number of each text's row in the input ("row", from 1); with --words
     also each word and its place in the text (Features.load reads such .npz and .h5 files). An empty text's vector
     is zeros (--bad-rows keep).
+
+    With --shard-rows the output is a folder of such files with a list of them, manifest.jsonl. Killed at any
+    moment, the same command goes on where it was.
 
     Example:  elmokit embed tweets.csv --column tweet --output features.npz
     """
@@ -94,6 +109,21 @@ def embed(
     about = {"model": elmo.name, "layers": layers, "pooling": None if words else pooling, "normalize": normalize}
     write_block: Callable[[WriteVectors, Sequence[Row]], None] = write_words if words else write_texts
     dim = _width(elmo, words=words, pooling=pooling, layers=chosen)
+    if shard_rows is not None:
+        job: dict[str, Any] = {
+            "input": _checksum(source),
+            "columns": columns,
+            "bad_rows": bad_rows,
+            "words": words,
+            **about,
+        }
+        job |= {"precision": elmo.precision, "first_numbers": _first_numbers(elmo), "shard_rows": shard_rows}
+        for path, rows in _missing_shards(screen, output, job, shard_format, table.rows(columns), total):
+            with vector_file(path, dim=dim, about=about) as write:
+                for block in options.blocks(rows):
+                    write_block(write, block)
+        screen.end_notes("rows left out")
+        return
     n_texts = 0
     with vector_file(output, dim=dim, about=about) as write, screen.progress() as advance:
         for rows in options.blocks(table.rows(columns)):
@@ -126,6 +156,45 @@ def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format:
         return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
 
     return write_allennlp_hdf5(texts, output, embed_batch, output_format=output_format)
+
+
+def _missing_shards(
+    screen: Screen, folder: str, job: Mapping[str, Any], format: str, rows: Iterable[Row], total: int | None
+) -> Iterator[tuple[Path, list[Row]]]:
+    """The shards that are not there yet: where to write each, and its rows."""
+    from elmokit.corpora.shards import open_shards
+
+    size: int = job["shard_rows"]
+    with open_shards(folder, job=job, suffix=f".{format.lstrip('.')}") as shards, screen.progress() as advance:
+        if shards.n_rows or shards.damaged:
+            screen.note(f"going on: {shards.n_rows:,} texts are there")
+        for name in shards.damaged:
+            screen.note(f"{name} is damaged and is made again")
+        n_texts = 0
+        for number, some in enumerate(options.blocks(rows, size)):
+            if not shards.has(number):
+                with shards.write(number, n_rows=len(some)) as path:
+                    yield path, some
+            n_texts += len(some)
+            advance("texts", n_texts, total)
+        screen.say(f"{folder}: {n_texts:,} texts in {-(-n_texts // size):,} files")
+
+
+def _checksum(source: str) -> str:
+    from pathlib import Path
+
+    from elmokit.corpora.shards import checksum
+    from elmokit.corpora.streams import STDIN
+    from elmokit.errors import ConfigError
+
+    if source == STDIN:
+        raise ConfigError("--shard-rows needs an input that can be read again; standard input can't. Give a file.")
+    return checksum(Path(source))
+
+
+def _first_numbers(elmo: Any) -> list[float]:
+    """What tells one model from another: the beginning of a fixed text's vector."""
+    return [round(float(x), 3) for x in elmo.encode(["Tell me which model you are ."])[0, :8]]
 
 
 def _check_apart(source: str, output: str) -> None:
