@@ -4,10 +4,12 @@
 
 Texts are random words of a large vocabulary (so that the word cache helps little), 10 words each. Figures are
 processor time, which other load changes little. With --stream N, N texts of three words go from a text file to a file
-of vectors by `elmokit embed`, and so do 10,000: peak memory of both processes.
+of vectors by `elmokit embed`, and so do 10,000: peak memory of both processes. Parts that are not run keep their last
+figures.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workload import CONFIGS, Clock, finish, random_tensors
+from workload import CONFIGS, RESULTS, Clock, finish, random_tensors
 
 from elmokit.runtime.numpy import NumpyRuntime
 
@@ -58,9 +60,18 @@ def main():
     parser.add_argument("--max-length", type=int, default=20_000)
     parser.add_argument("--stream", type=int, default=0)
     options = parser.parse_args()
+    last = RESULTS / "scaling.json"
+    result = json.loads(last.read_text()) if last.exists() else {}
+    result |= {"stream": []} if options.stream else {}
+    for n in (10_000, options.stream) if options.stream else ():
+        child = stream(n)
+        result["stream"].append(child)
+        print(child, flush=True)
+    # the runtime comes after the children: a child's peak is at least its parent's size
     config = CONFIGS["small"]
     runtime = NumpyRuntime(config, random_tensors(config))
-    result = {"by_number": [], "by_length": [], "stream": []}
+    result |= {"by_number": []} if options.max_texts else {}
+    result |= {"by_length": []} if options.max_length else {}
     seconds(runtime, list(texts_of(100, 10)))
     for n in (10**k for k in range(2, 7)):
         if n <= options.max_texts:
@@ -72,10 +83,6 @@ def main():
             cpu = seconds(runtime, list(texts_of(1, length)))
             result["by_length"].append({"words": length, "cpu_s": cpu, "us_per_word": cpu / length * 1e6})
             print(f"one text of {length:6d} words: {cpu:8.2f} s, {cpu / length * 1e6:7.1f} µs/word", flush=True)
-    for n in (10_000, options.stream) if options.stream else ():
-        child = stream(n)
-        result["stream"].append(child)
-        print(child, flush=True)
     finish("scaling", result)
 
 
