@@ -27,7 +27,7 @@ ROWS = (
     ("runtime",),
     ("elmo",),
     ("tasks", "index", "training"),
-    ("evaluation",),
+    ("evaluation", "plots"),
     ("compat", "integrations", "server"),
     ("cli",),
     ("__main__", "__init__"),
@@ -64,14 +64,15 @@ OPTIONAL = {  # behind an extra
     "zstandard": (("corpora.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "sentence_transformers": (("evaluation.encoders",), False),
-    "matplotlib": (("training.curve",), False),
+    "matplotlib": (("training.curve", "plots", "tasks.map_picture"), False),
     "huggingface_hub": (("checkpoints.hub",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
-    "sklearn": (("integrations.sklearn",), False),
+    "sklearn": (("integrations.sklearn", "tasks.cluster"), False),
+    "umap": (("tasks.maps",), False),
     "torch": ((*TORCH_FILES, "runtime.precision", "evaluation.perplexity"), False),
 }
-IMPORTED_AS = {"scikit_learn": "sklearn"}
+IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 TOP_ALLOWED_IN = {  # files that are of no use without the package
     "torch": TORCH_FILES,
     "safetensors": ("training.",),

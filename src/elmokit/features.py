@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, overload
 from zipfile import BadZipFile
@@ -27,6 +28,10 @@ _Arrays = dict[str, Array]
 
 _BLOCK_WORDS = 65_536
 """Words that are gathered before they are appended to an .h5 file: it bounds the memory of `save_word_vectors`."""
+
+
+_ROWS_SHOWN = 10
+"""Words or texts that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,18 @@ class WordVectors:
 
     def __repr__(self) -> str:
         return f"WordVectors({_shortened(' '.join(self.words))!r}, vectors={self.vectors.shape})"
+
+    def _repr_html_(self) -> str:
+        """Each word with its place and the length of its vector (one per layer), for notebooks."""
+        lengths = np.linalg.norm(self.vectors.astype(np.float64), axis=-1).reshape(-1, len(self.words))
+        names = ["length"] if len(lengths) == 1 else [f"length in layer {i}" for i in range(len(lengths))]
+        head = "".join(f"<th>{name}</th>" for name in ("word", "place", *names))
+        rows = []
+        for i, word in enumerate(self.words[:_ROWS_SHOWN]):
+            place = "" if self.offsets is None else f"{self.offsets[i, 0]}–{self.offsets[i, 1]}"
+            cells = (escape(word), place, *(f"{length:.2f}" for length in lengths[:, i]))
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return _html_table(repr(self), head, rows, n_left_out=len(self.words) - len(rows))
 
 
 class Features(Sequence[WordVectors]):
@@ -107,6 +124,15 @@ class Features(Sequence[WordVectors]):
         layers = f", {shape[0]} layers" if len(shape) == 3 else ""
         n_words = f"{sum(map(len, self._texts)):,} words"
         return f"Features({len(self):,} text{'s' * (len(self) != 1)}, {n_words}{layers}, width {shape[-1]})"
+
+    def _repr_html_(self) -> str:
+        """The texts, their number of words and shape of vectors, for notebooks."""
+        rows = []
+        for i, text in enumerate(self._texts[:_ROWS_SHOWN]):
+            shown = escape(_shortened(" ".join(text.words), limit=100))
+            rows.append(f"<tr><td>{i}</td><td>{shown}</td><td>{len(text)}</td><td>{text.vectors.shape}</td></tr>")
+        head = "<th></th><th>text</th><th>words</th><th>vectors</th>"
+        return _html_table(repr(self), head, rows, n_left_out=len(self) - len(rows))
 
     def save(self, path: str | Path) -> None:
         """Write all texts to one file, whole or not at all.
@@ -288,6 +314,12 @@ def _append(file: Any, name: str, array: Array, *, axis: int) -> None:
     start = dataset.shape[axis]
     dataset.resize(start + array.shape[axis], axis=axis)
     dataset[(slice(None),) * axis + (slice(start, None),)] = array
+
+
+def _html_table(title: str, head: str, rows: Sequence[str], *, n_left_out: int) -> str:
+    more = f"<p>… and {n_left_out:,} more</p>" if n_left_out else ""
+    caption = f"<caption>{escape(title)}</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
 
 
 def _shortened(text: str, limit: int = 40) -> str:

@@ -6,7 +6,25 @@ from typing import Annotated
 
 import typer
 
-from elmokit.cli import classify, clean, convert, embed, evaluate, info, pairs, tag, train
+from elmokit.cli import (
+    answer,
+    classify,
+    clean,
+    cluster,
+    convert,
+    embed,
+    evaluate,
+    index,
+    info,
+    pairs,
+    score,
+    senses,
+    shift,
+    similar,
+    summarise,
+    tag,
+    train,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,3 +66,15 @@ app.add_typer(tag.app, name="tag")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.add_typer(index.app, name="index")
+app.command("senses", no_args_is_help=True)(senses.senses)
+app.command("shift", no_args_is_help=True)(shift.shift)
+app.command("score", no_args_is_help=True)(score.score)
+app.command("fill", no_args_is_help=True)(score.fill)
+app.command("substitutes", no_args_is_help=True)(score.substitutes)
+app.command("similar", no_args_is_help=True)(similar.similar)
+app.command("duplicates", no_args_is_help=True)(similar.duplicates)
+app.command("cluster", no_args_is_help=True)(cluster.cluster)
+app.command("map", no_args_is_help=True)(cluster.map_texts)
+app.command("summarise", no_args_is_help=True)(summarise.summarise)
+app.command("answer", no_args_is_help=True)(answer.answer)

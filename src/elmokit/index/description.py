@@ -89,7 +89,7 @@ class Description:
             found = json.loads(path.read_text(encoding="utf-8"))
             if found.pop("format") != _FORMAT:
                 raise CheckpointError(f"{path} is not of format {_FORMAT}; was it written by a later elmokit?")
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+            return cls(**{name: _plain(value) for name, value in found.items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -148,7 +148,11 @@ class Description:
 
 
 def _probe(elmo: Elmo, layers: Layers) -> NDArray[np.float32]:
-    return elmo.encode_words([_PROBE], layers=layers, show_progress=False)[0].vectors.mean(axis=0)
+    return np.asarray(elmo.encode_words([_PROBE], layers=layers, show_progress=False)[0].vectors.mean(axis=0))
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _config_hash(elmo: Elmo) -> str:

@@ -59,7 +59,8 @@ class Frame:
         """
         moved = vectors - self.centre
         lengths = np.linalg.norm(moved, axis=1)
-        return moved / np.where(lengths > 0, lengths, 1)[:, None], lengths.astype(np.float32)
+        units = moved / np.where(lengths > 0, lengths, 1)[:, None]
+        return units.astype(np.float32), lengths.astype(np.float32)
 
     def raw(self, units: Vectors, lengths: NDArray[np.float32]) -> Vectors:
         """What `units` was made from.

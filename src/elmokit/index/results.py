@@ -6,9 +6,10 @@ A value holds text and numbers only, no handle to the store, so it can be kept, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,13 @@ class Neighbours:
         shown = ", ".join(f"{near.word} {near.similarity:.2f}" for near in self.neighbours)
         return f"Neighbours({self.query!r}: {shown})"
 
+    def _repr_html_(self) -> str:
+        rows = [
+            (near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", near.occurrences[:1])
+            for near in self.neighbours
+        ]
+        return _table(f"used like {self.query}", ("word", "sense", "similarity", "count", "example"), rows)
+
     def pairs(self) -> list[tuple[str, float]]:
         """Words and similarities, as gensim's `most_similar` gives them."""
         return [(neighbour.word, neighbour.similarity) for neighbour in self.neighbours]
@@ -198,6 +206,31 @@ class Senses:
 
     def __getitem__(self, place: int) -> Sense:
         return self.senses[place]
+
+    def __repr__(self) -> str:
+        shown = "; ".join(f"{sense.number} {sense.name} ({sense.share:.0%})" for sense in self.senses)
+        return f"Senses({self.word!r}: {shown})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{sense.number} {sense.name}", f"{sense.share:.0%}", ", ".join(sense.collocates[:5]), sense.examples[:3])
+            for sense in self.senses
+        ]
+        return _table(f"{self.word}: {self.count:,} occurrences", ("sense", "share", "beside it", "examples"), rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The senses as JSON types, without vectors.
+
+        Returns:
+            word, count, looked_at, silhouette and senses with name, share, count, neighbours, collocates, examples.
+        """
+        kept = ("number", "name", "share", "count", "neighbours", "collocates")
+        senses = [
+            {**{name: getattr(sense, name) for name in kept}, "examples": [asdict(found) for found in sense.examples]}
+            for sense in self.senses
+        ]
+        facts = {"word": self.word, "count": self.count, "looked_at": self.looked_at, "silhouette": self.silhouette}
+        return {**facts, "senses": senses}
 
     def nearest(self, vector: NDArray[np.float32]) -> Sense:
         """The sense whose centre is nearest.
@@ -284,6 +317,17 @@ class Shift:
     def excess(self) -> float:
         """APD beyond the variety that the word has inside each corpus: near 0 for a word that did not change."""
         return self.apd - (self.within_a + self.within_b) / 2
+
+
+def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str | tuple[Occurrence, ...]]]) -> str:
+    """A table for notebooks; occurrences show as sentences with the word in bold."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: str | tuple[Occurrence, ...]) -> str:
+    return escape(value) if isinstance(value, str) else "<br>".join(map(_marked_html, value))
 
 
 def _marked_html(occurrence: Occurrence) -> str:

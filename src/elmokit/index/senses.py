@@ -112,10 +112,10 @@ def _described(
     members = [np.flatnonzero(labels == label) for label in range(n_senses)]
     centres = [unit(units[rows].mean(axis=0)) for rows in members]
     near = _distinct([_votes(nearest(centre)) for centre in centres])
-    beside = _distinct([_words_beside([occurrences[i] for i in rows]) for rows in members])
+    beside = _distinct([_words_beside([occurrences[i] for i in rows.tolist()]) for rows in members])
     senses = []
     for label, (rows, centre) in enumerate(zip(members, centres, strict=True)):
-        typical = rows[np.argsort(-(units[rows] @ centre), kind="stable")]
+        typical = rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()
         neighbours = tuple(near[label][:_N_NEIGHBOURS])
         collocates = tuple(beside[label][:_N_NEIGHBOURS])
         senses.append(
@@ -126,7 +126,7 @@ def _described(
                 count=len(rows),
                 neighbours=neighbours,
                 collocates=collocates,
-                examples=_different(occurrences[i] for i in typical),
+                examples=_different([occurrences[i] for i in typical]),
                 centre=centre,
             )
         )
@@ -164,10 +164,10 @@ def _distinct(shares: Sequence[dict[str, float]]) -> list[list[str]]:
     return ranked
 
 
-def _different(occurrences: object) -> tuple[Occurrence, ...]:
+def _different(occurrences: Sequence[Occurrence]) -> tuple[Occurrence, ...]:
     """The first few whose sentences are not the same."""
     chosen: dict[str, Occurrence] = {}
-    for occurrence in occurrences:  # type: ignore[attr-defined]
+    for occurrence in occurrences:
         chosen.setdefault(occurrence.text, occurrence)
         if len(chosen) == _N_EXAMPLES:
             break

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +26,9 @@ from elmokit.errors import MissingExtra, OutputError
 
 Columns = Mapping[str, Any]
 """Columns by name: NumPy arrays or lists of n values; `vector` of shape (n, d)."""
+
+Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""Takes unit vectors (n, d) and the lengths (n,) that they had, gives other vectors (n, d)."""
 
 OCCURRENCES, SENTENCES = "occurrences", "sentences"
 
@@ -229,24 +232,26 @@ class Store:
                 found[value["values"]] += value["counts"]
         return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
-    def word_sums(self, places: Mapping[str, int], width: int) -> NDArray[np.float64]:
+    def word_sums(self, places: Mapping[str, int], width: int, *, moved: Moved | None = None) -> NDArray[np.float64]:
         """The sum of each word's vectors.
 
         Args:
             places: words and the rows that they get.
             width: of a vector, d.
+            moved: what is done to vectors (n, d) and their lengths (n,) before they are added; None for nothing.
 
         Returns:
             a row per word. Shape (V, d).
         """
         sums = np.zeros((len(places), width))
-        for block in self.scan(OCCURRENCES, ["word", "vector"]):
+        for block in self.scan(OCCURRENCES, ["word", "length", "vector"]):
+            vectors = block["vector"] if moved is None else moved(block["vector"], block["length"])
             rows = np.array([places.get(word, -1) for word in block["word"]])
             order = np.argsort(rows, kind="stable")
             order = order[np.searchsorted(rows[order], 0) :]
             if len(order):
                 found, starts = np.unique(rows[order], return_index=True)
-                sums[found] += np.add.reduceat(block["vector"][order], starts, axis=0, dtype=np.float64)
+                sums[found] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
         return sums
 
     def scan(self, table: str, columns: Sequence[str], *, where: str | None = None) -> Iterator[dict[str, Any]]:

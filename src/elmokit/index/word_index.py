@@ -347,7 +347,7 @@ class WordIndex:
         """
         found = self._words_of(context)
         place = _place(word, found.words, position)
-        return self._frame.units(found.vectors[place : place + 1])[0][0]
+        return np.asarray(self._frame.units(found.vectors[place : place + 1])[0][0])
 
     def similarity(self, word_1: str, context_1: Text, word_2: str, context_2: Text) -> float:
         """How alike two words are used, each in its text.
@@ -533,6 +533,22 @@ class WordIndex:
         """
         return self._remember(("means", min_count), lambda: self._means(min_count))
 
+    def word_sums(self, places: Mapping[str, int], *, frame: Frame | None = None) -> NDArray[np.float64]:
+        """The sum of each word's unit vectors: all that means and `shift` need of its occurrences.
+
+        Args:
+            places: words and the rows that they get.
+            frame: where the vectors get their length 1; None for the index's own.
+
+        Returns:
+            a row per word. Shape (V, d).
+        """
+
+        def moved(units: Vector, lengths: Vector) -> Vector:
+            return units if frame is None else frame.units(self._frame.raw(units, lengths))[0]
+
+        return self._store.word_sums(places, self.dim, moved=moved)
+
     # how
 
     @property
@@ -624,7 +640,7 @@ class WordIndex:
         place = self._remember("places", lambda: {word: i for i, word in enumerate(means.words)}).get(item.lower())
         if place is None:
             raise InputError(f"{self._folder}: the word {item!r} does not occur in the index; give it with a context.")
-        return means.vectors[place]
+        return np.asarray(means.vectors[place])
 
     def _nearest_words(self, target: Vector, without: Collection[str], k: int) -> tuple[Neighbour, ...]:
         means = self.means()
@@ -635,7 +651,7 @@ class WordIndex:
 
     def _means(self, min_count: int) -> WordMeans:
         counts = self.words(min_count=min_count)
-        vectors = self._store.word_sums({word: i for i, word in enumerate(counts)}, self.dim)
+        vectors = self.word_sums({word: i for i, word in enumerate(counts)})
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)

@@ -41,12 +41,41 @@ def save_word2vec(
         ``save_word2vec(Elmo.load(), ["the", "cat"], "vectors.txt")``
     """
     chosen = _checked(words)
+    _write(path, len(chosen), _vectors(elmo, chosen, layers), binary)
+
+
+def save_word_means(
+    words: Iterable[str], vectors: NDArray[np.float32], path: str | Path, *, binary: bool | None = None
+) -> None:
+    """Write a vector per word that is there already, such as an index's means, in word2vec's format.
+
+    Args:
+        words: V words, each once; those that hold white space are left out, the format having no place for them.
+        vectors: Shape (V, d).
+        path: the file; whole or not at all.
+        binary: word2vec's binary format; None for binary where the name ends in ".bin".
+
+    Raises:
+        InputError: a word that is empty or stands twice, or no words.
+        OutputError: the folder can't be written.
+
+    Example:
+        ``means = index.means(); save_word_means(means.words, means.vectors, "means.txt")``
+    """
+    pairs = [(word, vector) for word, vector in zip(words, vectors, strict=True) if not _has_space(word)]
+    _checked([word for word, _ in pairs])
+    _write(path, len(pairs), pairs, binary)
+
+
+def _write(
+    path: str | Path, n_words: int, pairs: Iterable[tuple[str, NDArray[np.float32]]], binary: bool | None
+) -> None:
     path = Path(path)
     as_binary = path.suffix == ".bin" if binary is None else binary
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for i, (word, vector) in enumerate(_vectors(elmo, chosen, layers)):
+        for i, (word, vector) in enumerate(pairs):
             if i == 0:
-                file.write(f"{len(chosen)} {len(vector)}\n".encode())
+                file.write(f"{n_words} {len(vector)}\n".encode())
             if as_binary:
                 file.write(word.encode("utf-8") + b" " + vector.astype("<f4").tobytes())
             else:
@@ -71,21 +100,44 @@ def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) ->
     Example:
         ``to_keyed_vectors(Elmo.load(), ["cat", "cats", "dog"]).most_similar("cat")``
     """
+    pairs = list(_vectors(elmo, _checked(words), layers))
+    return keyed_vectors([word for word, _ in pairs], np.stack([vector for _, vector in pairs]))
+
+
+def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
+    """Vectors that are there already, such as an index's means, as gensim's `KeyedVectors`.
+
+    Args:
+        words: V words, each once.
+        vectors: Shape (V, d).
+
+    Returns:
+        a `gensim.models.KeyedVectors`.
+
+    Raises:
+        MissingExtra: gensim is not installed.
+
+    Example:
+        ``means = index.means(); keyed_vectors(means.words, means.vectors).most_similar("cat")``
+    """
     try:
         from gensim.models import KeyedVectors
     except ImportError:
         raise MissingExtra("gensim", "gensim", "KeyedVectors") from None
-    pairs = list(_vectors(elmo, _checked(words), layers))
-    keyed = KeyedVectors(len(pairs[0][1]))
-    keyed.add_vectors([word for word, _ in pairs], np.stack([vector for _, vector in pairs]))
+    keyed = KeyedVectors(vectors.shape[1])
+    keyed.add_vectors(list(words), vectors)
     return keyed
+
+
+def _has_space(word: str) -> bool:
+    return word.split() not in ([word], [])
 
 
 def _checked(words: Iterable[str]) -> list[str]:
     chosen = list(words)
     seen: set[str] = set()
     for word in chosen:
-        if not word or len(word.split()) != 1 or word != word.strip():
+        if not word or _has_space(word):
             raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
         if word in seen:
             raise InputError(f"the word {word!r} stands twice; give each word once.")

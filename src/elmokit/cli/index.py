@@ -1,0 +1,180 @@
+"""`elmokit index`: a corpus → a folder of word occurrences, and questions to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elmokit.cli import options
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+
+Folder = Annotated[str, typer.Option("--db", help="The folder of the index.")]
+Count = Annotated[int, typer.Option("-k", help="Show this many.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Compare everything, without the quick search index.")]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Index a corpus's words in context, and ask it.")
+
+
+@app.command(no_args_is_help=True)
+def build(
+    ctx: typer.Context,
+    sources: Annotated[list[str], typer.Argument(metavar="FILE…", help="Text (a sentence per line) or tables.")],
+    db: Folder,
+    column: Annotated[str, typer.Option("--column", "-c", help="The column with the texts.")] = "text",
+    document: Annotated[
+        str | None, typer.Option("--document", help="A column that names each row's document; else the file's name.")
+    ] = None,
+    words: Annotated[
+        str, typer.Option(help='Which words: "content", "all", or a list with commas, as in "bank,read".')
+    ] = "content",
+    layers: options.Layers = "mix",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Index every occurrence of words in a corpus; goes on where an interrupted run stood, adds what is new.
+
+    Example:  elmokit index build corpus.txt --db corpus.index
+    """
+    from pathlib import Path
+
+    from elmokit.index import WordIndex
+    from elmokit.index.description import FILE
+
+    screen: Screen = ctx.obj
+    tables = [
+        options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+        for source in sources
+    ]
+    columns = [column] if document is None else [column, document]
+    counts = [options.check_all_rows(table, columns) for table in tables]
+    total = None if None in counts else sum(count for count in counts if count is not None)
+    made = (Path(db) / FILE).exists()
+    chosen = words if words in ("content", "all") else [word.strip() for word in words.split(",") if word.strip()]
+    index = (
+        WordIndex.open(db) if made else WordIndex.create(db, model, layers=options.parse_layers(layers), words=chosen)
+    )
+    with screen.progress() as advance:
+        n_added = index.build(
+            tables, column=column, document=document, on_progress=lambda what, done, _: advance(what, done, total)
+        )
+    screen.end_notes("rows left out")
+    screen.say(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
+
+
+@app.command()
+def info(ctx: typer.Context, db: Folder) -> None:
+    """Say what an index holds.
+
+    Example:  elmokit index info --db corpus.index
+    """
+    from elmokit.index import WordIndex
+
+    screen: Screen = ctx.obj
+    for name, value in WordIndex.open(db).about().items():
+        screen.say(
+            f"{name}: {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name}: {value}"
+        )
+
+
+@app.command(no_args_is_help=True)
+def similar(
+    ctx: typer.Context,
+    word: Annotated[str, typer.Argument(help="The word.")],
+    db: Folder,
+    context: Annotated[
+        str | None, typer.Option("--context", help="A text that holds the word; without it, its mean over the corpus.")
+    ] = None,
+    k: Count = 10,
+    exact: Exact = False,
+) -> None:
+    """Show which words are used like a word, in a context or in general.
+
+    Example:  elmokit index similar bank --context "We sat on the bank of the river." --db corpus.index
+    """
+    from rich.table import Table
+
+    from elmokit.index import WordIndex
+
+    screen: Screen = ctx.obj
+    table = Table(title=f"used like {word!r}" + ("" if context is None else f" in: {context}"))
+    for name in ("word", "sense", "similarity", "count", "example"):
+        table.add_column(name, justify="right" if name in ("similarity", "count") else "left")
+    for near in WordIndex.open(db).most_similar(word, context=context, k=k, exact=exact):
+        example = near.occurrences[0].marked() if near.occurrences else ""
+        table.add_row(near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", example)
+    screen.table(table)
+
+
+@app.command(no_args_is_help=True)
+def sentences(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(help="The text to find sentences like.")],
+    db: Folder,
+    k: Count = 10,
+    exact: Exact = False,
+) -> None:
+    """Show the sentences of the corpus that are most like a text.
+
+    Example:  elmokit index sentences "They walked by the water." --db corpus.index
+    """
+    from elmokit.index import WordIndex
+
+    screen: Screen = ctx.obj
+    for found in WordIndex.open(db).search_sentences(text, k=k, exact=exact):
+        screen.say(f"{found.similarity:.3f}  {found.document}:{found.row}  {found.text}")
+
+
+@app.command(no_args_is_help=True)
+def delete(
+    ctx: typer.Context,
+    document: Annotated[str, typer.Argument(help="The document's name: its file's, unless a column gave it.")],
+    db: Folder,
+) -> None:
+    """Take a document out of an index.
+
+    Example:  elmokit index delete corpus.txt --db corpus.index
+    """
+    from elmokit.index import WordIndex
+
+    screen: Screen = ctx.obj
+    screen.say(f"{db}: {WordIndex.open(db).delete(document):,} sentences deleted")
+
+
+@app.command()
+def optimize(ctx: typer.Context, db: Folder) -> None:
+    """Put many small files together, free the room of what was deleted, renew the quick search index.
+
+    Example:  elmokit index optimize --db corpus.index
+    """
+    from elmokit.index import WordIndex
+
+    screen: Screen = ctx.obj
+    index = WordIndex.open(db)
+    index.optimize()
+    screen.say(f"{db}: {index.about()['bytes']:,} bytes")
+
+
+@app.command(no_args_is_help=True)
+def export(
+    ctx: typer.Context,
+    output: Annotated[str, typer.Argument(metavar="FILE", help="Where to, in word2vec's format: .txt or .bin.")],
+    db: Folder,
+    min_count: Annotated[int, typer.Option(help="Leave out words that occur less often.")] = 5,
+) -> None:
+    """Write a vector per word, the mean of its occurrences, for gensim and others.
+
+    Example:  elmokit index export vectors.bin --db corpus.index
+    """
+    from elmokit.index import WordIndex
+    from elmokit.integrations.gensim import save_word_means
+
+    screen: Screen = ctx.obj
+    means: Any = WordIndex.open(db).means(min_count=min_count)
+    save_word_means(means.words, means.vectors, output)
+    screen.say(f"{output}: {len(means.words):,} words")

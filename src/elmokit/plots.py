@@ -1,0 +1,174 @@
+"""Pictures of word vectors, as functions from features or an index's answers to matplotlib figures (extra `plots`).
+
+Each returns a `Figure` that belongs to nobody: no global state, no window, nothing to close; a notebook shows it, and
+`figure.savefig` writes it. Colours are Okabe and Ito's, which colour-blind people tell apart, and marks differ too.
+The module lies beside `elmo.py` rather than in a room: it is about what comes out, from wherever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.features import WordVectors
+from elmokit.index.neighbours import principal_plane
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from elmokit.index.results import WordMap
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKS = "os^DvPX*"
+_LONGEST_NAME = 40
+
+
+def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None, title: str = "") -> Figure:
+    """Words of some texts in the plane of their first two principal components, each labelled.
+
+    Args:
+        texts: what `Elmo.encode_words` gives, one layer.
+        words: only these words, upper and lower case alike; None for all.
+        title: above the picture.
+
+    Returns:
+        the figure: a colour and mark per text.
+
+    Raises:
+        ConfigError: no such words, or vectors of several layers.
+        MissingExtra: matplotlib is not installed.
+
+    Example:
+        ``plot_words(elmo.encode_words(["I read the book.", "Can you read it?"]), words=["read"])``
+    """
+    texts = list(texts)
+    chosen = None if words is None else {word.lower() for word in words}
+    found = [
+        (i, place)
+        for i, text in enumerate(texts)
+        for place, word in enumerate(text.words)
+        if chosen is None or word.lower() in chosen
+    ]
+    if not found:
+        raise ConfigError("plot_words: none of the words is in the texts; there is nothing to draw.")
+    units = _units(np.stack([_one_layer(texts[i])[place] for i, place in found]))
+    points, explained = principal_plane(units)
+    figure, axes = _new_figure(title)
+    for i, text in enumerate(texts):
+        rows = [row for row, (of, _) in enumerate(found) if of == i]
+        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
+        axes.scatter(*points[rows].T, label=_short(" ".join(text.words)), **style)
+        for row in rows:
+            axes.annotate(text.words[found[row][1]], points[row], xytext=(4, 4), textcoords="offset points")
+    return _finished(figure, axes, explained)
+
+
+def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figure:
+    """A heat map of how alike the words of two texts are: cosines.
+
+    Args:
+        a: a text's words, down.
+        b: another's, across.
+        title: above the picture.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ConfigError: a text without words, vectors of several layers or of two widths.
+        MissingExtra: matplotlib is not installed.
+
+    Example:
+        ``plot_similarity(*elmo.encode_words(["We sat on the bank.", "The bank lends money."]))``
+    """
+    down, across = _units(_one_layer(a)), _units(_one_layer(b))
+    if not len(down) or not len(across) or down.shape[1] != across.shape[1]:
+        raise ConfigError(f"plot_similarity: vectors of shape {down.shape} and {across.shape}; expected (T, d) each.")
+    cosines = down @ across.T
+    figure, axes = _new_figure(title, size=(2 + 0.55 * len(across), 1.5 + 0.45 * len(down)))
+    picture = axes.imshow(cosines, vmin=-1, vmax=1, cmap="PuOr_r", aspect="auto")
+    axes.set_xticks(range(len(across)), b.words, rotation=45, ha="right")
+    axes.set_yticks(range(len(down)), a.words)
+    for (row, column), cosine in np.ndenumerate(cosines):
+        colour = "white" if abs(cosine) > 0.6 else "black"
+        axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(picture, label="cosine")
+    return figure
+
+
+def plot_senses(word_map: WordMap, *, examples: int = 1, title: str | None = None) -> Figure:
+    """A word's occurrences in the plane, coloured by sense.
+
+    Args:
+        word_map: what `WordIndex.word_map` gives.
+        examples: sentences written beside their points, for each sense.
+        title: above the picture; None for the word.
+
+    Returns:
+        the figure.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+
+    Example:
+        ``plot_senses(index.word_map("bank")).savefig("bank.png")``
+    """
+    figure, axes = _new_figure(word_map.word if title is None else title)
+    for sense in word_map.senses:
+        points = [point for point in word_map.points if point.occurrence.sense == sense.number]
+        place = (sense.number - 1) % len(_COLOURS)
+        label = _short(f"{sense.number} {sense.name} ({sense.share:.0%})")
+        xs, ys = [point.x for point in points], [point.y for point in points]
+        axes.scatter(xs, ys, label=label, color=_COLOURS[place], marker=_MARKS[place], alpha=0.7)
+        for example in sense.examples[:examples]:
+            at = next((p for p in points if p.occurrence == example), None)
+            if at is not None:
+                text = _short(_around(example.text, example.start, example.end))
+                axes.annotate(text, (at.x, at.y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    return _finished(figure, axes, word_map.explained)
+
+
+def _new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figure, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "plots", "plots") from None
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title)
+    return figure, axes
+
+
+def _finished(figure: Figure, axes: Any, explained: float) -> Figure:
+    axes.set_xlabel(f"the two axes show {explained:.0%} of the variance")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.margins(0.15)
+    axes.legend(loc="best", fontsize=8)
+    return figure
+
+
+def _one_layer(text: WordVectors) -> NDArray[Any]:
+    if text.vectors.ndim != 2:
+        raise ConfigError(f"vectors of {len(text.vectors)} layers; draw one: encode_words(…, layers=2) or 'mix'.")
+    return text.vectors
+
+
+def _units(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _around(text: str, start: int, end: int) -> str:
+    """A few words on either side of one."""
+    before, after = text[:start].split(" "), text[end:].split(" ")
+    return " ".join(before[-4:]) + text[start:end] + " ".join(after[:4])
+
+
+def _short(text: Sequence[str] | str) -> str:
+    text = str(text).replace("$", r"\$")
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
