@@ -21,7 +21,13 @@ except ImportError:  # Python 3.10; pytest brings it there
 
 PACKAGE = Path(elmokit.__file__).parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")])
-RUN_PAGES = [ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "examples" / "README.md"]
+RUN_PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "quickstart.md",
+    ROOT / "docs" / "pairs.md",
+    ROOT / "docs" / "tag.md",
+    ROOT / "examples" / "README.md",
+]
 BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 LEFT_OUT = ("pip install -c",)  # the test command: it is what runs this
 
