@@ -2,7 +2,8 @@
 
 Okapi BM25 (Robertson & Zaragoza 2009) with the idf that cannot go below zero, log(1 + (N − n + ½) / (n + ½)), as
 Lucene has it; words are runs of letters and digits in lower case. Own, since it is fifty lines over NumPy: an inverted
-index of weights that are computed once, 8 bytes for each different word of each passage. A query touches only the
+index of weights that are computed once, 8 bytes for each different word of each passage. k1 and b are those of
+Anserini's baselines; on the development part of WikiQA they beat 1.2 and 0.75. A query touches only the
 passages that share a word with it.
 """
 
@@ -54,7 +55,7 @@ class BM25:
         [0.0, 0.54, 0.4]
     """
 
-    def __init__(self, passages: Iterable[str], *, k1: float = 1.2, b: float = 0.75) -> None:
+    def __init__(self, passages: Iterable[str], *, k1: float = 0.9, b: float = 0.4) -> None:
         if not k1 >= 0 or not 0 <= b <= 1:
             raise ConfigError(f"k1 is {k1} and b is {b}; expected k1 of 0 or more, and b from 0 to 1.")
         ids: dict[str, int] = {}

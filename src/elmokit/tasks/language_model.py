@@ -82,9 +82,7 @@ class LanguageModel:
         self.layer_mix = checkpoint.layer_mix
         self.vocabulary = Vocabulary(checkpoint.words, checkpoint.word_counts)
         self._tokenize = get_tokenizer(checkpoint.config.tokenizer)
-        self._runtime = NumpyRuntime(
-            checkpoint.config, checkpoint.tensors, words=checkpoint.words, n_threads=n_threads
-        )
+        self._runtime = NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words, n_threads=n_threads)
         self._weight = np.ascontiguousarray(np.asarray(checkpoint.softmax.weight, np.float32).T)
         self._bias = np.asarray(checkpoint.softmax.bias, np.float32)
         self._workers = Workers(n_threads)

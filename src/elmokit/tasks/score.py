@@ -118,9 +118,7 @@ class Totals:
             raise InputError("no text to tell the perplexity of.")
         forward, backward = (self.losses / self.n_predicted).tolist()
         unknown = self.n_unknown / max(self.n_words, 1)
-        return Perplexity(
-            _exp(forward), _exp(backward), _exp((forward + backward) / 2), self.n_words, unknown
-        )
+        return Perplexity(_exp(forward), _exp(backward), _exp((forward + backward) / 2), self.n_words, unknown)
 
 
 def score_texts(model: LanguageModel, texts: Iterable[Text]) -> Iterator[TextScore]:

@@ -1,0 +1,139 @@
+"""`elmokit cluster` and `elmokit map`: what a file's texts are about, as groups and as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elmokit.cli import options, texts
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+
+Number = Annotated[
+    str, typer.Option("--clusters", "-k", help='How many, or "auto": 2 to 12, by the largest silhouette.')
+]
+Seed = Annotated[int, typer.Option(help="For the same result again.")]
+
+
+def cluster(
+    ctx: typer.Context,
+    source: texts.Source,
+    out: Annotated[str, typer.Option("--out", "-o", help="Where to: .csv, .tsv, .jsonl or .parquet.")],
+    clusters: Number = "auto",
+    text: texts.TextColumn = "text",
+    seed: Seed = 0,
+    pooling: options.Pooling = "mean",
+    layers: options.Layers = "mix",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Group texts by k-means and name each group by the words that it uses more than the others (extra "sklearn").
+
+    Example:  elmokit cluster tweets.csv --text tweet --clusters 8 --out groups.csv
+    """
+    from rich.table import Table
+
+    from elmokit.corpora.outputs import table_file
+    from elmokit.elmo import Elmo
+    from elmokit.tasks.similar import directions, mean_of
+
+    screen: Screen = ctx.obj
+    wanted = _number(clusters)
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    text = texts.column_of(table, text)
+    rows = texts.read_rows(screen, table, [text])
+    words = [row.values[text] for row in rows]
+    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    numbers, labels, silhouette = _clustered(directions(vectors, mean=mean_of(vectors)), words, wanted, seed)
+    with table_file(out, ["row", "cluster", "label", "text"]) as write:
+        for row, number in zip(rows, numbers, strict=True):
+            write([row.number, number + 1, labels[number], row.values[text]])
+    shown = Table("cluster", "texts", "words")
+    for number, label in enumerate(labels):
+        shown.add_row(str(number + 1), f"{numbers.count(number):,}", label)
+    screen.table(shown)
+    chosen = "" if silhouette is None else f", chosen by silhouette ({silhouette:.3f})"
+    screen.say(f"{out}: {len(rows):,} texts in {len(labels)} clusters{chosen}")
+
+
+def map_texts(
+    ctx: typer.Context,
+    source: texts.Source,
+    out: Annotated[str, typer.Option("--out", "-o", help="Where to: .html (to move about in) or .png.")],
+    method: Annotated[str, typer.Option(metavar="pca|umap", help='"umap" needs the extra "umap".')] = "pca",
+    colour: Annotated[str | None, typer.Option("--colour", help="A column whose values colour the texts.")] = None,
+    clusters: Annotated[
+        str | None, typer.Option("--clusters", "-k", help='Colour by clusters: how many, or "auto".')
+    ] = None,
+    text: texts.TextColumn = "text",
+    seed: Seed = 0,
+    pooling: options.Pooling = "mean",
+    layers: options.Layers = "mix",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Lay texts out on a plane, like near like: one HTML page to move about in, or a PNG (extra "plots").
+
+    Example:  elmokit map tweets.csv --text tweet --colour label --out map.html
+    """
+    from pathlib import Path
+
+    from elmokit.elmo import Elmo
+    from elmokit.errors import ConfigError
+    from elmokit.tasks.map_page import write_map_page
+    from elmokit.tasks.map_picture import draw_map
+    from elmokit.tasks.maps import plane_of
+    from elmokit.tasks.similar import directions, mean_of
+
+    screen: Screen = ctx.obj
+    suffix = Path(out).suffix.lower()
+    if suffix not in (".html", ".png") or (colour and clusters):
+        raise ConfigError(f"--out {out}: expected .html or .png; and give --colour or --clusters, not both.")
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    text = texts.column_of(table, text)
+    rows = texts.read_rows(screen, table, [text, *([colour] if colour else [])])
+    words = [row.values[text] for row in rows]
+    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    points = directions(vectors, mean=mean_of(vectors))
+    plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
+    groups = [row.values[colour] for row in rows] if colour else None
+    if clusters:
+        numbers, labels, _ = _clustered(points, words, _number(clusters), seed)
+        groups = [f"{number + 1}: {labels[number]}" for number in numbers]
+    title = f"{Path(source).name}: {len(rows):,} texts, {method.upper()}"
+    if suffix == ".html":
+        write_map_page(out, plane, words, groups, title=title)
+    else:
+        draw_map(out, plane, groups, title=title)
+    kept = "" if plane.share is None else f"; the plane keeps {plane.share:.0%} of the vectors' variance"
+    screen.say(f"{out}: {len(rows):,} texts{kept}")
+
+
+def _number(text: str) -> int | None:
+    from elmokit.errors import ConfigError
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f'--clusters is {text!r}; expected a number of 1 or more, or "auto".')
+    return int(text)
+
+
+def _clustered(
+    points: Any, words: list[str], wanted: int | None, seed: int
+) -> tuple[list[int], list[str], float | None]:
+    """The cluster of each text, the label of each cluster, and the silhouette where it chose their number."""
+    from elmokit.tasks.cluster import cluster_texts
+    from elmokit.tasks.cluster_words import cluster_words
+
+    found = cluster_texts(points, wanted, seed=seed)
+    labels = [" ".join(of_one) for of_one in cluster_words(words, found.numbers)]
+    return found.numbers.tolist(), labels, found.silhouette

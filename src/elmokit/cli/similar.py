@@ -1,0 +1,101 @@
+"""`elmokit similar` and `elmokit duplicates`: texts of a file that are alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elmokit.cli import options, texts
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+
+
+def similar(
+    ctx: typer.Context,
+    source: texts.Source,
+    query: Annotated[
+        list[str] | None, typer.Option("--query", help="A text to find the like of; may be given several times.")
+    ] = None,
+    out: texts.TableOut = "-",
+    n: Annotated[int, typer.Option("-n", help="How many texts for each.")] = 10,
+    text: texts.TextColumn = "text",
+    centre: texts.Centre = True,
+    pooling: options.Pooling = "mean",
+    layers: options.Layers = "mix",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Find the most similar texts: of queries, or, without any, of every text of the file.
+
+    Exact: every pair is compared. The file's vectors are held in memory (2.5 KB a text).
+
+    Example:  elmokit similar tweets.csv --text tweet --query "my screen broke" --out like.csv
+    """
+    from elmokit.corpora.outputs import table_file
+    from elmokit.corpora.streams import STDIN
+    from elmokit.elmo import Elmo
+    from elmokit.tasks.similar import directions, mean_of, nearest
+
+    screen: Screen = ctx.obj
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    text = texts.column_of(table, text)
+    rows = texts.read_rows(screen, table, [text])
+    elmo = Elmo.load(model)
+    vectors = texts.vectors_of(screen, elmo, [row.values[text] for row in rows], pooling=pooling, layers=layers)
+    mean = mean_of(vectors) if centre else None
+    among = directions(vectors, mean=mean)
+    asked = among
+    if query:
+        asked = directions(texts.vectors_of(screen, elmo, query, pooling=pooling, layers=layers), mean=mean)
+    found = nearest(asked, among, n, skip_self=not query)
+    names: list[Any] = list(query) if query else [row.number for row in rows]
+    with table_file(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"]) as write:
+        for name, numbers, cosines in zip(names, found.rows.tolist(), found.cosines.tolist(), strict=True):
+            for rank, (number, cosine) in enumerate(zip(numbers, cosines, strict=True), 1):
+                write([name, rank, rows[number].number, round(cosine, 4), rows[number].values[text]])
+    if out != STDIN:
+        screen.say(f"{out}: {found.rows.shape[1]} texts for each of {len(names):,}")
+
+
+def duplicates(
+    ctx: typer.Context,
+    source: texts.Source,
+    out: texts.TableOut = "-",
+    threshold: Annotated[float, typer.Option(help="The cosine from which on two texts are near-duplicates.")] = 0.95,
+    text: texts.TextColumn = "text",
+    centre: texts.Centre = True,
+    pooling: options.Pooling = "mean",
+    layers: options.Layers = "mix",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Find groups of near-duplicates: texts linked by pairs whose cosine is above a threshold.
+
+    Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
+    """
+    from elmokit.corpora.outputs import table_file
+    from elmokit.elmo import Elmo
+    from elmokit.tasks.duplicates import distinct_rows, duplicate_groups
+    from elmokit.tasks.similar import directions, mean_of
+
+    screen: Screen = ctx.obj
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    text = texts.column_of(table, text)
+    rows = texts.read_rows(screen, table, [text])
+    words = [row.values[text] for row in rows]
+    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    groups = duplicate_groups(directions(vectors, mean=mean_of(vectors) if centre else None), threshold=threshold)
+    with table_file(out, ["group", "row", "text"]) as write:
+        for number, group in enumerate(groups, 1):
+            for place in group:
+                write([number, rows[place].number, words[place]])
+    left = len(distinct_rows(len(rows), groups))
+    screen.note(f"{source}: {len(groups):,} groups; {left:,} of {len(rows):,} texts are left if each keeps its first")

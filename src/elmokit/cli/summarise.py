@@ -1,0 +1,56 @@
+"""`elmokit summarise`: a text, or every text of a table → the sentences that say most of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elmokit.cli import options, texts
+
+if TYPE_CHECKING:
+    from elmokit.cli.screen import Screen
+
+
+def summarise(
+    ctx: typer.Context,
+    source: texts.Source,
+    out: texts.TableOut = "-",
+    n: Annotated[int, typer.Option("-n", help="Sentences of a summary.")] = 3,
+    relevance: Annotated[
+        float, typer.Option(help="From 0 to 1: how much being central counts against not repeating.")
+    ] = 0.7,
+    text: texts.TextColumn = "text",
+    model: options.Model = "default",
+    bad_rows: options.BadRows = "stop",
+    encoding: options.Encoding = "utf-8",
+    format: options.Format = None,
+    delimiter: options.Delimiter = None,
+) -> None:
+    """Summarise by choosing sentences: a whole text file, printed, or each row of a table, into a table.
+
+    Example:  elmokit summarise article.txt -n 3
+    """
+    from elmokit.corpora.outputs import table_file
+    from elmokit.corpora.streams import STDIN
+    from elmokit.elmo import Elmo
+    from elmokit.tasks.summarise import summarise as choose
+
+    screen: Screen = ctx.obj
+    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    if table.kind == "txt":
+        whole = "\n".join(row.values["text"] for row in table.rows())
+        for chosen in choose(Elmo.load(model), whole, n=n, relevance=relevance):
+            screen.say(" ".join(chosen.sentence.split()))
+        return
+    total, n_texts = options.check_all_rows(table, [text]), 0
+    elmo = Elmo.load(model)
+    with table_file(out, ["row", "summary"]) as write, screen.progress() as advance:
+        for row in table.rows([text]):
+            found = choose(elmo, row.values[text], n=n, relevance=relevance)
+            write([row.number, " ".join(" ".join(chosen.sentence.split()) for chosen in found)])
+            n_texts += 1
+            advance("texts", n_texts, total)
+    screen.end_notes("rows left out")
+    if out != STDIN:
+        screen.say(f"{out}: {n_texts:,} rows")
