@@ -1,0 +1,202 @@
+"""Building, adding, deleting, resuming: whatever happens in between, an index holds each occurrence once."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from elmokit.corpora.tables import Table
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError
+from elmokit.index import WordIndex
+from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
+from unit.tiny_models import tiny_elmo
+
+
+@pytest.fixture(scope="module")
+def elmo():
+    return model()
+
+
+def test_every_kept_word_of_every_sentence_is_there_with_its_place(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo, words="all")
+    n_added = index.add(SENTENCES, document="talk")
+    assert n_added == len(index) == sum(len(text) for text in elmo.encode_words(SENTENCES))
+    assert index.n_sentences == len(SENTENCES)
+    assert index.words()["bank"] == 5
+    for occurrence in index.occurrences("bank"):
+        assert occurrence.surface.lower() == "bank"
+        assert SENTENCES[occurrence.row - 1].encode("utf-8", "replace").decode() == occurrence.text
+
+
+def test_stored_vectors_are_the_models_moved_and_scaled(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo, layers=1)
+    index.add(SENTENCES, document="talk")
+    words = elmo.encode_words(SENTENCES, layers=1)
+    centre = np.concatenate([text.vectors for text in words]).mean(axis=0)
+    for block in index._store.scan("occurrences", ["sentence", "start", "length", "vector"]):
+        for i, number in enumerate(block["sentence"].tolist()):
+            text = words[number]
+            raw = text.vectors[text.offsets[:, 0].tolist().index(block["start"][i])]
+            found = block["vector"][i] * block["length"][i] + centre
+            assert np.abs(found - raw).max() < 2e-3 * np.abs(raw).max() + 1e-3
+
+
+def test_content_words_all_words_and_lists(tmp_path, elmo):
+    kinds = {"content": "content", "all": "all", "list": ["Bank", "river"]}
+    found = {}
+    for name, words in kinds.items():
+        index = WordIndex.create(tmp_path / name, elmo, words=words)
+        index.add(SENTENCES, document="talk")
+        found[name] = set(index.words())
+    assert {"the", "."} <= found["all"] - found["content"]
+    assert {"bank", "money", "muddy"} <= found["content"]
+    assert found["list"] == {"bank", "river"}
+
+
+def test_building_again_adds_nothing_and_a_file_that_grew_only_its_new_rows(tmp_path, elmo):
+    path = write_lines(tmp_path / "corpus.txt", many_lines(30))
+    index = WordIndex.create(tmp_path / "db", elmo)
+    n_first = index.build([Table(source=path)], block=8)
+    assert index.build([Table(source=path)], block=8) == 0
+    write_lines(path, many_lines(40))
+    n_more = index.build([Table(source=path)], block=8)
+    assert 0 < n_more < n_first
+    whole = WordIndex.create(tmp_path / "whole", elmo)
+    whole.build([Table(source=path)])
+    assert index.words() == whole.words()
+
+
+def test_the_way_of_adding_changes_nothing(tmp_path, elmo):
+    path = write_lines(tmp_path / "corpus.txt", many_lines(50))
+    found = []
+    for name, block in (("a", 7), ("b", 50), ("c", 1000)):
+        index = WordIndex.create(tmp_path / name, elmo)
+        index.build([Table(source=path)], block=block)
+        found.append(content(index))
+    assert found[0] == found[1] == found[2]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from elmokit.corpora.tables import Table
+from elmokit.index import WordIndex
+from unit.index.corpora import model
+folder, corpus, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+index = WordIndex.open(folder, elmo=model()) if folder.exists() else WordIndex.create(folder, model())
+n_adds = 0
+for table in index._store._tables.values():
+    def add(data, table=table, plain=table.add):
+        global n_adds
+        n_adds += 1
+        if n_adds == when:
+            os.kill(os.getpid(), signal.SIGKILL)
+        plain(data)
+    table.add = add
+index.build([Table(source=corpus)], block=8)
+"""
+
+
+@pytest.mark.parametrize("moments", [(4,), (2, 3), (1, 5)], ids=["between tables", "twice", "at once"])
+def test_a_build_that_was_killed_goes_on_to_exactly_the_same_set(tmp_path, elmo, moments):
+    path = write_lines(tmp_path / "corpus.txt", many_lines(40))
+    for when in moments:
+        line = [sys.executable, "-c", KILLED, str(tmp_path / "db"), str(path), str(when)]
+        done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=120)
+        assert done.returncode == -9, done.stderr
+    resumed = WordIndex.open(tmp_path / "db", elmo=elmo)
+    assert resumed.n_sentences < 40
+    resumed.build([Table(source=path)], block=8)
+    whole = WordIndex.create(tmp_path / "whole", elmo)
+    whole.build([Table(source=path)])
+    assert content(resumed) == content(whole)
+
+
+def test_leftovers_of_an_interrupted_block_are_never_shown(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo)
+    index.add(SENTENCES, document="talk")
+    leftover = {"word": ["bank"], "sentence": [999], "start": [0], "end": [4], "document": ["lost"]}
+    vector = np.asarray(index.vector("bank", SENTENCES[0]))[None]
+    table = index._store._table("occurrences", {**leftover, "length": [1.0], "vector": vector})
+    index._store._tables["occurrences"].add(table)
+    index.refresh()
+    assert all(found.document == "talk" for found in index.occurrences("bank"))
+    assert all(found.document == "talk" for found in index.search(vector[0], k=50))
+    index.add(["One more bank."], document="talk")
+    assert index._store._tables["occurrences"].count_rows("sentence = 999") == 0
+
+
+def test_delete_takes_one_document_out_and_nothing_else(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo)
+    index.add(SENTENCES[:4], document="it's one")
+    index.add(SENTENCES[4:], document="two")
+    assert index.delete("it's one") == 4
+    assert dict(index.documents()) == {"two": 4}
+    assert {found.document for found in index.occurrences("bank")} == {"two"}
+    with pytest.raises(InputError, match="no document 'three'"):
+        index.delete("three")
+    index.add(SENTENCES[:4], document="it's one")
+    index.optimize()
+    assert index.n_sentences == 8
+
+
+def test_a_table_names_documents_by_a_column(tmp_path, elmo):
+    path = tmp_path / "talk.csv"
+    path.write_text("who,text\nann,The river bank.\nbob,A money bank.\nann,The boat.\n", encoding="utf-8")
+    index = WordIndex.create(tmp_path / "db", elmo)
+    index.build([Table(source=path)], document="who")
+    assert dict(index.documents()) == {"ann": 2, "bob": 1}
+    assert {found.document for found in index.search(index.vector("bank", "a bank"), documents=["bob"])} == {"bob"}
+
+
+def test_an_open_index_sees_others_writing_when_it_is_refreshed(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo)
+    reader = WordIndex.open(tmp_path / "db", elmo=elmo)
+    index.add(SENTENCES, document="talk")
+    reader.refresh()
+    assert reader.words() == index.words()
+    assert np.array_equal(reader.vector("bank", "a bank"), index.vector("bank", "a bank"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no lock there")
+def test_two_writers_do_not_write_at_once(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo)
+    other = WordIndex.open(tmp_path / "db", elmo=elmo)
+    with index._store.writing(), pytest.raises(OutputError, match="another process is writing"):
+        other.add(SENTENCES, document="talk")
+    other.add(SENTENCES, document="talk")
+
+
+def test_errors_say_what_to_do(tmp_path, elmo, monkeypatch):
+    with pytest.raises(MissingFile, match="elmokit index build"):
+        WordIndex.open(tmp_path)
+    index = WordIndex.create(tmp_path / "db", elmo)
+    with pytest.raises(OutputError, match="not empty"):
+        WordIndex.create(tmp_path / "db", elmo)
+    with pytest.raises(CheckpointError, match="same shape but other weights"):
+        WordIndex.open(tmp_path / "db", elmo=tiny_elmo(seed=1))
+    for wrong in ({"layers": "each"}, {"words": "verbs"}, {"words": []}):
+        with pytest.raises(ConfigError):
+            WordIndex.create(tmp_path / "other", elmo, **wrong)
+    with pytest.raises(InputError, match="one string"):
+        index.add("a string", document="talk")
+    (tmp_path / "db" / "index.json").write_text('{"format": 7}')
+    with pytest.raises(CheckpointError, match="later elmokit"):
+        WordIndex.open(tmp_path / "db")
+    (tmp_path / "db" / "index.json").write_text('{"format": 1, "model": "x"}')
+    with pytest.raises(CheckpointError, match="describes no index"):
+        WordIndex.open(tmp_path / "db")
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(MissingExtra, match=r"elmokit\[index\]"):
+        WordIndex.create(tmp_path / "third", elmo)
+
+
+def test_an_empty_index_answers_and_waits(tmp_path, elmo):
+    index = WordIndex.create(tmp_path / "db", elmo)
+    assert index.add([], document="nothing") == 0
+    assert index.add(["", "  "], document="nothing") == 0
+    assert (len(index), index.n_sentences, dict(index.words())) == (0, 0, {})
+    assert index.search(np.ones(index.dim, np.float32)) == []
+    assert index.search_sentences("a bank") == []
+    assert index.means().vectors.shape == (0, index.dim)
