@@ -59,6 +59,9 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "threadpoolctl": (("runtime.threads", "runtime.torch"), False),
 }
 OPTIONAL = {  # behind an extra
+    "fastapi": (("server.",), False),
+    "pydantic": (("server.",), False),
+    "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
     "pyarrow": (("corpora.records", "corpora.outputs", "index.store"), False),
     "zstandard": (("corpora.streams",), False),
@@ -74,6 +77,8 @@ OPTIONAL = {  # behind an extra
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 TOP_ALLOWED_IN = {  # files that are of no use without the package
+    "fastapi": ("server.explorer",),
+    "pydantic": ("server.explorer",),
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
     "sklearn": ("integrations.sklearn",),

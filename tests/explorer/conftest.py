@@ -26,14 +26,12 @@ FLAGS = [
 @contextmanager
 def served(elmo, index=None):
     """The address of a server with nothing but the explorer, in a thread of this process."""
-    fastapi = pytest.importorskip("fastapi", reason="needs the extra server")
+    pytest.importorskip("fastapi", reason="needs the extra server")
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra server")
-    from elmokit.server.explorer import router
+    from elmokit.server.explorer import explorer_app
 
-    app = fastapi.FastAPI()
-    app.include_router(router(elmo, index))
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(explorer_app(elmo, index), log_level="warning", ws="none", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():

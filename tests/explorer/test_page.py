@@ -27,7 +27,7 @@ def opened(chromium, address, *, size=WIDE, scheme="light", wait=True, **options
     """A page of its own, watched; the demands are checked when it closes."""
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, **options)
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     noise, requests, dialogs = [], [], []
     page.on("console", lambda message: noise.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: noise.append(str(error)))

@@ -14,6 +14,7 @@ from elmokit.cli import (
     convert,
     embed,
     evaluate,
+    explore,
     index,
     info,
     pairs,
@@ -65,6 +66,7 @@ app.add_typer(pairs.app, name="pairs")
 app.add_typer(tag.app, name="tag")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
+app.command("explore")(explore.explore)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.add_typer(index.app, name="index")
 app.command("senses", no_args_is_help=True)(senses.senses)

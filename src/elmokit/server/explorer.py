@@ -15,17 +15,25 @@ a bounded cache, and every answer holds all layers, so the layer slider moves wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, StringConstraints
 
 from elmokit.elmo import Elmo
+from elmokit.errors import ConfigError
 from elmokit.server.occurrences import (
     Neighbour,
     Place,
@@ -40,11 +48,14 @@ from elmokit.server.occurrences import (
 )
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from elmokit.index import Occurrence as IndexOccurrence
     from elmokit.index import WordIndex
 
 Array = NDArray[Any]
 
+PORT = 8765
 MAX_TEXTS = 300
 MAX_CHARACTERS = 4000
 MAX_WORDS = 6000
@@ -131,6 +142,75 @@ def router(elmo: Elmo, index: WordIndex | None = None) -> APIRouter:
     _add_page(routes)
     _add_questions(routes, elmo, index)
     return routes
+
+
+def explorer_app(elmo: Elmo, index: WordIndex | None = None) -> FastAPI:
+    """An application with the explorer and nothing else, for this machine alone.
+
+    It answers to the names of this machine only, so a foreign page cannot reach it under a name of its own (DNS
+    rebinding).
+
+    Args:
+        elmo: the model.
+        index: an opened index; None for none.
+
+    Returns:
+        an ASGI application.
+    """
+    app = FastAPI(title="elmokit explorer", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.include_router(router(elmo, index))
+
+    @app.exception_handler(RequestValidationError)
+    def refused(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": "; ".join(one["msg"] for one in error.errors())}, status_code=422)
+
+    return app
+
+
+def run_explorer(
+    elmo: Elmo, index: WordIndex | None = None, *, port: int | None = None, on_ready: Callable[[str], None]
+) -> None:
+    """Serve the explorer on this machine until it is interrupted.
+
+    Args:
+        elmo: the model.
+        index: an opened index; None for none.
+        port: where to; None takes `PORT` if it is free, else any.
+        on_ready: called with the page's address once it can be opened, on a thread of its own.
+
+    Raises:
+        ConfigError: the port is taken, or not ours to take.
+    """
+    import uvicorn
+
+    with _listener(port) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(explorer_app(elmo, index), log_level="warning", ws="none", lifespan="off")
+        )
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        threading.Thread(target=_when_started, args=(server, address, on_ready), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+
+
+def _listener(port: int | None) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", PORT if port is None else port))
+    except (OSError, OverflowError) as error:
+        if port is None:
+            return socket.create_server(("127.0.0.1", 0))
+        raise ConfigError(
+            f"port {port} can't be used ({error}); choose another, or none for any that is free."
+        ) from None
+
+
+def _when_started(server: uvicorn.Server, address: str, on_ready: Callable[[str], None]) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.02)
+    on_ready(address)
 
 
 def _add_page(routes: APIRouter) -> None:
