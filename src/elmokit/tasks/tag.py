@@ -375,9 +375,8 @@ def _run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{run}: the folder can't be made ({error.strerror}).") from error
     yield run
-    for pattern in ("*.f16", "train.json", "dev.json", _SNAPSHOT):
-        for path in run.glob(pattern):
-            path.unlink()
+    for name in (_SNAPSHOT, "train.f16", "train.json", "dev.f16", "dev.json"):
+        (run / name).unlink(missing_ok=True)
     if not any(run.iterdir()):
         run.rmdir()
 
