@@ -100,14 +100,16 @@ class Results:
         self.path = path
         facts = {k: v for k, v in elmo.facts.items() if isinstance(v, int | float | str)}
         self.head = {"benchmark": "quality_tasks", "model": elmo.name, "dim": elmo.dim, "facts": facts}
-        self.settings = {"sentences": arguments.sentences, "epochs": arguments.epochs, "quick": arguments.quick}
+        of_tags = {"sentences": arguments.sentences, "epochs": arguments.epochs, "quick": arguments.quick}
+        self.settings = {one.name: of_tags for one in TAG_SETS}
         before = json.loads(path.read_text()) if path.is_file() and not arguments.again else {}
         same = all(before.get(key) == value for key, value in self.head.items())
         self.rows: list[dict[str, Any]] = before["results"] if same else []
 
     def has(self, name: str, column: str) -> bool:
         """Whether a figure of these settings is there."""
-        return any((r["set"], r["column"], r["settings"]) == (name, column, self.settings) for r in self.rows)
+        known = (name, column, self.settings.get(name))
+        return any((r["set"], r["column"], r["settings"]) == known for r in self.rows)
 
     def add(self, name: str, column: str, find: Callable[[], dict[str, Any]]) -> None:
         """Find a figure, unless it is there, and write the file."""
@@ -117,7 +119,7 @@ class Results:
         found = find()
         row = {"set": name, "column": column, **found, "seconds": round(time.perf_counter() - start, 1)}
         self.rows = [r for r in self.rows if (r["set"], r["column"]) != (name, column)]
-        self.rows.append({**row, "settings": self.settings})
+        self.rows.append({**row, "settings": self.settings.get(name)})
         published = {s.name: s.published.__dict__ for s in SETS if s.name in TEXTS and s.published}
         published |= {
             s.name: dict(zip(("value", "mark", "source"), s.published, strict=True)) for s in TAG_SETS if s.published
@@ -166,9 +168,9 @@ def judge_tags(results: Results, elmo: Elmo, one: TagSet, arguments: argparse.Na
         test = one.read(arguments.data, 2)
         return _some(one.read(arguments.data, 0), limit), dev, _some(test, 200) if arguments.quick else test
 
+    results.add(one.name, "simple", lambda: _most_frequent(*parts()))
     for column, layers in (("elmokit", "learned"), ("layer 0", 0)):
         results.add(one.name, column, lambda layers=layers: _tagged(elmo, layers, *parts(), arguments.epochs))
-    results.add(one.name, "simple", lambda: _most_frequent(*parts()))
 
 
 def _some(whole: Tagged, limit: int) -> Tagged:
