@@ -35,7 +35,7 @@ N_QUERIES, N_HELD_OUT, K = 100, 400, 10
 def write_corpus(path, n_occurrences):
     """Lines of the corpora in turn until they hold so many content words; the lines after them, for queries."""
     paths = [SHARED / "corpus" / f"{name}.txt.xz" for name in CORPORA]
-    files = [lzma.open(path, "rt", encoding="utf-8") for path in paths]  # noqa: SIM115: open until the process ends
+    files = [lzma.open(path, "rt", encoding="utf-8") for path in paths]  # noqa: SIM115
     lines = itertools.chain.from_iterable(zip(*files, strict=False))
     found = 0
     with path.open("w", encoding="utf-8") as file:

@@ -183,7 +183,9 @@ class Store:
                     table.create_index(key, config=BTree())
             if self._is_stale(name, "vector_idx", least=ANN_ROWS):
                 n_partitions = max(1, table.count_rows() // self.ann.partition_rows)
-                config = IvfPq(distance_type="cosine", num_partitions=n_partitions)
+                width = table.schema.field("vector").type.list_size
+                n_parts = width // 8 if width % 8 == 0 else None
+                config = IvfPq(distance_type="cosine", num_partitions=n_partitions, num_sub_vectors=n_parts)
                 table.create_index("vector", config=config)
 
     def _is_stale(self, name: str, index: str, *, least: int) -> bool:

@@ -88,7 +88,7 @@ class WordIndex:
         if layers == "each":
             raise ConfigError("layers='each' gives a word several vectors; expected 'mix', 'all', a number or weights.")
         word_test(words)
-        model, source = (Elmo.load(elmo), elmo) if isinstance(elmo, str) else (elmo, "default")
+        model, source = (Elmo.load(elmo), _lasting(elmo)) if isinstance(elmo, str) else (elmo, "default")
         kept = words if isinstance(words, str) else tuple(sorted({word.lower() for word in words}))
         description = Description.of(model, source=source, layers=layers, words=kept)
         try:
@@ -655,6 +655,12 @@ class WordIndex:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
+
+
+def _lasting(source: str) -> str:
+    """A model's name that means the same from any working directory."""
+    is_file = source != "default" and Path(source).exists()
+    return str(Path(source).resolve()) if is_file else source
 
 
 def _rows(table: Table, column: str, document: str | None, after: int) -> Iterator[NewSentence]:
