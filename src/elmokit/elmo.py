@@ -29,6 +29,7 @@ from elmokit.progress import progress_bar
 from elmokit.runtime import NumpyRuntime, State
 from elmokit.runtime.pooling import mix_layers, pool
 from elmokit.runtime.precision import choose_precision
+from elmokit.runtime.word_cache import CACHE_WORDS
 from elmokit.text.inputs import Text, checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
 
@@ -82,6 +83,7 @@ class Elmo:
         precision: "float32" or "float64" (NumPy); "bfloat16" or "int8" (PyTorch); "auto": what this machine does
             well, bfloat16 or float32 (see `elmokit.runtime.precision`). The attribute `precision` says which it is.
         n_threads: threads to compute on; None for one per core. Changes no result.
+        cache_words: words whose token vectors are kept for when they come again: speed for memory (4 P bytes a word).
 
     Raises:
         ConfigError: a device or precision that is not known.
@@ -107,6 +109,7 @@ class Elmo:
         device: str = "auto",
         precision: str = "float32",
         n_threads: int | None = None,
+        cache_words: int = CACHE_WORDS,
     ) -> None:
         self.config: ElmoConfig = checkpoint.config
         self.layer_mix: LayerMix = checkpoint.layer_mix
@@ -115,7 +118,7 @@ class Elmo:
         self._tokenize = get_tokenizer(self.config.tokenizer)
         self._counts = _counts(checkpoint)
         self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
-        self._runtime = _make_runtime(checkpoint, device, self.precision, n_threads)
+        self._runtime = _make_runtime(checkpoint, device, self.precision, n_threads, cache_words)
         self._dtype = np.dtype("float64" if precision == "float64" else "float32")
         self._warm: State | None = None
         self._lock = threading.Lock()
@@ -130,6 +133,7 @@ class Elmo:
         device: str = "auto",
         precision: str = "float32",
         n_threads: int | None = None,
+        cache_words: int = CACHE_WORDS,
     ) -> Elmo:
         """Read a model: the one in the package, a folder or archive, or a pair of files.
 
@@ -141,6 +145,7 @@ class Elmo:
             device: see `Elmo`.
             precision: see `Elmo`.
             n_threads: see `Elmo`.
+            cache_words: see `Elmo`.
 
         Returns:
             the model.
@@ -160,7 +165,7 @@ class Elmo:
                 " or name a model of your own: Elmo.load('folder') (on the command line: --model folder)."
             )
         checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
-        elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads)
+        elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
         elmo.name = elmo.name or str(source if options is None else options)
         return elmo
 
@@ -511,18 +516,28 @@ def _word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
     return {word: count / total for word, count in counts.items()}
 
 
-def _make_runtime(checkpoint: Checkpoint, device: str, precision: str, n_threads: int | None) -> Runtime:
+def _make_runtime(
+    checkpoint: Checkpoint, device: str, precision: str, n_threads: int | None, cache_words: int
+) -> Runtime:
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
     config, tensors, words = checkpoint.config, checkpoint.tensors, checkpoint.words
     if device in ("auto", "cpu") and precision in ("float32", "float64"):
-        return NumpyRuntime(config, tensors, words=words, dtype=precision, n_threads=n_threads)
+        return NumpyRuntime(config, tensors, words=words, dtype=precision, n_threads=n_threads, cache_words=cache_words)
     if precision == "float64":
         raise ConfigError(f"precision 'float64' is for the CPU, not {device!r}.")
     from elmokit.runtime.torch import TorchRuntime
 
     place = "cpu" if device == "auto" else device
-    return TorchRuntime(config, tensors, words=words, device=place, precision=precision, n_threads=n_threads)
+    return TorchRuntime(
+        config,
+        tensors,
+        words=words,
+        device=place,
+        precision=precision,
+        n_threads=n_threads,
+        cache_words=cache_words,
+    )
 
 
 def _settled(runtime: Runtime) -> State:

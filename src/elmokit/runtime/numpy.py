@@ -26,7 +26,7 @@ from elmokit.runtime.plan import Batch, Sentence, make_batch, plan_batches
 from elmokit.runtime.rows import BufferPool, MakeProduct, MatrixProduct
 from elmokit.runtime.state import State
 from elmokit.runtime.threads import Workers
-from elmokit.runtime.word_cache import WordCache
+from elmokit.runtime.word_cache import CACHE_WORDS, WordCache
 from elmokit.runtime.word_char import WordCharEncoder
 
 Array = NDArray[Any]
@@ -77,7 +77,7 @@ class NumpyRuntime:
         dtype: DTypeLike = "float32",
         n_threads: int | None = None,
         batch_words: int = 4096,
-        cache_words: int = 50_000,
+        cache_words: int = CACHE_WORDS,
         make_product: MakeProduct = MatrixProduct,
         towers: AnyTowers | None = None,
         workers: Workers | None = None,

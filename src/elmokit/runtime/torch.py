@@ -26,6 +26,7 @@ from elmokit.runtime.plan import Batch, Sentence, step_blocks
 from elmokit.runtime.rows import MULTIPLE, least_rows
 from elmokit.runtime.state import State
 from elmokit.runtime.threads import Workers
+from elmokit.runtime.word_cache import CACHE_WORDS
 
 Array = NDArray[Any]
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -70,7 +71,7 @@ class TorchRuntime:
         precision: str = "float32",
         n_threads: int | None = None,
         batch_words: int = 4096,
-        cache_words: int = 50_000,
+        cache_words: int = CACHE_WORDS,
     ) -> None:
         self.config, self.precision = config, precision
         self.device = _device(device, precision)

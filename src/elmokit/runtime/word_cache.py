@@ -1,7 +1,8 @@
 """Token vectors of words seen before, so that the character CNN runs once per distinct word.
 
-The most recently used words stay, up to a number that bounds the memory (50,000 words of the published models take
-100 MB). Text repeats itself: of a thousand tweets' words, nine of ten are in the cache after a while.
+The most recently used words stay, up to a number that bounds the memory: by default 20,000, which take 26 MB for the
+embedded model and 41 MB for the published one. Over the tutorial's 7,920 tweets (34,348 distinct words) that computes
+35,978 words, 5 % more than keeping all of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
+
+CACHE_WORDS = 20_000
+"""Words kept by default."""
 
 
 class WordCache:
