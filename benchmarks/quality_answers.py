@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workload import SHARED, finish
 
 from elmokit.elmo import Elmo
-from elmokit.tasks.answer import Answers
+from elmokit.tasks.answer import Answers, combine
 
 WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
 
@@ -52,20 +52,26 @@ def xquad(folder):
     return Asked([paragraph["context"] for paragraph in paragraphs], questions)
 
 
-def judge(answers, asked, weight, idf, *, documents):
-    """Figures of all questions; BM25 alone is weight 0, likeness alone an endless weight."""
-    answers.weight, answers.idf = weight, idf
-    ranks, average, found = [], [], {1: [], 5: [], 10: []}
+def parts_of(answers, asked, idf, *, documents):
+    """BM25 and coverage of the passages in question, and which of them are right, for every question."""
+    answers.idf, found = idf, []
     for question, places, right in asked.questions:
         among = np.arange(len(asked.passages)) if places is None or not documents else np.array(places)
-        order = among[np.argsort(-answers.scores(question, among), kind="stable")]
-        hits = np.flatnonzero(np.isin(order, list(right))) + 1
+        found.append((*answers.parts(question, among), np.isin(among, list(right))))
+    return found
+
+
+def judge(parts, weight):
+    """Figures of all questions; coverage alone is a weight without end."""
+    ranks, average, recall = [], [], {1: [], 5: [], 10: []}
+    for bm25, coverage, right in parts:
+        hits = np.flatnonzero(right[np.argsort(-combine(bm25, coverage, weight), kind="stable")]) + 1
         ranks.append(1 / hits[0])
         average.append(float(np.mean(np.arange(1, len(hits) + 1) / hits)))
-        for k, of_k in found.items():
+        for k, of_k in recall.items():
             of_k.append(hits[0] <= k)
-    recall = {f"recall@{k}": float(np.mean(of_k)) for k, of_k in found.items()}
-    return {"mrr": float(np.mean(ranks)), "map": float(np.mean(average)), **recall, "ranks": ranks}
+    at = {f"recall@{k}": float(np.mean(of_k)) for k, of_k in recall.items()}
+    return ranks, {"mrr": float(np.mean(ranks)), "map": float(np.mean(average)), **at}
 
 
 def interval(first, second, seed=0):
@@ -85,7 +91,10 @@ def main():
     elmo = Elmo.load(options.model)
     dev = wikiqa(data / "WikiQA", "dev")
     answers = Answers(elmo, dev.passages, n_candidates=len(dev.passages))
-    grid = {(w, idf): judge(answers, dev, w, idf, documents=True)["mrr"] for w in WEIGHTS for idf in (False, True)}
+    grid = {}
+    for rare in (False, True):
+        parts = parts_of(answers, dev, rare, documents=True)
+        grid |= {(w, rare): judge(parts, w)[1]["mrr"] for w in WEIGHTS}
     weight, idf = max(grid, key=grid.get)
     for (w, rare), mrr in grid.items():
         print(f"dev: weight {w:<4} {'idf' if rare else 'plain':6} MRR {mrr:.3f}", flush=True)
@@ -98,12 +107,10 @@ def main():
     for name, asked, documents in sets:
         if not rows or rows[-1]["passages"] != len(asked.passages):
             answers = Answers(elmo, asked.passages)
-        by_way = {}
+        parts, by_way = parts_of(answers, asked, idf, documents=documents), {}
         for way, of_way in (("BM25", 0.0), ("coverage", 1e6), ("both", weight)):
-            by_way[way] = found = judge(answers, asked, of_way, idf, documents=documents)
-            ranks = found.pop("ranks")
-            by_way[way] = ranks
-            rows.append({"set": name, "way": way, "questions": len(ranks), "passages": len(asked.passages), **found})
+            by_way[way], found = judge(parts, of_way)
+            rows.append({"set": name, "way": way, "questions": len(parts), "passages": len(asked.passages), **found})
             print(f"{name:24}{way:12}" + "".join(f"{value:7.3f}" for value in found.values()), flush=True)
         rows[-1]["mrr_gain_95"] = interval(by_way["BM25"], by_way["both"])
         low, high = rows[-1]["mrr_gain_95"]

@@ -33,7 +33,6 @@ NOUNS = [
     "house",
     "garden",
     "book",
-    "letter",
     "song",
 ]
 ADJECTIVES = ["old", "young", "small", "big", "happy", "quiet", "red", "green"]
@@ -102,8 +101,9 @@ class Translator(nn.Module):
         hidden, word, loss = memory.mean(1), torch.full((len(vectors),), BEGIN), 0.0
         for target in targets.T:
             scores, hidden, _ = self.step(word, hidden, memory, mask)
-            loss, word = loss + F.cross_entropy(scores, target, ignore_index=-1), target.clamp(min=0)
-        return loss / targets.shape[1]
+            loss = loss + F.cross_entropy(scores, target, ignore_index=-1, reduction="sum")
+            word = target.clamp(min=0)
+        return loss / (targets >= 0).sum()
 
     @torch.no_grad()
     def translate(self, vectors, mask, longest=12):

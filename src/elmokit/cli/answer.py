@@ -61,8 +61,8 @@ def answer(
     if out is not None:
         with table_file(out, ["rank", "row", "score", "bm25", "coverage", "passage"]) as write:
             for rank, one in enumerate(found, 1):
-                figures = (round(value, 4) for value in (one.score, one.bm25, one.coverage))
-                write([rank, passages[one.place][0], *figures, one.passage])
+                rounded = (round(value, 4) for value in (one.score, one.bm25, one.coverage))
+                write([rank, passages[one.place][0], *rounded, one.passage])
 
 
 def _passages(table: Table, column: str, cut: bool) -> list[tuple[int, str]]:

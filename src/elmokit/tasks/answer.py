@@ -117,34 +117,33 @@ class Answers:
         Returns:
             the best first; of equal ones, those that come first in the passages.
         """
-        places = np.arange(len(self.passages))
-        bm25, coverage, scores = self._judged(question, places)
+        bm25, coverage = self.parts(question)
+        scores = combine(bm25, coverage, self.weight)
         order = np.argsort(-scores, kind="stable")[:n]
         return [Answer(int(i), self.passages[i], float(scores[i]), float(bm25[i]), float(coverage[i])) for i in order]
 
-    def scores(self, question: str, places: Sequence[int] | None = None) -> NDArray[np.float64]:
-        """How well passages answer.
+    def parts(
+        self, question: str, places: Sequence[int] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Both halves of the score.
 
         Args:
             question: a string.
             places: which passages are asked, by number; None for all.
 
         Returns:
-            comparable within one call. Shape (n,).
+            BM25 and coverage of each, shapes (n,) and (n,); passages beyond the candidates have the least coverage of
+            the candidates. Without weight, coverage is not computed and zeros.
         """
         asked = np.arange(len(self.passages)) if places is None else np.asarray(places, dtype=np.int64)
-        return self._judged(question, asked)[2]
-
-    def _judged(self, question: str, places: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """BM25, coverage and score of passages; beyond the candidates, coverage is the least of the candidates'."""
-        bm25 = self._index.scores(question)[places]
-        if self.weight == 0 or not len(places):
-            return bm25, np.zeros(len(places)), bm25
+        bm25 = self._index.scores(question)[asked]
+        if self.weight == 0 or not len(asked):
+            return bm25, np.zeros(len(asked))
         among = np.argsort(-bm25, kind="stable")[: self.n_candidates]
-        found = self._coverage(question, places[among])
-        coverage = np.full(len(places), found.min(initial=1.0))
+        found = self._coverage(question, asked[among])
+        coverage = np.full(len(asked), found.min())
         coverage[among] = found
-        return bm25, coverage, bm25 / max(float(bm25.max()), 1e-9) + self.weight * coverage
+        return bm25, coverage
 
     def _coverage(self, question: str, places: NDArray[np.int64]) -> NDArray[np.float64]:
         asked = next(iter(self._encoded([question])))
@@ -179,3 +178,21 @@ class Answers:
         for text in self._encoded(self.passages[::step]):
             total, n = total + text.vectors.sum(0, dtype=np.float64), n + len(text.words)
         return np.asarray(total / max(n, 1))
+
+
+def combine(bm25: NDArray[np.float64], coverage: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """Both halves, in one score.
+
+    Args:
+        bm25: of each passage. Shape (n,).
+        coverage: likewise. Shape (n,).
+        weight: of coverage.
+
+    Returns:
+        comparable within one question. Shape (n,).
+
+    Example:
+        >>> combine(np.array([4.0, 1.0]), np.array([0.5, 0.8]), 2.0).tolist()
+        [2.0, 1.85]
+    """
+    return np.asarray(bm25 / max(float(bm25.max(initial=0)), 1e-9) + weight * coverage)

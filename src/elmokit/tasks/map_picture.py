@@ -44,7 +44,7 @@ def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None
         of_group = plane.places[names.astype(str) == name]
         colour = f"C{place}" if place < _MOST_NAMED else "0.75"
         shown = f"{_shortened(name)} ({len(of_group)})" if named else "_"
-        axes.scatter(*of_group.T, s=size, color=colour, alpha=0.7, linewidths=0, label=shown)
+        axes.scatter(of_group[:, 0], of_group[:, 1], s=size, color=colour, alpha=0.7, linewidths=0, label=shown)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, parse_math=False)
     if groups is not None:
