@@ -26,6 +26,9 @@ RUN_PAGES = [
     ROOT / "docs" / "quickstart.md",
     ROOT / "docs" / "pairs.md",
     ROOT / "docs" / "tag.md",
+    ROOT / "docs" / "language-model.md",
+    ROOT / "docs" / "similarity.md",
+    ROOT / "docs" / "summaries-and-answers.md",
     ROOT / "examples" / "README.md",
 ]
 BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from elmokit.checkpoints import Checkpoint
 from elmokit.corpora.streams import open_bytes
 from elmokit.errors import CheckpointError, InputError, MissingExtra
+from elmokit.tasks.score import Perplexity
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
@@ -29,25 +29,6 @@ if TYPE_CHECKING:
 
 _BATCH_POSITIONS = 2_048
 _LONGEST = 1_000
-
-
-@dataclass(frozen=True)
-class Perplexity:
-    """How well a text is predicted.
-
-    Args:
-        forward: perplexity of the direction that reads forward.
-        backward: of the other.
-        mean: of the two losses.
-        n_words: words read, ends of texts not counted.
-        unknown: share of them outside the vocabulary.
-    """
-
-    forward: float
-    backward: float
-    mean: float
-    n_words: int
-    unknown: float
 
 
 def perplexity(checkpoint: Checkpoint, source: str | Path, *, max_texts: int | None = None) -> Perplexity:
