@@ -25,7 +25,8 @@ def test_the_recipe_makes_a_model(make_model, tmp_path):
     recipe = EMBEDDED / "recipe.json"
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    for seed, name in enumerate(json.loads(recipe.read_text())["sources"]):
+    steps = json.loads(recipe.read_text())
+    for seed, name in enumerate({*steps["sources"], *steps.get("word_vectors", {"sources": ()})["sources"]}):
         (corpus / f"{name}.txt").write_text("\n".join(sentences(60, seed=seed)) + "\n")
     made = make_model.make_model(recipe, corpus, tmp_path / "out", words=1, rows=4)
     ours, theirs = load(made), load(EMBEDDED)
