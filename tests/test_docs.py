@@ -29,6 +29,7 @@ RUN_PAGES = [
     ROOT / "docs" / "language-model.md",
     ROOT / "docs" / "similarity.md",
     ROOT / "docs" / "summaries-and-answers.md",
+    ROOT / "docs" / "integrations.md",
     ROOT / "examples" / "README.md",
 ]
 BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
@@ -74,7 +75,9 @@ def commands_of(page):
                     yield command
 
 
-@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
+@pytest.mark.parametrize(
+    "page", [p for p in RUN_PAGES if blocks(p, "bash", "console")], ids=lambda p: f"{p.parent.name}-{p.name}"
+)
 def test_commands_run_from_top_to_bottom(page, desk):
     commands = list(commands_of(page))
     assert commands
