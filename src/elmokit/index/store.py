@@ -200,7 +200,7 @@ class Store:
         Readers that have the index open must `refresh` afterwards.
         """
         for table in self._tables.values():
-            table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
         self.index()
 
     # reading
