@@ -121,3 +121,12 @@ def test_sentences_lose_nothing_but_white_space(text):
 )
 def test_sentences(text, expected):
     assert split_sentences(text) == expected
+
+
+@pytest.mark.parametrize("text", ["." * 50_000, "a" * 50_000, " " * 50_000, "\n" * 50_000, "a." * 25_000, '"' * 50_000])
+def test_runs_without_end_take_no_time(text):
+    assert "".join("".join(split_sentences(text)).split()) == "".join(text.split())
+
+
+def test_a_text_of_one_sentence_repeated_is_all_alike():
+    assert rescaled_cosines(np.tile([[0.1, 0.7, 0.3]], (4, 1))) == pytest.approx(np.ones((4, 4)))

@@ -20,6 +20,8 @@ from elmokit.tasks.similar import directions
 from elmokit.text.sentences import split_sentences
 
 _STEPS, _SETTLED = 200, 1e-9
+_SAME = 1e-6
+"""Cosines that differ by less are the same: vectors are float32."""
 
 
 class TextEncoder(Protocol):
@@ -93,7 +95,7 @@ def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
     cosines = np.clip(rows @ rows.T, -1, 1)
     with_words = rows.any(1)
     least = float(cosines[np.ix_(with_words, with_words)].min(initial=1.0))
-    found = (cosines - least) / (1 - least) if least < 1 else np.ones_like(cosines)
+    found = (cosines - least) / (1 - least) if least < 1 - _SAME else np.ones_like(cosines)
     found[~with_words] = found[:, ~with_words] = 0
     np.fill_diagonal(found, 1)
     return np.asarray(found)

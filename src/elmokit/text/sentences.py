@@ -18,12 +18,15 @@ _ABBREVIATIONS = """
 _KNOWN = frozenset(_ABBREVIATIONS.split())
 _END = regex.compile(
     r"""
-      (?P<word>[\p{L}\p{N}.]*?) (?P<mark>[.!?…]+) [\p{Pe}\p{Pf}"'”’»]* (?P<space>\s+) (?=[\p{Ps}\p{Pi}"'“‘«]* \P{Ll})
-    | [。！？।॥]+ [\p{Pe}\p{Pf}"'”’»]* \s*
-    | \s* \n \s* \n \s*
+      (?<![.!?…]) (?P<mark>[.!?…]++) [\p{Pe}\p{Pf}"'”’»]*+ \s++ (?=[\p{Ps}\p{Pi}"'“‘«]*+ \P{Ll})
+    | [。！？।॥]++ [\p{Pe}\p{Pf}"'”’»]*+
+    | \n [^\S\n]*+ \n
     """,
     regex.VERBOSE,
 )
+_WORD = regex.compile(r"[\p{L}\p{N}.]*+\Z")
+_LONGEST = 12
+"""Letters before a full stop that are looked at: abbreviations are short."""
 
 
 def split_sentences(text: str) -> list[str]:
@@ -42,15 +45,15 @@ def split_sentences(text: str) -> list[str]:
     found: list[str] = []
     start = 0
     for end in _END.finditer(text):
-        if not _is_abbreviation(end["word"], end["mark"]):
+        if end["mark"] != "." or not _is_abbreviation(text[max(start, end.start() - _LONGEST) : end.start()]):
             found.append(text[start : end.end()].strip())
             start = end.end()
     found.append(text[start:].strip())
     return [sentence for sentence in found if sentence]
 
 
-def _is_abbreviation(word: str | None, mark: str | None) -> bool:
-    if not word or mark != ".":
-        return False
-    word = word.lstrip(".")
+def _is_abbreviation(before: str) -> bool:
+    """Whether what stands before a full stop ends in a known abbreviation or an initial."""
+    found = _WORD.search(before)
+    word = found[0].lstrip(".") if found else ""
     return word.lower() in _KNOWN or (len(word) == 1 and word.isalpha() and word.isupper() and word != "I")
