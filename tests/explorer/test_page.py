@@ -48,7 +48,6 @@ def opened(chromium, address, *, size=WIDE, scheme="light", wait=True, **options
 
 def settled(page):
     """Nothing is being asked or looked up any more. (Functions, not strings: the policy forbids eval.)"""
-    page.wait_for_load_state("networkidle")
     page.wait_for_function("() => !document.querySelector('.busy, [aria-busy]')")
 
 

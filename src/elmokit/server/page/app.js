@@ -26,21 +26,33 @@ const state = {
 // ---------------------------------------------------------------- asking
 
 const running = {};
+let pending = 0;
+
+/** Tell helpers that read the page aloud (and tests) whether answers are still to come. */
+function waiting(change) {
+  pending += change;
+  if (pending) byId("results").setAttribute("aria-busy", "true");
+  else byId("results").removeAttribute("aria-busy");
+}
 
 /** Ask, giving up the last question of the same kind; failures are told in the alarm, and null comes back. */
 async function question(kind, body, again) {
   running[kind]?.abort();
   const controller = (running[kind] = new AbortController());
+  waiting(1);
   try {
     const answer = await ask(kind, body, { signal: controller.signal });
     if (running[kind] !== controller) return null;
-    hush();
+    if (byId("alarm").dataset.kind === kind) hush();
     return answer;
   } catch (error) {
     if (error.name === "AbortError") return null;
     if (!(error instanceof Failure)) throw error;
     alarm(error, again);
+    byId("alarm").dataset.kind = kind;
     return null;
+  } finally {
+    waiting(-1);
   }
 }
 
@@ -81,19 +93,19 @@ async function readTexts(texts, { choose: wanted = null } = {}) {
   if (!answer) return false;
   state.texts = kept;
   state.sentences = answer.sentences;
-  remember(kept);
   drawSentences(state.sentences, { choose: (place) => choose(place, { byWord: true }), remove: removeSentence });
   markExample();
   fillPair();
   const place = typeof wanted === "function" ? wanted(state.sentences) : wanted;
+  remember(kept, place);
   if (place) await choose(place);
   else nothingChosen();
   return true;
 }
 
-function remember(texts) {
+function remember(texts, chosen) {
   try {
-    sessionStorage.setItem(STORE, JSON.stringify(texts));
+    sessionStorage.setItem(STORE, JSON.stringify({ texts, chosen }));
   } catch {
     // then they last as long as the page
   }
@@ -101,8 +113,9 @@ function remember(texts) {
 
 function remembered() {
   try {
-    const texts = JSON.parse(sessionStorage.getItem(STORE));
-    return Array.isArray(texts) && texts.every((text) => typeof text === "string") ? texts : null;
+    const { texts, chosen } = JSON.parse(sessionStorage.getItem(STORE));
+    if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string")) return null;
+    return { texts, choose: (sentences) => (sentences[chosen?.sentence]?.pieces[chosen?.word] ? chosen : null) };
   } catch {
     return null;
   }
@@ -147,6 +160,7 @@ async function choose(place, { byWord = false, byKey = false } = {}) {
   const same = state.found && wordOf(place) === state.found.word.toLowerCase();
   state.chosen = place;
   state.fromIndex = null;
+  remember(state.texts, place);
   markWords(place, same ? state.found.occurrences : []);
   if (!byWord) showWord(place, { focus: byKey });
   if (byWord) hintResults();
@@ -373,7 +387,7 @@ async function start() {
   drawExamples();
   const own = remembered();
   const first = EXAMPLES[0];
-  if (own) await readTexts(own);
+  if (own) await readTexts(own.texts, { choose: own.choose });
   else await readTexts(first.texts, { choose: (sentences) => wordIn(sentences, first.word) });
 }
 
