@@ -40,6 +40,19 @@ def train(
         bool, typer.Option("--compare-cleaning", help="Also judge the classic cleaning recipe, in steps.")
     ] = False,
     mistakes: Annotated[int, typer.Option(help="Show this many of the most confident mistakes, at most 10.")] = 0,
+    head: Annotated[
+        str, typer.Option(help='What learns: "logistic"; "mlp" or "bilstm" (extra "torch").', metavar="HEAD")
+    ] = "logistic",
+    join: Annotated[
+        str | None, typer.Option(help='"tfidf": put counted character n-grams beside the vectors (logistic head).')
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help='Of two classes, say the second from this probability on; "f1" finds the best within training.'
+        ),
+    ] = "0.5",
+    html: Annotated[str | None, typer.Option(help="Also write the report as one page with pictures.")] = None,
     layers: options.Layers = "mix",
     pooling: options.Pooling = "mean+max",
     model: options.Model = "default",
@@ -69,7 +82,7 @@ def train(
     rows = [(row.values[text], row.values[label]) for row in table.rows([text, label], labels=[label])]
     screen.end_notes("rows left out")
     _check_enough(source, label, [value for _, value in rows])
-    for path in (out, *([json_file] if json_file else [])):
+    for path in (out, *(path for path in (json_file, html) if path)):
         _check_writable(path)
     elmo = Elmo.load(model)
 
@@ -82,6 +95,9 @@ def train(
             C=_strength(strength),
             class_weight="balanced" if balance else None,
             seed=seed,
+            head=head,  # type: ignore[arg-type]  # it checks
+            join=join,  # type: ignore[arg-type]
+            threshold=_threshold(threshold),
         )
 
     classifier = classifier_on(_recipe(cleaning))
@@ -107,6 +123,8 @@ def train(
         screen.say(f"{mistake.label!r} taken for {mistake.predicted!r} ({mistake.probability:.0%}): {text_shown}")
     if json_file is not None:
         _write_json(json_file, report.to_dict())
+    if html is not None:
+        _write_page(html, report)
     screen.say(f"Saved, trained on all {len(texts):,} rows: {out}")
 
 
@@ -158,8 +176,7 @@ def predict(
     with table_file(out, names) as write, screen.progress() as advance:
         for rows in options.blocks(table.rows(columns)):
             probabilities = classifier.predict_proba([row.values[text] for row in rows])
-            for row, shares in zip(rows, probabilities, strict=True):
-                best = classifier.classes_[int(shares.argmax())]
+            for row, shares, best in zip(rows, probabilities, classifier.decide(probabilities), strict=True):
                 name = row.number if id_column is None else row.values[id_column]
                 write([name, best, *(round(float(p), 6) for p in shares if proba)])
             n_texts += len(rows)
@@ -195,6 +212,17 @@ def _strength(text: str) -> Any:
         return float(text)
     except ValueError:
         raise ConfigError(f'--C is {text!r}; expected a positive number or "cv".') from None
+
+
+def _threshold(text: str) -> Any:
+    from elmokit.errors import ConfigError
+
+    if text == "f1":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f'--threshold is {text!r}; expected a probability or "f1".') from None
 
 
 def _check_enough(source: str, column: str, labels: list[str]) -> None:
@@ -243,6 +271,17 @@ def _write_json(path: str, value: Any) -> None:
     Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_page(path: str, report: Report) -> None:
+    from pathlib import Path
+
+    from elmokit.atomic import atomic_path
+    from elmokit.tasks.html_report import report_page
+
+    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(report_page(report), encoding="utf-8")
 
 
 def _show(screen: Screen, report: Report) -> None:

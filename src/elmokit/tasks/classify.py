@@ -1,7 +1,8 @@
 """Texts + labels → a classifier on ELMo features, that can be saved, and says which model it belongs to.
 
-The features are frozen, one vector per text; the head is logistic regression (`elmokit.tasks.logistic`),
-which on features like these is hard to beat and takes seconds. A saved classifier is two files, JSON and
+The features are frozen. The default head is logistic regression (`elmokit.tasks.logistic`) on one vector per text,
+which is hard to beat and takes seconds; joined with counted character n-grams (`join="tfidf"`) it also knows spellings.
+`mlp` and `bilstm` need PyTorch (`elmokit.tasks.heads`). A saved classifier is two files, JSON and
 safetensors, and running them executes nothing. It also keeps the vector of one fixed sentence: whoever
 loads it beside another model, even one of the same shape, is told so instead of getting nonsense.
 """
@@ -19,9 +20,13 @@ from numpy.typing import NDArray
 
 from elmokit.atomic import atomic_path
 from elmokit.config import ElmoConfig
-from elmokit.errors import CheckpointError, InputError, MissingFile, OutputError, TextError
-from elmokit.tasks.logistic import ClassWeight, LogisticRegression
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError, TextError
+from elmokit.tasks.heads import Head, HeadName, Join, Rows, check_head, new_head
+from elmokit.tasks.joined import Joined
+from elmokit.tasks.logistic import ClassWeight
 from elmokit.tasks.metrics import Scores, score
+from elmokit.tasks.split import stratified_folds
+from elmokit.tasks.threshold import best_threshold
 from elmokit.text.cleaning import check_recipe, clean
 from elmokit.text.inputs import checked_texts
 
@@ -56,7 +61,7 @@ class Encoder(Protocol):
 
 
 class TextClassifier:
-    """A text classifier: ELMo features and a logistic regression.
+    """A text classifier: ELMo features and a head.
 
     Args:
         elmo: the model that the features come from.
@@ -65,13 +70,20 @@ class TextClassifier:
         cleaning: cleaning steps taken before, by name (see `elmokit.text.cleaning`); none by default.
         C: inverse of the penalty's strength, or "cv" to choose it by cross-validation.
         class_weight: "balanced" gives rare classes more weight; None treats all rows alike.
-        seed: of the cross-validation's folds.
+        seed: of all that is random: folds, and what PyTorch learns.
+        head: "logistic"; or, with PyTorch, "mlp" (on the same vectors) or "bilstm" (on the words' vectors of all
+            layers, mixed as it learns; `pooling` and `layers` mean nothing to it).
+        join: "tfidf" puts counted character n-grams beside the vectors, for the logistic head.
+        threshold: from which probability on the second of two classes is said; "f1" finds the one that is best for its
+            F1, by cross-validation among the rows that are learned from.
 
     Attributes:
         classes_: the classes, sorted; known after `fit`.
+        threshold_: the threshold that is used.
 
     Raises:
-        ConfigError: a cleaning step that is not known, a C that is no strength.
+        ConfigError: a cleaning step or a head that is not known, a C that is no strength.
+        MissingExtra: a head that needs PyTorch, without PyTorch.
 
     Example (`elmo` is any loaded model):
         ``TextClassifier(elmo).fit(["so happy", "it broke"], ["0", "1"]).predict(["broken again"])``
@@ -87,7 +99,17 @@ class TextClassifier:
         C: float | Literal["cv"] = "cv",
         class_weight: ClassWeight = "balanced",
         seed: int = 0,
+        head: HeadName = "logistic",
+        join: Join = None,
+        threshold: float | Literal["f1"] = 0.5,
     ) -> None:
+        check_head(head, join)
+        if threshold != "f1" and not (isinstance(threshold, int | float) and 0 < threshold < 1):
+            raise ConfigError(f'threshold is {threshold!r}; expected a probability between 0 and 1, or "f1".')
+        self.head: HeadName = head
+        self.join: Join = join
+        self.threshold: float | Literal["f1"] = threshold
+        self.threshold_ = 0.5 if threshold == "f1" else float(threshold)
         self.elmo = elmo
         self.pooling = pooling
         self.layers = layers
@@ -98,32 +120,61 @@ class TextClassifier:
         self.classes_: tuple[Label, ...] = ()
         self.head_ = self.new_head()
 
-    def new_head(self) -> LogisticRegression:
+    def new_head(self) -> Head:
         """A head with these settings that has learned nothing yet."""
-        return LogisticRegression(C=self.C, class_weight=self.class_weight, standardize=True, seed=self.seed)
+        return new_head(self.head, join=self.join, C=self.C, class_weight=self.class_weight, seed=self.seed)
 
-    def features(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float32]:
-        """The vectors that the head sees.
+    def twin(self) -> TextClassifier:
+        """A classifier with the same settings that has learned nothing yet."""
+        return TextClassifier(
+            self.elmo,
+            pooling=self.pooling,
+            layers=self.layers,
+            cleaning=self.cleaning,
+            C=self.C,
+            class_weight=self.class_weight,
+            seed=self.seed,
+            head=self.head,
+            join=self.join,
+            threshold=self.threshold,
+        )
+
+    def features(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> Any:
+        """What the head sees.
 
         Args:
             texts: n texts.
             on_progress: called with (texts done, texts in all).
 
         Returns:
-            a row per text. Shape (n, d).
+            a vector per text, shape (n, d); with `join` a `Joined`, for "bilstm" a `WordLayers`.
 
         Raises:
             InputError: a text that is missing (None, NaN).
             TextError: a lone string instead of texts, a text of another type.
         """
-        texts = text_list(texts)
+        cleaned = [clean(text, self.cleaning) for text in text_list(texts)]
+        if self.head == "bilstm":
+            return self._word_layers(cleaned, on_progress)
         blocks = []
-        for start in range(0, len(texts), _BLOCK):
-            block = [clean(text, self.cleaning) for text in texts[start : start + _BLOCK]]
-            blocks.append(self._encoded(block))
+        for start in range(0, len(cleaned), _BLOCK):
+            blocks.append(self._encoded(cleaned[start : start + _BLOCK]))
             if on_progress is not None:
-                on_progress(start + len(block), len(texts))
-        return np.concatenate(blocks) if blocks else self._encoded([])
+                on_progress(start + len(blocks[-1]), len(cleaned))
+        vectors = np.concatenate(blocks) if blocks else self._encoded([])
+        return Joined(vectors, cleaned) if self.join else vectors
+
+    def _word_layers(self, texts: list[str], on_progress: OnProgress | None) -> Rows:
+        from elmokit.tasks.bilstm_head import WordLayers
+
+        if not hasattr(self.elmo, "encode_words_stream"):
+            raise ConfigError(f"the head 'bilstm' needs word vectors, which {self.elmo.name!r} does not give.")
+        found = []
+        for text in self.elmo.encode_words_stream(texts, layers="each", show_progress=False):
+            found.append(text.vectors.astype(np.float16))
+            if on_progress is not None:
+                on_progress(len(found), len(texts))
+        return WordLayers(found)
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         return self.elmo.encode(texts, pooling=self.pooling, layers=self.layers, show_progress=False)
@@ -148,19 +199,59 @@ class TextClassifier:
         labels = check_labels(labels, n_texts=len(texts))
         return self.fit_features(self.features(texts, on_progress=on_progress), labels)
 
-    def fit_features(self, features: NDArray[np.float32], labels: Sequence[Label]) -> TextClassifier:
+    def fit_features(self, features: Rows, labels: Sequence[Label]) -> TextClassifier:
         """Learn from features that `features` gave, for whoever uses them more than once.
 
         Args:
-            features: Shape (n, d).
+            features: n rows.
             labels: a class per row.
 
         Returns:
             itself.
+
+        Raises:
+            ConfigError: a threshold to be found for more than two classes.
         """
         self.head_ = self.new_head().fit(features, labels)
         self.classes_ = tuple(self.head_.classes_.tolist())
+        if self.threshold == "f1":
+            self.threshold_ = self._found_threshold(features, np.asarray(labels))
         return self
+
+    def _found_threshold(self, features: Rows, labels: NDArray[Any]) -> float:
+        """By five folds, each judged by a head that has not seen it; the strength is the one already chosen."""
+        if len(self.classes_) != 2:
+            raise ConfigError(f'threshold="f1" is for two classes; there are {len(self.classes_)}.')
+        positive = labels == self.classes_[1]
+        n_folds = min(5, int(positive.sum()), int((~positive).sum()))
+        if n_folds < 2:
+            return 0.5
+        folds = stratified_folds(positive, n_folds, seed=self.seed)
+        judge = self.twin()
+        judge.C = self.C if np.isnan(self.head_.C_) else self.head_.C_
+        probabilities = np.zeros(len(labels))
+        for fold in range(n_folds):
+            inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            head = judge.new_head().fit(features[inside], labels[inside])
+            probabilities[outside] = head.predict_proba(features[outside])[:, 1]
+        return float(np.clip(best_threshold(positive, probabilities), 1e-9, 1 - 1e-9))
+
+    def decide(self, probabilities: NDArray[np.float64]) -> list[Label]:
+        """The class that probabilities stand for: the most probable, or by the threshold where there are two.
+
+        Args:
+            probabilities: Shape (n, n_classes).
+
+        Returns:
+            n classes.
+
+        Raises:
+            InputError: nothing learned yet.
+        """
+        self._check_fitted()
+        if len(self.classes_) == 2 and self.threshold_ != 0.5:
+            return [self.classes_[int(p >= self.threshold_)] for p in probabilities[:, 1]]
+        return [self.classes_[i] for i in probabilities.argmax(1)]
 
     def predict_proba(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> NDArray[np.float64]:
         """Probabilities of the classes.
@@ -179,7 +270,7 @@ class TextClassifier:
         return self.head_.predict_proba(self.features(texts, on_progress=on_progress))
 
     def predict(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> list[Label]:
-        """The most probable class of each text.
+        """The class of each text: the most probable one, or by the threshold where there are two.
 
         Args:
             texts: n texts.
@@ -191,7 +282,7 @@ class TextClassifier:
         Raises:
             InputError: nothing learned yet, a missing text.
         """
-        return [self.classes_[i] for i in self.predict_proba(texts, on_progress=on_progress).argmax(1)]
+        return self.decide(self.predict_proba(texts, on_progress=on_progress))
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[Any], *, on_progress: OnProgress | None = None) -> Scores:
         """Scores on texts whose classes are known.
@@ -233,7 +324,9 @@ class TextClassifier:
 
         self._check_fitted()
         folder = _made(Path(folder))
-        arrays = save({"coef": self.head_.coef_, "intercept": self.head_.intercept_, "probe": self._probe()})
+        facts_of_head, learned = self.head_.state()
+        learned = {name: np.ascontiguousarray(array) for name, array in learned.items()}
+        arrays = save({**learned, "probe": self._probe()})
         with atomic_path(folder / _ARRAYS) as path:
             path.write_bytes(arrays)
         config = {
@@ -242,7 +335,13 @@ class TextClassifier:
             "pooling": self.pooling,
             "layers": self.layers if isinstance(self.layers, str | int) else [float(w) for w in self.layers],
             "cleaning": list(self.cleaning),
-            "head": {"kind": "logistic", "C": self.head_.C_, "class_weight": _as_json(self.class_weight)},
+            "head": {
+                "kind": self.head,
+                "join": self.join,
+                "class_weight": _as_json(self.class_weight),
+                **facts_of_head,
+            },
+            "threshold": self.threshold_,
             "classes": list(self.classes_),
             "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
             "facts": dict(facts or {}),
@@ -279,18 +378,21 @@ class TextClassifier:
             pooling=config["pooling"],
             layers=config["layers"],
             cleaning=config["cleaning"],
-            C=head["C"],
+            C=head.get("C", 1.0),
+            head=head["kind"],
+            join=head.get("join"),
+            threshold=config.get("threshold", 0.5),
             class_weight=dict(head["class_weight"]) if isinstance(head["class_weight"], list) else head["class_weight"],
         )
         made._check_model(folder, config["model"], tensors["probe"])
         made.classes_ = tuple(config["classes"])
-        made.head_.classes_ = np.array(config["classes"])
-        made.head_.coef_, made.head_.intercept_ = tensors["coef"], tensors["intercept"]
-        made.head_.C_ = head["C"]
+        made.head_.restore(head, tensors, config["classes"])
         return made
 
     def _probe(self) -> NDArray[np.float32]:
-        return np.asarray(self.features([_PROBE])[0])
+        if self.head == "bilstm":
+            return np.asarray(self.features([_PROBE]).texts[0], np.float32).reshape(-1)
+        return np.asarray(self._encoded([clean(_PROBE, self.cleaning)])[0])
 
     def _check_model(self, folder: Path, model: dict[str, Any], probe: NDArray[np.float32]) -> None:
         """Refuse another model than the classifier was made with; rounding (bfloat16, int8) may differ."""

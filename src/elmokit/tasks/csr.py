@@ -8,10 +8,37 @@ take about 10 ms.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Products(Protocol):
+    """A matrix of features that need not be in memory as one: products from both sides are all that learning takes."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the products."""
+        ...
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """The stored numbers, in any order."""
+        ...
+
+    def __matmul__(self, weights: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Shape (n_columns, K) → (n_rows, K)."""
+        ...
+
+    def transposed_product(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Shape (n_rows, K) → (n_columns, K)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ all folds solved side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.runtime.threads import single_threaded_blas
-from elmokit.tasks.csr import CSR
+from elmokit.tasks.csr import Products
 from elmokit.tasks.lbfgs import Array, Curvature, Inverse, Problems, minimise, probabilities
 from elmokit.tasks.split import stratified_folds
 
@@ -78,7 +78,7 @@ class LogisticRegression:
 
     def fit(
         self,
-        X: NDArray[np.floating] | CSR,
+        X: NDArray[np.floating] | Products,
         y: ArrayLike,
         *,
         validation: NDArray[np.bool_] | None = None,
@@ -124,26 +124,11 @@ class LogisticRegression:
         return self
 
     def _read_classes(self, features: _Dense | _Sparse, y: ArrayLike) -> NDArray[np.integer]:
-        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
-        if len(numbers) != features.shape[0]:
-            raise InputError(f"{features.shape[0]} rows of features but {len(numbers)} labels.")
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"all {len(numbers)} labels are {self.classes_.tolist()}; it takes two classes to learn from."
-            )
+        self.classes_, numbers = number_classes(y, n_rows=features.shape[0])
         return numbers
 
     def _row_weights(self, numbers: NDArray[np.integer]) -> Array:
-        if self.class_weight is None:
-            return np.ones(len(numbers))
-        if self.class_weight == "balanced":
-            counts = np.bincount(numbers)
-            return np.asarray((len(numbers) / (len(counts) * counts))[numbers])
-        missing = [c for c in self.classes_.tolist() if c not in self.class_weight]
-        if missing:
-            raise ConfigError(f"class_weight gives no weight for {missing}.")
-        by_class = [float(self.class_weight[c]) for c in self.classes_.tolist()]
-        return np.asarray(np.array(by_class)[numbers])
+        return weigh_rows(numbers, self.classes_, self.class_weight)
 
     def _held_out(self, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which rows each fold holds out; no folds where a class has a single row. Shape (n, F)."""
@@ -170,12 +155,12 @@ class LogisticRegression:
         losses = _held_out_losses(features, targets, inside, outside, curvature, 10 * self.tolerance, on_step)
         return float(STRENGTHS[int(np.argmin(losses.sum(1)))])
 
-    def decision_function(self, X: NDArray[np.floating] | CSR) -> Array:
+    def decision_function(self, X: NDArray[np.floating] | Products) -> Array:
         """Scores before they become probabilities. Shape (n,) for two classes, else (n, n_classes)."""
         scores = np.asarray(X @ self.coef_.T.astype(X.dtype), dtype=np.float64) + self.intercept_
         return np.asarray(scores[:, 0] if len(self.classes_) == 2 else scores)
 
-    def predict_proba(self, X: NDArray[np.floating] | CSR) -> Array:
+    def predict_proba(self, X: NDArray[np.floating] | Products) -> Array:
         """Probabilities of the classes, in the order of `classes_`. Shape (n, n_classes)."""
         scores = self.decision_function(X)
         if len(self.classes_) > 2:
@@ -183,14 +168,77 @@ class LogisticRegression:
         second = probabilities(scores[:, None])
         return np.concatenate([1 - second, second], axis=1)
 
-    def predict(self, X: NDArray[np.floating] | CSR) -> NDArray[Any]:
+    def predict(self, X: NDArray[np.floating] | Products) -> NDArray[Any]:
         """The most probable class of each row. Shape (n,)."""
         scores = self.decision_function(X)
         return np.asarray(self.classes_[_best(scores.reshape(len(scores), -1))])
 
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What was learned: JSON values and arrays."""
+        return {"C": self.C_}, {"coef": self.coef_, "intercept": self.intercept_}
+
+    def restore(self, facts: dict[str, Any], arrays: dict[str, Array], classes: Sequence[Any]) -> None:
+        """Take back what `state` gave."""
+        self.classes_, self.C_ = np.array(classes), facts["C"]
+        self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
+
+
+def number_classes(y: ArrayLike, *, n_rows: int) -> tuple[NDArray[Any], NDArray[np.integer]]:
+    """The classes, sorted, and each row's place among them.
+
+    Args:
+        y: a class per row. Shape (n,).
+        n_rows: rows that there must be.
+
+    Returns:
+        classes and numbers. Shapes (n_classes,), (n,).
+
+    Raises:
+        InputError: fewer than two classes, another number of labels than rows.
+
+    Example:
+        >>> number_classes(["b", "a", "b"], n_rows=3)[1].tolist()
+        [1, 0, 1]
+    """
+    classes, numbers = np.unique(np.asarray(y), return_inverse=True)
+    if len(numbers) != n_rows:
+        raise InputError(f"{n_rows} rows of features but {len(numbers)} labels.")
+    if len(classes) < 2:
+        raise InputError(f"all {len(numbers)} labels are {classes.tolist()}; it takes two classes to learn from.")
+    return classes, numbers
+
+
+def weigh_rows(numbers: NDArray[np.integer], classes: NDArray[Any], class_weight: ClassWeight) -> Array:
+    """Each row's weight in the loss.
+
+    Args:
+        numbers: each row's class. Shape (n,).
+        classes: their names.
+        class_weight: "balanced" (the inverse of a class's share), a weight per class, or None for 1.
+
+    Returns:
+        weights. Shape (n,).
+
+    Raises:
+        ConfigError: a class without a weight.
+
+    Example:
+        >>> weigh_rows(np.array([0, 0, 0, 1]), np.array(["a", "b"]), "balanced").round(2).tolist()
+        [0.67, 0.67, 0.67, 2.0]
+    """
+    if class_weight is None:
+        return np.ones(len(numbers))
+    if class_weight == "balanced":
+        counts = np.bincount(numbers)
+        return np.asarray((len(numbers) / (len(counts) * counts))[numbers])
+    missing = [c for c in classes.tolist() if c not in class_weight]
+    if missing:
+        raise ConfigError(f"class_weight gives no weight for {missing}.")
+    return np.asarray(np.array([float(class_weight[c]) for c in classes.tolist()])[numbers])
+
 
 def cross_validated(
-    X: NDArray[np.floating] | CSR,
+    X: NDArray[np.floating] | Products,
     y: ArrayLike,
     *,
     n_folds: int = 10,
@@ -285,11 +333,10 @@ def _targets(numbers: NDArray[np.integer], n_classes: int) -> Array:
     return np.asarray(np.eye(n_classes)[numbers])
 
 
-def _features(X: NDArray[np.floating] | CSR, *, standardize: bool) -> _Dense | _Sparse:
-    values = X.data if isinstance(X, CSR) else X
-    if not np.isfinite(values).all():
+def _features(X: NDArray[np.floating] | Products, *, standardize: bool) -> _Dense | _Sparse:
+    if not np.isfinite(X if isinstance(X, np.ndarray) else X.data).all():
         raise InputError("the features hold NaN or infinite numbers; leave out or mend those rows.")
-    if not isinstance(X, CSR):
+    if isinstance(X, np.ndarray):
         return _Dense(X, standardize=standardize)
     if standardize:
         raise ConfigError("sparse features can't be standardised without making them dense; use standardize=False.")
@@ -336,9 +383,9 @@ class _Dense:
 
 
 class _Sparse:
-    """Sparse features, as they are."""
+    """Features that offer products only, as they are."""
 
-    def __init__(self, X: CSR) -> None:
+    def __init__(self, X: Products) -> None:
         self.X = X
         self.shape = X.shape
 

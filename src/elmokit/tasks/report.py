@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from elmokit.errors import InputError
 from elmokit.tasks.classify import Label, TextClassifier, check_labels, text_list
 from elmokit.tasks.csr import CSR
+from elmokit.tasks.curves import CalibrationBin, PrecisionRecall, calibration_bins, precision_recall
+from elmokit.tasks.heads import Rows as Features
 from elmokit.tasks.logistic import LogisticRegression
 from elmokit.tasks.metrics import Scores, score
 from elmokit.tasks.split import held_out_split, stratified_folds
@@ -128,6 +130,9 @@ class Report:
         calibration_error: of our probabilities on the held-out rows: how far on average the probability of the
             predicted class is from the share of such predictions that are right (10 bins of equal width).
         mistakes: our most confident ones on the held-out rows, ten at most.
+        calibration: our predictions on the held-out rows by how sure they are.
+        precision_recall: precision and recall of the positive class (of every class against the others where there are
+            more than two) at each threshold, thinned to a hundred points.
     """
 
     model: str
@@ -143,6 +148,8 @@ class Report:
     entries: tuple[Entry, ...]
     calibration_error: float
     mistakes: tuple[Mistake, ...]
+    calibration: tuple[CalibrationBin, ...] = ()
+    precision_recall: tuple[PrecisionRecall, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -216,6 +223,27 @@ def fit_and_report(
         entries=tuple(entries),
         calibration_error=_calibration_error([labels[i] for i in test], judgement),
         mistakes=_mistakes(texts, labels, test, judgement),
+        calibration=calibration_bins(judgement.probabilities.max(1), _right(labels, test, judgement)),
+        precision_recall=_curves(labels, test, classes, judgement),
+    )
+
+
+def _right(labels: Sequence[Label], test: Rows, judgement: _Judgement) -> NDArray[np.bool_]:
+    return np.array([labels[i] == said for i, said in zip(test, judgement.predicted, strict=True)])
+
+
+def _curves(
+    labels: Sequence[Label], test: Rows, classes: tuple[Label, ...], judgement: _Judgement
+) -> tuple[PrecisionRecall, ...]:
+    """Of the classes that the head knows and that occur."""
+    if judgement.probabilities.shape[1] != len(classes):
+        return ()  # a class is in the held-out rows alone
+    wanted = classes[1:] if len(classes) == 2 else classes
+    truth = np.array([classes.index(labels[i]) for i in test])
+    return tuple(
+        precision_recall(str(label), truth == classes.index(label), judgement.probabilities[:, classes.index(label)])
+        for label in wanted
+        if (truth == classes.index(label)).any()
     )
 
 
@@ -254,9 +282,9 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def _learn_all(classifier: TextClassifier, features: NDArray[np.float32], labels: Sequence[Label], C: float) -> None:
+def _learn_all(classifier: TextClassifier, features: Features, labels: Sequence[Label], C: float) -> None:
     """Learn from all rows, with the strength that was chosen among the rows to learn from."""
-    asked, classifier.C = classifier.C, C
+    asked, classifier.C = classifier.C, classifier.C if np.isnan(C) else C
     try:
         classifier.fit_features(features, labels)
     finally:
@@ -277,12 +305,13 @@ def _check_classes(labels: Sequence[Label], train: Rows, classes: tuple[Label, .
 class _Dense:
     """Ours: features made once, a head for each set of rows."""
 
-    def __init__(self, classifier: TextClassifier, features: NDArray[np.float32], labels: Sequence[Label]) -> None:
+    def __init__(self, classifier: TextClassifier, features: Features, labels: Sequence[Label]) -> None:
         self.classifier, self.features, self.labels = classifier, features, np.asarray(labels)
 
     def __call__(self, train: Rows, test: Rows) -> _Judgement:
-        head = self.classifier.new_head().fit(self.features[train], self.labels[train])
-        return _judged(head, self.features[test])
+        learned = self.classifier.twin().fit_features(self.features[train], self.labels[train].tolist())
+        probabilities = learned.head_.predict_proba(self.features[test])
+        return _Judgement(learned.decide(probabilities), probabilities, learned.head_.C_)
 
 
 class _Counted:

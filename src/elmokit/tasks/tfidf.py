@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elmokit.errors import InputError
 from elmokit.tasks.csr import CSR
@@ -75,6 +76,15 @@ class Tfidf:
         in_texts = np.array([seen[term] for term in self.terms], dtype=np.float64)
         self._idf = np.log((1 + len(texts)) / (1 + in_texts)) + 1
         return self
+
+    def state(self) -> tuple[list[str], NDArray[np.float64]]:
+        """What was learned: the terms and their inverse document frequencies."""
+        return self.terms, self._idf
+
+    def restore(self, terms: Sequence[str], idf: NDArray[np.float64]) -> None:
+        """Take back what `state` gave."""
+        self.terms, self._idf = list(terms), idf
+        self._ids = {term: i for i, term in enumerate(self.terms)}
 
     def transform(self, texts: Sequence[str]) -> CSR:
         """Weighted counts of texts.
