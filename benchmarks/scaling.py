@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--max-texts 10000] [--stream 100000]
 
 Texts are random words of a large vocabulary (so that the word cache helps little), 10 words each. Figures are
-processor time, which other load changes little. With --stream N, N texts of three words go from a text file to a file
+processor time, which other load changes little. With --stream N, N texts of eight words go from a text file to a file
 of vectors by `elmokit embed`, and so do 10,000: peak memory of both processes. Parts that are not run keep their last
 figures.
 """
@@ -43,7 +43,7 @@ def stream(n):
     with tempfile.TemporaryDirectory() as folder:
         texts, vectors = Path(folder) / "texts.txt", Path(folder) / "vectors.npy"
         with texts.open("w") as file:
-            file.writelines(" ".join(words) + "\n" for words in texts_of(n, 3))
+            file.writelines(" ".join(words) + "\n" for words in texts_of(n, 8))
         command = [sys.executable, "-m", "elmokit", "--quiet", "embed", str(texts), "--output", str(vectors)]
         start = time.perf_counter()
         child = subprocess.Popen(command)

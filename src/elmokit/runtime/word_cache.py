@@ -39,7 +39,7 @@ class WordCache:
         self.encode = encode
         self.n_words = n_words
         self._slots: dict[str, int] = {}  # least recently used first
-        self._vectors = np.zeros((0, width), dtype)
+        self._vectors = np.zeros((n_words, width), dtype)  # the system gives its pages as they are used
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -74,14 +74,5 @@ class WordCache:
         dropped = [self._slots.pop(word) for word in list(self._slots)[: max(0, len(words) - n_free)]]
         new = len(words) - len(dropped)
         slots = dropped + list(range(len(self._slots) + len(dropped), len(self._slots) + len(dropped) + new))
-        self._grow(len(self._slots) + len(words))
         self._vectors[slots] = vectors
         self._slots.update(zip(words, slots, strict=True))
-
-    def _grow(self, n_words: int) -> None:
-        """Make room for so many words, doubling, up to the bound."""
-        if n_words > len(self._vectors):
-            room = min(self.n_words, max(n_words, 2 * len(self._vectors), 1024))
-            grown = np.zeros((room, self._vectors.shape[1]), self._vectors.dtype)
-            grown[: len(self._vectors)] = self._vectors
-            self._vectors = grown
