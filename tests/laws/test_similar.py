@@ -114,6 +114,7 @@ def test_sentences_lose_nothing_but_white_space(text):
         ("他来了。她走了。", ["他来了。", "她走了。"]),
         ("यह पहला है। यह दूसरा है।", ["यह पहला है।", "यह दूसरा है।"]),
         ("Wait ... what? yes", ["Wait ... what? yes"]),
+        ("The cat sat. Was it the sun? No. Then go.", ["The cat sat.", "Was it the sun?", "No.", "Then go."]),
         ("That was I. Then it rained.", ["That was I.", "Then it rained."]),
         ("", []),
         (" \n ", []),

@@ -11,9 +11,8 @@ from __future__ import annotations
 import regex
 
 _ABBREVIATIONS = """
-    mr mrs ms dr prof rev gen sen rep gov st mt jr sr capt col lt sgt hon vs etc e.g i.e cf al fig figs eq no nos vol pp
-    p ed eds ch sec dept univ inc ltd co corp approx est ca c jan feb mar apr jun jul aug sep sept oct nov dec mon tue
-    wed thu fri sat sun
+    mr mrs ms dr prof rev gen sen rep gov st mt jr sr capt col lt sgt hon vs etc e.g i.e cf fig figs eq nos vol pp p eds
+    ch dept univ inc ltd co corp approx est ca c jan feb apr jun jul aug sep sept oct nov dec tue thu
 """
 _KNOWN = frozenset(_ABBREVIATIONS.split())
 _END = regex.compile(

@@ -144,7 +144,9 @@ def test_a_summary_says_the_main_thing_once():
     found = summarise(Letters(), sentences, n=2)
     assert [one.place for one in found] == sorted(one.place for one in found)
     assert {one.sentence[0] for one in found} == {"a", "c"}
-    assert len({one.sentence[0] for one in summarise(Letters(), sentences, n=2, relevance=1.0)}) == 1
+    shares = {one.place: one.centrality for one in summarise(Letters(), sentences, n=99)}
+    central = {one.place for one in summarise(Letters(), sentences, n=2, relevance=1.0)}
+    assert min(shares[place] for place in central) >= max(shares[place] for place in {*shares} - central)
     assert len(summarise(Letters(), sentences, n=99)) == 6
     assert sum(one.centrality for one in summarise(Letters(), sentences, n=99)) == pytest.approx(1)
 
@@ -168,7 +170,7 @@ def elmo():
 def test_without_weight_it_is_bm25(elmo):
     answers = Answers(elmo, PASSAGES, weight=0)
     found = answers.best("Who wrote Emma?", n=5)
-    assert [one.place for one in found[:2]] == [1, 4]
+    assert {one.place for one in found[:2]} == {1, 4}
     assert [one.bm25 for one in found] == pytest.approx(np.sort(BM25(PASSAGES).scores("Who wrote Emma?"))[::-1])
 
 
