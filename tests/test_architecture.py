@@ -54,7 +54,7 @@ TORCH_FILES = (
 )
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
-    "regex": (("text.tokens",), True),
+    "regex": (("text.tokens", "text.sentences"), True),
     "typer": (("cli.",), True),
     "rich": (("cli.", "progress"), False),
     "h5py": (("features", "checkpoints.", "corpora.outputs", "compat."), False),

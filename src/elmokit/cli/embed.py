@@ -84,30 +84,10 @@ def embed(
         screen.say(f"{output}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
         return
 
-    def side(rows: Sequence[Row], repeats: Sequence[int] | None = None) -> dict[str, Any]:
-        times = [1] * len(rows) if repeats is None else repeats
-        kept: dict[str, Any] = {"row": [row.number for row, n in zip(rows, times, strict=True) for _ in range(n)]}
-        if id_column is not None:
-            kept["id"] = [row.values[id_column] for row, n in zip(rows, times, strict=True) for _ in range(n)]
-        return kept
-
-    def write_texts(write: WriteVectors, rows: Sequence[Row]) -> None:
-        texts = [row.values[column] for row in rows]
-        write(side(rows), elmo.encode(texts, pooling=pooling, layers=chosen, normalize=normalize, show_progress=False))
-
-    def write_words(write: WriteVectors, rows: Sequence[Row]) -> None:
-        import numpy as np
-
-        features = elmo.encode_words([row.values[column] for row in rows], layers=chosen, show_progress=False)
-        found = [features[i] for i in range(len(rows))]
-        kept = side(rows, [len(text.words) for text in found])
-        kept["word"] = [word for text in found for word in text.words]
-        for name, end in (("start", 0), ("end", 1)):
-            kept[name] = [int(place[end]) for text in found if text.offsets is not None for place in text.offsets]
-        write(kept, np.concatenate([text.vectors for text in found]))
-
     about = {"model": elmo.name, "layers": layers, "pooling": None if words else pooling, "normalize": normalize}
-    write_block: Callable[[WriteVectors, Sequence[Row]], None] = write_words if words else write_texts
+    write_block = _block_writer(
+        elmo, column, id_column, words=words, pooling=pooling, layers=chosen, normalize=normalize
+    )
     dim = _width(elmo, words=words, pooling=pooling, layers=chosen)
     if shard_rows is not None:
         job: dict[str, Any] = {
@@ -156,6 +136,36 @@ def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format:
         return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
 
     return write_allennlp_hdf5(texts, output, embed_batch, output_format=output_format)
+
+
+def _block_writer(
+    elmo: Any, column: str, id_column: str | None, *, words: bool, pooling: str, layers: Any, normalize: bool
+) -> Callable[[WriteVectors, Sequence[Row]], None]:
+    """A function that encodes rows and writes their vectors with what belongs beside them."""
+
+    def side(rows: Sequence[Row], repeats: Sequence[int] | None = None) -> dict[str, Any]:
+        times = [1] * len(rows) if repeats is None else repeats
+        kept: dict[str, Any] = {"row": [row.number for row, n in zip(rows, times, strict=True) for _ in range(n)]}
+        if id_column is not None:
+            kept["id"] = [row.values[id_column] for row, n in zip(rows, times, strict=True) for _ in range(n)]
+        return kept
+
+    def write_texts(write: WriteVectors, rows: Sequence[Row]) -> None:
+        texts = [row.values[column] for row in rows]
+        write(side(rows), elmo.encode(texts, pooling=pooling, layers=layers, normalize=normalize, show_progress=False))
+
+    def write_words(write: WriteVectors, rows: Sequence[Row]) -> None:
+        import numpy as np
+
+        features = elmo.encode_words([row.values[column] for row in rows], layers=layers, show_progress=False)
+        found = [features[i] for i in range(len(rows))]
+        kept = side(rows, [len(text.words) for text in found])
+        kept["word"] = [word for text in found for word in text.words]
+        for name, end in (("start", 0), ("end", 1)):
+            kept[name] = [int(place[end]) for text in found if text.offsets is not None for place in text.offsets]
+        write(kept, np.concatenate([text.vectors for text in found]))
+
+    return write_words if words else write_texts
 
 
 def _missing_shards(
