@@ -318,4 +318,4 @@ def _cells(report: Report, entry: Entry) -> list[str]:
     cells = [entry.name, *(f"{value:.3f}" for value in (report.f1(scores), scores.weighted_f1, scores.accuracy))]
     if entry.folds is not None:
         cells.append(f"{entry.folds.f1.mean:.3f} ± {entry.folds.f1.sd:.3f}")
-    return [*cells, f"{entry.C:.3g}", f"{entry.seconds:.1f}"]
+    return [*cells, "–" if entry.C is None else f"{entry.C:.3g}", f"{entry.seconds:.1f}"]

@@ -60,7 +60,7 @@ def principal_plane(units: NDArray[np.float32]) -> tuple[NDArray[np.float64], fl
 
     Example:
         >>> points, explained = principal_plane(np.array([[2, 0, 0], [0, 0, 0], [-2, 0, 0]], np.float32))
-        >>> points.tolist(), explained
+        >>> points.round(6).tolist(), round(explained, 6)
         ([[2.0, 0.0], [0.0, 0.0], [-2.0, 0.0]], 1.0)
     """
     moved = units.astype(np.float64) - units.mean(axis=0, dtype=np.float64)

@@ -97,11 +97,11 @@ class BiLSTMHead:
 
     Example:
         >>> texts = WordLayers([np.full((1, n, 2), n, np.float16) for n in (1, 2)])
-        >>> BiLSTMHead(options=HeadOptions(n_epochs=1)).fit(texts, ["a", "b"]).predict_proba(texts).shape
+        >>> BiLSTMHead(options=HeadOptions(n_epochs=1, least_steps=1)).fit(texts, ["a", "b"]).predict_proba(texts).shape
         (2, 2)
     """
 
-    C_ = float("nan")
+    C_: float | None = None
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class BiLSTMHead:
         if over not in ("attention", "max"):
             raise ConfigError(f'a BiLSTM\'s words are pooled by "attention" or "max", not {over!r}.')
         self.over, self.class_weight, self.seed = over, class_weight, seed
-        self.options = options or HeadOptions(seed=seed, n_epochs=15, patience=3)
+        self.options = options or HeadOptions(seed=seed, n_epochs=15, learning_rate=3e-3)
         self.classes_: Array = np.zeros(0)
         self._network: _Network | None = None
 

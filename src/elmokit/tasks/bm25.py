@@ -52,7 +52,7 @@ class BM25:
     Example:
         >>> index = BM25(["the cat sat", "a dog ran", "the dog sat on the cat"])
         >>> index.scores("dog?").round(2).tolist()
-        [0.0, 0.54, 0.4]
+        [0.0, 0.49, 0.43]
     """
 
     def __init__(self, passages: Iterable[str], *, k1: float = 0.9, b: float = 0.4) -> None:

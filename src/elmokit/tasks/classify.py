@@ -228,7 +228,7 @@ class TextClassifier:
             return 0.5
         folds = stratified_folds(positive, n_folds, seed=self.seed)
         judge = self.twin()
-        judge.C = self.C if np.isnan(self.head_.C_) else self.head_.C_
+        judge.C = self.C if self.head_.C_ is None else self.head_.C_
         probabilities = np.zeros(len(labels))
         for fold in range(n_folds):
             inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -384,7 +384,7 @@ class TextClassifier:
             threshold=config.get("threshold", 0.5),
             class_weight=dict(head["class_weight"]) if isinstance(head["class_weight"], list) else head["class_weight"],
         )
-        made._check_model(folder, config["model"], tensors["probe"])
+        made._check_model(folder, config["model"], tensors.pop("probe"))
         made.classes_ = tuple(config["classes"])
         made.head_.restore(head, tensors, config["classes"])
         return made

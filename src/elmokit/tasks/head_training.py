@@ -29,8 +29,9 @@ class HeadOptions:
     """How a head is trained.
 
     Args:
-        n_epochs: at most.
-        patience: epochs without a better held-aside loss after which training ends.
+        n_epochs: at most; more where the rows are so few that this makes fewer than `least_steps` steps.
+        patience: part of the epochs without a better held-aside loss after which training ends.
+        least_steps: see `n_epochs`.
         batch_size: rows that are learned from together.
         learning_rate: of AdamW at the start; it falls to a tenth in a straight line.
         weight_decay: of AdamW.
@@ -38,7 +39,8 @@ class HeadOptions:
     """
 
     n_epochs: int = 30
-    patience: int = 4
+    patience: float = 0.15
+    least_steps: int = 600
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
@@ -78,9 +80,10 @@ def train_head(
         optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
         order = np.random.default_rng(options.seed)
         best, best_epoch, kept = np.inf, 0, copy.deepcopy(network.state_dict())
-        for epoch in range(options.n_epochs):
+        n_epochs = max(options.n_epochs, -(-options.least_steps // -(-len(learned) // options.batch_size)))
+        for epoch in range(n_epochs):
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * (1 - 0.9 * epoch / options.n_epochs)
+                group["lr"] = options.learning_rate * (1 - 0.9 * epoch / n_epochs)
             network.train()
             for rows in _cut(order.permutation(learned), options.batch_size):
                 loss = (cross_entropy(network(*collate(rows)), targets[rows], reduction="none") * weights[rows]).mean()
@@ -94,8 +97,8 @@ def train_head(
             if found < best:
                 best, best_epoch, kept = found, epoch, copy.deepcopy(network.state_dict())
             if on_step is not None:
-                on_step(epoch + 1, options.n_epochs)
-            if epoch - best_epoch >= options.patience:
+                on_step(epoch + 1, n_epochs)
+            if epoch - best_epoch >= options.patience * n_epochs:
                 break
     network.load_state_dict(kept)
     return network.eval()

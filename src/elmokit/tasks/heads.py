@@ -41,7 +41,7 @@ class Head(Protocol):
         ...
 
     @property
-    def C_(self) -> float:  # noqa: N802  # scikit-learn's name
+    def C_(self) -> float | None:  # noqa: N802  # scikit-learn's name
         """Inverse of the penalty's strength; NaN where there is no such thing."""
         ...
 

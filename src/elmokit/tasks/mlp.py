@@ -54,7 +54,7 @@ class MLPHead:
         [0, 0, 1, 1]
     """
 
-    C_ = float("nan")
+    C_: float | None = None
 
     def __init__(
         self, *, class_weight: ClassWeight = "balanced", seed: int = 0, options: HeadOptions | None = None

@@ -37,7 +37,7 @@ class _Judgement:
 
     predicted: list[Label]
     probabilities: NDArray[np.float64]
-    C: float
+    C: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Entry:
     name: str
     held_out: Scores
     folds: Folds | None
-    C: float
+    C: float | None
     seconds: float
 
 
@@ -282,9 +282,9 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def _learn_all(classifier: TextClassifier, features: Features, labels: Sequence[Label], C: float) -> None:
+def _learn_all(classifier: TextClassifier, features: Features, labels: Sequence[Label], C: float | None) -> None:
     """Learn from all rows, with the strength that was chosen among the rows to learn from."""
-    asked, classifier.C = classifier.C, classifier.C if np.isnan(C) else C
+    asked, classifier.C = classifier.C, classifier.C if C is None else C
     try:
         classifier.fit_features(features, labels)
     finally:

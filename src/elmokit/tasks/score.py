@@ -58,8 +58,8 @@ class TextScore:
 
     Example:
         >>> sure = TextScore(("a",), np.array([True]), np.zeros(1), np.log([4.0]), end=0.0, begin=0.0)
-        >>> sure.perplexity
-        Perplexity(forward=1.0, backward=2.0, mean=1.414..., n_words=1, unknown=0.0)
+        >>> sure.perplexity.forward, sure.perplexity.backward, round(sure.perplexity.mean, 3)
+        (1.0, 2.0, 1.414)
     """
 
     words: tuple[str, ...]

@@ -46,8 +46,8 @@ def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float
         Shape (N, D).
 
     Example:
-        >>> directions(np.array([[3.0, 4.0], [0.0, 0.0]])).round(2).tolist()
-        [[0.6..., 0.8...], [0.0, 0.0]]
+        >>> directions(np.array([[3.0, 4.0], [0.0, 0.0]])).astype(float).round(2).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
     """
     rows = np.asarray(vectors, dtype=np.float32)
     if mean is not None:

@@ -112,7 +112,7 @@ def centrality(likeness: NDArray[np.float64], *, damping: float = 0.85) -> NDArr
         shares that sum to 1. Shape (n,).
 
     Example:
-        >>> centrality(np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.0], [0.5, 0.0, 1.0]])).argmax()
+        >>> int(centrality(np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.0], [0.5, 0.0, 1.0]])).argmax())
         0
     """
     n = len(likeness)
@@ -143,7 +143,7 @@ def without_redundancy(
 
     Example:
         >>> likeness = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.1], [0.1, 0.1, 1.0]])
-        >>> without_redundancy(np.array([0.4, 0.4, 0.2]), likeness, 2, relevance=0.7)
+        >>> without_redundancy(np.array([0.4, 0.4, 0.2]), likeness, 2, relevance=0.5)
         [0, 2]
     """
     scaled = shares / max(float(shares.max(initial=0)), 1e-12)
