@@ -24,7 +24,7 @@ from elmokit.index.results import Occurrence, Sense, Senses
 
 MOST_SENSES = 6
 LEAST_SILHOUETTE = 0.05
-"""Below it a word has one sense; see benchmarks/quality_senses.py."""
+"""Below it a word has one sense: set by eye."""
 
 _SMALLEST_SHARE = 0.05
 _N_NEIGHBOURS, _N_NAMES, _N_EXAMPLES = 10, 3, 5

@@ -5,7 +5,7 @@ occurrences whatever was interrupted; occurrences without a sentence are left-ov
 next writer removes. Nothing else keeps count: how far a build came is read off the sentences.
 
 Vectors are float16 of length 1 compared by cosine. (Lance writes no nearest-neighbour index on int8 columns, and its
-indexes of float16 with other metrics may hang while they are made; both checked with 0.40.)
+indexes of float16 with other metrics may hang while they are made; read in its issues, not tried.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]
 OCCURRENCES, SENTENCES = "occurrences", "sentences"
 
 ANN_ROWS = 100_000
-"""Below so many rows comparing all of them is as fast as an index."""
+"""Below so many rows all of them are compared: a guess, not yet measured."""
 
 _ANN_STALE = 0.2
 """The share of rows outside the nearest-neighbour index from which on it is made anew."""
@@ -43,7 +43,7 @@ _SCAN_ROWS = 8192
 
 @dataclass(frozen=True)
 class Ann:
-    """How the nearest-neighbour index is made and asked; chosen by benchmarks/speed_index.py.
+    """How the nearest-neighbour index is made and asked; first guesses: benchmarks/speed_index.py is to choose them.
 
     Args:
         partition_rows: rows in a partition, on average.
