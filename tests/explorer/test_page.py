@@ -412,6 +412,7 @@ def test_dark_is_followed_chosen_and_kept(chromium, address):
     with opened(chromium, address, scheme="dark") as page:
         assert brightness(page) < 60
         page.emulate_media(color_scheme="light")
+        page.wait_for_timeout(300)  # the system's change is an event
         assert brightness(page) > 200
         pick(page, "Dark")
         assert brightness(page) < 60
