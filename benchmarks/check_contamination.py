@@ -115,7 +115,7 @@ class Hashes:
         line_of = np.repeat(np.arange(len(lines)), lengths)
         values = self.values[ids]
         inside = values * self.powers[np.minimum(np.arange(len(ids)) - starts[line_of], 4095)]
-        sums = np.concatenate([[0], np.cumsum(inside, dtype=np.uint64)]).astype(np.uint64)
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(inside, dtype=np.uint64)])
         unknown = np.concatenate([[0], np.cumsum(ids == 0)])
         whole = np.where(unknown[starts[1:]] == unknown[starts[:-1]], sums[starts[1:]] - sums[starts[:-1]], 0)
         n = max(len(ids) - RUN + 1, 0)
