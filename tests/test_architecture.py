@@ -63,7 +63,9 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
 }
 OPTIONAL = {  # behind an extra
     "fastapi": (("server.",), False),
+    "prometheus_client": (("server.measures",), False),
     "pydantic": (("server.",), False),
+    "starlette": (("server.",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
     "pyarrow": (("corpora.records", "corpora.outputs", "index.store"), False),
@@ -79,9 +81,14 @@ OPTIONAL = {  # behind an extra
     "torch": ((*TORCH_FILES, "runtime.precision", "evaluation.perplexity"), False),
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
+SERVER_FILES = tuple(
+    f"server.{name}" for name in ("app", "embeddings", "explorer", "gate", "refusals", "service", "similar", "words")
+)
 TOP_ALLOWED_IN = {  # files that are of no use without the package
-    "fastapi": ("server.explorer",),
-    "pydantic": ("server.explorer",),
+    "fastapi": SERVER_FILES,
+    "prometheus_client": ("server.measures",),
+    "pydantic": SERVER_FILES,
+    "starlette": SERVER_FILES,
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
     "sklearn": ("integrations.sklearn",),

@@ -20,6 +20,7 @@ from elmokit.cli import (
     pairs,
     score,
     senses,
+    serve,
     shift,
     similar,
     summarise,
@@ -67,6 +68,7 @@ app.add_typer(tag.app, name="tag")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
 app.command("explore")(explore.explore)
+app.command("serve")(serve.serve)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.add_typer(index.app, name="index")
 app.command("senses", no_args_is_help=True)(senses.senses)
