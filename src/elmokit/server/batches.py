@@ -3,7 +3,7 @@
 A request is put into a queue and gets a future. The thread takes the first one, waits a few milliseconds for others
 (not at all if they are there already), and computes all that want the same in one call, so the event loop never
 computes and 64 small requests cost little more than one large. Since a text's vector does not depend on its neighbours,
-who is merged with whom changes no answer. The queue is bounded in words, which is what time is proportional to: who comes when
+who is merged with whom changes no answer. The queue is bounded in words, which is what time goes by: who comes when
 it is full is told when to come again, from the rate at which words were read lately.
 """
 
