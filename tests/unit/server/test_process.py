@@ -1,0 +1,142 @@
+"""`elmokit serve` as a process: it ends without losing a request, and workers are replaced."""
+
+import base64
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from unit.tiny_models import tiny_checkpoint, tiny_elmo
+
+import elmokit
+from elmokit import checkpoints
+
+SOURCE = str(Path(elmokit.__file__).parent.parent)
+
+
+@pytest.fixture
+def model(tmp_path):
+    checkpoints.save(tiny_checkpoint(), tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+@contextlib.contextmanager
+def process(*arguments, **environment):
+    path = os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])
+    line = [sys.executable, "-u", "-m", "elmokit", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        start_new_session=True,
+    ) as running:
+        try:
+            yield running
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+def client_of(running, **choices):
+    address = running.stdout.readline().split()[0]
+    return httpx.Client(base_url=address, timeout=60, trust_env=False, **choices)
+
+
+def in_progress(client):
+    text = client.get(f"{str(client.base_url).removesuffix('/v1/')}/metrics").text
+    return sum(float(found) for found in re.findall(r"^elmokit_requests_in_progress\S* (\S+)$", text, re.MULTILINE))
+
+
+def vector_of(answer):
+    assert answer.status_code == 200, answer.text
+    return np.frombuffer(base64.b64decode(answer.json()["data"][0]["embedding"]), "<f4")
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_polite_end_loses_no_request(model):
+    texts = [f"text number {i}" for i in range(12)]
+    expected = tiny_elmo().encode(texts)
+    with process("--model", model, "--batch-ms", "3000") as running, client_of(running) as client:
+        assert client.base_url.host == "127.0.0.1"
+
+        def ask(text):
+            return client.post("/embeddings", json={"input": text, "encoding_format": "base64"})
+
+        with ThreadPoolExecutor(len(texts)) as pool:
+            promises = [pool.submit(ask, text) for text in texts]
+            until(lambda: in_progress(client) > len(texts))  # the question about it is one too
+            running.send_signal(signal.SIGTERM)
+            assert not any(promise.done() for promise in promises), "too late: nothing was in work"
+            for promise, vector in zip(promises, expected, strict=True):
+                np.testing.assert_allclose(vector_of(promise.result()), vector, rtol=1e-6, atol=1e-6)
+        assert running.wait(timeout=60) == 143
+        assert running.stderr.read() == ""
+
+
+def test_a_token_from_the_environment_and_names_of_this_machine(model):
+    with process("--model", model, ELMOKIT_TOKEN="secret") as running, client_of(running) as client:
+        assert client.get("/models").status_code == 401
+        headers = {"Authorization": "Bearer secret"}
+        assert client.get("/models", headers=headers).status_code == 200
+        assert client.get("/models", headers={**headers, "Host": "evil.example"}).status_code == 400
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 0
+
+
+def test_what_cannot_be_served_is_told_in_a_paragraph(model, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wrong = {
+            "can't be used": ["--port", str(taken.getsockname()[1])],
+            "no such file": ["--token-file", str(tmp_path / "nothing")],
+            "pooling": ["--pooling", "nonsense"],
+        }
+        for message, arguments in wrong.items():
+            with process("--model", model, *arguments) as running:
+                _, told = running.communicate(timeout=60)
+                assert running.returncode == 1
+                assert message in told
+                assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_several_workers_share_the_work_and_the_dead_are_replaced(model):
+    with process("--model", model, "--workers", "2") as running, client_of(running) as client:
+        headers = {"Connection": "close"}
+
+        def works():
+            with contextlib.suppress(httpx.TransportError):
+                return client.post("/embeddings", json={"input": "a"}, headers=headers).status_code == 200
+            return False
+
+        until(works)
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        workers = [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        os.kill(int(workers[0]), signal.SIGKILL)
+
+        def replaced():
+            children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+            return workers[0] not in children and len(children) >= len(workers) + 1  # and the resource tracker
+
+        until(replaced)
+        until(works)
+        assert all(works() for _ in range(20))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=60) in (0, 143)
