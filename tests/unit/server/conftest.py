@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra server")
 httpx = pytest.importorskip("httpx", reason="needs the openai client")
 
-from unit.tiny_models import tiny_elmo
+from unit.tiny_models import tiny_elmo  # noqa: E402 -- after the skips
 
 
 class Gate:

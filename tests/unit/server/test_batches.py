@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from unit.tiny_models import tiny_elmo
 
 from elmokit.errors import ConfigError
 from elmokit.server.batches import Batches, Closed, Full, Wanted
 from elmokit.server.settings import Settings
+from unit.tiny_models import tiny_elmo
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
 import elmokit
 from elmokit import checkpoints
+from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
 SOURCE = str(Path(elmokit.__file__).parent.parent)
 

@@ -1,13 +1,16 @@
 """The routes over a real socket: right numbers, right refusals."""
 
 import base64
+import contextlib
 import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
+
 from unit.tiny_models import tiny_elmo
 
 openai = pytest.importorskip("openai", reason="needs the openai client")
@@ -83,7 +86,7 @@ def test_choices_that_the_model_does_not_have_are_told(client, wrong):
 
 def test_many_at_once_get_their_own_vectors(client):
     rng = np.random.default_rng(0)
-    words = np.array("the cat sat on a mat with money from some bank of rivers , and . ! 😀".split())
+    words = ["the", "cat", "sat", "on", "a", "mat", "with", "money", "from", "some", "bank", ",", "and", ".", "!", "😀"]
     texts = [" ".join(rng.choice(words, rng.integers(0, 30))) for _ in range(400)]
     wanted = [({}, {"pooling": "max"}, {"layers": 1})[i % 3] for i in range(len(texts))]
     elmo = tiny_elmo()
@@ -233,12 +236,8 @@ def test_a_body_that_does_not_arrive_is_408(served, elmo):
         yield b"}"
 
     with served(elmo, timeout_s=0.2) as client:
-        try:
-            status = client.post("/v1/embeddings", content=drips()).status_code
-        except Exception as error:  # the server may hang up before the last drop is sent
-            assert "Write" in type(error).__name__ or "Read" in type(error).__name__ or "Remote" in type(error).__name__
-            status = 408
-        assert status == 408
+        with contextlib.suppress(httpx.TransportError):  # the server may hang up before the last drop is sent
+            assert client.post("/v1/embeddings", content=drips()).status_code == 408
         assert 'status="408"' in client.get("/metrics").text
 
 
