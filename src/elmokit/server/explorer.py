@@ -185,6 +185,7 @@ def run_explorer(
     import uvicorn
 
     with _listener(port) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio leaves Nagle's delay on: 40 ms
         server = uvicorn.Server(
             uvicorn.Config(explorer_app(elmo, index), log_level="warning", ws="none", lifespan="off")
         )

@@ -90,6 +90,17 @@ def test_a_polite_end_loses_no_request(model):
         assert running.stderr.read() == ""
 
 
+def test_answers_do_not_wait_for_the_clients_acknowledgement(model):
+    def seconds(client):
+        begin = time.perf_counter()
+        assert client.get("/models").status_code == 200
+        return time.perf_counter() - begin
+
+    with process("--model", model) as running, client_of(running) as client:
+        # Nagle's algorithm would hold every answer but the first back for 40 ms
+        assert min([seconds(client) for _ in range(30)][1:]) < 0.03
+
+
 def test_a_token_from_the_environment_and_names_of_this_machine(model):
     with process("--model", model, ELMOKIT_TOKEN="secret") as running, client_of(running) as client:
         assert client.get("/models").status_code == 401
