@@ -93,7 +93,7 @@ def begin_with(
         model: a fresh language model; changed in place.
         static: the vectors.
         vocabulary: of the softmax; with counts, its biases begin with each word's log frequency.
-        n_words: words shown to the char-CNN in all, frequent ones more often (by 1/√rank); None for 20 times as many
+        n_words: words shown to the char-CNN in all, frequent ones more often (by 1/√rank); None for 10 times as many
             as there are, at least 50,000.
         seed: of the words' order.
 
@@ -105,7 +105,7 @@ def begin_with(
     """
     targets = _targets(static, model.softmax.weight.shape[1])
     _begin_softmax(model, static, targets, vocabulary)
-    _fit_spelling(model, static, targets, n_words=n_words or max(20 * len(static.words), 50_000), seed=seed)
+    _fit_spelling(model, static, targets, n_words=n_words or max(10 * len(static.words), 50_000), seed=seed)
     return _agreement(model, static, targets)
 
 
