@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -122,6 +123,8 @@ class Elmo:
         self._dtype = np.dtype("float64" if precision == "float64" else "float32")
         self._warm: State | None = None
         self._lock = threading.Lock()
+        self._source: str | None = None
+        self._load_options: Mapping[str, Any] = {}
 
     @classmethod
     def load(
@@ -167,7 +170,31 @@ class Elmo:
         checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
         elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
         elmo.name = elmo.name or str(source if options is None else options)
+        elmo._source = "default" if place is EMBEDDED else _lasting(place)
+        elmo._load_options = {
+            "weights": None if weights is None else _lasting(weights),
+            "device": device,
+            "precision": elmo.precision,
+            "n_threads": n_threads,
+            "cache_words": cache_words,
+        }
         return elmo
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies in other processes (joblib, multiprocessing, `datasets.map`): where it came from, no weights.
+
+        The other process reads the model again from the same place, which it must see.
+
+        Raises:
+            ConfigError: the model was made in memory, so there is no place to read it from.
+        """
+        if self._source is None:
+            raise ConfigError(
+                f"{self!r} was made in memory, so another process can't open it. Write it with"
+                " elmokit.checkpoints.save(checkpoint, folder) and use Elmo.load(folder)."
+            )
+        opened = partial(Elmo.load, self._source, **self._load_options)
+        return opened, (), {"name": self.name, "layer_mix": self.layer_mix}
 
     @property
     def dim(self) -> int:
@@ -538,6 +565,13 @@ def _make_runtime(
         n_threads=n_threads,
         cache_words=cache_words,
     )
+
+
+def _lasting(place: str | Path) -> str:
+    """A name of the same place for other working directories: whole, unless it is no place here ("original")."""
+    path = Path(place).expanduser()
+    here = path.exists() or path.with_name(path.name + ".index").exists()
+    return str(path.absolute() if here else place)
 
 
 def _settled(runtime: Runtime) -> State:
