@@ -21,6 +21,20 @@ from elmokit.errors import ConfigError
 
 Activation = Literal["relu", "tanh"]
 
+_KINDS: dict[str, type] = {"int": int, "bool": bool, "str": str}
+_MOST = {"n_layers": 1000, "n_highway": 1000, "max_characters": 10_000}
+"""What else a hostile file could ask for without having the weights for it."""
+
+
+def _check_values(part: Any) -> None:
+    """See that whole numbers, truth values and names are such, and that counts are of this world."""
+    for field in dataclasses.fields(part):
+        value, kind = getattr(part, field.name), _KINDS.get(str(field.type), object)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ConfigError(f"{field.name} is {value!r}; expected a value of the type {field.type}.")
+        if field.name in _MOST and value > _MOST[field.name]:
+            raise ConfigError(f"{field.name} is {value:,}; more than {_MOST[field.name]:,} are not believed.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CharCNNConfig:
@@ -52,6 +66,7 @@ class CharCNNConfig:
     characters: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        _check_values(self)
         object.__setattr__(self, "filters", tuple((int(w), int(n)) for w, n in self.filters))
         if self.characters is not None:
             object.__setattr__(self, "characters", tuple(self.characters))
@@ -104,6 +119,7 @@ class BiLSTMConfig:
     skip_connections: bool = True
 
     def __post_init__(self) -> None:
+        _check_values(self)
         if self.n_layers < 1 or self.cell_width < 1:
             raise ConfigError(f"bilstm has a size below 1: {self}.")
         for name in ("cell_clip", "projection_clip"):
@@ -133,6 +149,8 @@ class LayerMix:
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
+        if not all(math.isfinite(number) for number in (self.gamma, *(self.weights or ()))):
+            raise ConfigError(f"the layer mix has a number that is not finite: {self.weights}, gamma {self.gamma}.")
 
     def shares(self, n_layers: int) -> tuple[float, ...]:
         """The layers' shares of the sum, after the softmax and before γ.
@@ -183,6 +201,7 @@ class ElmoConfig:
     word_width: int = 0
 
     def __post_init__(self) -> None:
+        _check_values(self)
         P = self.projection_width
         if P < 1:
             raise ConfigError(f"projection_width is {P}; expected at least 1.")

@@ -120,7 +120,7 @@ def _mix_values(mix: LayerMix) -> dict[str, Any]:
 
 def _check_version(path: Path, values: Mapping[str, Any]) -> None:
     version = values.get("format_version")
-    if values.get("format") != "elmokit" or not isinstance(version, int):
+    if values.get("format") != "elmokit" or type(version) is not int or version < 1:
         raise CheckpointError(f'{path}: not elmokit\'s configuration (expected "format": "elmokit" and its version).')
     if version > FORMAT_VERSION:
         raise CheckpointError(
