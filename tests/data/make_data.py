@@ -1,4 +1,4 @@
-"""Make the files that `tests/test_release.py` loads: models as version 0.1.0 wrote them, and files that must be refused.
+"""Make the files that `tests/test_release.py` loads: models as 0.1.0 wrote them, and files to be refused.
 
     python tests/data/make_data.py native     # native_v1/: only when a format version is new; old ones stay as they are
     python tests/data/make_data.py hostile    # hostile/: broken, odd and malicious files, small ones
@@ -183,10 +183,12 @@ def archives(folder: Path) -> None:
     zipped("nothing-in-it", {})
     zipped("no-model", {"README.txt": b"hello"})
     zipped("zip-in-zip", {"inner.zip": (folder / "archive-no-model.zip").read_bytes()})
-    with zipfile.ZipFile(folder / "archive-bomb.zip", "w", zipfile.ZIP_BZIP2) as archive:
-        with archive.open("model.safetensors", "w") as member:
-            for _ in range(300):
-                member.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(folder / "archive-bomb.zip", "w", zipfile.ZIP_BZIP2) as archive,
+        archive.open("model.safetensors", "w") as member,
+    ):
+        for _ in range(300):
+            member.write(bytes(1 << 20))
     whole = zipped("whole", {"config.json": b'{"format": "elmokit"}' * 40, "model.safetensors": bytes(range(256)) * 4})
     data = whole.read_bytes()
     (folder / "archive-cut-off.zip").write_bytes(data[: len(data) // 2])
