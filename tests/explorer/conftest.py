@@ -6,11 +6,10 @@ import threading
 import time
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 from elmokit import Elmo
-from elmokit.index import Occurrence
+from elmokit.index import WordIndex
 
 FLAGS = [
     "--no-sandbox",
@@ -68,38 +67,13 @@ def chromium():
         browser.close()
 
 
-class StandIn:
-    """An index of a few sentences with the methods that the explorer calls; `elmokit.index` has tests of its own."""
-
-    texts = ("He read the news this morning.", "Could you read it to me?", "Nobody was there.")
-
-    def __init__(self, elmo):
-        self.found = elmo.encode_words(self.texts, layers="mix")
-
-    def about(self):
-        return {"model": "as here", "layers": "mix", "occurrences": sum(map(len, self.found)), "sentences": 3}
-
-    def vector(self, word, context, *, position):
-        assert context[position] == word
-        (text,) = Elmo.load().encode_words([context], layers="mix")
-        return text.vectors[position]
-
-    def search(self, vector, *, k):
-        return sorted(self._all(vector), key=lambda one: -one.similarity)[:k]
-
-    def occurrences(self, word, *, limit):
-        return [one for one in self._all(None) if one.word == word.lower()][:limit]
-
-    def _all(self, vector):
-        for i, text in enumerate(self.found):
-            for word, (start, end), own in zip(text.words, text.offsets.tolist(), text.vectors, strict=True):
-                similarity = (
-                    1.0 if vector is None else float(own @ vector / np.linalg.norm(own) / np.linalg.norm(vector))
-                )
-                yield Occurrence(word.lower(), self.texts[i], start, end, "news.txt", i + 1, i, similarity)
+NEWS = ("He read the news this morning.", "Could you read it to me?", "Nobody was there.")
 
 
 @pytest.fixture(scope="package")
-def indexed(elmo):
-    with served(elmo, StandIn(elmo)) as found:
+def indexed(elmo, tmp_path_factory):
+    pytest.importorskip("lancedb", reason="needs the extra index")
+    index = WordIndex.create(tmp_path_factory.mktemp("explorer") / "news.index", elmo, words="all")
+    index.add(NEWS, document="news.txt")
+    with served(elmo, index) as found:
         yield found
