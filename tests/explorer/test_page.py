@@ -201,6 +201,17 @@ def test_points_of_the_map_move_apart_with_the_layers(page):
     assert spread() > 2 * together
 
 
+def test_the_map_is_drawn_again_each_time_its_room_changes(page):
+    dots = page.locator(".dot").count()
+    widths = []
+    for width in (900, 700, 1100):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        assert page.locator(".dot").count() == dots
+        widths.append(page.evaluate("document.querySelector('.dot').ownerSVGElement.getBoundingClientRect().width"))
+    assert len(set(widths)) == 3
+
+
 def test_a_point_of_the_map_reads_its_sentence(page):
     dot = page.locator(".dot").nth(4)
     dot.click()

@@ -201,10 +201,10 @@ export function occurrenceMap(node, { choose, add }) {
   }
 
   let last = node.clientWidth;
+  let again = () => {}; // draws what is shown once more
   new ResizeObserver(() => {
     if (!drawn || Math.abs(node.clientWidth - last) < 2) return;
     last = node.clientWidth;
-    const again = drawn.again;
     drawn = null;
     again();
   }).observe(node);
@@ -213,7 +213,7 @@ export function occurrenceMap(node, { choose, add }) {
     clear,
     show(data, key, view, chosen) {
       show(data, key, view, chosen);
-      if (drawn) drawn.again = () => show(data, key, view, chosen);
+      again = () => show(data, key, view, chosen);
       last = node.clientWidth;
     },
   };
