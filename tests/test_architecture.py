@@ -76,8 +76,14 @@ OPTIONAL = {  # behind an extra
     "huggingface_hub": (("checkpoints.hub",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
+    "spacy": (("integrations.spacy",), False),
+    "langchain_core": (("integrations.langchain",), False),
+    "datasets": (("integrations.datasets",), False),
+    "flair": (("integrations.flair",), False),
     "sklearn": (("integrations.sklearn", "tasks.cluster"), False),
     "umap": (("tasks.maps",), False),
+    "ray": (("integrations.ray",), False),
+    "pyspark": (("integrations.spark",), False),
     "torch": ((*TORCH_FILES, "runtime.precision", "evaluation.perplexity"), False),
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
@@ -92,6 +98,9 @@ TOP_ALLOWED_IN = {  # files that are of no use without the package
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
     "sklearn": ("integrations.sklearn",),
+    "spacy": ("integrations.spacy",),
+    "langchain_core": ("integrations.langchain",),
+    "flair": ("integrations.flair",),
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "common", "base", "helpers", "helper", "misc", "core", "tools"}

@@ -74,3 +74,8 @@ class MissingExtra(ElmoKitError, ImportError):
         )
         self.package = package
         self.extra = extra
+        self.purpose = purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        """How it comes back from another process."""
+        return MissingExtra, (self.package, self.extra, self.purpose)

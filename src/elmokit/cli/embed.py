@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.outputs import WriteVectors
-    from elmokit.corpora.tables import Row
+    from elmokit.corpora.tables import Row, Table
+    from elmokit.integrations.ray import Actors
+    from elmokit.tasks.embed import VectorSpec
 
 
 def embed(
@@ -43,7 +44,17 @@ def embed(
         int | None,
         typer.Option(help="Write a folder of files with so many texts each; killed, the same command goes on."),
     ] = None,
-    shard_format: Annotated[str, typer.Option(help="Of those files: npz, npy, parquet, h5, csv or jsonl.")] = "npz",
+    shard_format: Annotated[
+        str | None,
+        typer.Option(help="Of those files: npz (parquet with --engine ray), npy, parquet, h5, csv or jsonl."),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(help='"local", or "ray": on the cluster RAY_ADDRESS names, else on all cores (extra "ray").'),
+    ] = "local",
+    actors: Annotated[
+        str | None, typer.Option(help='With --engine ray: how many hold the model, "4", or "1:16" as there is work.')
+    ] = None,
     bad_rows: options.BadRows = "stop",
     encoding: options.Encoding = "utf-8",
     format: Annotated[
@@ -62,11 +73,13 @@ def embed(
     is zeros (--bad-rows keep).
 
     With --shard-rows the output is a folder of such files with a list of them, manifest.jsonl. Killed at any
-    moment, the same command goes on where it was.
+    moment, the same command goes on where it was. With --engine ray that folder is filled by a cluster, of one FILE or
+    of a quoted pattern such as 'tweets/*.parquet'; rows left out are listed in bad-rows.jsonl.
 
     Example:  elmokit embed tweets.csv --column tweet --output features.npz
     """
     from elmokit.corpora.outputs import vector_file
+    from elmokit.tasks.embed import VectorSpec, VectorWriter
 
     screen: Screen = ctx.obj
     start = time.monotonic()
@@ -74,7 +87,19 @@ def embed(
     format = None if allennlp is not None else format
     table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
     columns = [column] if id_column is None else [column, id_column]
-    chosen = options.parse_layers(layers)
+    spec = VectorSpec(
+        model=model,
+        words=words,
+        pooling=pooling,
+        layers=options.parse_layers(layers),
+        normalize=normalize,
+        precision=precision,
+        device=device,
+    )
+    if _on_ray(engine, actors, plainly=allennlp is None):
+        parts = {"part_rows": shard_rows or 4096, "part_format": shard_format or "parquet"}
+        _embed_on_ray(screen, table, output, spec, {"column": column, "id_column": id_column, **parts}, actors)
+        return
     _check_apart(source, output)
     total = options.check_all_rows(table, columns)
     elmo = options.load_model(screen, model, device=device, precision=precision)
@@ -84,35 +109,23 @@ def embed(
         screen.say(f"{output}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
         return
 
-    about = {"model": elmo.name, "layers": layers, "pooling": None if words else pooling, "normalize": normalize}
-    write_block = _block_writer(
-        elmo, column, id_column, words=words, pooling=pooling, layers=chosen, normalize=normalize
-    )
-    dim = _width(elmo, words=words, pooling=pooling, layers=chosen)
+    writer = VectorWriter(elmo, spec, column=column, id_column=id_column)
     if shard_rows is not None:
-        job: dict[str, Any] = {
-            "input": _checksum(source),
-            "columns": columns,
-            "bad_rows": bad_rows,
-            "words": words,
-            **about,
-        }
-        job |= {"precision": elmo.precision, "first_numbers": _first_numbers(elmo), "shard_rows": shard_rows}
-        for path, rows in _missing_shards(screen, output, job, shard_format, table.rows(columns), total):
-            with vector_file(path, dim=dim, about=about) as write:
-                for block in options.blocks(rows):
-                    write_block(write, block)
+        job = {"input": _checksum(source), "columns": columns, "bad_rows": bad_rows, **writer.identity()}
+        job["shard_rows"] = shard_rows
+        for path, some in _missing_shards(screen, output, job, shard_format or "npz", table.rows(columns), total):
+            writer.write_file(path, some)
         screen.end_notes("rows left out")
         return
     n_texts = 0
-    with vector_file(output, dim=dim, about=about) as write, screen.progress() as advance:
+    with vector_file(output, dim=writer.dim, about=writer.about) as write, screen.progress() as advance:
         for rows in options.blocks(table.rows(columns)):
-            write_block(write, rows)
+            writer.write_block(write, rows)
             n_texts += len(rows)
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")
     what = "vectors of the words of " if words else ""
-    screen.say(f"{output}: {what}{n_texts:,} texts, {dim} numbers each, in {time.monotonic() - start:.1f} s")
+    screen.say(f"{output}: {what}{n_texts:,} texts, {writer.dim} numbers each, in {time.monotonic() - start:.1f} s")
 
 
 def _allennlp_layers(format: str | None, flags: Mapping[str, bool]) -> str | None:
@@ -138,34 +151,57 @@ def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format:
     return write_allennlp_hdf5(texts, output, embed_batch, output_format=output_format)
 
 
-def _block_writer(
-    elmo: Any, column: str, id_column: str | None, *, words: bool, pooling: str, layers: Any, normalize: bool
-) -> Callable[[WriteVectors, Sequence[Row]], None]:
-    """A function that encodes rows and writes their vectors with what belongs beside them."""
+def _on_ray(engine: str, actors: str | None, *, plainly: bool) -> bool:
+    """Whether a cluster does the work; refuses what does not go together."""
+    from elmokit.errors import ConfigError
 
-    def side(rows: Sequence[Row], repeats: Sequence[int] | None = None) -> dict[str, Any]:
-        times = [1] * len(rows) if repeats is None else repeats
-        kept: dict[str, Any] = {"row": [row.number for row, n in zip(rows, times, strict=True) for _ in range(n)]}
-        if id_column is not None:
-            kept["id"] = [row.values[id_column] for row, n in zip(rows, times, strict=True) for _ in range(n)]
-        return kept
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine is {engine!r}; expected 'local' or 'ray'.")
+    if engine == "local" and actors is not None:
+        raise ConfigError("--actors belongs to --engine ray.")
+    if engine == "ray" and not plainly:
+        raise ConfigError(
+            "--format allennlp-hdf5 is one file, which a cluster can't write together; use --engine local."
+        )
+    return engine == "ray"
 
-    def write_texts(write: WriteVectors, rows: Sequence[Row]) -> None:
-        texts = [row.values[column] for row in rows]
-        write(side(rows), elmo.encode(texts, pooling=pooling, layers=layers, normalize=normalize, show_progress=False))
 
-    def write_words(write: WriteVectors, rows: Sequence[Row]) -> None:
-        import numpy as np
+def _embed_on_ray(
+    screen: Screen, table: Table, folder: str, spec: VectorSpec, settings: Mapping[str, Any], actors: str | None
+) -> None:
+    from elmokit.integrations.ray import BAD_ROWS, Actors, embed_files
 
-        features = elmo.encode_words([row.values[column] for row in rows], layers=layers, show_progress=False)
-        found = [features[i] for i in range(len(rows))]
-        kept = side(rows, [len(text.words) for text in found])
-        kept["word"] = [word for text in found for word in text.words]
-        for name, end in (("start", 0), ("end", 1)):
-            kept[name] = [int(place[end]) for text in found if text.offsets is not None for place in text.offsets]
-        write(kept, np.concatenate([text.vectors for text in found]))
+    start = time.monotonic()
+    how_many = Actors() if actors is None else _parse_actors(actors)
+    with screen.progress() as advance:
+        done = embed_files(
+            table,
+            folder,
+            spec,
+            **settings,
+            actors=how_many,
+            on_part=lambda part: advance("texts", part.n_done, part.n_texts),
+        )
+    for name in done.damaged:
+        screen.note(f"{name} was damaged and was made again")
+    if done.n_bad:
+        screen.note(f"{done.n_bad:,} rows left out: see {folder}/{BAD_ROWS}")
+    before = f", {done.n_parts_before:,} of them there before" if done.n_parts_before else ""
+    seconds = time.monotonic() - start
+    screen.say(f"{folder}: {done.n_texts:,} texts in {done.n_parts:,} files{before}, in {seconds:.1f} s")
 
-    return write_words if words else write_texts
+
+def _parse_actors(text: str) -> Actors:
+    from elmokit.errors import ConfigError
+    from elmokit.integrations.ray import Actors
+
+    try:
+        numbers = [int(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise ConfigError(f'--actors is {text!r}; expected a number, or two such as "1:16".')
+    return Actors(at_least=numbers[0], at_most=numbers[-1])
 
 
 def _missing_shards(
@@ -202,11 +238,6 @@ def _checksum(source: str) -> str:
     return checksum(Path(source))
 
 
-def _first_numbers(elmo: Any) -> list[float]:
-    """What tells one model from another: the beginning of a fixed text's vector."""
-    return [round(float(x), 3) for x in elmo.encode(["Tell me which model you are ."])[0, :8]]
-
-
 def _check_apart(source: str, output: str) -> None:
     from pathlib import Path
 
@@ -214,9 +245,3 @@ def _check_apart(source: str, output: str) -> None:
 
     if Path(source).exists() and Path(output).exists() and Path(source).samefile(output):
         raise ConfigError(f"--output {output} is the input itself, which it would replace; give another name.")
-
-
-def _width(elmo: Any, *, words: bool, pooling: str, layers: Any) -> int:
-    if words:
-        return int(elmo.encode_words([["word"]], layers=layers)[0].vectors.shape[1])
-    return int(elmo.encode([], pooling=pooling, layers=layers, show_progress=False).shape[1])

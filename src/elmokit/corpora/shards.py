@@ -101,7 +101,7 @@ class Shards:
 
     def path(self, number: int) -> Path:
         """Where a shard is or will be."""
-        return self.folder / f"part-{number:06d}{self._suffix}"
+        return self.folder / shard_name(number, self._suffix)
 
     def has(self, number: int) -> bool:
         """Whether a shard is there and whole."""
@@ -128,8 +128,18 @@ class Shards:
         """
         with atomic_path(self.path(number)) as path:
             yield path
-            _flush(path)
-            line = {"shard": number, "rows": n_rows, "bytes": path.stat().st_size, "sha256": checksum(path)}
+            line = manifest_line(path, number=number, n_rows=n_rows)
+        self.enter(line)
+
+    def enter(self, line: Mapping[str, Any]) -> None:
+        """Count a shard that is in its place, whoever wrote it there: perhaps another machine.
+
+        Args:
+            line: what `manifest_line` said of it where it was written.
+
+        Raises:
+            OutputError: the manifest can't be written.
+        """
         _flush(self.folder)
         manifest = self.folder / MANIFEST
         size = manifest.stat().st_size
@@ -141,7 +151,39 @@ class Shards:
         except OSError as error:
             os.truncate(manifest, size)
             raise OutputError(f"{manifest}: can't be written ({error.strerror}).") from error
-        self._listed[number] = line
+        self._listed[line["shard"]] = dict(line)
+
+
+def shard_name(number: int, suffix: str) -> str:
+    """What a shard's file is called.
+
+    Args:
+        number: of the shard, from 0.
+        suffix: of the name, with its dot.
+
+    Returns:
+        the name.
+
+    Example:
+        >>> shard_name(3, ".npz")
+        'part-000003.npz'
+    """
+    return f"part-{number:06d}{suffix}"
+
+
+def manifest_line(path: Path, *, number: int, n_rows: int) -> dict[str, Any]:
+    """What the manifest says of a finished shard; what the system still holds of it goes to the disk first.
+
+    Args:
+        path: of the file.
+        number: of the shard.
+        n_rows: rows that it holds.
+
+    Returns:
+        number, rows, size and checksum.
+    """
+    _flush(path)
+    return {"shard": number, "rows": n_rows, "bytes": path.stat().st_size, "sha256": checksum(path)}
 
 
 def checksum(path: Path) -> str:
