@@ -97,7 +97,7 @@ def test_the_readmes_first_command_installs_and_does_the_main_job():
 def test_the_readme_names_every_extra():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = set(re.findall(r"`elmokit\[(\w+)\]`", (ROOT / "README.md").read_text(encoding="utf-8")))
-    assert named == set(declared) - {"test"}
+    assert named == set(declared) - {"test", "docs"}  # those two are for whoever works on elmokit itself
 
 
 def test_the_run_for_ci_calls_the_readmes_test_command():

@@ -1,0 +1,111 @@
+"""The site builds without a warning and asks nobody for anything; its pages and the notebooks run; pictures draw."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import elmokit
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = str(Path(elmokit.__file__).parent.parent)
+WALKED = ["index", "tutorial", "how-elmo-works", "faq", "stability", "security", "languages"]
+BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """An empty folder with the examples, and the package within reach of what is started there."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([SOURCES, os.environ.get("PYTHONPATH", "")]))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_a_page_runs_from_top_to_bottom(name, desk):
+    """Python and commands in the order in which a reader meets them."""
+    namespace, n_run = {}, 0
+    for block in BLOCK.finditer((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
+        if block["skip"]:
+            continue
+        n_run += 1
+        if block["kind"] == "python":
+            exec(compile(block["text"], f"{name}.md", "exec"), namespace)
+        else:
+            assert block["kind"] == "console", block["kind"]
+            for line in block["text"].strip().splitlines():
+                assert line.startswith("elmokit "), line
+                command = [sys.executable, "-m", "elmokit", *shlex.split(line)[1:]]
+                done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300)
+                assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert n_run
+
+
+def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    if not (ROOT / "src").is_dir():
+        pytest.skip("the source tree is out of reach: the reference is made from it")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(ROOT / "mkdocs.yml")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run([*command, "-d", str(tmp_path)], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(list((ROOT / "docs").glob("*.md")))
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe|source)[^>]+src=\"(https?:[^\"]+)", text)
+        loaded += re.findall(r"<link[^>]+rel=\"(?:stylesheet|preconnect|preload)\"[^>]+href=\"(https?:[^\"]+)", text)
+        assert not loaded, f"{page.name}: {loaded}"
+    reference = (tmp_path / "api" / "index.html").read_text(encoding="utf-8")
+    for name in ("Elmo.encode", "TextClassifier.fit", "WordIndex.most_similar", "ElmoConfig.tensor_shapes"):
+        assert f"{name}" in reference, name
+
+
+def test_every_page_is_in_the_navigation():
+    named = set(re.findall(r": ([\w-]+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert named == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_stored_without_outputs(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_run(path, desk):
+    nbclient = pytest.importorskip("nbclient", reason="the extra docs is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    book = nbformat.read(path, as_version=4)
+    place = {"metadata": {"path": str(desk / "examples" / "notebooks")}}
+    nbclient.NotebookClient(book, timeout=300, kernel_name="python3", resources=place).execute()
+    assert all(cell["execution_count"] for cell in book.cells if cell["cell_type"] == "code")
+
+
+def test_pictures_are_drawn_by_code(tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    spec = importlib.util.spec_from_file_location("draw_pictures", ROOT / "dev" / "draw_pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(tmp_path)
+    drawn = {path.name: path for path in tmp_path.glob("*.svg")}
+    assert set(drawn) == {path.name for path in (ROOT / "docs" / "pictures").glob("*.svg")}
+    for name, path in drawn.items():
+        stored = ElementTree.parse(ROOT / "docs" / "pictures" / name)
+        texts = [
+            [node.text for node in tree.iter() if node.text and node.text.strip()]
+            for tree in (stored, ElementTree.parse(path))
+        ]
+        assert texts[0] == texts[1], f"{name}: run python dev/draw_pictures.py"
