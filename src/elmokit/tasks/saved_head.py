@@ -85,7 +85,7 @@ def save_head(
         path.write_bytes(data)
     whole = {
         "format": _FORMAT,
-        "model": {"name": model.name, "config_sha256": _config_hash(model)},
+        "model": model_mark(model),
         **config,
         "arrays_sha256": hashlib.sha256(data).hexdigest(),
     }
@@ -155,7 +155,7 @@ def check_model(head: SavedHead, model: Model, probe: NDArray[Any]) -> None:
         CheckpointError: it is another one.
     """
     made = head.config["model"]
-    if made["config_sha256"] == _config_hash(model):
+    if made["config_sha256"] == model_mark(model)["config_sha256"]:
         known = head.arrays["probe"]
         if known.shape == probe.shape and np.linalg.norm(probe - known) <= 0.1 * np.linalg.norm(known):
             return
@@ -168,5 +168,14 @@ def check_model(head: SavedHead, model: Model, probe: NDArray[Any]) -> None:
     )
 
 
-def _config_hash(model: Model) -> str:
-    return hashlib.sha256(json.dumps(model.config.to_dict(), sort_keys=True).encode()).hexdigest()
+def model_mark(model: Model) -> dict[str, str]:
+    """What a head's file says of its model, beside the features of `PROBE`.
+
+    Args:
+        model: the one that features come from.
+
+    Returns:
+        its name and the hash of its configuration, as JSON values.
+    """
+    config = json.dumps(model.config.to_dict(), sort_keys=True)
+    return {"name": model.name, "config_sha256": hashlib.sha256(config.encode()).hexdigest()}

@@ -1,0 +1,74 @@
+"""LangChain: an `Embeddings` for its vector stores, retrievers and chains. Only langchain-core is needed.
+
+The asynchronous methods are LangChain's own, which call these in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import MissingExtra
+
+try:
+    from langchain_core.embeddings import Embeddings
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without LangChain
+    raise MissingExtra("langchain-core", "langchain", "ElmoEmbeddings") from error
+
+
+class ElmoEmbeddings(Embeddings):
+    """Texts → lists of numbers, alike for documents and queries.
+
+    Args:
+        elmo: the model, or its name or folder as in `Elmo.load`.
+        pooling: as in `Elmo.encode`.
+        layers: as in `Elmo.encode`.
+        normalize: scale vectors to length 1, which stores that take inner products need.
+
+    Example:
+        >>> from langchain_core.vectorstores import InMemoryVectorStore
+        >>> store = InMemoryVectorStore.from_texts(["The battery died.", "We walked home."], ElmoEmbeddings())
+        >>> store.similarity_search("My battery died again.", k=1)[0].page_content
+        'The battery died.'
+    """
+
+    def __init__(
+        self,
+        elmo: Elmo | str | Path = "default",
+        *,
+        pooling: str = "mean",
+        layers: Layers = "mix",
+        normalize: bool = True,
+    ) -> None:
+        self.elmo = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
+        self.pooling, self.layers, self.normalize = pooling, layers, normalize
+
+    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors of texts.
+
+        Args:
+            texts: N strings.
+
+        Returns:
+            N lists of d numbers.
+
+        Raises:
+            TextError: a text that is no string; says which.
+        """
+        vectors = self.elmo.encode(
+            texts, pooling=self.pooling, layers=self.layers, normalize=self.normalize, show_progress=False
+        )
+        found: list[list[float]] = vectors.tolist()
+        return found
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of one text, the same as among documents.
+
+        Args:
+            text: a string.
+
+        Returns:
+            d numbers.
+        """
+        return self.embed_documents([text])[0]

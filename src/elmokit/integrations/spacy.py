@@ -1,0 +1,257 @@
+"""spaCy: `nlp.add_pipe("elmo")` gives tokens their vectors in context, and `vector` and `similarity` look at them.
+
+The words are spaCy's own tokens; tokens of white space have zeros and are not read. The vectors of a doc lie in
+`doc._.elmo`, which survives `to_bytes`, `DocBin` and `nlp.pipe(n_process=…)`, and not in `doc.tensor`, by which spaCy's
+own pipes hand on theirs. A saved pipeline holds the model's name and mark, no weights, and refuses another model.
+
+The entry point in pyproject.toml lets spaCy find the pipe without an import; the attributes are registered with it.
+"""
+# Annotations are evaluated on purpose (no `from __future__ import annotations`): spaCy checks configurations by them.
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.atomic import atomic_path
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile
+from elmokit.tasks.saved_head import PROBE, SavedHead, check_model, model_mark
+
+try:
+    from spacy.language import Language
+    from spacy.tokens import Doc, Span, Token
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without spaCy
+    raise MissingExtra("spaCy", "spacy", "the pipe 'elmo'") from error
+
+Vectors = NDArray[np.float32]
+
+_FORMAT = 1
+_FILE = "elmo.json"
+
+
+class ElmoPipe:
+    """A pipe that puts ELMo vectors into docs; made by `nlp.add_pipe("elmo", config={…})`.
+
+    Args:
+        elmo: the model.
+        name: of the pipe, for its errors.
+        layers: as in `Elmo.encode_words`, except "each".
+
+    Example:
+        >>> import spacy
+        >>> nlp = spacy.blank("en")
+        >>> pipe = nlp.add_pipe("elmo", config={"layers": -1})
+        >>> doc = nlp("The bank of the river.")
+        >>> doc._.elmo.shape == (6, pipe.elmo.dim) and bool((doc[1].vector == doc[1]._.elmo).all())
+        True
+        >>> round(doc.similarity(doc), 4)
+        1.0
+    """
+
+    def __init__(self, elmo: Elmo, *, name: str = "elmo", layers: Layers = "mix") -> None:
+        if layers == "each":
+            raise ConfigError("layers='each' gives several vectors a word; a token has one: use 'all'.")
+        self.elmo, self.name, self.layers = elmo, name, layers
+        register_attributes()
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Put vectors into one doc."""
+        return next(self.pipe([doc]))
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 256) -> Iterator[Doc]:
+        """Put vectors into docs, many at a time, which is faster.
+
+        Args:
+            stream: any number of docs.
+            batch_size: docs that are read together; bounds the memory, changes no vector.
+
+        Yields:
+            each doc, in order.
+        """
+        rest = iter(stream)
+        while docs := list(islice(rest, batch_size)):
+            words = [[token.text for token in doc if not token.is_space] for doc in docs]
+            features = self.elmo.encode_words(words, layers=self.layers, show_progress=False)
+            for doc, found in zip(docs, features, strict=True):
+                vectors = np.zeros((len(doc), found.vectors.shape[1]), np.float32)
+                vectors[[not token.is_space for token in doc]] = found.vectors
+                doc._.elmo = vectors
+                add_hooks(doc)
+                yield doc
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:  # noqa: ARG002 - spaCy's signature
+        """The model's name and mark; no weights.
+
+        Args:
+            exclude: not looked at.
+
+        Returns:
+            JSON.
+        """
+        found = {"format": _FORMAT, "model": model_mark(self.elmo), "probe": self._probe().tolist()}
+        return json.dumps(found, ensure_ascii=False).encode()
+
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
+        """See that the pipe has the model that it was saved with.
+
+        Args:
+            data: what `to_bytes` gave.
+            exclude: not looked at.
+
+        Returns:
+            itself.
+
+        Raises:
+            CheckpointError: another model, or damaged bytes.
+        """
+        self._check(data, Path(f"the pipe {self.name!r}"))
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write the model's name and mark into a folder; no weights.
+
+        Args:
+            path: the folder, made where it is missing.
+            exclude: not looked at.
+        """
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / _FILE) as temporary:
+            temporary.write_bytes(self.to_bytes(exclude=exclude))
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
+        """See that the pipe has the model that it was saved with.
+
+        Args:
+            path: the folder that `to_disk` wrote.
+            exclude: not looked at.
+
+        Returns:
+            itself.
+
+        Raises:
+            MissingFile: no such file.
+            CheckpointError: another model, or a damaged file.
+        """
+        file = Path(path) / _FILE
+        if not file.is_file():
+            raise MissingFile(f"{file}: no such file; a pipeline that holds 'elmo' has it. Save the pipeline again.")
+        self._check(file.read_bytes(), file)
+        return self
+
+    def _probe(self) -> Vectors:
+        return self.elmo.encode_one(PROBE.split(), layers="all")
+
+    def _check(self, data: bytes, place: Path) -> None:
+        try:
+            saved = json.loads(data)
+            known = SavedHead(place, {"model": dict(saved["model"])}, {"probe": np.array(saved["probe"], np.float32)})
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{place}: not what the pipe 'elmo' saves; save the pipeline again.") from None
+        check_model(known, self.elmo, self._probe())
+
+
+@Language.factory(
+    "elmo",
+    default_config={"model": "default", "layers": "mix", "precision": "float32", "n_threads": None},
+    assigns=["doc._.elmo", "span._.elmo", "token._.elmo"],
+)
+def make_elmo(
+    nlp: Language,  # noqa: ARG001 - spaCy's signature
+    name: str,
+    model: str,
+    layers: str | int | list[float],
+    precision: str,
+    n_threads: int | None,
+) -> ElmoPipe:
+    """What `nlp.add_pipe("elmo", config={…})` calls.
+
+    Args:
+        nlp: the pipeline.
+        name: of the pipe.
+        model: "default" for the model in the package, or anything that `Elmo.load` reads.
+        layers: as in `Elmo.encode_words`, except "each".
+        precision: as in `Elmo`.
+        n_threads: as in `Elmo`.
+
+    Returns:
+        the pipe.
+
+    Raises:
+        MissingFile, CheckpointError: see `Elmo.load`.
+    """
+    return ElmoPipe(Elmo.load(model, precision=precision, n_threads=n_threads), name=name, layers=layers)
+
+
+def register_attributes() -> None:
+    """Make `doc._.elmo`, `span._.elmo` and `token._.elmo` known to spaCy, where no pipe has done so.
+
+    Needed to read docs that were saved with their vectors in a process that has no pipe "elmo".
+    """
+    if not Doc.has_extension("elmo"):
+        Doc.set_extension("elmo", default=None)
+        Span.set_extension("elmo", getter=_rows)
+        Token.set_extension("elmo", getter=_rows)
+
+
+def add_hooks(doc: Doc) -> Doc:
+    """Let `vector`, `has_vector` and `similarity` of a doc, its spans and its tokens look at `doc._.elmo`.
+
+    The pipe does it; spaCy saves no hooks, so docs that come from a file or another process (`nlp.pipe(n_process=2)`)
+    need it again. A vector of several tokens is the mean of theirs, tokens of white space left out.
+
+    Args:
+        doc: a doc with vectors.
+
+    Returns:
+        the doc itself.
+    """
+    register_attributes()
+    for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
+        hooks.update(vector=_vector, has_vector=_has_vector, similarity=_similarity)
+    return doc
+
+
+def _rows(part: Doc | Span | Token) -> Vectors:
+    """The vectors of a doc or span (T, d), or of a token (d,)."""
+    doc = part.doc
+    vectors: Vectors | None = doc._.elmo
+    if vectors is None:
+        raise InputError("this doc holds no ELMo vectors: send it through a pipeline with nlp.add_pipe('elmo').")
+    if len(vectors) != len(doc):
+        raise InputError(
+            f"this doc has {len(doc)} tokens, but ELMo vectors of {len(vectors)}: tokens were merged or split since."
+            " Put 'elmo' behind the pipe that does it: nlp.add_pipe('elmo', last=True)."
+        )
+    if isinstance(part, Token):
+        found: Vectors = vectors[part.i]
+        return found
+    return vectors[part.start : part.end] if isinstance(part, Span) else vectors
+
+
+def _vector(part: Doc | Span | Token) -> Vectors:
+    rows = _rows(part)
+    if isinstance(part, Token):
+        return rows
+    kept = rows[[not token.is_space for token in part]]
+    return np.asarray(kept.mean(axis=0)) if len(kept) else np.zeros(rows.shape[1], np.float32)
+
+
+def _has_vector(part: Doc | Span | Token) -> bool:
+    tokens = [part] if isinstance(part, Token) else part
+    return part.doc._.elmo is not None and any(not token.is_space for token in tokens)
+
+
+def _similarity(part: Doc | Span | Token, other: Any) -> float:
+    one, two = _vector(part), other.vector
+    if one.shape != two.shape:
+        raise InputError(
+            f"can't compare a vector of {one.shape[0]} numbers with one of {two.shape[0]}: give both to the same pipe."
+        )
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return float(one @ two) / lengths if lengths else 0.0
