@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -273,9 +273,8 @@ class _Plan:
         """A file's unfinished parts, as rows of a Ray data set: the same whenever and wherever it is read."""
         rows = self.tables[place].rows(self.columns)
         file = str(self.tables[place].source) if len(self.tables) > 1 else ""
-        for number in count(self.first[place]):
-            if not (some := list(islice(rows, self.part_rows))):
-                return
+        for number in range(self.first[place], self.first[place + 1]):
+            some = list(islice(rows, self.part_rows))
             if number not in self.finished:
                 texts = json.dumps([(row.number, dict(row.values)) for row in some])  # also unpaired surrogates
                 yield {"number": number, "file": file, "rows": texts}
@@ -289,13 +288,18 @@ class _PartWriter:
         self._folder, self._suffix = folder, suffix
 
     def __call__(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a part; the manifest's line for it, and who made it, as a row of a Ray data set."""
         import ray
 
+        line = json.dumps(self.write(part))
+        return {"line": line, "node": ray.get_runtime_context().get_node_id(), "pid": os.getpid()}
+
+    def write(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a part, whole or not at all; the manifest's line for it."""
         number, rows = int(part["number"]), [Row(n, None, values) for n, values in json.loads(part["rows"])]
         path = self._folder / shard_name(number, self._suffix)
         self._writer.write_file(path, rows, file=part["file"] or None)
-        line = manifest_line(path, number=number, n_rows=len(rows))
-        return {"line": json.dumps(line), "node": ray.get_runtime_context().get_node_id(), "pid": os.getpid()}
+        return manifest_line(path, number=number, n_rows=len(rows))
 
 
 def _made(
@@ -399,6 +403,7 @@ def _connected() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start ourselves does not report home
     ray.init(logging_level=logging.WARNING, log_to_driver=False)
     try:
         yield ray
