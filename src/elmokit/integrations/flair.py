@@ -1,0 +1,133 @@
+"""Flair: its `ELMoEmbeddings`, which needs AllenNLP 0.9 and no longer runs, as embeddings on our own biLM.
+
+Change `from flair.embeddings import ELMoEmbeddings` to `from elmokit.integrations.flair import ELMoEmbeddings`; the rest
+of the code stays: `StackedEmbeddings`, `SequenceTagger` and `DocumentRNNEmbeddings` take them as any others. The biLM is
+frozen, as it was. Flair's files hold the model's name and mark, no weights, and refuse another model. On purpose
+different: `model` is "default", a folder, or any name that `Elmo.load` knows, and a sentence's vectors do not depend on
+the sentences before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.tasks.saved_head import PROBE, SavedHead, check_model, model_mark
+
+try:
+    import flair
+    import torch
+    from flair.data import Sentence
+    from flair.embeddings.base import TokenEmbeddings, register_embeddings
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without Flair
+    raise MissingExtra("Flair", "flair", "ELMoEmbeddings") from error
+
+
+@register_embeddings("elmokit.ELMoEmbeddings")
+class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be missing where types are checked
+    """A vector per token of Flair's sentences.
+
+    Args:
+        model: "default" for the model in the package, or anything that `Elmo.load` reads ("original", a folder).
+        options_file: the options of a pair of files, instead of `model`.
+        weight_file: the weights of that pair.
+        embedding_mode: "all" layers end to end, "top" layer, "average" of all layers (Flair's three), or "mix", the
+            model's own weighted sum.
+        precision: as in `Elmo`.
+        name: of the embeddings in Flair; None for one made of the model's name and the mode.
+
+    Raises:
+        ConfigError: another mode.
+        MissingFile, CheckpointError: see `Elmo.load`.
+
+    Example:
+        ``tagger = SequenceTagger(embeddings=ELMoEmbeddings(), tag_dictionary=tags, tag_type="ner")``
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "default",
+        options_file: str | Path | None = None,
+        weight_file: str | Path | None = None,
+        embedding_mode: str = "all",
+        *,
+        precision: str = "float32",
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        if options_file is not None:
+            self.elmo = Elmo.load(options=options_file, weights=weight_file, precision=precision)
+        else:
+            self.elmo = Elmo.load(model, weights=weight_file, precision=precision)
+        self.layers = _layers(embedding_mode, self.elmo.n_layers)
+        self.name = name or f"elmo-{self.elmo.name}-{embedding_mode}"
+        self.static_embeddings = True  # frozen: a sentence is embedded once
+        self._length = self.elmo.encode_one([], layers=self.layers).shape[0]
+        files = (None if file is None else str(file) for file in (options_file, weight_file))
+        self._arguments = (str(model), *files, embedding_mode)
+        self.eval()
+
+    @property
+    def embedding_length(self) -> int:
+        """Width of a token's vector."""
+        return self._length
+
+    def _add_embeddings_internal(self, sentences: list[Sentence]) -> list[Sentence]:
+        """Flair's way in: a vector to every token, under this embedding's name."""
+        words = [[token.text for token in sentence] for sentence in sentences]
+        features = self.elmo.encode_words(words, layers=self.layers, show_progress=False)
+        for sentence, found in zip(sentences, features, strict=True):
+            vectors = torch.from_numpy(found.vectors.astype(np.float32, copy=False)).to(flair.device)
+            for token, vector in zip(sentence, vectors, strict=True):
+                token.set_embedding(self.name, vector)
+        return sentences
+
+    def to_params(self) -> dict[str, Any]:
+        """What Flair keeps in its files: how it was made and the model's mark; no weights."""
+        names = ("model", "options_file", "weight_file", "embedding_mode")
+        made = dict(zip(names, self._arguments, strict=True))
+        made |= {"precision": self.elmo.precision, "name": self.name}
+        return {"made": made, "mark": model_mark(self.elmo), "probe": self._probe().tolist()}
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> ELMoEmbeddings:
+        """The embeddings of a file that Flair reads.
+
+        Args:
+            params: what `to_params` gave.
+
+        Returns:
+            embeddings with the same model.
+
+        Raises:
+            CheckpointError: another model lies in its place now.
+            MissingFile: the model is not there.
+        """
+        found = cls(**params["made"])
+        head = SavedHead(
+            Path(found.name), {"model": params["mark"]}, {"probe": np.array(params["probe"], dtype=np.float32)}
+        )
+        check_model(head, found.elmo, found._probe())
+        return found
+
+    def _probe(self) -> Any:
+        return self.elmo.encode_one(PROBE.split(), layers="all")
+
+    def extra_repr(self) -> str:
+        """The model's name, for Flair's printout."""
+        return f"model={self.name}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _layers(mode: str, n_layers: int) -> Layers:
+    known: dict[str, Layers] = {"all": "all", "top": -1, "average": [1 / n_layers] * n_layers, "mix": "mix"}
+    if mode not in known:
+        raise ConfigError(f"embedding_mode is {mode!r}; expected one of {', '.join(map(repr, known))}.")
+    return known[mode]
