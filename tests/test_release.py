@@ -1,8 +1,11 @@
 """What a release promises of files: those that an earlier version wrote are read, hostile ones are refused.
 
-`tests/data/make_data.py` made the files. `dev/check_release.py` checks the rest of a release (wheel, licences, size).
+`tests/data/make_data.py` made the files. `dev/check_release.py` checks the rest of a release (wheel, licences, size):
+here is what it goes by, and what the workflows call.
 """
 
+import importlib.util
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -15,7 +18,8 @@ from elmokit.checkpoints import archives, load
 from elmokit.checkpoints.native import FORMAT_VERSION
 from elmokit.errors import ElmoKitError, MissingExtra
 
-DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data"
 SENTENCES = [["The", "cat", "sat", "."], ["naïve", "日本語", "🙂", "x" * 60], ["again"], []]
 PLACE = {".json": "config.json", ".safetensors": "model.safetensors", ".txt": "words.txt"}
 
@@ -83,3 +87,67 @@ def test_hostile_files_are_refused(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["archive-bomb.zip", "archive-many.tar.xz"])
 def test_bombs_are_refused_at_the_true_bounds(name, tmp_path, monkeypatch):
     refused(DATA / "hostile" / "whole" / name, tmp_path, monkeypatch)
+
+
+def check_release():
+    spec = importlib.util.spec_from_file_location("check_release", ROOT / "dev" / "check_release.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_has_no_place_in_a_wheel_is_seen():
+    good = ["elmokit/__init__.py", "elmokit/server/page/app.js", "elmokit-0.1.0.dist-info/RECORD"]
+    bad = ["tests/test_elmo.py", "elmokit/__pycache__/a.pyc", "elmokit/model.pkl", "elmokit_extra/a.py"]
+    assert check_release().strange_files(good + bad) == bad
+
+
+def test_what_was_vendored_is_seen():
+    files = {
+        "elmokit/own.js": b"export const a = 1;",
+        "elmokit/d3.min.js": b"/*! @license BSD */",
+        "elmokit/a.js": b"//# sourceMappingURL=a.js.map",
+        "elmokit/six.py": b"# Copyright (c) 2010-2024 Benjamin Peterson",
+        "elmokit-0.1.0.dist-info/licenses/LICENSE": b"Copyright (c)",
+    }
+    assert check_release().foreign_files(files) == ["elmokit/d3.min.js", "elmokit/a.js", "elmokit/six.py"]
+
+
+def test_nothing_in_the_package_is_vendored():
+    package = Path(load.__globals__["__file__"]).parent.parent
+    files = {str(path): path.read_bytes() for path in package.rglob("*") if path.suffix in check_release().KINDS - {""}}
+    assert len(files) > 100
+    assert not check_release().foreign_files(files)
+
+
+def test_the_start_page_is_read_block_by_block():
+    commands = check_release().start_page(ROOT / "docs" / "index.md")
+    assert [command[0] for command in commands] == ["python", "python", "bash"]
+    assert not any("pip install" in command[-1] for command in commands)
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.skipif(not WORKFLOWS, reason="the workflows are not beside the tests here")
+def test_workflows_are_pinned_bounded_and_call_what_is_there():
+    yaml = pytest.importorskip("yaml")
+    assert {path.stem for path in WORKFLOWS} == {"audit", "ci", "docs", "release"}
+    for path in WORKFLOWS:
+        flow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert flow["permissions"] == {"contents": "read"}, path.name
+        for name, job in flow["jobs"].items():
+            assert job["timeout-minutes"] <= 60, name
+            for step in job["steps"]:
+                if "uses" in step:
+                    assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), step
+                for file in re.findall(r"(?:dev|\.ci|examples|src)/[\w./]+\w", step.get("run", "")):
+                    assert (ROOT / file).exists(), file
+
+
+@pytest.mark.skipif(not WORKFLOWS, reason="the workflows are not beside the tests here")
+def test_every_python_that_we_name_is_tested_by_the_workflows():
+    named = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tested = re.findall(r'"(3\.\d+)"', (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= set(tested)
