@@ -180,6 +180,20 @@ class Elmo:
         }
         return elmo
 
+    def checkpoint(self) -> Checkpoint:
+        """The model's arrays, read again from where it came from: none are kept beside the runtime's own.
+
+        Returns:
+            the checkpoint, without softmax.
+
+        Raises:
+            ConfigError: the model was made in memory; whoever made it has the checkpoint.
+        """
+        if self._source is None:
+            raise ConfigError(f"{self!r} was made in memory, not read from a file; use the checkpoint it was made of.")
+        place = EMBEDDED if self._source == "default" else self._source
+        return checkpoints.load(place, weights=self._load_options["weights"], with_softmax=False)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies in other processes (joblib, multiprocessing, `datasets.map`): where it came from, no weights.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,10 +15,9 @@ from elmokit.cli import options
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.tasks.report import Entry, Report
-
-_WIDEST_CONFUSION = 8
-"""With more classes than this the confusion matrix is in the JSON report only."""
+    from elmokit.elmo import Elmo
+    from elmokit.tasks.classify import TextClassifier
+    from elmokit.tasks.multilabel import MultiLabelClassifier
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
 
@@ -26,6 +29,13 @@ def train(
     out: Annotated[str, typer.Option("--out", "-o", help="The folder to write the classifier to.")],
     text: Annotated[str, typer.Option("--text", help="The column with the texts.")] = "text",
     label: Annotated[str, typer.Option("--label", help="The column with the labels.")] = "label",
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            "--labels-separator",
+            help='A text may have several labels, with this between them, for instance ";" (logistic head).',
+        ),
+    ] = None,
     test_size: Annotated[float, typer.Option(help="The share of the rows held out.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 42,
     folds: Annotated[int, typer.Option(help="Also cross-validate over all rows, with this many folds.")] = 0,
@@ -40,9 +50,24 @@ def train(
         bool, typer.Option("--compare-cleaning", help="Also judge the classic cleaning recipe, in steps.")
     ] = False,
     mistakes: Annotated[int, typer.Option(help="Show this many of the most confident mistakes, at most 10.")] = 0,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also show how far probabilities can be trusted, and precision by recall.")
+    ] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Also learn from a tenth, a quarter and half of the rows.")
+    ] = False,
     head: Annotated[
-        str, typer.Option(help='What learns: "logistic"; "mlp" or "bilstm" (extra "torch").', metavar="HEAD")
+        str,
+        typer.Option(
+            help='What learns: "logistic"; "votes" (with counted characters and words); "mlp", "bilstm" or "finetune",'
+            ' which tunes the model itself (extra "torch").',
+            metavar="HEAD",
+        ),
     ] = "logistic",
+    over: Annotated[
+        str, typer.Option(help='How the words of "bilstm" become one vector: "attention" or "max".')
+    ] = "attention",
+    epochs: Annotated[int | None, typer.Option(help='Of "mlp", "bilstm" and "finetune", at most.', min=1)] = None,
     join: Annotated[
         str | None, typer.Option(help='"tfidf": put counted character n-grams beside the vectors (logistic head).')
     ] = None,
@@ -64,68 +89,135 @@ def train(
     """Train a classifier on labelled texts and report how good it is.
 
     The report is made on rows held out (scikit-learn's train_test_split with the same seed); the
-    classifier that is saved has then learned from all rows.
+    classifier that is saved has then learned from all rows. Called again after it was stopped,
+    --head finetune goes on after the last whole epoch.
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
     from elmokit.elmo import Elmo
     from elmokit.errors import ConfigError
-    from elmokit.tasks.classify import TextClassifier
-    from elmokit.tasks.report import fit_and_report
 
     screen: Screen = ctx.obj
-    if bad_rows == "keep":
+    if separator is not None and ((head, join, threshold, folds) != ("logistic", None, "0.5", 0) or compare_cleaning):
+        raise ConfigError(
+            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --folds and"
+            " --compare-cleaning."
+        )
+    if bad_rows == "keep" and separator is None:
         raise ConfigError(
             "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
         )
     table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
     rows = [(row.values[text], row.values[label]) for row in table.rows([text, label], labels=[label])]
     screen.end_notes("rows left out")
-    _check_enough(source, label, [value for _, value in rows])
+    if separator is None:
+        _check_enough(source, label, [value for _, value in rows])
     for path in (out, *(path for path in (json_file, html) if path)):
         _check_writable(path)
-    elmo = Elmo.load(model)
+    lesson = _Lesson(
+        elmo=Elmo.load(model),
+        texts=[value for value, _ in rows],
+        labels=[value for _, value in rows],
+        settings={
+            "pooling": pooling,
+            "layers": options.parse_layers(layers),
+            "C": _strength(strength),
+            "class_weight": "balanced" if balance else None,
+            "seed": seed,
+        },
+        judging={"test_size": test_size, "seed": seed, "baselines": baseline},
+        cleaning=_recipe(cleaning),
+        out=out,
+        facts={"text": text, "label": label, "model": model},
+    )
+    if separator is not None:
+        page = _learn_labels(screen, lesson, separator, details=details)
+    else:
+        own = {"head": head, "join": join, "over": over, "epochs": epochs, "threshold": _threshold(threshold)}
+        lesson.settings.update(own)
+        lesson.judging.update(n_folds=folds, learning_curve=learning_curve)
+        page = _learn_classes(screen, lesson, compare_cleaning=compare_cleaning, details=details, mistakes=mistakes)
+    if json_file is not None:
+        _write_text(json_file, json.dumps(page.values, indent=2, ensure_ascii=False) + "\n")
+    if html is not None:
+        _write_text(html, page.html())
+    screen.say(f"Saved, trained on all {len(rows):,} rows: {out}")
 
-    def classifier_on(recipe: Sequence[str]) -> TextClassifier:
-        return TextClassifier(
-            elmo,
-            pooling=pooling,
-            layers=options.parse_layers(layers),
-            cleaning=recipe,
-            C=_strength(strength),
-            class_weight="balanced" if balance else None,
-            seed=seed,
-            head=head,  # type: ignore[arg-type]  # it checks
-            join=join,  # type: ignore[arg-type]
-            threshold=_threshold(threshold),
-        )
 
-    classifier = classifier_on(_recipe(cleaning))
-    others = {name: classifier_on(recipe) for name, recipe in _recipes().items()} if compare_cleaning else {}
-    texts, labels = [value for value, _ in rows], [value for _, value in rows]
+@dataclass(frozen=True, kw_only=True)
+class _Lesson:
+    """What `train` was told, read and checked."""
+
+    elmo: Elmo
+    texts: list[str]
+    labels: list[str]
+    settings: dict[str, Any]
+    judging: dict[str, Any]
+    cleaning: list[str]
+    out: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A report to be written: as JSON values, as a page when asked for."""
+
+    values: dict[str, Any]
+    html: Callable[[], str]
+
+
+def _learn_classes(screen: Screen, lesson: _Lesson, *, compare_cleaning: bool, details: bool, mistakes: int) -> _Page:
+    """One label a text: learn, save, show."""
+    from elmokit.cli.classify_tables import show_details, show_mistakes, show_report
+    from elmokit.tasks.classify import TextClassifier
+    from elmokit.tasks.html_report import report_page
+    from elmokit.tasks.report import fit_and_report
+
+    run = Path(lesson.out) / "run"
+    if lesson.settings["head"] == "finetune":
+        lesson.settings["snapshots"] = run
+    make = partial(TextClassifier, lesson.elmo, **lesson.settings)
+    classifier = make(cleaning=lesson.cleaning)
+    others = {name: make(cleaning=recipe) for name, recipe in _recipes().items()} if compare_cleaning else {}
     with screen.progress() as advance:
         report = fit_and_report(
-            classifier,
-            texts,
-            labels,
-            test_size=test_size,
-            seed=seed,
-            n_folds=folds,
-            baselines=baseline,
-            beside=others,
-            on_stage=advance,
+            classifier, lesson.texts, lesson.labels, beside=others, on_stage=advance, **lesson.judging
         )
-    facts = {"text": text, "label": label, "model": model, "report": report.to_dict()}
-    classifier.save(out, facts=facts)
-    _show(screen, report)
-    for mistake in report.mistakes[:mistakes]:
-        text_shown = " ".join(mistake.text.split())
-        screen.say(f"{mistake.label!r} taken for {mistake.predicted!r} ({mistake.probability:.0%}): {text_shown}")
-    if json_file is not None:
-        _write_json(json_file, report.to_dict())
-    if html is not None:
-        _write_page(html, report)
-    screen.say(f"Saved, trained on all {len(texts):,} rows: {out}")
+    classifier.save(lesson.out, facts={**lesson.facts, "report": report.to_dict()})
+    if run.is_dir() and lesson.settings["head"] == "finetune":
+        _remove_snapshots(run)
+    show_report(screen, report)
+    if details:
+        show_details(screen, report)
+    if mistakes:
+        show_mistakes(screen, report, mistakes)
+    return _Page(report.to_dict(), partial(report_page, report))
+
+
+def _learn_labels(screen: Screen, lesson: _Lesson, separator: str, *, details: bool) -> _Page:
+    """Any number of labels a text: learn, save, show."""
+    from elmokit.cli.classify_tables import show_label_report, show_precision_recall
+    from elmokit.tasks.html_report import label_report_page
+    from elmokit.tasks.multilabel import MultiLabelClassifier
+    from elmokit.tasks.multilabel_report import fit_and_report_labels
+
+    classifier = MultiLabelClassifier(lesson.elmo, cleaning=lesson.cleaning, **lesson.settings)
+    labels = [[part.strip() for part in cell.split(separator) if part.strip()] for cell in lesson.labels]
+    with screen.progress() as advance:
+        report = fit_and_report_labels(classifier, lesson.texts, labels, on_stage=advance, **lesson.judging)
+    classifier.save(lesson.out, facts={**lesson.facts, "labels_separator": separator, "report": report.to_dict()})
+    show_label_report(screen, report)
+    if details:
+        show_precision_recall(screen, report.precision_recall)
+    return _Page(report.to_dict(), partial(label_report_page, report))
+
+
+def _remove_snapshots(folder: Path) -> None:
+    """What only a training that was stopped would have needed."""
+    for path in folder.glob("finetune-*.safetensors"):
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 @app.command(no_args_is_help=True)
@@ -156,10 +248,11 @@ def predict(
     from elmokit.corpora.outputs import table_file
     from elmokit.corpora.streams import STDIN
     from elmokit.elmo import Elmo
-    from elmokit.tasks.classify import TextClassifier, read_classifier_config
+    from elmokit.tasks.classify import read_classifier_config
 
     screen: Screen = ctx.obj
     facts = read_classifier_config(folder)["facts"]
+    separator = facts.get("labels_separator", ";")
     text = text or facts.get("text", "text")
     table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
     if table.kind == "txt":
@@ -168,7 +261,7 @@ def predict(
         id_column = "id"
     columns = [text] if id_column is None else [text, id_column]
     total = options.check_all_rows(table, columns)
-    classifier = TextClassifier.load(folder, Elmo.load(model or facts.get("model", "default")))
+    classifier = _load(folder, Elmo.load(model or facts.get("model", "default")))
     names = [id_column or "row", facts.get("label", "label")]
     if proba:
         names += [f"probability_{label}" for label in classifier.classes_]
@@ -178,12 +271,22 @@ def predict(
             probabilities = classifier.predict_proba([row.values[text] for row in rows])
             for row, shares, best in zip(rows, probabilities, classifier.decide(probabilities), strict=True):
                 name = row.number if id_column is None else row.values[id_column]
-                write([name, best, *(round(float(p), 6) for p in shares if proba)])
+                said = separator.join(best) if isinstance(best, tuple) else best
+                write([name, said, *(round(float(p), 6) for p in shares if proba)])
             n_texts += len(rows)
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")
     if out != STDIN:
         screen.say(f"{out}: {n_texts:,} rows")
+
+
+def _load(folder: str, elmo: Elmo) -> TextClassifier | MultiLabelClassifier:
+    from elmokit.tasks.classify import TextClassifier, read_classifier_config
+    from elmokit.tasks.multilabel import MultiLabelClassifier, is_multi_label
+
+    if is_multi_label(read_classifier_config(folder)):
+        return MultiLabelClassifier.load(folder, elmo)
+    return TextClassifier.load(folder, elmo)
 
 
 def _recipe(text: str) -> list[str]:
@@ -244,8 +347,6 @@ def _check_enough(source: str, column: str, labels: list[str]) -> None:
 
 def _check_writable(path: str) -> None:
     """Tell at once, before the work, that a file or folder can't be written; leaves nothing behind."""
-    from pathlib import Path
-
     from elmokit.atomic import atomic_path
     from elmokit.errors import OutputError
 
@@ -262,60 +363,9 @@ def _check_writable(path: str) -> None:
     probe.unlink()
 
 
-def _write_json(path: str, value: Any) -> None:
-    import json
-    from pathlib import Path
-
+def _write_text(path: str, text: str) -> None:
     from elmokit.atomic import atomic_path
 
     Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_page(path: str, report: Report) -> None:
-    from pathlib import Path
-
-    from elmokit.atomic import atomic_path
-    from elmokit.tasks.html_report import report_page
-
-    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(report_page(report), encoding="utf-8")
-
-
-def _show(screen: Screen, report: Report) -> None:
-    """The report as tables: the ways beside each other, then ours in detail."""
-    from rich.table import Table
-
-    f1 = "macro F1" if report.positive is None else f"F1 of {report.positive}"
-    n_folds = report.entries[0].folds.n_folds if report.entries[0].folds else 0
-    ways = Table(title=f"{report.n_test:,} rows held out, {report.n_train:,} learned from, seed {report.seed}")
-    ways.add_column("features")
-    for name in (f1, "weighted F1", "accuracy", *([f"{f1}, {n_folds} folds"] if n_folds else []), "C", "seconds"):
-        ways.add_column(name, justify="right")
-    for entry in report.entries:
-        ways.add_row(*_cells(report, entry))
-    screen.table(ways)
-
-    ours = report.entries[0].held_out
-    detail = Table(
-        title=f"{report.model}: layers {report.layers}, pooling {report.pooling}",
-        caption=f"probabilities are off by {report.calibration_error:.1%}",
-    )
-    detail.add_column("class")
-    few = report.classes if len(report.classes) <= _WIDEST_CONFUSION else ()
-    for name in ("precision", "recall", "F1", "rows", *(f"said {str(label)[:12]}" for label in few)):
-        detail.add_column(name, justify="right")
-    for scores, confused in zip(ours.classes, ours.confusion, strict=True):
-        numbers = [f"{value:.3f}" for value in (scores.precision, scores.recall, scores.f1)]
-        detail.add_row(scores.label[:40], *numbers, str(scores.support), *(str(n) for n in confused[: len(few)]))
-    screen.table(detail)
-
-
-def _cells(report: Report, entry: Entry) -> list[str]:
-    scores = entry.held_out
-    cells = [entry.name, *(f"{value:.3f}" for value in (report.f1(scores), scores.weighted_f1, scores.accuracy))]
-    if entry.folds is not None:
-        cells.append(f"{entry.folds.f1.mean:.3f} ± {entry.folds.f1.sd:.3f}")
-    return [*cells, "–" if entry.C is None else f"{entry.C:.3g}", f"{entry.seconds:.1f}"]
+        temporary.write_text(text, encoding="utf-8")

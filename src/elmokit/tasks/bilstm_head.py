@@ -7,8 +7,8 @@ masked out of the attention and the maximum, so a text's score depends on its ow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from elmokit.errors import ConfigError
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.head_training import HeadOptions, as_arrays, probabilities_of, train_head
+from elmokit.tasks.head_options import OWN_OPTIONS, HeadOptions, Over
+from elmokit.tasks.head_training import as_arrays, probabilities_of, train_head
 from elmokit.tasks.logistic import ClassWeight, number_classes, weigh_rows
 
 Array = NDArray[Any]
-Over = Literal["attention", "max"]
 _HIDDEN = 64
 
 
@@ -92,9 +91,6 @@ class BiLSTMHead:
     Attributes:
         classes_: the classes, sorted.
 
-    Raises:
-        ConfigError: another way to pool.
-
     Example:
         >>> texts = WordLayers([np.full((1, n, 2), n, np.float16) for n in (1, 2)])
         >>> BiLSTMHead(options=HeadOptions(n_epochs=1, least_steps=1)).fit(texts, ["a", "b"]).predict_proba(texts).shape
@@ -111,10 +107,8 @@ class BiLSTMHead:
         seed: int = 0,
         options: HeadOptions | None = None,
     ) -> None:
-        if over not in ("attention", "max"):
-            raise ConfigError(f'a BiLSTM\'s words are pooled by "attention" or "max", not {over!r}.')
         self.over, self.class_weight, self.seed = over, class_weight, seed
-        self.options = options or HeadOptions(seed=seed, n_epochs=15, learning_rate=3e-3)
+        self.options = replace(options or OWN_OPTIONS["bilstm"], seed=seed)
         self.classes_: Array = np.zeros(0)
         self._network: _Network | None = None
 
@@ -124,7 +118,7 @@ class BiLSTMHead:
         Args:
             X: n texts.
             y: a class for each. Shape (n,).
-            on_step: called with (epochs done, epochs at most).
+            on_step: called with (steps done, steps at most).
 
         Returns:
             itself.

@@ -1,42 +1,47 @@
 """Texts + labels → a classifier on ELMo features, that can be saved, and says which model it belongs to.
 
-The features are frozen. The default head is logistic regression (`elmokit.tasks.logistic`) on one vector per text,
-which is hard to beat and takes seconds; joined with counted character n-grams (`join="tfidf"`) it also knows spellings.
-`mlp` and `bilstm` need PyTorch (`elmokit.tasks.heads`). A saved classifier is two files, JSON and
-safetensors, and running them executes nothing. It also keeps the vector of one fixed sentence: whoever
-loads it beside another model, even one of the same shape, is told so instead of getting nonsense.
+The default head is logistic regression (`elmokit.tasks.logistic`) on one frozen vector per text, which is hard to beat
+and takes seconds; joined with counted character n-grams (`join="tfidf"`) or voting with counted words (`votes`) it also
+knows spellings. `mlp`, `bilstm` and `finetune`, which tunes the biLM itself, need PyTorch. A saved classifier is JSON
+and safetensors (`elmokit.tasks.saved_head`), and reading it executes nothing; a tuned biLM lies in the folder `bilm`
+beside, in our own format, and can be used like any other.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
 from elmokit.config import ElmoConfig
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError, TextError
-from elmokit.tasks.heads import Head, HeadName, Join, Rows, check_head, new_head
+from elmokit.errors import CheckpointError, ConfigError, InputError, TextError
+from elmokit.tasks.head_options import Over
+from elmokit.tasks.heads import Head, HeadName, HeadSettings, Join, Rows, new_head
 from elmokit.tasks.joined import Joined
 from elmokit.tasks.logistic import ClassWeight
 from elmokit.tasks.metrics import Scores, score
+from elmokit.tasks.saved_head import PROBE, check_model, load_head, read_head_config, save_head
 from elmokit.tasks.split import stratified_folds
 from elmokit.tasks.threshold import best_threshold
+from elmokit.tasks.word_rows import WordRows
 from elmokit.text.cleaning import check_recipe, clean
 from elmokit.text.inputs import checked_texts
+from elmokit.text.tokens import get_tokenizer
 
 Label = str | int | float | bool
 Layers = str | int | Sequence[float]
 OnProgress = Callable[[int, int], None]
 
-_CONFIG, _ARRAYS = "classifier.json", "classifier.safetensors"
-_FORMAT = 1
-_PROBE = "The quick brown fox can't jump over 13 lazy dogs :-( #probe"
+_FILES, _BILM = "classifier", "bilm"
 _BLOCK = 256
 
 
@@ -71,9 +76,14 @@ class TextClassifier:
         C: inverse of the penalty's strength, or "cv" to choose it by cross-validation.
         class_weight: "balanced" gives rare classes more weight; None treats all rows alike.
         seed: of all that is random: folds, and what PyTorch learns.
-        head: "logistic"; or, with PyTorch, "mlp" (on the same vectors) or "bilstm" (on the words' vectors of all
-            layers, mixed as it learns; `pooling` and `layers` mean nothing to it).
+        head: "logistic"; "votes" (it votes with counted characters and words); or, with PyTorch, "mlp" (on the same
+            vectors), "bilstm" (on the words' vectors of all layers, mixed as it learns) or "finetune" (tunes the biLM
+            itself). `pooling` and `layers` mean nothing to the last two.
         join: "tfidf" puts counted character n-grams beside the vectors, for the logistic head.
+        over: how the words of "bilstm" become one vector: "attention" or "max".
+        epochs: of the heads that PyTorch learns, at most; None for each one's own number.
+        snapshots: a folder where "finetune" keeps a snapshot after each epoch, and from which a training with the same
+            texts, classes and settings goes on. It is the caller's to delete.
         threshold: from which probability on the second of two classes is said; "f1" finds the one that is best for its
             F1, by cross-validation among the rows that are learned from.
 
@@ -101,43 +111,56 @@ class TextClassifier:
         seed: int = 0,
         head: HeadName = "logistic",
         join: Join = None,
+        over: Over = "attention",
+        epochs: int | None = None,
+        snapshots: str | Path | None = None,
         threshold: float | Literal["f1"] = 0.5,
     ) -> None:
-        check_head(head, join)
+        self.settings = HeadSettings(
+            head=head,
+            join=join,
+            over=over,
+            C=C,
+            class_weight=class_weight,
+            seed=seed,
+            epochs=epochs,
+            snapshots=None if snapshots is None else Path(snapshots),
+        )
         if threshold != "f1" and not (isinstance(threshold, int | float) and 0 < threshold < 1):
             raise ConfigError(f'threshold is {threshold!r}; expected a probability between 0 and 1, or "f1".')
-        self.head: HeadName = head
-        self.join: Join = join
         self.threshold: float | Literal["f1"] = threshold
         self.threshold_ = 0.5 if threshold == "f1" else float(threshold)
         self.elmo = elmo
         self.pooling = pooling
         self.layers = layers
         self.cleaning = check_recipe(cleaning)
-        self.C: float | Literal["cv"] = C
-        self.class_weight = class_weight
-        self.seed = seed
         self.classes_: tuple[Label, ...] = ()
         self.head_ = self.new_head()
 
-    def new_head(self) -> Head:
-        """A head with these settings that has learned nothing yet."""
-        return new_head(self.head, join=self.join, C=self.C, class_weight=self.class_weight, seed=self.seed)
+    @property
+    def head(self) -> HeadName:
+        """The head's name."""
+        return self.settings.head
+
+    def new_head(self, *, C: float | None = None) -> Head:
+        """A head with these settings that has learned nothing yet; with another strength, if it is given."""
+        return new_head(self.settings if C is None else replace(self.settings, C=C), self._start)
+
+    def _start(self) -> Checkpoint:
+        """The biLM that "finetune" starts from."""
+        give: Callable[[], Checkpoint] | None = getattr(self.elmo, "checkpoint", None)
+        if give is None:
+            raise ConfigError(
+                f"the head 'finetune' needs the model's own arrays; {self.elmo.name!r} does not give them."
+            )
+        return give()
 
     def twin(self) -> TextClassifier:
         """A classifier with the same settings that has learned nothing yet."""
-        return TextClassifier(
-            self.elmo,
-            pooling=self.pooling,
-            layers=self.layers,
-            cleaning=self.cleaning,
-            C=self.C,
-            class_weight=self.class_weight,
-            seed=self.seed,
-            head=self.head,
-            join=self.join,
-            threshold=self.threshold,
-        )
+        made = copy(self)
+        made.classes_, made.head_ = (), self.new_head()
+        made.threshold_ = 0.5 if self.threshold == "f1" else float(self.threshold)
+        return made
 
     def features(self, texts: Iterable[str], *, on_progress: OnProgress | None = None) -> Any:
         """What the head sees.
@@ -147,13 +170,17 @@ class TextClassifier:
             on_progress: called with (texts done, texts in all).
 
         Returns:
-            a vector per text, shape (n, d); with `join` a `Joined`, for "bilstm" a `WordLayers`.
+            a vector per text, shape (n, d); with counted words a `Joined`, for "bilstm" a `WordLayers`, for "finetune"
+            a `WordRows`.
 
         Raises:
             InputError: a text that is missing (None, NaN).
             TextError: a lone string instead of texts, a text of another type.
         """
         cleaned = [clean(text, self.cleaning) for text in text_list(texts)]
+        if self.head == "finetune":
+            cut = get_tokenizer(self.elmo.config.tokenizer)
+            return WordRows([tuple(token.word for token in cut(text)) for text in cleaned])
         if self.head == "bilstm":
             return self._word_layers(cleaned, on_progress)
         blocks = []
@@ -162,7 +189,7 @@ class TextClassifier:
             if on_progress is not None:
                 on_progress(start + len(blocks[-1]), len(cleaned))
         vectors = np.concatenate(blocks) if blocks else self._encoded([])
-        return Joined(vectors, cleaned) if self.join else vectors
+        return Joined(vectors, cleaned) if self.settings.join or self.head == "votes" else vectors
 
     def _word_layers(self, texts: list[str], on_progress: OnProgress | None) -> Rows:
         from elmokit.tasks.bilstm_head import WordLayers
@@ -187,7 +214,7 @@ class TextClassifier:
         Args:
             texts: n texts: a list, a column of a data frame …
             labels: a class for each: strings or numbers.
-            on_progress: called with (texts encoded, texts in all).
+            on_progress: called with (texts encoded, texts in all); for "finetune" with (steps done, steps at most).
 
         Returns:
             itself.
@@ -197,14 +224,19 @@ class TextClassifier:
         """
         texts = text_list(texts)
         labels = check_labels(labels, n_texts=len(texts))
-        return self.fit_features(self.features(texts, on_progress=on_progress), labels)
+        features = self.features(texts, on_progress=on_progress)
+        return self.fit_features(features, labels, on_step=on_progress if self.head == "finetune" else None)
 
-    def fit_features(self, features: Rows, labels: Sequence[Label]) -> TextClassifier:
+    def fit_features(
+        self, features: Rows, labels: Sequence[Label], *, C: float | None = None, on_step: OnProgress | None = None
+    ) -> TextClassifier:
         """Learn from features that `features` gave, for whoever uses them more than once.
 
         Args:
             features: n rows.
             labels: a class per row.
+            C: the strength to take instead of the classifier's own.
+            on_step: called by the head with (steps done, steps in all).
 
         Returns:
             itself.
@@ -212,7 +244,7 @@ class TextClassifier:
         Raises:
             ConfigError: a threshold to be found for more than two classes.
         """
-        self.head_ = self.new_head().fit(features, labels)
+        self.head_ = self.new_head(C=C).fit(features, labels, on_step=on_step)
         self.classes_ = tuple(self.head_.classes_.tolist())
         if self.threshold == "f1":
             self.threshold_ = self._found_threshold(features, np.asarray(labels))
@@ -226,13 +258,11 @@ class TextClassifier:
         n_folds = min(5, int(positive.sum()), int((~positive).sum()))
         if n_folds < 2:
             return 0.5
-        folds = stratified_folds(positive, n_folds, seed=self.seed)
-        judge = self.twin()
-        judge.C = self.C if self.head_.C_ is None else self.head_.C_
+        folds = stratified_folds(positive, n_folds, seed=self.settings.seed)
         probabilities = np.zeros(len(labels))
         for fold in range(n_folds):
             inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            head = judge.new_head().fit(features[inside], labels[inside])
+            head = self.new_head(C=self.head_.C_).fit(features[inside], labels[inside])
             probabilities[outside] = head.predict_proba(features[outside])[:, 1]
         return float(np.clip(best_threshold(positive, probabilities), 1e-9, 1 - 1e-9))
 
@@ -310,7 +340,7 @@ class TextClassifier:
             raise InputError("the classifier has learned nothing yet: call fit first, or load one.")
 
     def save(self, folder: str | Path, *, facts: Mapping[str, Any] | None = None) -> None:
-        """Write the classifier: `classifier.json` and `classifier.safetensors`, no pickle.
+        """Write the classifier: `classifier.json` and `classifier.safetensors`, no pickle; a tuned biLM in `bilm`.
 
         Args:
             folder: where to; made if it does not exist.
@@ -320,34 +350,23 @@ class TextClassifier:
             InputError: nothing learned yet.
             OutputError: the folder can't be written.
         """
-        from safetensors.numpy import save
-
         self._check_fitted()
-        folder = _made(Path(folder))
-        facts_of_head, learned = self.head_.state()
-        learned = {name: np.ascontiguousarray(array) for name, array in learned.items()}
-        arrays = save({**learned, "probe": self._probe()})
-        with atomic_path(folder / _ARRAYS) as path:
-            path.write_bytes(arrays)
+        facts_of_head, arrays = self.head_.state()
+        if self.head == "finetune":
+            tuned: Any = self.head_
+            checkpoints.save(tuned.checkpoint(), Path(folder) / _BILM)
+            facts_of_head = {**facts_of_head, "bilm_sha256": _sha256(Path(folder) / _BILM / "model.safetensors")}
+        s = self.settings
         config = {
-            "format": _FORMAT,
-            "model": {"name": self.elmo.name, "config_sha256": _config_hash(self.elmo)},
             "pooling": self.pooling,
             "layers": self.layers if isinstance(self.layers, str | int) else [float(w) for w in self.layers],
             "cleaning": list(self.cleaning),
-            "head": {
-                "kind": self.head,
-                "join": self.join,
-                "class_weight": _as_json(self.class_weight),
-                **facts_of_head,
-            },
+            "head": {"kind": s.head, "join": s.join, "class_weight": _as_json(s.class_weight), **facts_of_head},
             "threshold": self.threshold_,
             "classes": list(self.classes_),
-            "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
             "facts": dict(facts or {}),
         }
-        with atomic_path(folder / _CONFIG) as path:
-            path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_head(folder, _FILES, model=self.elmo, probe=self.probe(), config=config, arrays=arrays)
 
     @classmethod
     def load(cls, folder: str | Path, elmo: Encoder) -> TextClassifier:
@@ -364,15 +383,10 @@ class TextClassifier:
             MissingFile: no classifier there.
             CheckpointError: damaged files, or another model than it was made with.
         """
-        from safetensors.numpy import load
-
-        folder = Path(folder)
-        config = read_classifier_config(folder)
-        arrays = (folder / _ARRAYS).read_bytes()
-        if hashlib.sha256(arrays).hexdigest() != config["arrays_sha256"]:
-            raise CheckpointError(f"{folder / _ARRAYS} does not belong to {_CONFIG} beside it; save it again.")
-        tensors = load(arrays)
-        head = config["head"]
+        saved = load_head(folder, _FILES)
+        config, head = saved.config, saved.config["head"]
+        if head["kind"] == "one-vs-rest":
+            raise CheckpointError(f"{folder}: this classifier gives several labels; load it with MultiLabelClassifier.")
         made = cls(
             elmo,
             pooling=config["pooling"],
@@ -381,32 +395,35 @@ class TextClassifier:
             C=head.get("C", 1.0),
             head=head["kind"],
             join=head.get("join"),
+            over=head.get("over", "attention"),
             threshold=config.get("threshold", 0.5),
             class_weight=dict(head["class_weight"]) if isinstance(head["class_weight"], list) else head["class_weight"],
         )
-        made._check_model(folder, config["model"], tensors.pop("probe"))
+        check_model(saved, elmo, made.probe())
         made.classes_ = tuple(config["classes"])
-        made.head_.restore(head, tensors, config["classes"])
+        if made.head == "finetune":
+            made.head_ = new_head(made.settings, partial(_tuned, Path(folder) / _BILM, head["bilm_sha256"]))
+        made.head_.restore(head, {k: array for k, array in saved.arrays.items() if k != "probe"}, config["classes"])
         return made
 
-    def _probe(self) -> NDArray[np.float32]:
+    def probe(self) -> NDArray[np.float32]:
+        """What tells this model from others: its features of one sentence."""
         if self.head == "bilstm":
-            return np.asarray(self.features([_PROBE]).texts[0], np.float32).reshape(-1)
-        return np.asarray(self._encoded([clean(_PROBE, self.cleaning)])[0])
+            return np.asarray(self.features([PROBE]).texts[0], np.float32).reshape(-1)
+        return np.asarray(self._encoded([clean(PROBE, self.cleaning)])[0])
 
-    def _check_model(self, folder: Path, model: dict[str, Any], probe: NDArray[np.float32]) -> None:
-        """Refuse another model than the classifier was made with; rounding (bfloat16, int8) may differ."""
-        if model["config_sha256"] == _config_hash(self.elmo):
-            found = self._probe()
-            if found.shape == probe.shape and np.linalg.norm(found - probe) <= 0.1 * np.linalg.norm(probe):
-                return
-            difference = "which has the same shape but other weights"
-        else:
-            difference = "which is made differently"
+
+def _tuned(folder: Path, sha256: str) -> Checkpoint:
+    """The biLM that lies beside a head, if it is the one that was learned with it."""
+    if _sha256(folder / "model.safetensors") != sha256:
         raise CheckpointError(
-            f"{folder}: this classifier was made with the model {model['name']!r}; the one given is"
-            f" {self.elmo.name!r}, {difference}. Load the classifier with its own model, or train it again."
+            f"{folder}: this is not the biLM that the head beside it was learned with; save it again."
         )
+    return checkpoints.load(folder, with_softmax=False)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def read_classifier_config(folder: str | Path) -> dict[str, Any]:
@@ -422,17 +439,7 @@ def read_classifier_config(folder: str | Path) -> dict[str, Any]:
         MissingFile: no classifier there.
         CheckpointError: a file that is none, or of a later format.
     """
-    folder = Path(folder)
-    for name in (_CONFIG, _ARRAYS):
-        if not (folder / name).is_file():
-            raise MissingFile(f"{folder / name}: no such file; expected a folder that `classify train --out` wrote.")
-    try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / _CONFIG} is not JSON ({error}); save the classifier again.") from None
-    if not isinstance(config, dict) or config.get("format") != _FORMAT:
-        raise CheckpointError(f"{folder / _CONFIG} is not of format {_FORMAT}; was it written by a later elmokit?")
-    return config
+    return read_head_config(folder, _FILES)
 
 
 def text_list(texts: Iterable[Any]) -> list[str]:
@@ -490,18 +497,6 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     return plain
 
 
-def _config_hash(elmo: Encoder) -> str:
-    return hashlib.sha256(json.dumps(elmo.config.to_dict(), sort_keys=True).encode()).hexdigest()
-
-
 def _as_json(weight: ClassWeight) -> Any:
     """Class weights by class as pairs, since JSON's keys are strings only."""
     return weight if weight is None or isinstance(weight, str) else [list(pair) for pair in weight.items()]
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
-    return folder

@@ -41,6 +41,22 @@ class PrecisionRecall:
     precision: tuple[float, ...]
     recall: tuple[float, ...]
 
+    def precision_at(self, recall: float) -> float:
+        """The best precision at which at least this share of the class is found.
+
+        Args:
+            recall: the share, from 0 to 1.
+
+        Returns:
+            a precision.
+
+        Example:
+            >>> curve = PrecisionRecall(label="1", average_precision=0.8, precision=(1.0, 0.6), recall=(0.5, 1.0))
+            >>> curve.precision_at(0.7)
+            0.6
+        """
+        return max(p for p, r in zip(self.precision, self.recall, strict=True) if r >= recall)
+
 
 def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tuple[CalibrationBin, ...]:
     """Ten bins of equal width, those without predictions left out.

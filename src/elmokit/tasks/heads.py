@@ -7,15 +7,19 @@ that whoever holds rows out holds them out of everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from elmokit.checkpoints import Checkpoint
 from elmokit.errors import ConfigError, MissingExtra
+from elmokit.tasks.head_options import OWN_OPTIONS, Over
 from elmokit.tasks.logistic import ClassWeight, LogisticRegression
 
-HeadName = Literal["logistic", "mlp", "bilstm"]
+HeadName = Literal["logistic", "votes", "mlp", "bilstm", "finetune"]
 Join = Literal["tfidf"] | None
 Array = NDArray[Any]
 
@@ -62,36 +66,58 @@ class Head(Protocol):
         ...
 
 
-def check_head(head: str, join: str | None) -> None:
-    """Refuse a head that is not there, or that can't have what it is joined with.
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """Which head, and what it is told; what means nothing to it is left alone.
 
     Args:
         head: its name.
-        join: what is put beside the vectors.
+        join: what is put beside the vectors, for "logistic".
+        over: how words become one vector, for "bilstm".
+        C: of the heads with a logistic regression.
+        class_weight: of all heads.
+        seed: of all heads.
+        epochs: of the heads that PyTorch learns, at most; None for each one's own number.
+        snapshots: where "finetune" keeps a snapshot after each epoch.
 
     Raises:
-        ConfigError: not known, or counted words for another head than the logistic one.
+        ConfigError: a head that is not known, counted words for another head than the logistic one, another way to
+            pool.
 
     Example:
-        >>> check_head("logistic", "tfidf")
+        >>> HeadSettings(join="tfidf").head
+        'logistic'
     """
-    if head not in get_args(HeadName):
-        raise ConfigError(f"no head is called {head!r}; known are {', '.join(map(repr, get_args(HeadName)))}.")
-    if join not in (None, "tfidf"):
-        raise ConfigError(f'vectors can be joined with "tfidf" or nothing, not {join!r}.')
-    if join and head != "logistic":
-        raise ConfigError(f"counted words (join={join!r}) go with the logistic head only, not with {head!r}.")
+
+    head: HeadName = "logistic"
+    join: Join = None
+    over: Over = "attention"
+    C: float | Literal["cv"] = "cv"
+    class_weight: ClassWeight = "balanced"
+    seed: int = 0
+    epochs: int | None = None
+    snapshots: Path | None = None
+
+    def __post_init__(self) -> None:
+        known = get_args(HeadName)
+        if self.head not in known:
+            raise ConfigError(f"no head is called {self.head!r}; known are {', '.join(map(repr, known))}.")
+        if self.join not in (None, "tfidf"):
+            raise ConfigError(f'vectors can be joined with "tfidf" or nothing, not {self.join!r}.')
+        if self.join and self.head != "logistic":
+            raise ConfigError(f"counted words (join={self.join!r}) go with the logistic head only, not {self.head!r}.")
+        if self.epochs is not None and self.epochs < 1:
+            raise ConfigError(f"epochs is {self.epochs}; expected 1 or more.")
+        if self.over not in get_args(Over):
+            raise ConfigError(f'a BiLSTM\'s words are pooled by "attention" or "max", not {self.over!r}.')
 
 
-def new_head(head: HeadName, *, join: Join, C: float | Literal["cv"], class_weight: ClassWeight, seed: int) -> Head:
+def new_head(settings: HeadSettings, start: Callable[[], Checkpoint]) -> Head:
     """A head that has learned nothing yet.
 
     Args:
-        head: its name.
-        join: what is put beside the vectors.
-        C: of the logistic heads.
-        class_weight: of all heads.
-        seed: of all heads.
+        settings: which, and what it is told.
+        start: gives the biLM that "finetune" starts from; called when it is needed.
 
     Returns:
         the head.
@@ -100,18 +126,35 @@ def new_head(head: HeadName, *, join: Join, C: float | Literal["cv"], class_weig
         MissingExtra: a head that PyTorch learns, without PyTorch.
 
     Example:
-        >>> type(new_head("logistic", join=None, C=1.0, class_weight=None, seed=0)).__name__
-        'LogisticRegression'
+        ``new_head(HeadSettings(head="mlp"), elmo.checkpoint)``
     """
-    if join:
+    s = settings
+    if s.head == "logistic" and s.join is None:
+        return LogisticRegression(C=s.C, class_weight=s.class_weight, standardize=True, seed=s.seed)
+    if s.head == "logistic":
         from elmokit.tasks.joined import JoinedHead
 
-        return JoinedHead(C=C, class_weight=class_weight, seed=seed)
-    if head == "logistic":
-        return LogisticRegression(C=C, class_weight=class_weight, standardize=True, seed=seed)
+        return JoinedHead(C=s.C, class_weight=s.class_weight, seed=s.seed)
+    if s.head == "votes":
+        from elmokit.tasks.votes import VotesHead
+
+        return VotesHead(C=s.C, class_weight=s.class_weight, seed=s.seed)
     try:
-        from elmokit.tasks.bilstm_head import BiLSTMHead
-        from elmokit.tasks.mlp import MLPHead
+        return _torch_head(s, start)
     except ModuleNotFoundError as error:
-        raise MissingExtra("torch", "torch", f"the head {head!r}") from error
-    return (MLPHead if head == "mlp" else BiLSTMHead)(class_weight=class_weight, seed=seed)
+        raise MissingExtra("torch", "torch", f"the head {s.head!r}") from error
+
+
+def _torch_head(s: HeadSettings, start: Callable[[], Checkpoint]) -> Head:
+    from elmokit.tasks.bilstm_head import BiLSTMHead
+    from elmokit.tasks.finetune_head import FinetuneHead
+    from elmokit.tasks.mlp import MLPHead
+
+    options = OWN_OPTIONS[s.head]
+    if s.epochs is not None:
+        options = replace(options, n_epochs=s.epochs, least_steps=0)
+    if s.head == "mlp":
+        return MLPHead(class_weight=s.class_weight, seed=s.seed, options=options)
+    if s.head == "bilstm":
+        return BiLSTMHead(over=s.over, class_weight=s.class_weight, seed=s.seed, options=options)
+    return FinetuneHead(start, class_weight=s.class_weight, seed=s.seed, options=options, snapshots=s.snapshots)

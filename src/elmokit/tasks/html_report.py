@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from elmokit.tasks.curves import PrecisionRecall
+from elmokit.tasks.metrics import ClassScore
+from elmokit.tasks.multilabel_report import LabelReport
 from elmokit.tasks.report import Entry, Report
 
 _SIDE, _MARGIN = 260, 40
@@ -18,6 +21,12 @@ _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem 
 background:#fff}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}th,td{padding:.25rem .7rem;
 border-bottom:1px solid #ccc;text-align:right}th:first-child,td.text{text-align:left;overflow-wrap:anywhere;
 max-width:34rem}figure{display:inline-block;margin:1rem}figcaption{font-size:.9rem;color:#444}"""
+
+_HEAD = (
+    "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+    "<meta name='viewport' content='width=device-width'><title>Report of a text classifier</title>"
+    f"<style>{_STYLE}</style></head><body><h1>Report of a text classifier</h1>"
+)
 
 
 def report_page(report: Report) -> str:
@@ -33,22 +42,50 @@ def report_page(report: Report) -> str:
         ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
     """
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'><title>Report of a text classifier</title>"
-        f"<style>{_STYLE}</style></head><body><h1>Report of a text classifier</h1>",
+        _HEAD,
         f"<p>Model {escape(report.model)}; layers {escape(str(report.layers))}, pooling {escape(report.pooling)},"
         f" cleaning {escape(', '.join(report.cleaning) or 'none')}. {report.n_train:,} rows learned from,"
         f" {report.n_test:,} held out (seed {report.seed}); all figures are of the rows held out.</p>",
         "<h2>Ways to classify</h2>",
         _ways(report),
         "<h2>Classes</h2>",
-        _classes(report.entries[0]),
+        _classes(report.entries[0].held_out.classes),
         _confusion(report),
         "<h2>Probabilities</h2>",
         _calibration(report),
-        _precision_recall(report),
+        _precision_recall(report.precision_recall),
+        *([_learning_curve(report)] if report.learning_curve else []),
         "<h2>Most confident mistakes</h2>",
         _mistakes(report),
+        "</body></html>",
+    ]
+    return "\n".join(parts)
+
+
+def label_report_page(report: LabelReport) -> str:
+    """The page of a report on several labels a text.
+
+    Args:
+        report: what to show.
+
+    Returns:
+        a whole HTML document.
+    """
+    ways = (
+        [entry.name, *(f"{x:.3f}" for x in (s.micro_f1, s.macro_f1, s.weighted_f1, s.accuracy))]
+        for entry in report.entries
+        for s in [entry.held_out]
+    )
+    parts = [
+        _HEAD,
+        f"<p>Model {escape(report.model)}; layers {escape(str(report.layers))}, pooling {escape(report.pooling)},"
+        f" cleaning {escape(', '.join(report.cleaning) or 'none')}. {report.n_train:,} rows learned from,"
+        f" {report.n_test:,} held out (seed {report.seed}); all figures are of the rows held out.</p>",
+        "<h2>Ways to give labels</h2>",
+        _table(["features", "micro F1", "macro F1", "weighted F1", "all labels right"], ways),
+        "<h2>Labels</h2>",
+        _classes(report.entries[0].held_out.classes),
+        _precision_recall(report.precision_recall),
         "</body></html>",
     ]
     return "\n".join(parts)
@@ -80,11 +117,8 @@ def _way(report: Report, entry: Entry) -> list[str]:
     return [entry.name, *figures, *spread]
 
 
-def _classes(entry: Entry) -> str:
-    rows = (
-        [c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", f"{c.support:,}"]
-        for c in entry.held_out.classes
-    )
+def _classes(classes: Sequence[ClassScore]) -> str:
+    rows = ([c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", f"{c.support:,}"] for c in classes)
     return _table(["class", "precision", "recall", "F1", "rows"], rows)
 
 
@@ -140,8 +174,23 @@ def _calibration(report: Report) -> str:
     return _picture(title, "probability of what was said", "share that is right", line + dots)
 
 
-def _precision_recall(report: Report) -> str:
-    curves = sorted(report.precision_recall, key=lambda curve: curve.average_precision)[: len(_COLOURS)]
+def _learning_curve(report: Report) -> str:
+    most = report.learning_curve[-1].n_rows
+    places = [_place(point.n_rows / most, point.f1) for point in report.learning_curve]
+    line = f"<polyline points='{' '.join(places)}' stroke='{_COLOURS[0]}' fill='none' stroke-width='1.5'/>"
+    dots = "".join(
+        f"<circle cx='{x}' cy='{y}' r='3' fill='{_COLOURS[0]}'><title>{point.n_rows:,} rows: {point.f1:.3f}</title>"
+        "</circle>"
+        for point, place in zip(report.learning_curve, places, strict=True)
+        for x, y in [place.split(",")]
+    )
+    f1 = "macro F1" if report.positive is None else f"F1 of {report.positive}"
+    title = f"Learning curve: {f1} after learning from a part of the {most:,} rows"
+    return _picture(title, "share of the rows learned from", "F1", line + dots)
+
+
+def _precision_recall(found: Sequence[PrecisionRecall]) -> str:
+    curves = sorted(found, key=lambda curve: curve.average_precision)[: len(_COLOURS)]
     if not curves:
         return ""
     lines = "".join(
@@ -150,7 +199,7 @@ def _precision_recall(report: Report) -> str:
         for curve, colour in zip(curves, _COLOURS, strict=False)
     )
     names = ", ".join(f"{curve.label[:40]} (average precision {curve.average_precision:.3f})" for curve in curves)
-    hardest = "the hardest: " if len(curves) < len(report.precision_recall) else ""
+    hardest = "the hardest: " if len(curves) < len(found) else ""
     return _picture(f"Precision and recall of {hardest}{names}", "recall", "precision", lines)
 
 

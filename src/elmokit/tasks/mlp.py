@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from elmokit.tasks.head_training import HeadOptions, as_arrays, probabilities_of, train_head
+from elmokit.tasks.head_options import OWN_OPTIONS, HeadOptions
+from elmokit.tasks.head_training import as_arrays, probabilities_of, train_head
 from elmokit.tasks.logistic import ClassWeight, number_classes, weigh_rows
 
 Array = NDArray[Any]
@@ -60,7 +62,7 @@ class MLPHead:
         self, *, class_weight: ClassWeight = "balanced", seed: int = 0, options: HeadOptions | None = None
     ) -> None:
         self.class_weight, self.seed = class_weight, seed
-        self.options = options or HeadOptions(seed=seed)
+        self.options = replace(options or OWN_OPTIONS["mlp"], seed=seed)
         self.classes_: Array = np.zeros(0)
         self._network: _Network | None = None
 
@@ -70,7 +72,7 @@ class MLPHead:
         Args:
             X: features. Shape (n, d).
             y: a class per row. Shape (n,).
-            on_step: called with (epochs done, epochs at most).
+            on_step: called with (steps done, steps at most).
 
         Returns:
             itself.

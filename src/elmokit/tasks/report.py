@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from elmokit.tasks.tfidf import Analyzer, Tfidf
 Rows = NDArray[np.integer]
 OnStage = Callable[[str, int, int], None]
 _N_MISTAKES = 10
+_SHARES = (0.1, 0.25, 0.5)
+"""Of the rows to learn from, in the learning curve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +117,19 @@ class Mistake:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningPoint:
+    """How well ours does after learning from a part of the rows.
+
+    Args:
+        n_rows: learned from; smaller parts are inside larger ones.
+        f1: on the held-out rows: of the positive class, else macro.
+    """
+
+    n_rows: int
+    f1: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """How a classifier does on rows that it did not see, beside baselines.
 
@@ -133,6 +149,7 @@ class Report:
         calibration: our predictions on the held-out rows by how sure they are.
         precision_recall: precision and recall of the positive class (of every class against the others where there are
             more than two) at each threshold, thinned to a hundred points.
+        learning_curve: of ours, if asked for; the strength is the one chosen among all rows to learn from.
     """
 
     model: str
@@ -150,6 +167,7 @@ class Report:
     mistakes: tuple[Mistake, ...]
     calibration: tuple[CalibrationBin, ...] = ()
     precision_recall: tuple[PrecisionRecall, ...] = ()
+    learning_curve: tuple[LearningPoint, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -170,6 +188,7 @@ def fit_and_report(
     n_folds: int = 0,
     baselines: bool = True,
     beside: Mapping[str, TextClassifier] | None = None,
+    learning_curve: bool = False,
     on_stage: OnStage | None = None,
 ) -> Report:
     """Judge a classifier on held-out rows, then let it learn from all rows.
@@ -183,6 +202,7 @@ def fit_and_report(
         n_folds: folds of a cross-validation over all rows; 0 for none.
         baselines: whether TF-IDF is judged beside it.
         beside: other classifiers to judge on the same rows, by name; they learn nothing.
+        learning_curve: whether ours also learns from a tenth, a quarter and half of the rows.
         on_stage: called with (what is being done, steps done, steps in all).
 
     Returns:
@@ -203,12 +223,15 @@ def fit_and_report(
 
     start = time.perf_counter()
     features = classifier.features(texts, on_progress=lambda done, total: tell("encoding texts", done, total))
-    ours, judgement = trial.run("elmokit", _Dense(classifier, features, labels), start)
+    way = _Dense(classifier, features, labels, tell)
+    ours, judgement = trial.run("elmokit", way, start)
+    curve = trial.learning_curve(way, ours) if learning_curve else ()
     entries = [ours, *(_judge_beside(name, other, texts, trial) for name, other in (beside or {}).items())]
     for analyzer in ("words", "characters") if baselines else ():
         start = time.perf_counter()
         entries.append(trial.run(f"TF-IDF of {analyzer}", _Counted(classifier, texts, labels, analyzer), start)[0])
-    _learn_all(classifier, features, labels, ours.C)
+    learning = partial(tell, "learning from all rows")
+    classifier.fit_features(features, labels, C=ours.C, on_step=learning if classifier.head == "finetune" else None)
     return Report(
         model=classifier.elmo.name,
         pooling=classifier.pooling,
@@ -225,6 +248,7 @@ def fit_and_report(
         mistakes=_mistakes(texts, labels, test, judgement),
         calibration=calibration_bins(judgement.probabilities.max(1), _right(labels, test, judgement)),
         precision_recall=_curves(labels, test, classes, judgement),
+        learning_curve=curve,
     )
 
 
@@ -275,20 +299,11 @@ def _judge_beside(name: str, other: TextClassifier, texts: Sequence[str], trial:
     start = time.perf_counter()
     stage = f"encoding texts for {name}"
     features = other.features(texts, on_progress=lambda done, total: trial.tell(stage, done, total))
-    return trial.run(name, _Dense(other, features, trial.labels), start)[0]
+    return trial.run(name, _Dense(other, features, trial.labels, trial.tell), start)[0]
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
     """Tell nobody."""
-
-
-def _learn_all(classifier: TextClassifier, features: Features, labels: Sequence[Label], C: float | None) -> None:
-    """Learn from all rows, with the strength that was chosen among the rows to learn from."""
-    asked, classifier.C = classifier.C, classifier.C if C is None else C
-    try:
-        classifier.fit_features(features, labels)
-    finally:
-        classifier.C = asked
 
 
 def _check_classes(labels: Sequence[Label], train: Rows, classes: tuple[Label, ...]) -> None:
@@ -305,11 +320,14 @@ def _check_classes(labels: Sequence[Label], train: Rows, classes: tuple[Label, .
 class _Dense:
     """Ours: features made once, a head for each set of rows."""
 
-    def __init__(self, classifier: TextClassifier, features: Features, labels: Sequence[Label]) -> None:
+    def __init__(self, classifier: TextClassifier, features: Features, labels: Sequence[Label], tell: OnStage) -> None:
         self.classifier, self.features, self.labels = classifier, features, np.asarray(labels)
+        self.on_step = partial(tell, "learning") if classifier.head == "finetune" else None
 
-    def __call__(self, train: Rows, test: Rows) -> _Judgement:
-        learned = self.classifier.twin().fit_features(self.features[train], self.labels[train].tolist())
+    def __call__(self, train: Rows, test: Rows, *, C: float | None = None) -> _Judgement:
+        learned = self.classifier.twin().fit_features(
+            self.features[train], self.labels[train].tolist(), C=C, on_step=self.on_step
+        )
         probabilities = learned.head_.predict_proba(self.features[test])
         return _Judgement(learned.decide(probabilities), probabilities, learned.head_.C_)
 
@@ -321,7 +339,7 @@ class _Counted:
         self, classifier: TextClassifier, texts: Sequence[str], labels: Sequence[Label], analyzer: Analyzer
     ) -> None:
         self.texts, self.labels, self.analyzer = texts, np.asarray(labels), analyzer
-        self.class_weight = classifier.class_weight
+        self.class_weight = classifier.settings.class_weight
 
     def __call__(self, train: Rows, test: Rows) -> _Judgement:
         tfidf = Tfidf(analyzer=self.analyzer, sublinear=True).fit([self.texts[i] for i in train])
@@ -364,15 +382,28 @@ class _Trial:
         folds = self._spread(per_fold) if n_folds else None
         return Entry(name=name, held_out=held_out, folds=folds, C=judgement.C, seconds=seconds), judgement
 
+    def learning_curve(self, way: _Dense, whole: Entry) -> tuple[LearningPoint, ...]:
+        """F1 on the held-out rows after learning from more and more rows; parts of one class are left out."""
+        points = []
+        for number, share in enumerate(_SHARES):
+            self.tell("learning curve", number, len(_SHARES))
+            rows = self.train[: int(share * len(self.train))]
+            if len({self.labels[i] for i in rows}) > 1:
+                scores = self._score(way(rows, self.test, C=whole.C), self.test)
+                points.append(LearningPoint(n_rows=len(rows), f1=self._f1(scores)))
+        self.tell("learning curve", len(_SHARES), len(_SHARES))
+        return (*points, LearningPoint(n_rows=len(self.train), f1=self._f1(whole.held_out)))
+
+    def _f1(self, scores: Scores) -> float:
+        return scores.f1_of(str(self.classes[1])) if len(self.classes) == 2 else scores.macro_f1
+
     def _score(self, judgement: _Judgement, rows: Rows) -> Scores:
         return score([self.labels[i] for i in rows], judgement.predicted, self.classes)
 
     def _spread(self, scores: Sequence[Scores]) -> Folds:
-        positive = str(self.classes[1])
-        f1 = [s.f1_of(positive) if len(self.classes) == 2 else s.macro_f1 for s in scores]
         return Folds(
             n_folds=len(scores),
-            f1=Spread.of(f1),
+            f1=Spread.of([self._f1(s) for s in scores]),
             weighted_f1=Spread.of([s.weighted_f1 for s in scores]),
             accuracy=Spread.of([s.accuracy for s in scores]),
         )

@@ -110,7 +110,7 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     folder = Path(folder)
     for name in (f"{kind}.json", f"{kind}.safetensors"):
         if not (folder / name).is_file():
-            raise MissingFile(f"{folder / name}: no such file; expected a folder that `{kind} train --out` wrote.")
+            raise MissingFile(f"{folder / name}: no such file; expected a folder that `train --out` wrote.")
     try:
         config = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))
     except ValueError as error:

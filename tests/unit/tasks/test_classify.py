@@ -87,7 +87,7 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path, labels, class_weight):
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), saved.predict_proba(TEXTS))
     assert loaded.predict(TEXTS) == saved.predict(TEXTS)
     assert (loaded.pooling, loaded.layers, loaded.cleaning) == (saved.pooling, saved.layers, saved.cleaning)
-    assert loaded.class_weight == weights
+    assert loaded.settings.class_weight == weights
     assert sorted(os.listdir(tmp_path / "deep" / "model")) == ["classifier.json", "classifier.safetensors"]
 
 

@@ -32,6 +32,7 @@ class Words(WordHash):
 
 SETTINGS = {
     "joined": {"join": "tfidf", "C": 10.0},
+    "votes": {"head": "votes", "C": 1.0},
     "mlp": {"head": "mlp"},
     "bilstm": {"head": "bilstm"},
     "threshold": {"threshold": "f1", "C": 1.0},
@@ -62,7 +63,8 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path, learned):
     loaded = TextClassifier.load(tmp_path, Words())
     np.testing.assert_allclose(loaded.predict_proba(TEXTS[:20]), learned.predict_proba(TEXTS[:20]), atol=1e-9)
     assert loaded.predict(TEXTS) == learned.predict(TEXTS)
-    assert (loaded.head, loaded.join, loaded.threshold_) == (learned.head, learned.join, learned.threshold_)
+    assert (loaded.head, loaded.settings.join) == (learned.head, learned.settings.join)
+    assert loaded.threshold_ == learned.threshold_
     with pytest.raises(CheckpointError, match="other weights"):
         TextClassifier.load(tmp_path, Words(seed=1))
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from elmokit.cli.classify_tables import show_details, show_mistakes, show_report
+from elmokit.cli.screen import Screen
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.curves import calibration_bins, precision_recall
 from elmokit.tasks.html_report import report_page
@@ -79,3 +81,44 @@ def test_the_page_of_many_classes():
     assert report_page(report).count("<polyline") == 4
     if not report.mistakes:
         assert "<p>None.</p>" in report_page(report)
+
+
+def test_the_learning_curve_grows_over_nested_parts_and_ends_with_all_rows():
+    report = fit_and_report(TextClassifier(WordHash()), TEXTS, LABELS, baselines=False, learning_curve=True)
+    assert [point.n_rows for point in report.learning_curve] == [16, 40, 80, 160]
+    assert report.learning_curve[-1].f1 == report.f1(report.entries[0].held_out)
+    assert report.learning_curve[-1].f1 > report.learning_curve[0].f1
+    page = report_page(report)
+    assert page.count("<svg") == 3
+    assert "Learning curve: F1 of 1" in page
+
+
+def test_precision_at_a_recall_is_the_best_one_there():
+    rng = np.random.default_rng(0)
+    truth, p = rng.random(60) < 0.4, rng.random(60)
+    curve = precision_recall("1", truth, p)
+    for recall in (0.0, 0.5, 0.9, 1.0):
+        found = [truth[p >= t].mean() for t in p if truth[p >= t].sum() / truth.sum() >= recall]
+        assert curve.precision_at(recall) == pytest.approx(max(found))
+
+
+def test_every_table_of_the_terminal_shows_the_reports_figures(capsys):
+    report = fit_and_report(TextClassifier(WordHash(), C=1.0), TEXTS, LABELS, n_folds=2, learning_curve=True)
+    screen = Screen()
+    show_report(screen, report)
+    show_details(screen, report)
+    show_mistakes(screen, report, 1)
+    shown = capsys.readouterr().out
+    for title in (
+        "learning curve",
+        "calibration",
+        "precision, held out",
+        "most confident mistakes",
+        "F1 of 1, 2 folds",
+    ):
+        assert title in shown
+    assert f"{report.learning_curve[0].f1:.3f}" in shown
+    assert f"{report.precision_recall[0].average_precision:.3f}" in shown
+    assert f"{report.calibration[-1].right:.0%}" in shown
+    assert report.mistakes[0].text in shown
+    assert report.mistakes[1].text not in shown

@@ -1,0 +1,172 @@
+"""A biLM is tuned with the classes: part by part, the same for a seed, whole after a stop, and never with another."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from elmokit import Elmo, checkpoints
+from elmokit.errors import CheckpointError, ConfigError, TrainingError
+from elmokit.tasks import finetune_head
+from elmokit.tasks.classify import TextClassifier
+from elmokit.tasks.finetune_head import FinetuneHead
+from elmokit.tasks.head_options import HeadOptions
+from elmokit.tasks.head_training import train_head
+from elmokit.tasks.report import fit_and_report
+from elmokit.tasks.word_rows import WordRows
+from unit.tasks.encoders import WordHash
+from unit.tiny_models import tiny_checkpoint
+
+TEXTS = [f"{word} {filler}" for filler in "abcdefgh" for word in ("good", "fine", "bad", "poor")]
+LABELS = [int(text.split()[0] in ("good", "fine")) for text in TEXTS]
+WORDS = WordRows([tuple(text.split()) for text in TEXTS])
+
+
+@pytest.fixture(scope="module")
+def elmo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    checkpoints.save(tiny_checkpoint(), folder)
+    return Elmo.load(folder)
+
+
+@pytest.fixture(scope="module")
+def learned(elmo):
+    return TextClassifier(elmo, head="finetune", epochs=120).fit(TEXTS, LABELS)
+
+
+def head(**options):
+    return FinetuneHead(tiny_checkpoint, options=HeadOptions(least_steps=0, n_epochs=4, patience=1.0, **options))
+
+
+def test_it_learns_and_the_bilm_moves(learned, elmo):
+    assert learned.evaluate(TEXTS, LABELS).accuracy > 0.7
+    tuned, start = learned.head_.checkpoint(), elmo.checkpoint()
+    moved = {name for name, array in tuned.tensors.items() if np.abs(array - start.tensors[name]).max() > 1e-6}
+    assert moved == set(start.tensors), "all parts joined"
+    assert tuned.layer_mix.weights != (0.0, 0.0, 0.0)
+
+
+def test_a_texts_score_does_not_depend_on_its_batch(learned):
+    texts = [*TEXTS[:4], "a " * 60, "", "unknown"]
+    together = learned.predict_proba(texts)
+    np.testing.assert_allclose(together, [learned.predict_proba([text])[0] for text in texts], atol=1e-6)
+
+
+def test_saved_it_comes_back_whole_and_its_bilm_is_a_model_like_any_other(tmp_path, learned, elmo):
+    learned.save(tmp_path)
+    loaded = TextClassifier.load(tmp_path, elmo)
+    np.testing.assert_allclose(loaded.predict_proba(TEXTS), learned.predict_proba(TEXTS), atol=1e-7)
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
+    tuned = Elmo.load(tmp_path / "bilm")
+    assert tuned.layer_mix == learned.head_.checkpoint().layer_mix
+    assert tuned.encode(["good a"]).shape == (1, elmo.dim)
+
+
+def test_another_model_or_another_tuned_bilm_is_refused(tmp_path, learned, elmo):
+    learned.save(tmp_path / "one")
+    checkpoints.save(tiny_checkpoint(seed=1), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="other weights"):
+        TextClassifier.load(tmp_path / "one", Elmo.load(tmp_path / "other"))
+    checkpoints.save(tiny_checkpoint(seed=1), tmp_path / "one" / "bilm")
+    with pytest.raises(CheckpointError, match="not the biLM that the head"):
+        TextClassifier.load(tmp_path / "one", elmo)
+
+
+def test_a_seed_gives_one_result():
+    one, same = (head().fit(WORDS, LABELS).predict_proba(WORDS) for _ in range(2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(FinetuneHead(tiny_checkpoint, seed=1, options=head().options).fit(WORDS, LABELS)
+                  .predict_proba(WORDS) - one).max() > 1e-4  # fmt: skip
+
+
+class Stop(Exception):
+    """What happens in the middle."""
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 7])
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(tmp_path, stop_at):
+    whole = head(batch_size=16).fit(WORDS, LABELS).predict_proba(WORDS)
+    seen = []
+
+    def stop(done, total):
+        seen.append((done, total))
+        if done == stop_at:
+            raise Stop
+
+    broken, again = head(batch_size=16), head(batch_size=16)
+    broken.snapshots = again.snapshots = tmp_path / "run"
+    with pytest.raises(Stop):
+        broken.fit(WORDS, LABELS, on_step=stop)
+    rest = []
+    again.fit(WORDS, LABELS, on_step=lambda done, total: rest.append((done, total)))
+    np.testing.assert_array_equal(again.predict_proba(WORDS), whole)
+    assert rest[0][0] == 1 + 2 * ((stop_at - 1) // 2), "it went on after the last whole epoch"
+    assert rest[-1] == (8, 8)
+    done = head(batch_size=16)
+    done.snapshots = tmp_path / "run"
+    done.fit(WORDS, LABELS, on_step=lambda *_: pytest.fail("there is nothing left to learn"))
+    np.testing.assert_array_equal(done.predict_proba(WORDS), whole)
+
+
+def test_other_texts_classes_or_options_have_their_own_snapshot(tmp_path):
+    names = set()
+    for change in ({}, {"learning_rate": 2e-3}):
+        one = head(batch_size=32, **change)
+        one.snapshots = tmp_path
+        for labels in (LABELS, LABELS[::-1]):
+            one.fit(WORDS, labels)
+            names.add(len(list(tmp_path.iterdir())))
+    assert names == {1, 2, 3, 4}
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"cut")
+    with pytest.raises(TrainingError, match="not a whole snapshot"):
+        one.fit(WORDS, LABELS)
+
+
+def test_parts_join_from_the_top_and_learn_more_slowly_below():
+    import torch
+    from torch import nn
+
+    network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    moved, data = [], torch.ones(8, 2)
+
+    def look(done, _total):
+        now = network.state_dict()
+        moved.append({name[0] for name, tensor in before.items() if not torch.equal(tensor, now[name])})
+
+    train_head(
+        lambda: network,
+        lambda rows: (data[rows],),
+        np.arange(8) % 2,
+        np.ones(8),
+        HeadOptions(n_epochs=6, least_steps=0, patience=1.0, slow_down=2.0),
+        parts=lambda net: [list(layer.parameters()) for layer in reversed(net)],
+        on_step=look,
+    )
+    assert moved == [{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}]
+
+
+def test_the_report_judges_it_and_shows_progress(tmp_path, elmo):
+    stages = []
+    classifier = TextClassifier(elmo, head="finetune", epochs=2, snapshots=tmp_path)
+    report = fit_and_report(classifier, TEXTS, LABELS, baselines=False, on_stage=lambda *at: stages.append(at))
+    assert report.entries[0].C is None
+    assert {"learning", "learning from all rows"} <= {stage for stage, _, _ in stages}
+    assert len(list(tmp_path.iterdir())) == 2, "one of the rows to learn from, one of all"
+    json.dumps(report.to_dict())
+
+
+def test_what_can_not_be_tuned_is_refused(monkeypatch):
+    with pytest.raises(ConfigError, match="needs the model's own arrays"):
+        TextClassifier(WordHash(), head="finetune").fit(TEXTS, LABELS)
+    with pytest.raises(ConfigError, match="made in memory"):
+        Elmo(tiny_checkpoint()).checkpoint()
+    with pytest.raises(ConfigError, match="epochs is 0"):
+        TextClassifier(WordHash(), head="finetune", epochs=0)
+    monkeypatch.setattr(finetune_head, "LONGEST", 2)
+    fitted = head().fit(WORDS, LABELS)
+    long, cut = WordRows([("good", "a", "bad")]), WordRows([("good", "a")])
+    np.testing.assert_array_equal(fitted.predict_proba(long), fitted.predict_proba(cut))
