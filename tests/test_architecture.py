@@ -42,9 +42,11 @@ TORCH_FILES = (
     "checkpoints.torch_file",
     "compat.allennlp",
     "compat.bilm",
+    "integrations.flair",
     "integrations.torch",
     "tasks.bilstm_head",
     "tasks.crf",
+    "tasks.finetune_head",
     "tasks.head_training",
     "tasks.mlp",
     "tasks.tag",
@@ -80,11 +82,15 @@ OPTIONAL = {  # behind an extra
     "langchain_core": (("integrations.langchain",), False),
     "datasets": (("integrations.datasets",), False),
     "flair": (("integrations.flair",), False),
+    "mteb": (("integrations.mteb",), False),
     "sklearn": (("integrations.sklearn", "tasks.cluster"), False),
     "umap": (("tasks.maps",), False),
     "ray": (("integrations.ray",), False),
     "pyspark": (("integrations.spark",), False),
-    "torch": ((*TORCH_FILES, "runtime.precision", "evaluation.perplexity"), False),
+    "torch": (
+        (*TORCH_FILES, "integrations.sentence_transformers", "runtime.precision", "evaluation.perplexity"),
+        False,
+    ),
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 SERVER_FILES = tuple(

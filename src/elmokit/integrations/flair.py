@@ -1,10 +1,10 @@
 """Flair: its `ELMoEmbeddings`, which needs AllenNLP 0.9 and no longer runs, as embeddings on our own biLM.
 
-Change `from flair.embeddings import ELMoEmbeddings` to `from elmokit.integrations.flair import ELMoEmbeddings`; the rest
-of the code stays: `StackedEmbeddings`, `SequenceTagger` and `DocumentRNNEmbeddings` take them as any others. The biLM is
-frozen, as it was. Flair's files hold the model's name and mark, no weights, and refuse another model. On purpose
-different: `model` is "default", a folder, or any name that `Elmo.load` knows, and a sentence's vectors do not depend on
-the sentences before it.
+Change `from flair.embeddings import ELMoEmbeddings` to `from elmokit.integrations.flair import ELMoEmbeddings`; the
+rest of the code stays: `StackedEmbeddings`, `SequenceTagger` and `DocumentPoolEmbeddings` take them as any others. The
+biLM is frozen, as it was. Flair's files hold the model's name and mark, no weights, and refuse another model. On
+purpose different: `model` is "default", a folder, or any name that `Elmo.load` knows, and a sentence's vectors do not
+depend on the sentences before it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         self.layers = _layers(embedding_mode, self.elmo.n_layers)
         self.name = name or f"elmo-{self.elmo.name}-{embedding_mode}"
         self.static_embeddings = True  # frozen: a sentence is embedded once
-        self._length = self.elmo.encode_one([], layers=self.layers).shape[0]
+        self._length: int = self.elmo.encode_one([], layers=self.layers).shape[0]
         files = (None if file is None else str(file) for file in (options_file, weight_file))
         self._arguments = (str(model), *files, embedding_mode)
         self.eval()

@@ -1,0 +1,107 @@
+"""MTEB: an encoder for `mteb.evaluate(ElmoEncoder(), tasks)` (mteb 2's `EncoderProtocol`).
+
+MTEB hands texts over in batches of columns and wants a description of the model beside it. The texts are encoded as
+they are: ELMo knows no instructions, so tasks' prompts are not put before them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import MissingExtra
+from elmokit.integrations.sentence_transformers import ElmoSentenceEncoder
+from elmokit.tasks.saved_head import PROBE
+
+
+class ElmoEncoder:
+    """ELMo vectors behind the methods that MTEB calls.
+
+    Args:
+        elmo: the model, or its name or folder as in `Elmo.load`.
+        pooling: as in `Elmo.encode`.
+        layers: as in `Elmo.encode`.
+
+    Example:
+        ``mteb.evaluate(ElmoEncoder(pooling="mean+max"), mteb.get_tasks(["STSBenchmark"]))``
+    """
+
+    def __init__(self, elmo: Elmo | str | Path = "default", *, pooling: str = "mean", layers: Layers = "mix") -> None:
+        self._encoder = ElmoSentenceEncoder(elmo, pooling=pooling, layers=layers)
+
+    def encode(
+        self,
+        inputs: Iterable[Mapping[str, Sequence[str]]],
+        *,
+        task_metadata: Any,  # noqa: ARG002 - MTEB's signature
+        hf_split: str,  # noqa: ARG002
+        hf_subset: str,  # noqa: ARG002
+        prompt_type: Any = None,  # noqa: ARG002
+        batch_size: int = 32,  # noqa: ARG002
+        show_progress_bar: bool | None = None,
+        precision: Literal["float32"] | None = None,
+    ) -> NDArray[np.float32]:
+        """Vectors of a task's texts.
+
+        Args:
+            inputs: batches, each with a column "text".
+            task_metadata: not looked at: a text's vector does not depend on the task.
+            hf_split: not looked at.
+            hf_subset: not looked at.
+            prompt_type: not looked at.
+            batch_size: changes no vector.
+            show_progress_bar: as `show_progress` in `Elmo.encode`.
+            precision: "float32" or None; others are refused.
+
+        Returns:
+            Shape (N, d).
+
+        Raises:
+            ConfigError: another precision.
+        """
+        texts = [text for batch in inputs for text in batch["text"]]
+        found: NDArray[np.float32] = self._encoder.encode(
+            texts, show_progress_bar=show_progress_bar, precision=precision
+        )
+        return found
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Cosines of all pairs (see `ElmoSentenceEncoder.similarity`)."""
+        return self._encoder.similarity(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Cosines of corresponding vectors (see `ElmoSentenceEncoder.similarity_pairwise`)."""
+        return self._encoder.similarity_pairwise(embeddings1, embeddings2)
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """What MTEB writes beside its results, a `mteb.models.ModelMeta`.
+
+        Raises:
+            MissingExtra: mteb is not installed.
+        """
+        try:
+            from mteb.models.model_meta import ModelMeta, ScoringFunction
+        except ImportError:
+            raise MissingExtra("mteb", "mteb", "ElmoEncoder.mteb_model_meta") from None
+        elmo = self._encoder.elmo
+        about = {
+            "name": f"elmokit/{Path(elmo.name).name}-{self._encoder.pooling.replace('+', '-')}",
+            "revision": self._mark(),
+            "n_parameters": sum(int(np.prod(shape)) for shape in elmo.config.tensor_shapes().values()),
+            "embed_dim": self._encoder.get_sentence_embedding_dimension(),
+            "similarity_fn_name": ScoringFunction.COSINE,
+            "use_instructions": False,
+            "framework": ["NumPy"],
+        }
+        return ModelMeta.create_empty(about)
+
+    def _mark(self) -> str:
+        """Another one with other weights, pooling or layers, so that MTEB's cache mixes nothing up."""
+        return hashlib.sha256(self._encoder.encode(PROBE).tobytes()).hexdigest()[:16]

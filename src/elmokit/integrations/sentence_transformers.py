@@ -1,0 +1,194 @@
+"""sentence-transformers: an object with its interface, for the many tools that call `model.encode(sentences, …)`.
+
+It is no `SentenceTransformer` and needs neither that library nor PyTorch, unless tensors are asked for. The library's
+evaluators, `semantic_search` and `paraphrase_mining` take it. Arguments that mean nothing here are refused rather than
+ignored, except two that change no vector anyway: `batch_size` and `device`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo, Layers
+from elmokit.errors import ConfigError, MissingExtra, TextError
+
+OutputValue = Literal["sentence_embedding", "token_embeddings"]
+
+
+class _NoCard:
+    """sentence-transformers' evaluators write their figures on a model's card; there is none here."""
+
+    def set_evaluation_metrics(self, *figures: Any) -> None:
+        """Leave them where they are: the evaluator gives them back."""
+
+
+class ElmoSentenceEncoder:
+    """ELMo vectors behind the methods of a `SentenceTransformer`.
+
+    Args:
+        elmo: the model, or its name or folder as in `Elmo.load`.
+        pooling: as in `Elmo.encode`.
+        layers: as in `Elmo.encode`.
+
+    Example:
+        >>> model = ElmoSentenceEncoder(pooling="mean+max")
+        >>> vectors = model.encode(["The battery died.", "It rains."], normalize_embeddings=True)
+        >>> vectors.shape == (2, model.get_sentence_embedding_dimension())
+        True
+        >>> model.similarity(vectors, vectors).shape
+        (2, 2)
+    """
+
+    similarity_fn_name = "cosine"
+    max_seq_length = None
+    device = "cpu"
+
+    def __init__(self, elmo: Elmo | str | Path = "default", *, pooling: str = "mean", layers: Layers = "mix") -> None:
+        self.elmo = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
+        self.pooling, self.layers = pooling, layers
+        self.model_card_data = _NoCard()
+        self._width: int = self.elmo.encode_one([], pooling=pooling, layers=layers).shape[0]
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """Width of a text's vector."""
+        return self._width
+
+    get_embedding_dimension = get_sentence_embedding_dimension
+
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        *,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,  # noqa: ARG002 - sentence-transformers' signature
+        show_progress_bar: bool | None = None,
+        output_value: OutputValue = "sentence_embedding",
+        precision: Literal["float32"] | None = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: str | None = None,  # noqa: ARG002
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
+        """Vectors of texts.
+
+        Args:
+            sentences: N texts, or one.
+            prompt_name: refused: the model has no prompts.
+            prompt: put before every text, as it is.
+            batch_size: taken for the sake of other code; it changes no vector.
+            show_progress_bar: as `show_progress` in `Elmo.encode`.
+            output_value: "sentence_embedding", or "token_embeddings" for a matrix of word vectors per text.
+            precision: "float32"; others are refused (sentence-transformers has `quantize_embeddings`).
+            convert_to_numpy: False gives a list of tensors.
+            convert_to_tensor: whether the matrix is a PyTorch tensor.
+            device: taken for the sake of other code; `Elmo.load(device=…)` says where the model computes.
+            normalize_embeddings: scale vectors of texts to length 1.
+            truncate_dim: refused: the vectors' beginnings are no smaller vectors.
+
+        Returns:
+            a matrix (N, d); for one text its vector (d,). With "token_embeddings" a list of N matrices (T, 2P), or one.
+
+        Raises:
+            TextError: a text that is no string; says which.
+            ConfigError: an argument that this model can't follow.
+            MissingExtra: tensors without PyTorch.
+        """
+        _refuse(prompt_name=prompt_name, truncate_dim=truncate_dim, precision=precision, output_value=output_value)
+        texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        if prompt:
+            texts = [prompt + _checked(text, i) for i, text in enumerate(texts)]
+        found: Any
+        if output_value == "token_embeddings":
+            words = self.elmo.encode_words(texts, layers=self.layers, show_progress=show_progress_bar)
+            found = [text.vectors for text in words]
+            found = [_tensor(vectors) for vectors in found] if convert_to_tensor or not convert_to_numpy else found
+        else:
+            found = self.elmo.encode(
+                texts,
+                pooling=self.pooling,
+                layers=self.layers,
+                normalize=normalize_embeddings,
+                show_progress=show_progress_bar,
+            )
+            found = _tensor(found) if convert_to_tensor or not convert_to_numpy else found
+            found = list(found) if not (convert_to_numpy or convert_to_tensor) else found
+        return found[0] if isinstance(sentences, str) else found
+
+    encode_query = encode
+    encode_document = encode
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Cosines of all pairs.
+
+        Args:
+            embeddings1: vectors, arrays or tensors. Shape (N, d) or (d,).
+            embeddings2: the same. Shape (M, d) or (d,).
+
+        Returns:
+            Shape (N, M): a tensor where one was given, else an array.
+        """
+        products = _unit(embeddings1) @ _unit(embeddings2).T
+        return _like(products, embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
+        """Cosines of the first with the first, the second with the second and so on.
+
+        Args:
+            embeddings1: vectors, arrays or tensors. Shape (N, d) or (d,).
+            embeddings2: the same.
+
+        Returns:
+            Shape (N,): a tensor where one was given, else an array.
+        """
+        products = (_unit(embeddings1) * _unit(embeddings2)).sum(axis=1)
+        return _like(products, embeddings1, embeddings2)
+
+
+def _refuse(*, prompt_name: Any, truncate_dim: Any, precision: Any, output_value: Any) -> None:
+    if prompt_name is not None:
+        raise ConfigError(f"prompt_name is {prompt_name!r}; this model has no prompts. Give the text as prompt=….")
+    if truncate_dim is not None:
+        raise ConfigError(f"truncate_dim is {truncate_dim!r}; ELMo's vectors can't be cut. Reduce them by PCA instead.")
+    if precision not in ("float32", None):
+        raise ConfigError(
+            f"precision is {precision!r}; expected 'float32'. Quantise the vectors afterwards, for instance with"
+            " sentence_transformers.quantize_embeddings."
+        )
+    if output_value not in ("sentence_embedding", "token_embeddings"):
+        raise ConfigError(f"output_value is {output_value!r}; expected 'sentence_embedding' or 'token_embeddings'.")
+
+
+def _checked(text: Any, place: int) -> str:
+    if not isinstance(text, str):
+        raise TextError(f"texts[{place}] is {text!r:.60} ({type(text).__name__}); a prompt goes before strings only.")
+    return text
+
+
+def _unit(vectors: Any) -> NDArray[np.float32]:
+    """Rows of length 1; zeros stay zeros."""
+    rows = np.atleast_2d(np.asarray(vectors.detach().cpu() if _is_tensor(vectors) else vectors, dtype=np.float32))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
+
+
+def _is_tensor(vectors: Any) -> bool:
+    return type(vectors).__module__.split(".")[0] == "torch"
+
+
+def _like(found: NDArray[np.float32], *given: Any) -> Any:
+    return _tensor(found) if any(_is_tensor(vectors) for vectors in given) else found
+
+
+def _tensor(array: NDArray[np.float32]) -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtra("PyTorch", "torch", "vectors as tensors") from None
+    return torch.from_numpy(array)
