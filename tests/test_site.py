@@ -84,7 +84,9 @@ def test_notebooks_are_stored_without_outputs(path):
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] * (p.stem == "senses")) for p in NOTEBOOKS]
+)
 def test_notebooks_run(path, desk):
     nbclient = pytest.importorskip("nbclient", reason="the extra docs is not installed")
     nbformat = pytest.importorskip("nbformat")
