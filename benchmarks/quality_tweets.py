@@ -1,218 +1,293 @@
-"""The tutorial's tweets: cleaning × pooling × layers × class weights, beside TF-IDF, and their votes together.
+"""The tutorial's tweets: cleaning × pooling × layers × head × (embedded | tuned), beside counted words.
 
-    python benchmarks/quality_tweets.py [--model default] [--data ../shared/data/tweets] [--quick] [--submission FILE]
+    python benchmarks/quality_tweets.py [--model default] [--tuned FOLDER] [--data ../shared/data/tweets]
+        [--only TEXT] [--finetune] [--minilm MODEL] [--submission sub_lreg.csv] [--again]
 
-Every row learns from the same 80 % (train_test_split, seed 42) with the penalty's strength chosen by cross-
-validation inside them. "inside" is the 5-fold F1 of class 1 within the 80 %, and the only figure that a row may be
-chosen by; "held out" is the F1 on the other 20 %, looked at once. Features are encoded once per cleaning and
-pooling. "votes" adds up the log-odds of TF-IDF of characters, TF-IDF of words and the best ELMo row, each divided
-by its spread, with the shares (in tenths) that are best inside. A submission (id, label) for test.csv is written by
-the best row inside. The last line is JSON, also written to benchmarks/results/NAME.json (--name, "quality_tweets"
-if not given).
+Every row learns from the same 80 % (train_test_split, seed 42); strengths, shares of votes and all else are chosen
+inside them. "inside" is the mean ± sd of F1 of class 1 over five folds within the 80 %, and the only figure that a row
+may be chosen by; "held out" is F1 on the other 20 %, looked at once. "votes" is the library's head of that name, its
+folds judged with shares chosen on the other folds. `--tuned` names a model that `elmokit tune` made of the training
+tweets without their labels. `--finetune` adds the rows of that head, hours on one core, judged inside on one fold.
+
+Each row is written to benchmarks/results/NAME.json when it is there; a row that is there already, of the same model,
+is not found again, so the command can be stopped and called again. `--submission` writes labels for test.csv in the
+tutorial's form by the best row inside. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from elmokit.atomic import atomic_path
 from elmokit.corpora.tables import Table
 from elmokit.elmo import Elmo
+from elmokit.tasks.classify import TextClassifier
+from elmokit.tasks.heads import HeadSettings, new_head
+from elmokit.tasks.joined import Joined
 from elmokit.tasks.logistic import LogisticRegression
 from elmokit.tasks.metrics import score
+from elmokit.tasks.saved_head import PROBE
 from elmokit.tasks.split import held_out_split, stratified_folds
-from elmokit.tasks.tfidf import Tfidf
-from elmokit.text.cleaning import TUTORIAL_RECIPE, clean
+from elmokit.tasks.votes import CountedHead
+from elmokit.text.cleaning import TUTORIAL_RECIPE
 
-CLEANINGS = {"none": (), "no lemmas": TUTORIAL_RECIPE[:-1], "tutorial": TUTORIAL_RECIPE}
+CLEANINGS = {"none": (), "urls": ("urls", "spaces"), "no lemmas": TUTORIAL_RECIPE[:-1], "tutorial": TUTORIAL_RECIPE}
 SHARED = Path(os.environ.get("ELMOKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+HELD_OUT = 42
 
 
-def elmo_features(elmo: Elmo, texts: list[str], *, quick: bool) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(pooling, layers, features); layers apart are cut out of all of them."""
-    for pooling in ("mean", "mean+max") if quick else ("mean", "max", "mean+max", "sif"):
-        yield pooling, "mix", elmo.encode(texts, pooling=pooling, layers="mix")
-        together = elmo.encode(texts, pooling=pooling, layers="all")
-        yield pooling, "all", together
-        if pooling == "mean":
-            for layer, features in enumerate(np.split(together, elmo.n_layers, axis=1)):
-                yield pooling, str(layer), features
+@dataclass(frozen=True)
+class Way:
+    """One row: what makes features of texts, and a head (C: a strength to take instead of choosing)."""
+
+    name: str
+    mark: str | None
+    features: Callable[[tuple[str, ...]], Any]
+    head: Callable[[float | None], Any]
+    folds: int = 5
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def elmo_ways(elmo: Elmo, label: str, *, finetune: bool) -> Iterator[Way]:
+    """Rows of one model, those with the same features together."""
+    mark = mark_of(elmo)
+    plain = [("mean", "mix"), ("mean", "all"), ("mean", 0), ("mean", 1), ("mean", 2), ("max", "mix"), ("sif", "mix")]
+
+    def way(cleaning: str, pooling: str, layers: Any, *, folds: int = 5, **settings: Any) -> Way:
+        facts = {"features": label, "cleaning": cleaning, "pooling": pooling, "layers": str(layers), **settings}
+        head = HeadSettings(seed=HELD_OUT, **settings)
+        return Way(
+            " · ".join(map(str, facts.values())),
+            mark,
+            lambda texts: features_of(elmo, cleaning, pooling, layers, *_kind(head), texts),
+            lambda C: new_head(head if C is None else replace(head, C=C), elmo.checkpoint),
+            folds,
+            facts,
+        )
+
+    for pooling, layers in plain:
+        yield way("none", pooling, layers, head="logistic", class_weight="balanced")
+    for settings in (
+        {"head": "logistic", "class_weight": "balanced"},
+        {"head": "logistic", "class_weight": None},
+        {"head": "mlp", "class_weight": "balanced"},
+        {"head": "logistic", "class_weight": "balanced", "join": "tfidf"},
+        {"head": "votes", "class_weight": "balanced"},
+    ):
+        yield way("none", "mean+max", "mix", **settings)
+    yield way("none", "mean+max", "all", head="logistic", class_weight="balanced")
+    yield way("none", "mean+max", "all", head="votes", class_weight="balanced")
+    for cleaning in list(CLEANINGS)[1:]:
+        yield way(cleaning, "mean+max", "mix", head="logistic", class_weight="balanced")
+    yield way("none", "", "all", head="bilstm", class_weight="balanced", folds=2)
+    if finetune:
+        yield way("none", "", "all", head="finetune", class_weight="balanced", folds=1)
+
+
+def _kind(head: HeadSettings) -> tuple[str, str | None]:
+    """What features hang on, of a head: whether it reads words, whether it counts them."""
+    counted = "tfidf" if head.join or head.head == "votes" else None
+    return ("logistic" if head.head in ("mlp", "votes") else head.head), counted
+
+
+@lru_cache(maxsize=1)
+def features_of(
+    elmo: Elmo, cleaning: str, pooling: str, layers: Any, head: Any, join: Any, texts: tuple[str, ...]
+) -> Any:
+    """Features of texts; those of the last call are kept for the next row."""
+    classifier = TextClassifier(
+        elmo, cleaning=CLEANINGS[cleaning], pooling=pooling or "mean", layers=layers, head=head, join=join
+    )
+    return classifier.features(texts)
+
+
+def counted_ways() -> Iterator[Way]:
+    for analyzer in ("words", "characters"):
+        for class_weight in ("balanced", None):
+            yield Way(
+                f"TF-IDF {analyzer} · {class_weight}",
+                None,
+                lambda texts: Joined(np.zeros((len(texts), 0)), texts),
+                lambda _, a=analyzer, w=class_weight: CountedHead(a, w),
+                facts={"features": f"TF-IDF {analyzer}", "class_weight": class_weight},
+            )
+
+
+def minilm_ways(name: str) -> Iterator[Way]:
+    if find_spec("sentence_transformers") is None:
+        return
+
+    @lru_cache(maxsize=1)
+    def features(texts: tuple[str, ...]) -> np.ndarray:
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(name).encode(list(texts), show_progress_bar=False)
+
+    for weight in ("balanced", None):
+        yield Way(
+            f"{name} · {weight}",
+            None,
+            features,
+            lambda C, w=weight: LogisticRegression(C=C or "cv", class_weight=w, standardize=True, seed=HELD_OUT),
+            facts={"features": name, "class_weight": weight},
+        )
+
+
+def mark_of(elmo: Elmo) -> str:
+    """Tells models apart, rounding aside."""
+    vector = np.round(elmo.encode([PROBE])[0], 2) + 0.0
+    return hashlib.sha256(json.dumps([elmo.config.to_dict(), vector.tolist()], sort_keys=True).encode()).hexdigest()[
+        :12
+    ]
 
 
 class Trial:
-    """The split, and what is measured on it."""
+    """The split, the file of results, and what is measured."""
 
-    def __init__(self, labels: list[str], only: str) -> None:
-        self.labels, self.only = np.array(labels), only
-        self.train, self.test = held_out_split(len(labels))
-        self.rows: list[dict[str, object]] = []
-        self.votes: list[np.ndarray] = []  # of each row, log-odds for class 1: out of fold inside, then held out
+    def __init__(self, texts: list[str], labels: list[str], path: Path, *, again: bool) -> None:
+        self.texts, self.labels, self.path = tuple(texts), np.array(labels), path
+        self.train, self.test = held_out_split(len(labels), seed=HELD_OUT)
+        before = json.loads(path.read_text()) if path.is_file() and not again else {}
+        self.rows: list[dict[str, Any]] = [row for row in before.get("rows", []) if "name" in row]
 
-    def judge(self, features, facts: dict[str, str]) -> None:
-        """Learn, predict, print and keep a row for each kind of class weights."""
-        dense = isinstance(features, np.ndarray)
-        rows = (lambda numbers: features[numbers]) if dense else features.take
-        for class_weight in ("balanced", None):
-            name = " · ".join([*facts.values(), class_weight or "plain"])
-            if self.only not in name:
-                continue
-            start = time.perf_counter()
-            options = {"class_weight": class_weight, "standardize": dense}
-            head = LogisticRegression(C="cv" if dense else 1.0, **options).fit(
-                rows(self.train), self.labels[self.train]
-            )
-            held_out = score(self.labels[self.test].tolist(), head.predict(rows(self.test)).tolist())
-            votes = log_odds(head, rows(self.test))
-            inside, out_of_fold = self._inside(rows, LogisticRegression(C=head.C_, **options))
-            self.votes.append(np.concatenate([out_of_fold, votes]))
-            row = {
-                **facts,
-                "class_weight": class_weight,
-                "C": head.C_,
-                "inside_mean": float(np.mean(inside)),
-                "inside_sd": float(np.std(inside, ddof=1)),
-                "held_out_f1": held_out.f1_of("1"),
-                "held_out_weighted_f1": held_out.weighted_f1,
-                "seconds": time.perf_counter() - start,
-            }
-            self.rows.append(row)
-            print(
-                f"{name:44} C {head.C_:<8.3g} inside {row['inside_mean']:.4f} ± {row['inside_sd']:.4f}   held out"
-                f" {row['held_out_f1']:.4f}   weighted {row['held_out_weighted_f1']:.4f}   {row['seconds']:.1f} s",
-                flush=True,
-            )
-
-    def _inside(self, rows, head: LogisticRegression) -> tuple[list[float], np.ndarray]:
-        """F1 of each fold inside the training part, and log-odds from the head that had not seen the row."""
-        labels = self.labels[self.train]
-        folds = stratified_folds(labels, 5, seed=42)
-        scores, votes = [], np.zeros(len(labels))
-        for fold in range(5):
-            learned, judged = self.train[folds != fold], self.train[folds == fold]
-            head.fit(rows(learned), self.labels[learned])
-            scores.append(score(self.labels[judged].tolist(), head.predict(rows(judged)).tolist()).f1_of("1"))
-            votes[folds == fold] = log_odds(head, rows(judged))
-        return scores, votes
-
-    def vote(self) -> dict[str, object] | None:
-        """Votes of characters, words and the best ELMo row together; None without all three."""
-        weighted = [(row, votes) for row, votes in zip(self.rows, self.votes, strict=True) if row["class_weight"]]
-        members = []
-        for wanted in ("TF-IDF characters", "TF-IDF words", "ELMo"):
-            own = [pair for pair in weighted if pair[0]["features"] == wanted]
-            if not own:
-                return None
-            members.append(max(own, key=lambda pair: pair[0]["inside_mean"]))
-        n = len(self.train)
-        votes = np.stack([votes / votes[:n].std() for _, votes in members])
-        truth, folds = self.labels == "1", stratified_folds(self.labels[self.train], 5, seed=42)
-
-        def f1(shares, rows=slice(None)):
-            said = (np.array(shares) @ votes[:, :n] > 0)[rows]
-            return f1_of(truth[self.train][rows], said)
-
-        tenths = [(a / 10, b / 10, (10 - a - b) / 10) for a in range(11) for b in range(11 - a)]
-        shares = max(tenths, key=f1)
-        each = [f1(shares, folds == fold) for fold in range(5)]
+    def judge(self, way: Way) -> None:
+        """Learn, predict, print and keep a row, unless it is there."""
+        known = (way.name, way.mark, len(self.texts))
+        if any((row["name"], row["mark"], row["n_texts"]) == known for row in self.rows):
+            return
+        start = time.perf_counter()
+        X, y = way.features(self.texts), self.labels
+        head = way.head(None).fit(X[self.train], y[self.train])
+        held_out = self._score(head, X, self.test)
+        inside = list(getattr(head, "inside_", ())) or self._inside(way, X, getattr(head, "C_", None))
         row = {
-            "features": "votes",
-            "of": [" · ".join(str(r.get(k)) for k in ("features", "pooling", "layers") if k in r) for r, _ in members],
-            "shares": shares,
-            "class_weight": "balanced",
-            "inside_mean": float(np.mean(each)),
-            "inside_sd": float(np.std(each, ddof=1)),
-            "held_out_f1": f1_of(truth[self.test], np.array(shares) @ votes[:, n:] > 0),
+            "name": way.name,
+            "mark": way.mark,
+            "n_texts": len(self.texts),
+            **way.facts,
+            "C": getattr(head, "C_", None),
+            "inside_mean": float(np.mean(inside)),
+            "inside_sd": float(np.std(inside, ddof=1)) if len(inside) > 1 else None,
+            "inside_folds": len(inside),
+            "held_out_f1": held_out.f1_of("1"),
+            "held_out_weighted_f1": held_out.weighted_f1,
+            "seconds": round(time.perf_counter() - start, 1),
+            **({"shares": head.shares_} if hasattr(head, "shares_") else {}),
         }
-        self.rows.append(row)
-        print(f"votes {row['of']} {shares}: inside {row['inside_mean']:.4f}, held out {row['held_out_f1']:.4f}")
-        return row
+        self.rows = [r for r in self.rows if r["name"] != way.name] + [row]
+        print(line_of(row), flush=True)
+        self.write()
+
+    def _inside(self, way: Way, X: Any, C: float | None) -> list[float]:
+        """F1 of folds inside the training part, by heads that have not seen them."""
+        folds, scores = stratified_folds(self.labels[self.train], 5, seed=HELD_OUT), []
+        for fold in range(way.folds):
+            learned, judged = self.train[folds != fold], self.train[folds == fold]
+            head = way.head(C).fit(X[learned], self.labels[learned])
+            scores.append(self._score(head, X, judged).f1_of("1"))
+        return scores
+
+    def _score(self, head: Any, X: Any, rows: np.ndarray) -> Any:
+        said = np.array(["0", "1"])[head.predict_proba(X[rows]).argmax(1)]
+        return score(self.labels[rows].tolist(), said.tolist())
+
+    def chosen(self, marks: set[str | None]) -> dict[str, Any] | None:
+        """The best row inside, of those that can be made now."""
+        rows = [row for row in self.rows if row["mark"] in marks]
+        return max(rows, key=lambda row: row["inside_mean"]) if rows else None
+
+    def write(self) -> dict[str, Any]:
+        """Write the file of results, whole or not at all; what is in it."""
+        result = {
+            "benchmark": "quality_tweets",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}",
+            "chosen": self.chosen({row["mark"] for row in self.rows}),
+            "rows": self.rows,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(json.dumps(result) + "\n")
+        return result
 
 
-def log_odds(head: LogisticRegression, features) -> np.ndarray:
-    """For class "1". Shape (n,)."""
-    chances = np.clip(head.predict_proba(features)[:, list(head.classes_).index("1")], 1e-9, 1 - 1e-9)
-    return np.log(chances) - np.log1p(-chances)
+def line_of(row: dict[str, Any]) -> str:
+    spread = f" ± {row['inside_sd']:.4f}" if row["inside_sd"] is not None else " " * 9
+    shares = f" {row['shares']}" if "shares" in row else ""
+    return (
+        f"{row['name'][:66]:66} inside {row['inside_mean']:.4f}{spread} held out {row['held_out_f1']:.4f}"
+        f" {row['seconds']:7.1f} s{shares}"
+    )
 
 
-def f1_of(truth: np.ndarray, said: np.ndarray) -> float:
-    """F1 of the true ones."""
-    return float(2 * (truth & said).sum() / max(truth.sum() + said.sum(), 1))
-
-
-def submit(chosen, elmo: Elmo, texts: list[str], labels: np.ndarray, test: Path, out: Path) -> None:
-    """Learn the chosen row again from all tweets and label the test set: columns id and label."""
+def submit(way: Way, trial: Trial, test: Path, out: Path) -> None:
+    """Learn a row again from all tweets and label the test set: columns id and label."""
     rows = [(row.values["id"], row.values["tweet"]) for row in Table(source=test).rows(["id", "tweet"])]
-    new = [text for _, text in rows]
-    votes = np.zeros(len(new))
-    members = chosen["of"] if chosen["features"] == "votes" else [chosen["features"]]
-    for name, share in zip(members, chosen.get("shares", (1.0,)), strict=True):
-        kind, *rest = name.split(" · ")
-        if kind == "ELMo":
-            pooling, layers = rest or (chosen["pooling"], chosen["layers"])
-            layers = int(layers) if layers.isdigit() else layers
-            known, unknown = (elmo.encode(some, pooling=pooling, layers=layers) for some in (texts, new))
-            head = LogisticRegression(C="cv", class_weight="balanced", standardize=True)
-        else:
-            tfidf = Tfidf(analyzer=kind.split()[1], sublinear=True).fit(texts)
-            known, unknown = tfidf.transform(texts), tfidf.transform(new)
-            head = LogisticRegression(C=1.0, class_weight="balanced")
-        head.fit(known, labels)
-        votes += share * log_odds(head, unknown) / log_odds(head, known).std()
+    head = way.head(None).fit(way.features(trial.texts), trial.labels)
+    said = head.predict_proba(way.features(tuple(text for _, text in rows))).argmax(1)
     with atomic_path(out) as path, path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("id", "label"), *((i, int(v > 0)) for (i, _), v in zip(rows, votes, strict=True))])
-    print(f"{out}: {len(new)} labels, {int((votes > 0).sum())} of them 1")
+        csv.writer(file).writerows([("id", "label"), *((i, int(v)) for (i, _), v in zip(rows, said, strict=True))])
+    print(f"{out}: {len(rows)} labels by {way.name}, {int(said.sum())} of them 1")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default")
+    parser.add_argument("--tuned", help="folder of a model that was tuned on the training tweets")
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "tweets")
-    parser.add_argument("--quick", action="store_true", help="two poolings, no cleaning")
-    parser.add_argument("--name", default="quality_tweets", help="of the file of results")
+    parser.add_argument("--only", default="", help="only rows whose name holds this, for instance 'votes'")
+    parser.add_argument("--finetune", action="store_true", help="also the head that tunes the model: hours")
+    parser.add_argument("--minilm", default="sentence-transformers/all-MiniLM-L6-v2", help="name or folder, if there")
+    parser.add_argument("--some", type=int, help="only so many tweets: to see that it runs")
     parser.add_argument("--submission", type=Path, help="write labels for test.csv here, in the tutorial's form")
-    parser.add_argument("--only", default="", help="only rows whose name holds this, for instance 'balanced'")
+    parser.add_argument("--again", action="store_true", help="forget the rows that are there")
+    parser.add_argument("--name", default="quality_tweets", help="of the file of results")
     arguments = parser.parse_args()
+    if not (arguments.data / "train.csv").is_file():
+        raise SystemExit(f"{arguments.data}/train.csv is missing: name the folder of the tweets with --data.")
 
     table = Table(source=arguments.data / "train.csv").rows(["tweet", "label"])
-    pairs = [(row.values["tweet"], row.values["label"]) for row in table]
-    texts = [text for text, _ in pairs]
-    trial = Trial([label for _, label in pairs], arguments.only)
-    elmo = Elmo.load(arguments.model)
-    print(f"{elmo}: {len(trial.train)} tweets to learn from, {len(trial.test)} held out")
+    pairs = [(row.values["tweet"], row.values["label"]) for row in table][: arguments.some]
+    path = Path(__file__).parent / "results" / f"{arguments.name}.json"
+    trial = Trial([text for text, _ in pairs], [label for _, label in pairs], path, again=arguments.again)
+    elmos = {"ELMo": Elmo.load(arguments.model)}
+    if arguments.tuned:
+        elmos["ELMo tuned"] = Elmo.load(arguments.tuned)
+    print(f"{', '.join(map(str, elmos.values()))}: {len(trial.train)} tweets to learn from, {len(trial.test)} held out")
 
-    for analyzer in ("words", "characters"):
-        tfidf = Tfidf(analyzer=analyzer, sublinear=True).fit([texts[i] for i in trial.train])
-        trial.judge(tfidf.transform(texts), {"features": f"TF-IDF {analyzer}"})
-    for cleaning, recipe in CLEANINGS.items() if not arguments.quick else [("none", ())]:
-        cleaned = [clean(text, recipe) for text in texts]
-        for pooling, layers, features in elmo_features(elmo, cleaned, quick=arguments.quick):
-            facts = {"features": "ELMo", "cleaning": cleaning, "pooling": pooling, "layers": layers}
-            trial.judge(features, facts)
+    ways = list(counted_ways())
+    for label, elmo in elmos.items():
+        ways += elmo_ways(elmo, label, finetune=arguments.finetune)
+    ways += minilm_ways(arguments.minilm)
+    for way in ways:
+        if arguments.only in way.name:
+            try:
+                trial.judge(way)
+            except (ImportError, OSError) as error:
+                print(f"{way.name}: left out ({str(error).splitlines()[0][:150]})", flush=True)
 
-    trial.vote()
-    chosen = max(trial.rows, key=lambda row: row["inside_mean"]) if trial.rows else None
-    print(f"chosen by the figures inside: {chosen}")
-    result = {
-        "benchmark": "quality_tweets",
-        "model": elmo.name,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}",
-        "chosen": chosen,
-        "rows": trial.rows,
-    }
-    line = json.dumps(result)
-    (Path(__file__).parent / "results" / f"{arguments.name}.json").write_text(line + "\n")
-    if arguments.submission:
-        submit(chosen, elmo, texts, trial.labels, arguments.data / "test.csv", arguments.submission)
-    print(line)
+    chosen = trial.chosen({way.mark for way in ways})
+    print("\nby the figures inside:")
+    for row in sorted(trial.rows, key=lambda row: -row["inside_mean"]):
+        print(line_of(row))
+    result = trial.write()
+    if arguments.submission and chosen:
+        submit(next(way for way in ways if way.name == chosen["name"]), trial, arguments.data / "test.csv",
+               arguments.submission)  # fmt: skip
+    print(json.dumps({**result, "rows": len(trial.rows)}))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from elmokit.cli.screen import Screen
     from elmokit.tasks.curves import PrecisionRecall
     from elmokit.tasks.metrics import ClassScore
@@ -89,6 +89,8 @@ def show_label_report(screen: Screen, report: LabelReport) -> None:
 
 def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """The first column is the rows' names; the others are numbers."""
+    from rich.table import Table
+
     table = Table(title=title)
     for number, name in enumerate(names):
         table.add_column(name, justify="right" if number else "left")

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from elmokit.errors import InputError
 from elmokit.tasks.classify import Label, TextClassifier, check_labels, text_list
-from elmokit.tasks.csr import CSR
 from elmokit.tasks.curves import CalibrationBin, PrecisionRecall, calibration_bins, precision_recall
 from elmokit.tasks.heads import Rows as Features
-from elmokit.tasks.logistic import LogisticRegression
+from elmokit.tasks.joined import Joined
 from elmokit.tasks.metrics import Scores, score
 from elmokit.tasks.split import held_out_split, stratified_folds
-from elmokit.tasks.tfidf import Analyzer, Tfidf
+from elmokit.tasks.tfidf import Analyzer
+from elmokit.tasks.votes import CountedHead
 
 Rows = NDArray[np.integer]
 OnStage = Callable[[str, int, int], None]
@@ -338,21 +338,14 @@ class _Counted:
     def __init__(
         self, classifier: TextClassifier, texts: Sequence[str], labels: Sequence[Label], analyzer: Analyzer
     ) -> None:
-        self.texts, self.labels, self.analyzer = texts, np.asarray(labels), analyzer
-        self.class_weight = classifier.settings.class_weight
+        self.rows, self.labels = Joined(np.zeros((len(texts), 0)), texts), np.asarray(labels)
+        self.analyzer, self.class_weight = analyzer, classifier.settings.class_weight
 
     def __call__(self, train: Rows, test: Rows) -> _Judgement:
-        tfidf = Tfidf(analyzer=self.analyzer, sublinear=True).fit([self.texts[i] for i in train])
-        head = LogisticRegression(C=1.0, class_weight=self.class_weight)
-        head.fit(self._rows(tfidf, train), self.labels[train])
-        return _judged(head, self._rows(tfidf, test))
-
-    def _rows(self, tfidf: Tfidf, rows: Rows) -> CSR:
-        return tfidf.transform([self.texts[i] for i in rows])
-
-
-def _judged(head: LogisticRegression, features: NDArray[np.float32] | CSR) -> _Judgement:
-    return _Judgement(head.predict(features).tolist(), head.predict_proba(features), head.C_)
+        counted = CountedHead(self.analyzer, self.class_weight).fit(self.rows[train], self.labels[train])
+        probabilities = counted.predict_proba(self.rows[test])
+        classes = counted.head.classes_
+        return _Judgement(classes[probabilities.argmax(1)].tolist(), probabilities, counted.head.C_)
 
 
 @dataclass(frozen=True)

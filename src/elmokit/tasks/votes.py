@@ -1,12 +1,13 @@
 """Votes: counted characters, counted words and ELMo vectors each decide, and their shares are chosen inside.
 
 Each member is a logistic regression. In five folds of the rows that are learned from, each says how likely the classes
-of the fold are that it has not seen; its logarithms, centred and divided by their spread, are its votes. The shares
-(in tenths) are those with the best F1 of the votes together, so no row outside takes part in any choice; the scale
-that makes probabilities of votes is the one with the least log loss. Then every member learns from all rows.
+of the fold are that it has not seen; its logarithms, centred and divided by their spread, are its votes. The strength
+of those on counted words, and then the shares of all (in tenths), are those with the best F1 of such votes; the scale
+that makes probabilities of votes is the one with the least log loss. No row outside takes part in any choice. Then
+every member learns from all rows.
 
 A vote is steadier than its members where they are wrong about different texts; on short texts full of spellings
-counted characters get most of it. Cost: every member is learned six times.
+counted characters get most of it. Cost: counted words are learned sixteen times, vectors six times and their strength.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ MEMBERS = ("characters", "words", "elmo")
 _N_FOLDS = 5
 _SHARES = tuple((a / 10, b / 10, (10 - a - b) / 10) for a, b in product(range(11), repeat=2) if a + b <= 10)
 _SCALES = np.geomspace(0.1, 30, 60)
+_STRENGTHS = (1.0, 3.0, 10.0)
+"""Of the members on counted words."""
 
 
 class VotesHead:
     """TF-IDF of characters, TF-IDF of words and vectors, voting.
 
     Args:
-        C: of the member on vectors: inverse of the penalty's strength, or "cv"; those on counted words take 1.
+        C: of the member on vectors: inverse of the penalty's strength, or "cv"; those on counted words choose.
         class_weight: as in `LogisticRegression`.
         seed: of the folds.
 
@@ -57,9 +60,9 @@ class VotesHead:
         self, *, C: float | Literal["cv"] = "cv", class_weight: ClassWeight = "balanced", seed: int = 0
     ) -> None:
         self.seed = seed
-        self._members: tuple[_Counted | _Vectors, ...] = (
-            _Counted("characters", class_weight),
-            _Counted("words", class_weight),
+        self._members: tuple[CountedHead | _Vectors, ...] = (
+            CountedHead("characters", class_weight, C=_STRENGTHS[1]),
+            CountedHead("words", class_weight, C=_STRENGTHS[1]),
             _Vectors(C, class_weight, seed),
         )
         self.classes_: Array = np.zeros(0)
@@ -73,12 +76,12 @@ class VotesHead:
         return self._members[-1].head.C_
 
     def fit(self, X: Joined, y: ArrayLike, *, on_step: Callable[[int, int], None] | None = None) -> VotesHead:
-        """Learn members, shares and scale.
+        """Learn members, strengths, shares and scale.
 
         Args:
             X: n texts with their vectors.
             y: a class for each. Shape (n,).
-            on_step: called with (members learned, members to be learned in all).
+            on_step: called with (folds done, folds in all).
 
         Returns:
             itself.
@@ -88,28 +91,33 @@ class VotesHead:
         """
         labels = np.asarray(y)
         self.classes_, numbers = number_classes(labels, n_rows=len(X))
+        self._members[-1].fit(X, labels)  # first of all: it chooses the strength that the folds take
         n_folds = min(_N_FOLDS, int(np.bincount(numbers).min()))
-        for number, member in enumerate(self._members):  # first on all rows: it chooses the strength for the folds
-            member.fit(X, labels)
-            if on_step is not None:
-                on_step(number + 1, len(MEMBERS) * (1 + n_folds))
         if n_folds > 1:
             folds = stratified_folds(numbers, n_folds, seed=self.seed)
-            self._choose(self._out_of_fold(X, labels, folds, on_step), numbers, folds)
+            candidates = self._out_of_fold(X, labels, folds, on_step)
+            votes = [
+                member.choose(of_member, numbers, folds)
+                for member, of_member in zip(self._members, candidates, strict=True)
+            ]
+            self._choose(np.stack(votes), numbers, folds)
+        for member in self._members[:-1]:
+            member.fit(X, labels)
         return self
 
-    def _out_of_fold(self, X: Joined, labels: Array, folds: Array, on_step: Callable[[int, int], None] | None) -> Array:
-        """Votes for each row by members that have not seen it. Shape (members, n, n_classes)."""
+    def _out_of_fold(
+        self, X: Joined, labels: Array, folds: Array, on_step: Callable[[int, int], None] | None
+    ) -> list[Array]:
+        """By member, votes for each row by heads that have not seen it. Shape (candidates, n, n_classes)."""
         n_folds = int(folds.max()) + 1
-        votes = np.zeros((len(MEMBERS), len(labels), len(self.classes_)))
+        found = [np.zeros((member.n_candidates, len(labels), len(self.classes_))) for member in self._members]
         for fold in range(n_folds):
             inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            for number, member in enumerate(self._members):
-                judge = member.twin().fit(X[inside], labels[inside])
-                votes[number, outside] = judge.votes(X[outside])
-                if on_step is not None:
-                    on_step(len(MEMBERS) * (1 + fold) + number + 1, len(MEMBERS) * (1 + n_folds))
-        return votes
+            for member, votes in zip(self._members, found, strict=True):
+                votes[:, outside] = member.candidates(X[inside], labels[inside], X[outside])
+            if on_step is not None:
+                on_step(fold + 1, n_folds)
+        return found
 
     def _choose(self, votes: Array, numbers: Array, folds: Array) -> None:
         self._spreads = np.maximum(votes.std(axis=(1, 2)), 1e-9)
@@ -125,7 +133,7 @@ class VotesHead:
 
     def predict_proba(self, X: Joined) -> Array:
         """Probabilities of the classes, in the order of `classes_`. Shape (n, n_classes)."""
-        votes = np.stack([member.votes(X) for member in self._members]) / self._spreads[:, None, None]
+        votes = np.stack([_votes(member.predict_proba(X)) for member in self._members]) / self._spreads[:, None, None]
         return np.asarray(probabilities(self._scale * _together(votes, self.shares_)))
 
     def predict(self, X: Joined) -> Array:
@@ -151,51 +159,86 @@ class VotesHead:
             member.restore(facts[name], own, classes)
 
 
-class _Counted:
-    """A member on TF-IDF."""
+class CountedHead:
+    """Logistic regression on TF-IDF: a member, and by itself the baseline of the reports.
 
-    def __init__(self, analyzer: Analyzer, class_weight: ClassWeight) -> None:
-        self.analyzer, self.class_weight = analyzer, class_weight
+    Args:
+        analyzer: what is counted: "words" or "characters".
+        class_weight: as in `LogisticRegression`.
+        C: inverse of the penalty's strength.
+
+    Example:
+        >>> rows = Joined(np.zeros((4, 0)), ["so good", "so bad", "good", "bad"])
+        >>> CountedHead("words").fit(rows, np.array([1, 0, 1, 0])).predict_proba(rows).argmax(1).tolist()
+        [1, 0, 1, 0]
+    """
+
+    n_candidates = len(_STRENGTHS)
+
+    def __init__(self, analyzer: Analyzer, class_weight: ClassWeight = "balanced", *, C: float = 1.0) -> None:
+        self.class_weight = class_weight
         self.tfidf = Tfidf(analyzer=analyzer, sublinear=True)
-        self.head = LogisticRegression(C=1.0, class_weight=class_weight)
+        self.head = LogisticRegression(C=C, class_weight=class_weight)
 
-    def twin(self) -> _Counted:
-        return _Counted(self.analyzer, self.class_weight)
-
-    def fit(self, X: Joined, labels: Array) -> _Counted:
+    def fit(self, X: Joined, labels: Array) -> CountedHead:
+        """Learn terms and weights."""
         self.tfidf.fit(X.texts)
         self.head.fit(self.tfidf.transform(X.texts), labels)
         return self
 
-    def votes(self, X: Joined) -> Array:
-        return _votes(self.head.predict_proba(self.tfidf.transform(X.texts)))
+    def candidates(self, X: Joined, labels: Array, judged: Joined) -> Array:
+        """What heads of each strength say. Shape (candidates, n, n_classes)."""
+        tfidf = Tfidf(analyzer=self.tfidf.analyzer, sublinear=True).fit(X.texts)
+        rows, others = tfidf.transform(X.texts), tfidf.transform(judged.texts)
+        heads = (LogisticRegression(C=C, class_weight=self.class_weight).fit(rows, labels) for C in _STRENGTHS)
+        return np.stack([_votes(head.predict_proba(others)) for head in heads])
+
+    def choose(self, candidates: Array, numbers: Array, folds: Array) -> Array:
+        """Take the strength with the best F1; its votes. Shape (n, n_classes)."""
+        f1 = [np.mean(_f1_by_fold(votes.argmax(1), numbers, folds)) for votes in candidates]
+        best = int(np.argmax(f1))
+        self.head.C = _STRENGTHS[best]
+        return np.asarray(candidates[best])
+
+    def predict_proba(self, X: Joined) -> Array:
+        """Probabilities of the classes. Shape (n, n_classes)."""
+        return self.head.predict_proba(self.tfidf.transform(X.texts))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What was learned: JSON values and arrays."""
         terms, idf = self.tfidf.state()
         facts, arrays = self.head.state()
         return {**facts, "terms": terms}, {**arrays, "idf": idf}
 
     def restore(self, facts: dict[str, Any], arrays: dict[str, Array], classes: Sequence[Any]) -> None:
+        """Take back what `state` gave."""
         self.head.restore(facts, arrays, classes)
         self.tfidf.restore(facts["terms"], arrays["idf"])
 
 
 class _Vectors:
-    """The member on vectors; a twin keeps the strength that was chosen."""
+    """The member on vectors; in the folds it keeps the strength that was chosen on all rows to learn from."""
+
+    n_candidates = 1
 
     def __init__(self, C: float | Literal["cv"], class_weight: ClassWeight, seed: int) -> None:
-        self.head = LogisticRegression(C=C, class_weight=class_weight, standardize=True, seed=seed)
         self.class_weight, self.seed = class_weight, seed
-
-    def twin(self) -> _Vectors:
-        return _Vectors(self.head.C_, self.class_weight, self.seed)
+        self.head = LogisticRegression(C=C, class_weight=class_weight, standardize=True, seed=seed)
 
     def fit(self, X: Joined, labels: Array) -> _Vectors:
         self.head.fit(X.vectors, labels)
         return self
 
-    def votes(self, X: Joined) -> Array:
-        return _votes(self.head.predict_proba(X.vectors))
+    def candidates(self, X: Joined, labels: Array, judged: Joined) -> Array:
+        twin = _Vectors(self.head.C_, self.class_weight, self.seed).fit(X, labels)
+        return _votes(twin.predict_proba(judged))[None]
+
+    def choose(self, candidates: Array, numbers: Array, folds: Array) -> Array:
+        del numbers, folds  # there is one candidate
+        return np.asarray(candidates[0])
+
+    def predict_proba(self, X: Joined) -> Array:
+        return self.head.predict_proba(X.vectors)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         return self.head.state()

@@ -27,5 +27,9 @@ def test_the_page_runs_from_top_to_bottom_in_an_empty_folder(tmp_path, monkeypat
             command = [sys.executable, "-m", *shlex.split(line)]
             done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
             assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert not (tmp_path / "tuned" / "run").exists(), "a training that ended well leaves no snapshots"
+    assert (tmp_path / "tuned" / "bilm" / "config.json").is_file()
+    header = (tmp_path / "topics.csv").read_text().splitlines()[0]
+    assert header.startswith("row,topics,probability_bad,probability_battery,")
     assert len((tmp_path / "labelled.csv").read_text().splitlines()) == 49
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
