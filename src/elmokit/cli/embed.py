@@ -97,7 +97,7 @@ def embed(
         device=device,
     )
     if _on_ray(engine, actors, plainly=allennlp is None):
-        parts = {"part_rows": shard_rows or 4096, "part_format": shard_format or "parquet"}
+        parts = {"part_rows": 4096 if shard_rows is None else shard_rows, "part_format": shard_format or "parquet"}
         _embed_on_ray(screen, table, output, spec, {"column": column, "id_column": id_column, **parts}, actors)
         return
     _check_apart(source, output)

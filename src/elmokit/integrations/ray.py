@@ -175,6 +175,8 @@ def embed_files(
                     numbers = {"number": line["shard"], "n_rows": line["rows"]}
                     on_part(Part(**numbers, node=node, pid=pid, n_done=shards.n_rows, n_texts=plan.n_rows))
             _check_complete(folder, shards, plan)
+            for left in folder.glob(f".part-*{suffix}"):  # of workers that were killed
+                left.unlink(missing_ok=True)
             n_bad = sum(survey.n_bad for survey, _ in surveys)
             return Embedded(
                 n_texts=plan.n_rows,

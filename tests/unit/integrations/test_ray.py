@@ -1,7 +1,7 @@
 """A job on a Ray cluster: what is promised whatever happens to its machines, and the plan that makes it so.
 
-The cluster is real: two raylets, which are two machines to Ray, and their workers as processes. Where Ray is not
-installed the plan's laws, the survey and the part writer are still tested.
+The cluster is real: two raylets, which are two machines to Ray, and their workers as processes. That takes a minute
+(--slow) and Ray; the plan's laws, the survey and the part writer are tested without.
 """
 
 import contextlib
@@ -90,6 +90,7 @@ def spec(job, **settings):
     return VectorSpec(model=job / "model", **settings)
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_killed_worker_and_a_lost_machine_lose_nothing_and_double_nothing(job, cluster, tmp_path):
     parts, out = [], tmp_path / "out"
@@ -126,6 +127,7 @@ def test_a_killed_worker_and_a_lost_machine_lose_nothing_and_double_nothing(job,
     np.testing.assert_allclose(np.array([row["features"] for row in rows], np.float32), local, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @needs_ray
 def test_what_a_cluster_began_it_does_not_do_again_and_one_machine_can_end(job, cluster, tmp_path, capsys):
     out, parts = tmp_path / "out", []
@@ -184,6 +186,7 @@ def run(arguments):
     assert not end.value.code
 
 
+@pytest.mark.slow
 @needs_ray
 def test_errors_of_workers_come_as_they_were_raised(job, cluster, tmp_path):
     with pytest.raises(InputError, match=r"no column 'twet'.*Did you mean 'tweet'") as caught:
@@ -196,6 +199,7 @@ def test_errors_of_workers_come_as_they_were_raised(job, cluster, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_data_set_of_ones_own(job, cluster):
     import ray

@@ -1,6 +1,6 @@
 """The Spark door: the function over pandas frames as Spark hands them over, and a local Spark session.
 
-The session needs PySpark and Java; where they are missing the function is tested through the same iterator of frames.
+The session takes --slow, PySpark and Java; without them the function is tested through the same iterator of frames.
 """
 
 import os
@@ -97,6 +97,7 @@ def test_without_pyspark(monkeypatch):
         add_vectors(None)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_on_spark(model, spark, tmp_path):
     texts = TEXTS + [f"text number {n} of the cat" for n in range(200)]
