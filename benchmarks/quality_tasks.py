@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from elmokit.atomic import atomic_path
 from elmokit.corpora.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
@@ -126,7 +127,8 @@ class Results:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         whole = {**self.head, "results": self.rows, "published": published}
-        self.path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with atomic_path(self.path) as temporary:
+            temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{name:10} {column:22} {row['metric']:14} {row['value']:6.2f} {row['seconds']:8.1f} s", flush=True)
 
 
