@@ -32,7 +32,7 @@ def _check_values(part: Any) -> None:
         value, kind = getattr(part, field.name), _KINDS.get(str(field.type), object)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ConfigError(f"{field.name} is {value!r}; expected a value of the type {field.type}.")
-        if field.name in _MOST and value > _MOST[field.name]:
+        if isinstance(value, int) and value > _MOST.get(field.name, value):
             raise ConfigError(f"{field.name} is {value:,}; more than {_MOST[field.name]:,} are not believed.")
 
 

@@ -151,14 +151,15 @@ class _Training:
         return float(torch.stack(parts).sum() / self.weights[self.aside].sum())
 
     def save(self, path: Path) -> None:
-        """Write a snapshot, whole or not at all."""
+        """Write a snapshot, whole or not at all; of a training that has ended, only its result."""
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        tensors = {f"now.{name}": tensor.clone() for name, tensor in self.network.state_dict().items()}
-        tensors |= {f"best.{name}": tensor.clone() for name, tensor in self.kept.items()}
-        for number, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": torch.as_tensor(value).clone() for name, value in values.items()}
+        tensors = {f"best.{name}": tensor.clone() for name, tensor in self.kept.items()}
+        if not self.ended:
+            tensors |= {f"now.{name}": tensor.clone() for name, tensor in self.network.state_dict().items()}
+            for number, values in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"adam.{number}.{name}": torch.as_tensor(value).clone() for name, value in values.items()}
         facts = {"epoch": self.epoch, "best": self.best, "best_epoch": self.best_epoch}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,10 +176,10 @@ class _Training:
             with safe_open(str(path), framework="pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self.network.load_state_dict(_part(tensors, "now."))
+            self.kept = _part(tensors, "best.")
+            self.network.load_state_dict(_part(tensors, "now.") or self.kept)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(f"{path}: not a whole snapshot ({error}); delete it to begin anew.") from None
-        self.kept = _part(tensors, "best.")
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in _part(tensors, "adam.").items():
             number, name = key.split(".", 1)

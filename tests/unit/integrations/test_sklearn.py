@@ -47,6 +47,7 @@ def test_the_vectors_are_those_of_elmo(model):
         checks.check_estimator_tags_renamed,
         checks.check_valid_tag_types,
         checks.check_mixin_order,
+        checks.check_do_not_raise_errors_in_init_or_set_params,
     ],
     ids=lambda check: check.__name__,
 )
@@ -77,6 +78,26 @@ def test_columns_of_a_table_are_named(model):
     assert list(found.columns[:2]) == ["text__elmo0", "text__elmo1"]
     assert found.columns[-1] == "rest__other"
     assert found.shape == (8, ElmoVectorizer(model).fit(TEXTS).n_features_out_ + 1)
+
+
+def test_a_search_in_two_processes_opens_the_model_in_each(model):
+    pipeline = Pipeline([("elmo", ElmoVectorizer(model)), ("classifier", LogisticRegression())])
+    grid = {"elmo__pooling": ["mean", "max"], "elmo__layers": [0, [0.2, 0.3, 0.5]]}
+    together, alone = (GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(TEXTS, LABELS) for n in (2, 1))
+    assert together.best_params_ == alone.best_params_
+    assert np.array_equal(together.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+
+
+def test_output_as_a_table_keeps_the_rows_names(model):
+    column = pd.Series(TEXTS, index=list("abcdefgh"), name="tweet")
+    vectorizer = ElmoVectorizer(model, pooling="mean+max").set_output(transform="pandas")
+    found = vectorizer.fit_transform(column)
+    assert list(found.index) == list("abcdefgh")
+    assert list(found.columns) == list(vectorizer.get_feature_names_out())
+    assert set(found.dtypes) == {np.dtype("float32")}
+    assert np.array_equal(found.to_numpy(), Elmo.load(model).encode(TEXTS, pooling="mean+max"))
+    pipeline = Pipeline([("elmo", ElmoVectorizer(model))]).fit(TEXTS)
+    assert list(pipeline.get_feature_names_out()) == [f"elmo{i}" for i in range(12)]
 
 
 def test_a_pickle_holds_no_weights_and_gives_the_same_vectors(model):
