@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.tasks.vector_store import probe_of
 
 AnyDataset = TypeVar("AnyDataset")
 
@@ -55,7 +54,7 @@ class EmbedColumns:
         if not self.columns:
             raise ConfigError("no columns were named; give the column of texts, for instance columns='text'.")
         object.__setattr__(self, "dim", self._encode([""]).shape[1])
-        object.__setattr__(self, "mark", hashlib.sha256(probe_of(self.elmo).tobytes()).hexdigest())
+        object.__setattr__(self, "mark", _mark(self.elmo))
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
         """Vectors of a batch.
@@ -75,6 +74,22 @@ class EmbedColumns:
         return self.elmo.encode(
             texts, pooling=self.pooling, layers=self.layers, normalize=self.normalize, show_progress=False
         )
+
+
+def _mark(elmo: Elmo) -> str:
+    """What tells the model's weights from others in a fingerprint; none for a model in memory, which has none.
+
+    Of the stored arrays, not of vectors: those may differ in their last bits between processes.
+    """
+    try:
+        tensors = elmo.checkpoint().tensors
+    except ConfigError:
+        return ""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
 
 
 def add_embeddings(
