@@ -73,7 +73,7 @@ def test_tuning_lowers_perplexity_on_other_text(model, tmp_path):
     assert done.returncode == 0, done.stderr
     measured = [json.loads(line)["heldout"] for line in (tuned / "run" / "log.jsonl").read_text().splitlines()]
     first = float(done.stderr.split("mean ")[1].split()[0].rstrip(","))
-    assert measured[-1]["mean"] < 0.5 * first
+    assert measured[-1]["mean"] < 0.6 * first
     assert load(tuned).config == load(out).config
     assert any(not np.array_equal(a, load(out).tensors[n]) for n, a in load(tuned).tensors.items())
 

@@ -39,7 +39,7 @@ class VectorSpec:
 
     Example:
         >>> VectorSpec(pooling="max").open_model()  # doctest: +SKIP
-        Elmo('elmokit-english-1', dim=512, n_layers=3)
+        Elmo('elmokit-english-2', dim=640, n_layers=3)
     """
 
     model: str | Path = "default"

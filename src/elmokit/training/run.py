@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from elmokit.atomic import atomic_path
 from elmokit.checkpoints import Checkpoint, Softmax, save
@@ -110,9 +111,9 @@ def tune(
 ) -> Report:
     """Go on training a checkpoint's biLM on in-domain text.
 
-    The softmax gets the corpus's own vocabulary; words that the checkpoint's softmax knows keep their vectors. A
-    checkpoint without softmax (as published ones are) starts with a fresh one: give `options.frozen_words`, so
-    that it is fitted before the biLM moves.
+    The softmax gets the corpus's own vocabulary; words that the checkpoint's softmax knows keep their vectors, and
+    others begin as likely as known words of the same count. A checkpoint without softmax (as published ones are)
+    starts with a fresh one: give `options.frozen_words`, so that it is fitted before the biLM moves.
 
     Args:
         start: the checkpoint to begin with.
@@ -248,9 +249,26 @@ def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> 
     places = {word: number for number, word in enumerate(start.words)}
     pairs = [(own, places[word]) for own, word in enumerate(vocabulary.words) if word in places]
     own, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    weight, bias = _strangers(start.softmax, theirs, own, vocabulary)
+    weight[own], bias[own] = start.softmax.weight[theirs], start.softmax.bias[theirs]
     with torch.no_grad():
-        trainer.model.softmax.weight[own] = torch.tensor(start.softmax.weight[theirs], device=trainer.device)
-        trainer.model.softmax.bias[own] = torch.tensor(start.softmax.bias[theirs], device=trainer.device)
+        trainer.model.softmax.weight.copy_(torch.from_numpy(weight))
+        trainer.model.softmax.bias.copy_(torch.from_numpy(bias))
+
+
+def _strangers(
+    softmax: Softmax, theirs: NDArray[np.int64], own: NDArray[np.int64], vocabulary: Vocabulary
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Softmax rows for words that the checkpoint does not know: as likely as known words of the same count.
+
+    Fresh rows with a bias of 0 would take nearly all the probability, since trained biases lie far below.
+    """
+    log_counts = np.log(np.maximum(vocabulary.counts or [1] * len(vocabulary.words), 1)).astype(np.float32)
+    n = len(log_counts)
+    known = (
+        (softmax.weight[theirs], softmax.bias[theirs] - log_counts[own]) if len(own) else (softmax.weight, softmax.bias)
+    )
+    return np.tile(known[0].mean(0), (n, 1)).astype(np.float32), (log_counts + known[1].mean()).astype(np.float32)
 
 
 def _facts(
