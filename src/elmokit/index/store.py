@@ -32,18 +32,24 @@ Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]
 
 OCCURRENCES, SENTENCES = "occurrences", "sentences"
 
-ANN_ROWS = 100_000
-"""Below so many rows all of them are compared: a guess, not yet measured."""
+ANN_ROWS = 20_000
+"""Below so many rows all of them are compared, which takes about 2 µs a row."""
 
 _ANN_STALE = 0.2
 """The share of rows outside the nearest-neighbour index from which on it is made anew."""
+
+_SAMPLE, _ITERATIONS = 64, 10
+"""Rows per partition that its centre is learned from, and rounds: Lance's 256 and 50 bring no recall here."""
 
 _SCAN_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Ann:
-    """How the nearest-neighbour index is made and asked; first guesses: benchmarks/speed_index.py is to choose them.
+    """How the nearest-neighbour index (IVF, one byte a number) is made and asked.
+
+    Chosen by `benchmarks/speed_index.py --sweep` at 1,000,000 rows: of the kinds with recall above 0.99 the one that is
+    made fastest. IVF_PQ took twenty minutes of a core for its codebooks alone.
 
     Args:
         partition_rows: rows in a partition, on average.
@@ -52,8 +58,8 @@ class Ann:
     """
 
     partition_rows: int = 4096
-    probes: int = 32
-    refine: int = 10
+    probes: int = 16
+    refine: int = 5
 
 
 class Store:
@@ -174,7 +180,7 @@ class Store:
 
     def index(self) -> None:
         """Make the nearest-neighbour indexes and the index of words where they are missing or stale."""
-        from lancedb.index import BTree, IvfPq
+        from lancedb.index import BTree, IvfSq
 
         for name, keys in ((OCCURRENCES, ("word", "sentence")), (SENTENCES, ("id",))):
             table = self._tables[name]
@@ -183,9 +189,9 @@ class Store:
                     table.create_index(key, config=BTree())
             if self._is_stale(name, "vector_idx", least=ANN_ROWS):
                 n_partitions = max(1, table.count_rows() // self.ann.partition_rows)
-                width = table.schema.field("vector").type.list_size
-                n_parts = width // 8 if width % 8 == 0 else None
-                config = IvfPq(distance_type="cosine", num_partitions=n_partitions, num_sub_vectors=n_parts)
+                config = IvfSq(
+                    distance_type="cosine", num_partitions=n_partitions, sample_rate=_SAMPLE, max_iterations=_ITERATIONS
+                )
                 table.create_index("vector", config=config)
 
     def _is_stale(self, name: str, index: str, *, least: int) -> bool:
