@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
     options = parser.parse_args()
     data = SHARED / "data"
-    texts = list(choose_sets(["tweets"])[0].read(data).texts)
+    texts = list(next(choose_sets(["tweets"])).read(data).texts)
     rows, reference = [], None
     print(f"{'precision':10}{'tweets/s':>10}{'cosine distance, mean':>24}{'largest':>10}{'F1':>8}{'5 folds':>9}")
     for precision in options.precisions:

@@ -7,10 +7,10 @@ the question's words are covered by the passage: each is matched with its most s
     score = BM25 / best BM25 of the question + weight · coverage
 
 Words are compared in layer 0, which knows spelling and so forms of a word, common part taken off: on the development
-part of WikiQA it ranked better than the mix of layers, and far better than the cosine of whole texts. The weight and
-BM25's numbers were chosen there too; on the test part BM25 alone is as good (MRR 0.636; both 0.623, not a sure
-difference), which benchmarks/quality_answers.py measures. Word vectors are computed for the
-passages in question only, the `n_candidates` best by BM25, and kept, so that the next question costs less.
+part of WikiQA it ranked better than the mix of layers, and far better than the cosine of whole texts. Weight and rarity were
+chosen there too; on the test part BM25 alone is as good or slightly better, which benchmarks/quality_answers.py
+measures. Word vectors are computed for the passages in question only, the `n_candidates` best by BM25, and kept, so
+that the next question costs less.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from elmokit.tasks.bm25 import BM25, terms_of
 from elmokit.tasks.classify import text_list
 from elmokit.tasks.similar import directions
 
-WEIGHT = 4.0
+WEIGHT = 0.5
 """Of coverage against BM25, chosen on the development part of WikiQA."""
 
 _MEAN_WORDS = 20_000
@@ -96,7 +96,7 @@ class Answers:
         *,
         weight: float = WEIGHT,
         layers: Any = 0,
-        idf: bool = False,
+        idf: bool = True,
         n_candidates: int = 1000,
     ) -> None:
         if not weight >= 0 or n_candidates < 1:

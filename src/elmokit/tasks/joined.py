@@ -109,7 +109,7 @@ class JoinedHead:
     def __init__(
         self, *, C: float | Literal["cv"] = "cv", class_weight: ClassWeight = "balanced", seed: int = 0
     ) -> None:
-        self._logistic = LogisticRegression(C=C, class_weight=class_weight, seed=seed, tolerance=3e-4)
+        self._logistic = LogisticRegression(C=C, class_weight=class_weight, seed=seed, tolerance=3e-5)
         self._tfidf = Tfidf(analyzer="characters", sublinear=True)
         self._mean: Array = np.zeros(0, np.float32)
         self._size = 1.0
