@@ -7,8 +7,8 @@ the question's words are covered by the passage: each is matched with its most s
     score = BM25 / best BM25 of the question + weight · coverage
 
 Words are compared in layer 0, which knows spelling and so forms of a word, common part taken off: on the development
-part of WikiQA it ranked better than the mix of layers, and far better than the cosine of whole texts. Weight and rarity were
-chosen there too; on the test part BM25 alone is as good or slightly better, which benchmarks/quality_answers.py
+part of WikiQA it ranked better than the mix of layers, and far better than the cosine of whole texts. Weight and rarity
+were chosen there too; on the test part BM25 alone is as good or slightly better, as benchmarks/quality_answers.py
 measures. Word vectors are computed for the passages in question only, the `n_candidates` best by BM25, and kept, so
 that the next question costs less.
 """
