@@ -2,7 +2,8 @@
 
     python benchmarks/ceiling.py
 
-A large product per core, all cores at once, in float32 (NumPy), bfloat16 and int8 (PyTorch, where installed).
+A large product per core, all cores at once: NumPy and the compiled loops in float32, PyTorch and the compiled loops in
+bfloat16, PyTorch in int8, as far as they are installed. The ceiling of a precision is the fastest of them.
 """
 
 import statistics
@@ -55,18 +56,39 @@ def torch_task(precision):
     return lambda: [run() for _ in range(4)] and out
 
 
-def measure(precisions=("float32", "bfloat16", "int8")):
-    """GFLOP/s by precision."""
-    found = {}
-    for precision in precisions:
-        if precision == "float32":
-            found[precision] = rate(float32_task)
-            continue
+def native_task(precision):
+    from elmokit.runtime.kernels import NativeProduct
+
+    x, out = np.ones((ROWS, K), np.float32), np.empty((ROWS, N), np.float32)
+    product = NativeProduct(np.ones((K, N), np.float32), precision)
+    return lambda: [product(x, out) for _ in range(4)] and None
+
+
+def ways(precision):
+    """Name, task and what a thread needs before, for all that multiplies in a precision here."""
+    from elmokit.runtime.kernels import native_precisions
+
+    if precision == "float32":
+        yield "NumPy", float32_task, None
+    else:
         try:
             from elmokit.runtime.torch import _one_torch_thread
+
+            yield "PyTorch", lambda: torch_task(precision), _one_torch_thread
         except ImportError:
-            continue
-        found[precision] = rate(lambda precision=precision: torch_task(precision), _one_torch_thread)
+            pass
+    if precision in native_precisions():
+        yield "compiled loops", lambda: native_task(precision), None
+
+
+def measure(precisions=("float32", "bfloat16", "int8")):
+    """GFLOP/s by precision: of the fastest way, and of each."""
+    found = {}
+    for precision in precisions:
+        rates = {name: rate(task, prepare) for name, task, prepare in ways(precision)}
+        if rates:
+            best = max(rates, key=lambda name: rates[name]["wall"])
+            found[precision] = {**rates[best], "by": best, "ways": rates}
     return found
 
 

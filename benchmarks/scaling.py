@@ -20,9 +20,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workload import CONFIGS, RESULTS, Clock, finish, random_tensors
-
-from elmokit.runtime.numpy import NumpyRuntime
+from workload import CONFIGS, RESULTS, Clock, finish, make_runtime, random_tensors
 
 
 def texts_of(n, length, seed=0):
@@ -69,7 +67,7 @@ def main():
         print(child, flush=True)
     # the runtime comes after the children: a child's peak is at least its parent's size
     config = CONFIGS["small"]
-    runtime = NumpyRuntime(config, random_tensors(config))
+    runtime = make_runtime(config, random_tensors(config), "float32")
     result |= {"by_number": []} if options.max_texts else {}
     result |= {"by_length": []} if options.max_length else {}
     seconds(runtime, list(texts_of(100, 10)))

@@ -30,10 +30,13 @@ HERE = Path(__file__).resolve().parent
 def engine_elmokit(folder, precision="float32"):
     import numpy as np
 
+    sys.path.insert(0, str(HERE))
+    from workload import make_runtime
+
     from elmokit.checkpoints import load
 
     checkpoint = load(folder)
-    runtime = make_runtime(checkpoint, precision)
+    runtime = make_runtime(checkpoint.config, checkpoint.tensors, precision)
     first = dict(runtime.layers(read_texts(folder)[:4]))
     np.savez(Path(folder) / f"elmokit-{precision}.npz", *[first[i] for i in range(4)])
 
@@ -44,16 +47,6 @@ def engine_elmokit(folder, precision="float32"):
             pass
 
     return turn
-
-
-def make_runtime(checkpoint, precision):
-    from elmokit.runtime.numpy import NumpyRuntime
-
-    if precision == "float32":
-        return NumpyRuntime(checkpoint.config, checkpoint.tensors)
-    from elmokit.runtime.torch import TorchRuntime
-
-    return TorchRuntime(checkpoint.config, checkpoint.tensors, precision=precision)
 
 
 def engine_simple_elmo(folder):
@@ -201,10 +194,10 @@ def engine_minilm(_folder):
     return lambda texts: model.encode([" ".join(text) for text in texts], batch_size=32, show_progress_bar=False)
 
 
-def engine_embedded(_folder):
+def engine_embedded(_folder, precision="float32"):
     from elmokit.elmo import Elmo
 
-    elmo = Elmo.load()
+    elmo = Elmo.load(precision=precision)
 
     def turn(texts):
         elmo._runtime._cache._slots.clear()
@@ -216,11 +209,14 @@ def engine_embedded(_folder):
 ENGINES = {
     "elmokit": (None, engine_elmokit),
     "elmokit bfloat16": (None, lambda folder: engine_elmokit(folder, "bfloat16")),
+    "elmokit NumPy": (None, lambda folder: engine_elmokit(folder, "float32-numpy")),
+    "elmokit PyTorch bfloat16": (None, lambda folder: engine_elmokit(folder, "bfloat16-torch")),
     "elmokit int8": (None, lambda folder: engine_elmokit(folder, "int8")),
     "simple_elmo": ("tf", engine_simple_elmo),
     "simple_elmo as called": ("tf", engine_simple_elmo_as_called),
     "allennlp": ("torch", engine_allennlp),
     "elmokit embedded": (None, engine_embedded),
+    "elmokit embedded bfloat16": (None, lambda folder: engine_embedded(folder, "bfloat16")),
     "minilm": ("torch", engine_minilm),
 }
 

@@ -50,6 +50,23 @@ def load_model(size):
     return checkpoint.config, checkpoint.tensors
 
 
+def make_runtime(config, tensors, way, batch_words=4096):
+    """A runtime: a precision (whatever computes it fastest here), or "float32-numpy" or "bfloat16-torch"."""
+    import elmokit.runtime
+
+    precision, _, engine = way.partition("-")
+    if engine == "numpy":
+        runtime = elmokit.runtime.NumpyRuntime(config, tensors, dtype=precision)
+    elif engine == "torch":
+        from elmokit.runtime.torch import TorchRuntime
+
+        runtime = TorchRuntime(config, tensors, precision=precision)
+    else:
+        runtime = elmokit.runtime.make_runtime(config, tensors, precision=precision)
+    getattr(runtime, "_runtime", runtime).batch_words = batch_words
+    return runtime
+
+
 def tweets(n=None):
     """The tutorial's tweets, cut at white space."""
     with (SHARED / "data" / "tweets" / "train.csv").open(encoding="utf-8") as file:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_WHEEL_MB, MAX_MODEL_MB = 25, 20
-KINDS = {".py", ".typed", ".json", ".safetensors", ".txt", ".md", ".js", ".css", ".html", ".svg", ""}
+KINDS = {".c", ".so", ".py", ".typed", ".json", ".safetensors", ".txt", ".md", ".js", ".css", ".html", ".svg", ""}
 FOREIGN = re.compile(rb"@license|@preserve|Copyright \(c\)|\xc2\xa9 ?\d{4}|SPDX-License-Identifier|sourceMappingURL")
 BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 BANDIT_LEFT_OUT = "B101,B104,B105,B311"
@@ -67,11 +67,12 @@ def run(*command: str | Path, cwd: Path | None = None, **more: str) -> subproces
 
 
 def build(source: Path, out: Path, epoch: str) -> None:
-    """Wheel and source archive of a tree."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source]
-    done = run(*command, SOURCE_DATE_EPOCH=epoch)
-    if done.returncode:
-        raise SystemExit(f"the build failed:\n{done.stdout}{done.stderr}")
+    """Source archive, wheel with the compiled loops, and wheel for all systems, of a tree."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out]
+    for kinds, native in ((["--sdist", "--wheel"], "1"), (["--wheel"], "0")):
+        done = run(*command, *kinds, source, SOURCE_DATE_EPOCH=epoch, ELMOKIT_NATIVE=native)
+        if done.returncode:
+            raise SystemExit(f"the build failed:\n{done.stdout}{done.stderr}")
 
 
 def clean_tree(folder: Path) -> str:
@@ -225,15 +226,20 @@ def main() -> None:
         for number in ("1", "2"):
             build(desk / "tree", desk / number, epoch)
         first, second = digests(desk / "1"), digests(desk / "2")
-        checks.expect(len(first) == 2 and first == second, f"built twice, the same bytes: {', '.join(first)}")
+        checks.expect(len(first) == 3 and first == second, f"built twice, the same bytes: {', '.join(first)}")
         for path in sorted((desk / "1").iterdir()):
             shutil.copy(path, chosen.out)
-        wheel = next((desk / "1").glob("*.whl"))
+        pure, native = (next((desk / "1").glob(f"*-{kind}*.whl"), None) for kind in ("any", "manylinux"))
+        wheel = native or pure
+        if pure is None or wheel is None:
+            raise SystemExit(f"no wheel for all systems was built: {sorted(first)}")
+        checks.expect(native is not None, "a wheel with the compiled loops")
         checks.command(
             "twine check --strict", sys.executable, "-m", "twine", "check", "--strict", *(desk / "1").iterdir()
         )
-        checks.command("check-wheel-contents", sys.executable, "-m", "check_wheel_contents", wheel)
-        check_wheel(checks, wheel)
+        for one in {pure, wheel}:
+            checks.command(f"check-wheel-contents {one.name}", sys.executable, "-m", "check_wheel_contents", one)
+            check_wheel(checks, one)
         check_security(checks)
         last = None
         for python in chosen.python or [sys.executable]:
@@ -245,7 +251,7 @@ def main() -> None:
             check_start_page(checks, inside, version)
             last = inside
         if last is not None:
-            check_bill(checks, last, chosen.out / wheel.name.replace("-py3-none-any.whl", ".cdx.json"))
+            check_bill(checks, last, chosen.out / f"{'-'.join(wheel.name.split('-')[:2])}.cdx.json")
             check_audit(checks, next((last.parent.parent / "lib").glob("python*/site-packages")))
     print(json.dumps({"checks": checks.n, "sha256": first}))
     raise SystemExit(bool(checks.n["FAIL"] or (chosen.strict and checks.n["not checked"])))

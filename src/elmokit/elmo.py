@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
 from elmokit.features import Features, WordVectors
 from elmokit.progress import progress_bar
-from elmokit.runtime import NumpyRuntime, State
+from elmokit.runtime import Runtime, State, make_runtime
+from elmokit.runtime.choice import PRECISIONS as RUNTIME_PRECISIONS
 from elmokit.runtime.pooling import mix_layers, pool
 from elmokit.runtime.precision import choose_precision
 from elmokit.runtime.word_cache import CACHE_WORDS
@@ -41,7 +42,7 @@ Layers = str | int | Sequence[float]
 EMBEDDED = Path(__file__).parent / "models" / "default"
 """The folder of the model inside the package."""
 
-PRECISIONS = ("float32", "float64", "bfloat16", "int8", "auto")
+PRECISIONS = (*RUNTIME_PRECISIONS, "auto")
 
 _STREAM_WORDS, _STREAM_TEXTS = 65_536, 4096
 """Bounds of what `encode_stream` holds at a time: enough to sort texts by length, little memory."""
@@ -60,18 +61,6 @@ It was late when the last train left the station .""".splitlines()
 )
 
 
-class Runtime(Protocol):
-    """What `Elmo` asks of a runtime (see `elmokit.runtime`)."""
-
-    def layers(self, sentences: Sequence[Sequence[str]], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
-        """Index and layers (L, T, 2P) of every sentence, in the order of computation."""
-        ...
-
-    def step(self, sentences: Sequence[Sequence[str]], state: State | None) -> tuple[list[Array], State]:
-        """One batch with carried state."""
-        ...
-
-
 class Elmo:
     """A biLM that makes vectors of texts and of their words.
 
@@ -81,8 +70,9 @@ class Elmo:
         checkpoint: the model.
         device: "auto" or "cpu"; "cuda" and the like need PyTorch. "auto" is the CPU, so that results do not hang on
             the machine.
-        precision: "float32" or "float64" (NumPy); "bfloat16" or "int8" (PyTorch); "auto": what this machine does
-            well, bfloat16 or float32 (see `elmokit.runtime.precision`). The attribute `precision` says which it is.
+        precision: "float32" or "float64"; "bfloat16" (compiled loops where the processor has it, else PyTorch);
+            "int8" (PyTorch); "auto": what this machine does well, bfloat16 or float32 (see
+            `elmokit.runtime.precision`). The attribute `precision` says which it is.
         n_threads: threads to compute on; None for one per core. Changes no result.
         cache_words: words whose token vectors are kept for when they come again: speed for memory (4 P bytes a word).
 
@@ -118,8 +108,18 @@ class Elmo:
         self.facts: Mapping[str, Any] = checkpoint.facts
         self._tokenize = get_tokenizer(self.config.tokenizer)
         self._counts = _counts(checkpoint)
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
         self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
-        self._runtime = _make_runtime(checkpoint, device, self.precision, n_threads, cache_words)
+        self._runtime: Runtime = make_runtime(
+            self.config,
+            checkpoint.tensors,
+            words=checkpoint.words,
+            device=device,
+            precision=self.precision,
+            n_threads=n_threads,
+            cache_words=cache_words,
+        )
         self._dtype = np.dtype("float64" if precision == "float64" else "float32")
         self._warm: State | None = None
         self._lock = threading.Lock()
@@ -555,30 +555,6 @@ def _word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
     if not total > 0 or any(not count >= 0 for count in counts.values()):
         raise ConfigError("word_frequencies must hold numbers that are not negative, and not only zeros.")
     return {word: count / total for word, count in counts.items()}
-
-
-def _make_runtime(
-    checkpoint: Checkpoint, device: str, precision: str, n_threads: int | None, cache_words: int
-) -> Runtime:
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
-    config, tensors, words = checkpoint.config, checkpoint.tensors, checkpoint.words
-    if device in ("auto", "cpu") and precision in ("float32", "float64"):
-        return NumpyRuntime(config, tensors, words=words, dtype=precision, n_threads=n_threads, cache_words=cache_words)
-    if precision == "float64":
-        raise ConfigError(f"precision 'float64' is for the CPU, not {device!r}.")
-    from elmokit.runtime.torch import TorchRuntime
-
-    place = "cpu" if device == "auto" else device
-    return TorchRuntime(
-        config,
-        tensors,
-        words=words,
-        device=place,
-        precision=precision,
-        n_threads=n_threads,
-        cache_words=cache_words,
-    )
 
 
 def _lasting(place: str | Path) -> str:

@@ -20,7 +20,7 @@ BLOCK = 512
 Model = Annotated[str, typer.Option("--model", help='The model: "default" or a folder with a checkpoint.')]
 Precision = Annotated[
     str,
-    typer.Option(help='"float32"; "bfloat16" or "int8" (extra "torch"); "auto": what the processor does well.'),
+    typer.Option(help='"float32", "bfloat16", "int8" (extra "torch"); "auto": what the processor does well.'),
 ]
 Device = Annotated[str, typer.Option(help='"cpu"; "cuda" or "cuda:N" (extra "torch").')]
 Layers = Annotated[

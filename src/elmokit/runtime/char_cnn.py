@@ -9,8 +9,8 @@ with transform and gate side by side; the gate's sigmoid is a tanh with its halv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -26,6 +26,81 @@ WINDOW_ROWS = 2048
 """Windows in one convolution's product; bounds its memory (8 MB at 1,024 filters)."""
 
 
+class AnyConvolutions(Protocol):
+    """What computes the convolutions of words (see `Convolutions`)."""
+
+    def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
+        """Put the features of words into `out`."""
+        ...
+
+
+MakeConvolutions = Callable[[CharCNNConfig, Callable[[str], Array], int], AnyConvolutions]
+
+
+class Convolutions:
+    """The convolutions of one model: windows of characters, maximum, bias, activation.
+
+    Args:
+        config: the character CNN's options.
+        get: gives its arrays by their names.
+        padding_id: the id that fills a word's row to its end.
+    """
+
+    def __init__(self, config: CharCNNConfig, get: Callable[[str], Array], padding_id: int) -> None:
+        self.config, self.padding_id = config, padding_id
+        self._table = get("embedding.weight")
+        self._each = [self._convolution(get, i, w) for i, (w, _) in enumerate(config.filters)]
+
+    def _convolution(self, get: Callable[[str], Array], i: int, width: int) -> tuple[int, Product, Array, Array]:
+        """Width, multiplication by the weights (width · E, n), bias, and what a window of padding gives."""
+        weight = get(f"convolutions.{i}.weight")
+        product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
+        padding = np.tile(self._table[self.padding_id], (product.least_rows, width))
+        of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
+        return width, product, get(f"convolutions.{i}.bias"), of_padding
+
+    def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
+        """Compute the features of words.
+
+        Args:
+            ids: rows of character ids; fastest where neighbours have one length. Shape (D, C).
+            out: takes the features. Shape (D, F).
+            buffers: memory to compute in.
+        """
+        lengths = (ids != self.padding_id).sum(axis=1)
+        changes = np.flatnonzero(np.diff(lengths)) + 1
+        for start, end in zip([0, *changes], [*changes, len(ids)], strict=True):
+            m = int(lengths[start])
+            step = max(1, WINDOW_ROWS // m)
+            for s in range(start, end, step):
+                self._convolve(ids[s : min(s + step, end)], m, out[s : min(s + step, end)], buffers)
+
+    def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
+        """All convolutions of words of m ids: windows, maximum, bias, activation. `out` has shape (g, F)."""
+        C, g = self.config.max_characters, len(ids)
+        n_read = min(C, m - 1 + max(width for width, _ in self.config.filters))
+        characters = self._table[ids[:, :n_read]]  # (g, n_read, E)
+        column = 0
+        for width, product, bias, of_padding in self._each:
+            n_windows, K, n = min(m, C - width + 1), width * self._table.shape[1], product.n_outputs
+            rows, rows_computed = g * n_windows, padded(g * n_windows, product.least_rows)
+            windows = buffers.get("windows", rows_computed, K)
+            a, b, c = characters.strides
+            windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
+            windows[rows:] = 0
+            values = product(windows, buffers.get("values", rows_computed, n))
+            best = out[:, column : column + n]
+            np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
+            if C - width + 1 > m:
+                np.maximum(best, of_padding, out=best)
+            best += bias
+            column += n
+        if self.config.activation == "relu":
+            np.maximum(out, 0, out=out)
+        else:
+            np.tanh(out, out=out)
+
+
 class CharCNN:
     """The character CNN of one model.
 
@@ -33,7 +108,8 @@ class CharCNN:
         config: its options.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         dtype: float32 or float64.
-        make_product: how highway layers and projection multiply; the convolutions are NumPy's.
+        make_product: how highway layers and projection multiply.
+        make_convolutions: what computes the convolutions.
         padding_id: the id that fills a word's row to its end.
     """
 
@@ -43,29 +119,21 @@ class CharCNN:
         tensors: Mapping[str, Array],
         dtype: DTypeLike,
         make_product: MakeProduct = MatrixProduct,
+        make_convolutions: MakeConvolutions | None = None,
         *,
         padding_id: int = PADDING_ID,
     ) -> None:
         def get(name: str) -> Array:
             return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
 
-        self.config, self.padding_id = config, padding_id
-        self.table = get("embedding.weight")
-        self.convolutions = [self._convolution(get, i, w) for i, (w, _) in enumerate(config.filters)]
+        self.config, self.padding_id, self.dtype = config, padding_id, np.dtype(dtype)
+        self.convolutions = (make_convolutions or Convolutions)(config, get, padding_id)
         self.highways = [self._highway(get, k, make_product) for k in range(config.n_highway)]
         self.projection: tuple[Product, Array] | None = None
         if config.projection:
             self.projection = make_product(get("projection.weight").T), get("projection.bias")
         last = [self.projection] if self.projection else []
         self.least_rows = max((product.least_rows for product, _ in (*self.highways, *last)), default=1)
-
-    def _convolution(self, get: Any, i: int, width: int) -> tuple[int, Product, Array, Array]:
-        """Width, multiplication by the weights (width · E, n), bias, and what a window of padding gives."""
-        weight = get(f"convolutions.{i}.weight")
-        product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
-        padding = np.tile(self.table[self.padding_id], (product.least_rows, width))
-        of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
-        return width, product, get(f"convolutions.{i}.bias"), of_padding
 
     @staticmethod
     def _highway(get: Any, k: int, make_product: MakeProduct) -> tuple[Product, Array]:
@@ -76,7 +144,7 @@ class CharCNN:
 
     def boundaries(self) -> Array:
         """Token vectors of begin and end of sentence. Shape (2, P)."""
-        return self.encode_ids(sentence_boundary_ids(self.config.max_characters), Buffers(self.table.dtype))
+        return self.encode_ids(sentence_boundary_ids(self.config.max_characters), Buffers(self.dtype))
 
     def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
         """Character ids of words, shortest word first, and the order that sorts them so.
@@ -104,13 +172,7 @@ class CharCNN:
         D, F, rows = len(ids), self.config.n_filters, padded(len(ids), self.least_rows)
         x = buffers.get("features", rows, F)
         x[D:] = 0
-        lengths = (ids != self.padding_id).sum(axis=1)
-        changes = np.flatnonzero(np.diff(lengths)) + 1
-        for start, end in zip([0, *changes], [*changes, D], strict=True):
-            m = int(lengths[start])
-            step = max(1, WINDOW_ROWS // m)
-            for s in range(start, end, step):
-                self._convolve(ids[s : min(s + step, end)], m, x[s : min(s + step, end)], buffers)
+        self.convolutions.run(ids, x[:D], buffers)
         for product, bias in self.highways:
             self._pass_highway(x, product, bias, buffers.get("highway", rows, 2 * F))
         if self.projection is None:
@@ -119,31 +181,6 @@ class CharCNN:
         vectors: Array = product(x, np.empty((rows, product.n_outputs), x.dtype))[:D]
         vectors += bias
         return vectors
-
-    def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
-        """All convolutions of words of m ids: windows, maximum, bias, activation. `out` has shape (g, F)."""
-        C, g = self.config.max_characters, len(ids)
-        n_read = min(C, m - 1 + max(width for width, _ in self.config.filters))
-        characters = self.table[ids[:, :n_read]]  # (g, n_read, E)
-        column = 0
-        for width, product, bias, of_padding in self.convolutions:
-            n_windows, K, n = min(m, C - width + 1), width * self.table.shape[1], product.n_outputs
-            rows, rows_computed = g * n_windows, padded(g * n_windows, product.least_rows)
-            windows = buffers.get("windows", rows_computed, K)
-            a, b, c = characters.strides
-            windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
-            windows[rows:] = 0
-            values = product(windows, buffers.get("values", rows_computed, n))
-            best = out[:, column : column + n]
-            np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
-            if C - width + 1 > m:
-                np.maximum(best, of_padding, out=best)
-            best += bias
-            column += n
-        if self.config.activation == "relu":
-            np.maximum(out, 0, out=out)
-        else:
-            np.tanh(out, out=out)
 
     @staticmethod
     def _pass_highway(x: Array, product: Product, bias: Array, z: Array) -> None:

@@ -8,9 +8,9 @@ halves folded into weights (exact: powers of two), so one call of tanh serves al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -222,33 +222,27 @@ class _LayerInputs:
         return out
 
 
+class AnyTower(Protocol):
+    """What reads a batch in one direction (see `Tower`)."""
+
+    def run(
+        self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
+    ) -> tuple[list[Array], Array, Array]:
+        """Give each layer's outputs and the rows' final hidden and cell states."""
+        ...
+
+
 class Towers:
     """Both directions, each on a thread of its own.
 
     Args:
-        config: the model.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        dtype: float32 or float64.
-        make_product: prepares a weight (K, N) for multiplication.
+        towers: forward and backward.
         workers: the threads.
         buffers: memory to compute in.
     """
 
-    def __init__(
-        self,
-        config: ElmoConfig,
-        tensors: Mapping[str, Array],
-        *,
-        dtype: DTypeLike,
-        make_product: MakeProduct,
-        workers: Workers,
-        buffers: BufferPool,
-    ) -> None:
-        self.workers, self.buffers = workers, buffers
-        self.towers = [
-            Tower(config, tensors, direction, dtype=dtype, make_product=make_product)
-            for direction in ("forward", "backward")
-        ]
+    def __init__(self, towers: Sequence[AnyTower], *, workers: Workers, buffers: BufferPool) -> None:
+        self.towers, self.workers, self.buffers = towers, workers, buffers
 
     def run(self, batch: Batch, tokens: Array, start: State, slab: Array) -> State:
         """Read a batch and write all LSTM layers.

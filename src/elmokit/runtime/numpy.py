@@ -11,7 +11,7 @@ Source: Peters et al. 2018, §3; bilm-tf for cell, clips and state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,8 +20,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.char_cnn import CharCNN, WordTable
-from elmokit.runtime.lstm import Towers
+from elmokit.runtime.char_cnn import CharCNN, MakeConvolutions, WordTable
+from elmokit.runtime.lstm import AnyTower, Tower, Towers
 from elmokit.runtime.plan import Batch, Sentence, make_batch, plan_batches
 from elmokit.runtime.rows import BufferPool, MakeProduct, MatrixProduct
 from elmokit.runtime.state import State
@@ -54,7 +54,8 @@ class NumpyRuntime:
         n_threads: threads to compute on; None for one per core.
         batch_words: words that are read together; bounds the memory, changes no result.
         cache_words: words whose token vectors are kept between calls.
-        make_product, towers, workers: how to multiply, read and share out work, for other runtimes over this one.
+        make_product, make_convolutions, make_tower, towers, workers: how to multiply, convolve, read in one direction,
+            read in both, and share out work, for other runtimes over this one.
 
     Raises:
         ConfigError: another dtype, or a model without characters and without words.
@@ -79,6 +80,8 @@ class NumpyRuntime:
         batch_words: int = 4096,
         cache_words: int = CACHE_WORDS,
         make_product: MakeProduct = MatrixProduct,
+        make_convolutions: MakeConvolutions | None = None,
+        make_tower: Callable[[str], AnyTower] | None = None,
         towers: AnyTowers | None = None,
         workers: Workers | None = None,
     ) -> None:
@@ -89,15 +92,13 @@ class NumpyRuntime:
         self.batch_words = batch_words
         self._workers = workers or Workers(n_threads)
         self._buffers = BufferPool(self.dtype)
+        make_tower = make_tower or partial(Tower, config, tensors, dtype=self.dtype, make_product=make_product)
         self._towers = towers or Towers(
-            config,
-            tensors,
-            dtype=self.dtype,
-            make_product=make_product,
+            [make_tower(direction) for direction in ("forward", "backward")],
             workers=self._workers,
             buffers=self._buffers,
         )
-        self._encoder = self._make_encoder(tensors, words, make_product)
+        self._encoder = self._make_encoder(tensors, words, make_product, make_convolutions)
         self._boundaries = self._encoder.boundaries()
         self._cache = WordCache(
             self._encode_words, width=config.projection_width, n_words=cache_words, dtype=self.dtype
@@ -105,12 +106,16 @@ class NumpyRuntime:
         self._start: State | None = None
 
     def _make_encoder(
-        self, tensors: Mapping[str, Array], words: Sequence[str] | None, make_product: MakeProduct
+        self,
+        tensors: Mapping[str, Array],
+        words: Sequence[str] | None,
+        make_product: MakeProduct,
+        make_convolutions: MakeConvolutions | None,
     ) -> CharCNN | WordTable | WordCharEncoder:
         if self.config.char_cnn is not None and self.config.char_cnn.characters is not None:
-            return WordCharEncoder(self.config, tensors, words or (), self.dtype)
+            return WordCharEncoder(self.config, tensors, words or (), self.dtype, make_product, make_convolutions)
         if self.config.char_cnn is not None:
-            return CharCNN(self.config.char_cnn, tensors, self.dtype, make_product)
+            return CharCNN(self.config.char_cnn, tensors, self.dtype, make_product, make_convolutions)
         missing = {"<S>", "</S>", "<UNK>"} - set(words or ())
         if words is None or missing:
             raise ConfigError(

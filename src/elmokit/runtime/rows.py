@@ -111,6 +111,23 @@ def product(x: Array, weight: Array) -> Array:
     return result
 
 
+def aligned(size: int, dtype: DTypeLike) -> Array:
+    """Zeros that begin where a cache line begins, so that no load of a whole register touches two.
+
+    Args:
+        size: numbers.
+        dtype: of them.
+
+    Example:
+        >>> aligned(100, "float32").ctypes.data % 64
+        0
+    """
+    n_bytes = size * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + n_bytes].view(dtype)
+
+
 class Buffers:
     """Arrays that are allocated once and handed out again, grown when a larger one is asked for.
 
@@ -137,7 +154,7 @@ class Buffers:
         size = int(np.prod(shape))
         array = self._arrays.get(name)
         if array is None or array.size < size:
-            self._arrays[name] = array = np.zeros(size, self.dtype)
+            self._arrays[name] = array = aligned(size, self.dtype)
         return array[:size].reshape(shape)
 
 

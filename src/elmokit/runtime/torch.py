@@ -117,6 +117,17 @@ class TorchRuntime:
         """
         return self._runtime.step(sentences, state)
 
+    def after_boundary(self, state: State | None) -> State:
+        """The state after begin and end of sentence; see `NumpyRuntime.after_boundary`.
+
+        Args:
+            state: one row to start from; None for zeros.
+
+        Returns:
+            one row.
+        """
+        return self._runtime.after_boundary(state)
+
 
 def _device(name: str, precision: str) -> torch.device:
     if precision not in PRECISIONS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from elmokit.errors import ConfigError
-from elmokit.runtime.precision import cpu_has_bfloat16
+from elmokit.runtime.processor import cpu_has_bfloat16
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:

@@ -13,12 +13,22 @@ from elmokit.runtime import precision
     ("torch", "bfloat16", "chosen"),
     [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")],
 )
-def test_auto_takes_bfloat16_only_where_it_is_there_and_fast(monkeypatch, torch, bfloat16, chosen):
+def test_auto_without_compiled_loops_asks_processor_and_pytorch(monkeypatch, torch, bfloat16, chosen):
+    monkeypatch.setattr(precision, "native_precisions", lambda: ("float32",))
     monkeypatch.setattr(precision, "find_spec", lambda name: object() if torch else None)
     monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: bfloat16)
     name, reason = precision.choose_precision("auto")
     assert name == chosen
     assert ("PyTorch" in reason) == (not torch)
+
+
+def test_auto_with_compiled_loops_needs_no_pytorch(monkeypatch):
+    monkeypatch.setattr(precision, "native_precisions", lambda: ("float32", "bfloat16"))
+    monkeypatch.setattr(precision, "find_spec", lambda name: None)
+    assert precision.choose_precision("auto")[0] == "bfloat16"
+    name, reason = precision.choose_precision("cuda")
+    assert name == "float32"
+    assert "PyTorch" in reason
 
 
 def test_a_gpu_that_is_not_there_is_not_trusted():

@@ -1,0 +1,196 @@
+"""The compiled loops beside NumPy: every option, every shape, what happens without them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.errors import ConfigError
+from elmokit.runtime import NumpyRuntime, kernels, make_runtime
+from elmokit.runtime.kernels import NativeProduct, native_precisions, round_rows, to_bfloat16
+from elmokit.runtime.native import NativeRuntime
+from unit.runtime.models import CONFIGS, tensors_of, words_of
+
+SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
+CLOSE = {"float32": 1e-5, "bfloat16": 0.1}  # of the largest value (clips amplify)
+ODD = ElmoConfig(  # nothing is a multiple of a register's width; one layer's filters are wider than a panel
+    projection_width=37,
+    char_cnn=CharCNNConfig(embedding_width=5, filters=((1, 7), (3, 70), (6, 130)), n_highway=1),
+    bilstm=BiLSTMConfig(cell_width=75, n_layers=3),
+)
+MODELS = {**CONFIGS, "odd": ODD}
+
+here = pytest.mark.parametrize(
+    "precision",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name not in native_precisions(), reason=f"no compiled loops in {name} on this machine"
+            ),
+        )
+        for name in ("float32", "bfloat16")
+    ],
+)
+
+
+def assert_close(found, expected, precision):
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    if expected.size:
+        assert np.abs(found - expected).max() <= CLOSE[precision] * np.abs(expected).max()
+
+
+def pair(name, precision):
+    config = MODELS[name]
+    tensors, words = tensors_of(config, scale=1.0), words_of(config)
+    exact = NumpyRuntime(config, tensors, words=words, dtype="float64")
+    return exact, NativeRuntime(config, tensors, words=words, precision=precision)
+
+
+@here
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_and_step_are_near_float64(name, precision):
+    exact, native = pair(name, precision)
+    expected, found = dict(exact.layers(SENTENCES)), dict(native.layers(SENTENCES))
+    assert sorted(found) == sorted(expected)
+    for i, layers in expected.items():
+        assert_close(found[i], layers, precision)
+    exact_state, state = None, None
+    for batch in (SENTENCES[:2], SENTENCES[2:], SENTENCES[:1]):
+        expected, exact_state = exact.step(batch, exact_state)
+        found, state = native.step(batch, state)
+        for theirs, ours in zip(expected, found, strict=True):
+            assert_close(ours, theirs, precision)
+    assert_close(state.hidden, exact_state.hidden, precision)
+    assert_close(state.cell, exact_state.cell, precision)
+
+
+@here
+def test_more_rows_than_a_block_of_steps_and_more_words_than_one(precision, monkeypatch):
+    exact, native = pair("published kind", precision)
+    monkeypatch.setattr("elmokit.runtime.native.BLOCK_BYTES", 4096)  # a block is a step or two
+    texts = [[f"w{(i * j) % 40}" for j in range(1 + i % 13)] for i in range(70)]
+    expected, found = dict(exact.layers(texts)), dict(native.layers(texts))
+    for i, layers in expected.items():
+        assert_close(found[i], layers, precision)
+
+
+@here
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(1, 20), K=st.integers(1, 1100), N=st.integers(1, 200), seed=st.integers(0, 9), biased=st.booleans()
+)
+def test_a_product_of_any_shape(precision, n, K, N, seed, biased):
+    rng = np.random.default_rng(seed)
+    x, weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((n, K), (K, N), N))
+    if precision == "bfloat16":  # numbers that rounding leaves alone: what remains is the order of the sum
+        x, weight = ((to_bfloat16(a).astype(np.uint32) << 16).view(np.float32) for a in (x, weight))
+    product = NativeProduct(weight, precision, bias if biased else None)
+    guarded = np.full((n + 2, N), 7, np.float32)
+    product(x, guarded[1:-1])
+    expected = x.astype(np.float64) @ weight.astype(np.float64) + (bias if biased else 0)
+    scale = np.abs(x).sum(axis=1).max() * np.abs(weight).max() + np.abs(expected).max()
+    assert np.abs(guarded[1:-1] - expected).max() <= 1e-6 * scale
+    assert (guarded[[0, -1]] == 7).all()  # and nothing was written beside it
+    alone = product(x[-1:].copy(), np.empty((1, N), np.float32))
+    np.testing.assert_array_equal(alone[0], guarded[-2])
+
+
+@pytest.mark.skipif("bfloat16" not in native_precisions(), reason="no compiled loops in bfloat16 on this machine")
+def test_the_processor_rounds_as_numpy_does():
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((3, 37)) * 10.0 ** rng.integers(-20, 20, (3, 37))).astype(np.float32)
+    out = round_rows(x, np.full((3, 24), 7, np.float32)).view(np.uint16)
+    np.testing.assert_array_equal(out[:, :37], to_bfloat16(x))
+    assert (out[:, 37:] == 0).all()
+
+
+def test_a_tanh_of_every_size():
+    if "float32" not in native_precisions():
+        pytest.skip("no compiled loops on this machine")
+    values = np.concatenate([[0.0], np.geomspace(1e-30, 1e30, 4001)]).astype(np.float32)
+    values = np.concatenate([values, -values])
+    words = [f"w{i}" for i in range(len(values))]
+    config = ElmoConfig(  # a filter of one character, whose value is the tanh of its bias
+        projection_width=len(values),
+        char_cnn=CharCNNConfig(
+            embedding_width=1, filters=((1, len(values)),), n_highway=0, activation="tanh", projection=False
+        ),
+        bilstm=BiLSTMConfig(cell_width=len(values), n_layers=1, projection=False),
+    )
+    from elmokit.runtime.native import NativeConvolutions
+
+    arrays = {name.removeprefix("char_cnn."): np.zeros(shape, np.float32) for name, shape in _cnn_shapes(config)}
+    arrays["convolutions.0.bias"] = values
+    out = np.empty((1, len(values)), np.float32)
+    from elmokit.runtime.rows import Buffers
+    from elmokit.text.char_ids import PADDING_ID, words_to_char_ids
+
+    convolutions = NativeConvolutions("float32", config.char_cnn, arrays.__getitem__, PADDING_ID)
+    convolutions.run(words_to_char_ids(words[:1], 50), out, Buffers("float32"))
+    expected = np.tanh(values.astype(np.float64))
+    np.testing.assert_allclose(out[0], expected, rtol=4e-7, atol=0)
+
+
+def _cnn_shapes(config):
+    return [(name, shape) for name, shape in config.tensor_shapes().items() if name.startswith("char_cnn.")]
+
+
+def test_an_unknown_precision_is_told(monkeypatch):
+    config = CONFIGS["published kind"]
+    with pytest.raises(ConfigError, match="don't run in 'int8' here"):
+        NativeRuntime(config, tensors_of(config), precision="int8")
+    with pytest.raises(ConfigError, match="expected one of 'float32', 'float64'"):
+        make_runtime(config, tensors_of(config), precision="float8")
+    with pytest.raises(ConfigError, match="for the CPU"):
+        make_runtime(config, tensors_of(config), precision="float64", device="cuda")
+
+
+def test_the_fastest_runtime_that_there_is(monkeypatch):
+    config = CONFIGS["published kind"]
+    for there, kind in ((("float32",), NativeRuntime), ((), NumpyRuntime)):
+        monkeypatch.setattr("elmokit.runtime.choice.native_precisions", lambda there=there: there)
+        if there and not native_precisions():
+            continue
+        assert type(make_runtime(config, tensors_of(config))) is kind
+        assert type(make_runtime(config, tensors_of(config), precision="float64")) is NumpyRuntime
+        if not there:
+            torch = pytest.importorskip("elmokit.runtime.torch")
+            assert type(make_runtime(config, tensors_of(config), precision="bfloat16")) is torch.TorchRuntime
+
+
+@pytest.mark.parametrize("broken", ["switched off", "not there", "not a library"])
+def test_without_the_loops_everything_works(broken, tmp_path, monkeypatch):
+    library = tmp_path / "bilm.so"
+    if broken == "not a library":
+        library.write_bytes(b"no library")
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from elmokit.runtime import kernels;"
+        f"kernels.LIBRARY = Path({str(library)!r}) if {broken != 'switched off'} else kernels.LIBRARY;"
+        "assert kernels.native_precisions() == (); from elmokit import Elmo;"
+        "np.save(sys.argv[1], Elmo.load().encode(['without the loops', 'too']))"
+    )
+    environment = {**os.environ, "ELMOKIT_NATIVE": "0" if broken == "switched off" else "1"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "v.npy")], check=True, env=environment)
+    from elmokit import Elmo
+
+    expected = Elmo.load().encode(["without the loops", "too"])
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=2e-6)
+
+
+def test_the_source_and_its_binding_agree_on_sizes():
+    source = (Path(kernels.__file__).parent / "bilm.c").read_text()
+    for name in ("LANES", "COLUMNS", "GAP"):
+        line = next(line for line in source.splitlines() if line.startswith(f"#define {name} "))
+        assert int(line.split()[2]) == getattr(kernels, name)
+    for name in ("Layer", "Convolution"):
+        body = source[: source.index(f"}} {name};")].rsplit("typedef struct {", 1)[1]
+        fields = [line.split(";")[0].split()[-1].lstrip("*") for line in body.splitlines() if ";" in line]
+        assert fields == [field for field, _ in getattr(kernels, name)._fields_]
