@@ -95,5 +95,6 @@ def measure(precisions=("float32", "bfloat16", "int8")):
 if __name__ == "__main__":
     ceilings = measure()
     for precision, figures in ceilings.items():
-        print(f"{precision:10s} {figures['wall']:7.0f} GFLOP/s on the wall, {figures['cpu']:7.0f} by processor time")
+        for name, way in figures["ways"].items():
+            print(f"{precision:9} {name:15} {way['wall']:5.0f} GFLOP/s on the wall, {way['cpu']:5.0f} by processor time")
     finish("ceiling", {"gflops": ceilings})

@@ -224,5 +224,6 @@ class NumpyRuntime:
             with self._buffers.borrowed() as buffers:
                 out[order[start : start + CNN_WORDS]] = encoder.encode_ids(ids[start : start + CNN_WORDS], buffers)
 
-        self._workers.run([partial(encode, start) for start in range(0, len(words), CNN_WORDS)])
+        starts = range(0, len(words), CNN_WORDS)
+        self._workers.run([partial(encode, start) for start in reversed(starts)])  # long words first: all end together
         return out

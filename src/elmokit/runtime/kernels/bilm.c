@@ -64,30 +64,46 @@ typedef struct {
 
 INLINE __m512 all(float x) { return _mm512_set1_ps(x); }
 
-INLINE __m512 clip(__m512 x, float bound) { return _mm512_max_ps(all(-bound), _mm512_min_ps(all(bound), x)); }
+/* What lies nearer to zero, x or a bound, with the sign of x. */
+INLINE __m512 clip(__m512 x, float bound) { return _mm512_range_ps(x, all(bound), 2); }
 
 /* Which of 16 floats there are, if so many are left. */
 INLINE __mmask16 mask_of(int64_t left) { return left >= LANES ? 0xFFFF : left > 0 ? (1u << left) - 1 : 0; }
 
-/* x P(x^2) / Q(x^2), fitted by dev/fit_tanh.py to 2e-8; beyond the bound, tanh is 1 in float32. */
-INLINE __m512 tanh16(__m512 x) {
-    const __m512 y = clip(x, 9.01f), s = _mm512_mul_ps(y, y);
-    __m512 p = all(1.333691267e-08f), q = all(7.769311302e-07f);
-    p = _mm512_fmadd_ps(p, s, all(2.059632686e-05f)), q = _mm512_fmadd_ps(q, s, all(3.284368748e-04f));
-    p = _mm512_fmadd_ps(p, s, all(3.494814545e-03f)), q = _mm512_fmadd_ps(q, s, all(2.587404033e-02f));
-    p = _mm512_fmadd_ps(p, s, all(1.338037463e-01f)), q = _mm512_fmadd_ps(q, s, all(4.671369005e-01f));
-    p = _mm512_fmadd_ps(p, s, all(9.999999793e-01f)), q = _mm512_fmadd_ps(q, s, all(1.0f));
-    return _mm512_div_ps(_mm512_mul_ps(p, y), q);
+typedef struct {
+    __m512 p, q;
+} Fraction;
+
+/* tanh as a fraction, x P(x^2) / Q(x^2), fitted by dev/fit_tanh.py: to 2e-8 for float32, to 5e-5 for bfloat16. Beyond the
+ * bounds it stays as it is there. Q is between 1 and 420, so that denominators can be multiplied before one division. */
+INLINE Fraction tanh_of(__m512 x, const int bfloat16) {
+    const __m512 y = clip(x, bfloat16 ? 5.0f : 9.01f), s = _mm512_mul_ps(y, y);
+    __m512 p, q;
+    if (bfloat16) {
+        p = all(6.705717187e-04f), q = all(1.281996013e-02f);
+        p = _mm512_fmadd_ps(p, s, all(1.024179719e-01f)), q = _mm512_fmadd_ps(q, s, all(4.354328648e-01f));
+        p = _mm512_fmadd_ps(p, s, all(9.999481072e-01f)), q = _mm512_fmadd_ps(q, s, all(1.0f));
+    } else {
+        p = all(1.333691267e-08f), q = all(7.769311302e-07f);
+        p = _mm512_fmadd_ps(p, s, all(2.059632686e-05f)), q = _mm512_fmadd_ps(q, s, all(3.284368748e-04f));
+        p = _mm512_fmadd_ps(p, s, all(3.494814545e-03f)), q = _mm512_fmadd_ps(q, s, all(2.587404033e-02f));
+        p = _mm512_fmadd_ps(p, s, all(1.338037463e-01f)), q = _mm512_fmadd_ps(q, s, all(4.671369005e-01f));
+        p = _mm512_fmadd_ps(p, s, all(9.999999793e-01f)), q = _mm512_fmadd_ps(q, s, all(1.0f));
+    }
+    return (Fraction){_mm512_mul_ps(p, y), q};
 }
 
-/* Add the products of `n_rows` rows with a panel to the sums. */
+/* Add the products of `n_rows` rows with a panel to the sums. Rows are reached from the first and the fourth, so that the
+ * addresses of six fit into three registers: the empty assembly keeps the compiler from counting six pointers up. */
 INLINE void add_products(Sums sums, const float *x, int64_t stride, const float *panel, int64_t n_units,
                          const int n_rows, const int bfloat16) {
-    for (int64_t k = 0; k < n_units; k++, panel += COLUMNS) {
+    const float *x3 = x + 3 * stride, *end = panel + n_units * COLUMNS;
+    for (; panel != end; panel += COLUMNS, x++, x3++) {
+        __asm__("" : "+r"(x), "+r"(x3), "+r"(stride));
         __m512 w[4];
         for (int j = 0; j < 4; j++) w[j] = _mm512_loadu_ps(panel + j * LANES);
         for (int r = 0; r < n_rows; r++) {
-            const __m512 a = all(x[r * stride + k]);
+            const __m512 a = all(r < 3 ? x[r * stride] : x3[(r - 3) * stride]);
             for (int j = 0; j < 4; j++)
                 sums[r][j] = bfloat16 ? _mm512_dpbf16_ps(sums[r][j], (__m512bh)a, (__m512bh)w[j])
                                       : _mm512_fmadd_ps(a, w[j], sums[r][j]);
@@ -187,7 +203,12 @@ INLINE void convolve(const Convolution *c, const int bfloat16) {
                 const __mmask16 mask = mask_of(c->n_outputs - column - j * LANES);
                 const int64_t place = column + j * LANES;
                 best[j] = _mm512_add_ps(best[j], _mm512_maskz_loadu_ps(mask, c->bias + place));
-                best[j] = c->relu ? _mm512_max_ps(best[j], all(0.0f)) : tanh16(best[j]);
+                if (c->relu) {
+                    best[j] = _mm512_max_ps(best[j], all(0.0f));
+                } else {
+                    const Fraction t = tanh_of(best[j], 0);
+                    best[j] = _mm512_div_ps(t.p, t.q);
+                }
                 _mm512_mask_storeu_ps(c->out + word * c->stride + place, mask, best[j]);
             }
         }
@@ -199,7 +220,40 @@ INLINE const float *ahead_of(const Layer *layer, int64_t place, int64_t column) 
     return layer->ahead + column + (layer->numbers ? layer->numbers[place] * 4 * layer->n_cells : 0);
 }
 
-/* New cells of some rows, and what they give. */
+/* New cells of some rows from their gates, and what they give. These are functions of their own, since the compiler would
+ * else keep their constants in the registers that the sums need. */
+INLINE void close_gates(float (*gates)[4][LANES], int64_t n_rows, float *cells, float *memory, int64_t cell,
+                        int64_t stride, float cell_clip, const int bfloat16) {
+    for (int64_t r = 0; r < n_rows; r++, cells += stride, memory += stride) {
+        const Fraction i = tanh_of(_mm512_load_ps(gates[r][0]), bfloat16);
+        const Fraction f = tanh_of(_mm512_load_ps(gates[r][1]), bfloat16);
+        const Fraction o = tanh_of(_mm512_load_ps(gates[r][2]), bfloat16);
+        const Fraction g = tanh_of(_mm512_load_ps(gates[r][3]), bfloat16);
+        /* a sigmoid is (1 + tanh) / 2, so c f + i g = (c (qf + pf) qi qg + (qi + pi) pg qf) / (2 qf qi qg) */
+        const __m512 both = _mm512_mul_ps(i.q, g.q), new = _mm512_mul_ps(_mm512_add_ps(i.q, i.p), g.p);
+        __m512 c = _mm512_mul_ps(_mm512_loadu_ps(cells + cell), _mm512_add_ps(f.q, f.p));
+        c = _mm512_fmadd_ps(c, both, _mm512_mul_ps(new, f.q));
+        c = _mm512_div_ps(c, _mm512_mul_ps(_mm512_add_ps(f.q, f.q), both));
+        c = clip(c, cell_clip);
+        _mm512_storeu_ps(cells + cell, c);
+        const Fraction h = tanh_of(c, bfloat16);
+        c = _mm512_mul_ps(_mm512_add_ps(o.q, o.p), h.p);
+        c = _mm512_div_ps(c, _mm512_mul_ps(_mm512_add_ps(o.q, o.q), h.q));
+        put(memory, cell, c, bfloat16);
+    }
+}
+
+static __attribute__((noinline)) void close_gates_float32(float (*gates)[4][LANES], int64_t n_rows, float *cells,
+                                                          float *memory, int64_t cell, int64_t stride, float bound) {
+    close_gates(gates, n_rows, cells, memory, cell, stride, bound, 0);
+}
+
+static __attribute__((noinline)) void close_gates_bfloat16(float (*gates)[4][LANES], int64_t n_rows, float *cells,
+                                                           float *memory, int64_t cell, int64_t stride, float bound) {
+    close_gates(gates, n_rows, cells, memory, cell, stride, bound, 1);
+}
+
+/* One step of 16 cells of some rows. */
 INLINE void gate_rows(const Layer *layer, int64_t place, int64_t row, int64_t n, int64_t cell, const int n_rows,
                       const int bfloat16) {
     const int64_t column = 4 * cell, stride = layer->n_cells + GAP;
@@ -220,19 +274,11 @@ INLINE void gate_rows(const Layer *layer, int64_t place, int64_t row, int64_t n,
                      layer->of_input + column * layer->input_units, layer->input_units, n_rows, bfloat16);
     add_products(sums, layer->hidden + row * layer->output_units, layer->output_units,
                  layer->of_hidden + column * layer->output_units, layer->output_units, n_rows, bfloat16);
-    for (int r = 0; r < n_rows; r++) {
-        float *cells = layer->cells + (row + r) * stride + cell;
-        const __m512 input = tanh16(sums[r][0]), forget = tanh16(sums[r][1]), output = tanh16(sums[r][2]);
-        const __m512 candidate = tanh16(sums[r][3]);
-        __m512 c = _mm512_loadu_ps(cells); /* a sigmoid is (1 + tanh) / 2 */
-        c = _mm512_fmadd_ps(forget, c, c);
-        c = _mm512_add_ps(c, _mm512_fmadd_ps(input, candidate, candidate));
-        c = clip(_mm512_mul_ps(c, all(0.5f)), layer->cell_clip);
-        _mm512_storeu_ps(cells, c);
-        c = tanh16(c);
-        c = _mm512_mul_ps(_mm512_fmadd_ps(output, c, c), all(0.5f));
-        put(layer->memory + (row + r) * stride, cell, c, bfloat16);
-    }
+    float gates[ROWS][4][LANES] __attribute__((aligned(64)));
+    for (int r = 0; r < n_rows; r++)
+        for (int j = 0; j < 4; j++) _mm512_store_ps(gates[r][j], sums[r][j]);
+    (bfloat16 ? close_gates_bfloat16 : close_gates_float32)(
+        gates, n_rows, layer->cells + row * stride, layer->memory + row * stride, cell, stride, layer->cell_clip);
 }
 
 INLINE void read_layer(const Layer *layer, const int bfloat16) {
