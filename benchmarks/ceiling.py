@@ -96,5 +96,5 @@ if __name__ == "__main__":
     ceilings = measure()
     for precision, figures in ceilings.items():
         for name, way in figures["ways"].items():
-            print(f"{precision:9} {name:15} {way['wall']:5.0f} GFLOP/s on the wall, {way['cpu']:5.0f} by processor time")
+            print(f"{precision:9} {name:15} {way['wall']:5.0f} GFLOP/s on the wall, {way['cpu']:5.0f} by processor")
     finish("ceiling", {"gflops": ceilings})

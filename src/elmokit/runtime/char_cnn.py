@@ -10,6 +10,7 @@ with transform and gate side by side; the gate's sigmoid is a tanh with its halv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,6 +102,88 @@ class Convolutions:
             np.tanh(out, out=out)
 
 
+class AnyHighway(Protocol):
+    """What computes a highway layer (see `Highway`).
+
+    Attributes:
+        least_rows: rows that a call must have at least; their number is a multiple of `MULTIPLE`.
+    """
+
+    least_rows: int
+
+    def run(self, x: Array, buffers: Buffers) -> Array:
+        """Give the features after the layer; `x` may be overwritten."""
+        ...
+
+
+class Highway:
+    """One highway layer: x ← g · relu(t) + (1 − g) · x, one product with transform and gate side by side.
+
+    Args:
+        get: gives the character CNN's arrays by their names.
+        k: which layer.
+        make_product: how to multiply.
+    """
+
+    def __init__(self, get: Callable[[str], Array], k: int, make_product: MakeProduct = MatrixProduct) -> None:
+        weight, self.bias = highway_weights(get, k)
+        self.product = make_product(weight)
+        self.least_rows = self.product.least_rows
+
+    def run(self, x: Array, buffers: Buffers) -> Array:
+        """Pass features through the layer, in place.
+
+        Args:
+            x: Shape (D, F).
+            buffers: memory to compute in.
+
+        Returns:
+            `x`.
+        """
+        z = buffers.get("highway", len(x), 2 * x.shape[1])
+        self.product(x, z)
+        z += self.bias
+        t, gate = z[:, : x.shape[1]], z[:, x.shape[1] :]
+        np.maximum(t, 0, out=t)
+        np.tanh(gate, out=gate)
+        gate += 1
+        t -= x
+        t *= gate
+        t *= 0.5
+        x += t
+        return x
+
+
+def highway_weights(get: Callable[[str], Array], k: int) -> tuple[Array, Array]:
+    """Transform and gate side by side, the gate halved, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+
+    Args:
+        get: gives the character CNN's arrays by their names.
+        k: which layer.
+
+    Returns:
+        weight, (F, 2F), and bias, (2F,).
+    """
+    weight = np.concatenate([get(f"highways.{k}.transform.weight"), get(f"highways.{k}.gate.weight") / 2])
+    bias = np.concatenate([get(f"highways.{k}.transform.bias"), get(f"highways.{k}.gate.bias") / 2])
+    return weight.T, bias
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a character CNN is computed with: NumPy's parts, if nothing else is said.
+
+    Args:
+        product: how the projection multiplies.
+        convolutions: makes the convolutions.
+        highway: makes a highway layer.
+    """
+
+    product: MakeProduct = MatrixProduct
+    convolutions: MakeConvolutions = Convolutions
+    highway: Callable[[Callable[[str], Array], int], AnyHighway] = Highway
+
+
 class CharCNN:
     """The character CNN of one model.
 
@@ -108,8 +191,7 @@ class CharCNN:
         config: its options.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         dtype: float32 or float64.
-        make_product: how highway layers and projection multiply.
-        make_convolutions: what computes the convolutions.
+        parts: what it is computed with.
         padding_id: the id that fills a word's row to its end.
     """
 
@@ -118,8 +200,7 @@ class CharCNN:
         config: CharCNNConfig,
         tensors: Mapping[str, Array],
         dtype: DTypeLike,
-        make_product: MakeProduct = MatrixProduct,
-        make_convolutions: MakeConvolutions | None = None,
+        parts: Parts | None = None,
         *,
         padding_id: int = PADDING_ID,
     ) -> None:
@@ -127,20 +208,14 @@ class CharCNN:
             return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
 
         self.config, self.padding_id, self.dtype = config, padding_id, np.dtype(dtype)
-        self.convolutions = (make_convolutions or Convolutions)(config, get, padding_id)
-        self.highways = [self._highway(get, k, make_product) for k in range(config.n_highway)]
+        parts = parts or Parts()
+        self.convolutions = parts.convolutions(config, get, padding_id)
+        self.highways = [parts.highway(get, k) for k in range(config.n_highway)]
         self.projection: tuple[Product, Array] | None = None
         if config.projection:
-            self.projection = make_product(get("projection.weight").T), get("projection.bias")
-        last = [self.projection] if self.projection else []
-        self.least_rows = max((product.least_rows for product, _ in (*self.highways, *last)), default=1)
-
-    @staticmethod
-    def _highway(get: Any, k: int, make_product: MakeProduct) -> tuple[Product, Array]:
-        """Transform and gate side by side, the gate halved: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
-        weight = np.concatenate([get(f"highways.{k}.transform.weight"), get(f"highways.{k}.gate.weight") / 2])
-        bias = np.concatenate([get(f"highways.{k}.transform.bias"), get(f"highways.{k}.gate.bias") / 2])
-        return make_product(weight.T), bias
+            self.projection = parts.product(get("projection.weight").T), get("projection.bias")
+        last = [self.projection[0].least_rows] if self.projection else []
+        self.least_rows = max([1, *(highway.least_rows for highway in self.highways), *last])
 
     def boundaries(self) -> Array:
         """Token vectors of begin and end of sentence. Shape (2, P)."""
@@ -173,28 +248,14 @@ class CharCNN:
         x = buffers.get("features", rows, F)
         x[D:] = 0
         self.convolutions.run(ids, x[:D], buffers)
-        for product, bias in self.highways:
-            self._pass_highway(x, product, bias, buffers.get("highway", rows, 2 * F))
+        for highway in self.highways:
+            x = highway.run(x, buffers)
         if self.projection is None:
             return np.array(x[:D])
         product, bias = self.projection
         vectors: Array = product(x, np.empty((rows, product.n_outputs), x.dtype))[:D]
         vectors += bias
         return vectors
-
-    @staticmethod
-    def _pass_highway(x: Array, product: Product, bias: Array, z: Array) -> None:
-        """In place: x ← g · relu(t) + (1 − g) · x. `z` holds (t, gate), shape (D, 2F)."""
-        product(x, z)
-        z += bias
-        t, gate = z[:, : x.shape[1]], z[:, x.shape[1] :]
-        np.maximum(t, 0, out=t)
-        np.tanh(gate, out=gate)
-        gate += 1
-        t -= x
-        t *= gate
-        t *= 0.5
-        x += t
 
 
 class WordTable:

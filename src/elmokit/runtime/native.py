@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
+from elmokit.runtime.char_cnn import Parts, highway_weights
 from elmokit.runtime.kernels import (
+    COLUMNS,
     GAP,
     LANES,
     Convolution,
+    Highway,
     Layer,
     NativeProduct,
     address,
@@ -37,7 +40,7 @@ from elmokit.runtime.kernels import (
 from elmokit.runtime.lstm import BLOCK_BYTES
 from elmokit.runtime.numpy import NumpyRuntime
 from elmokit.runtime.plan import Batch, step_blocks
-from elmokit.runtime.rows import Buffers
+from elmokit.runtime.rows import MULTIPLE, Buffers
 from elmokit.runtime.word_cache import CACHE_WORDS
 
 Array = NDArray[Any]
@@ -102,6 +105,53 @@ class NativeConvolutions:
             )
             self.convolve(ctypes.byref(task))
             column += n
+
+
+class NativeHighway:
+    """One highway layer; the interface of `elmokit.runtime.char_cnn.Highway`.
+
+    Args:
+        precision: "float32" or "bfloat16".
+        get: gives the character CNN's arrays by their names.
+        k: which layer.
+    """
+
+    least_rows = MULTIPLE
+
+    def __init__(self, precision: str, get: Callable[[str], Array], k: int) -> None:
+        self.precision, self.k = precision, k
+        self.pass_highway = function("highway", precision)
+        weight, bias = highway_weights(get, k)
+        F = len(weight)
+        n_terms = up(F, LANES) if precision == "bfloat16" else F
+        self.weight = pack(_side_by_side(weight, F), precision, n_terms=n_terms)
+        self.bias = _side_by_side(bias, F)
+
+    def run(self, x: Array, buffers: Buffers) -> Array:
+        """Pass features through the layer; see `elmokit.runtime.char_cnn.Highway.run`.
+
+        Args:
+            x: Shape (D, F).
+            buffers: memory to compute in.
+
+        Returns:
+            the features after it, in other memory.
+        """
+        n_units, rounded = self.weight.shape[1], x
+        if self.precision == "bfloat16":
+            rounded = round_rows(x, buffers.get("rounded", len(x), n_units))
+        out = buffers.get(f"highway {self.k}", *x.shape)
+        arrays = (address(array) for array in (rounded, self.weight, self.bias, x, out))
+        self.pass_highway(ctypes.byref(Highway(*x.shape, n_units, *arrays)))
+        return out
+
+
+def _side_by_side(both: Array, F: int) -> Array:
+    """Transform and gate of 32 features side by side, padded. Shape (..., 2F) → (..., 64 · panels)."""
+    half = COLUMNS // 2
+    padding = [(0, 0)] * (both.ndim - 1) + [(0, up(F, half) - F)]
+    halves = [np.pad(part, padding).reshape(*both.shape[:-1], -1, half) for part in (both[..., :F], both[..., F:])]
+    return np.ascontiguousarray(np.concatenate(halves, axis=-1).reshape(*both.shape[:-1], -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +359,10 @@ class NativeRuntime(NumpyRuntime):
             n_threads=n_threads,
             batch_words=batch_words,
             cache_words=cache_words,
-            make_product=partial(NativeProduct, precision=precision),
-            make_convolutions=partial(NativeConvolutions, precision),
+            parts=Parts(
+                partial(NativeProduct, precision=precision),
+                partial(NativeConvolutions, precision),
+                partial(NativeHighway, precision),
+            ),
             make_tower=partial(NativeTower, config, tensors, precision),
         )

@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.char_cnn import CharCNN, MakeConvolutions, WordTable
+from elmokit.runtime.char_cnn import CharCNN, Highway, Parts, WordTable
 from elmokit.runtime.lstm import AnyTower, Tower, Towers
 from elmokit.runtime.plan import Batch, Sentence, make_batch, plan_batches
 from elmokit.runtime.rows import BufferPool, MakeProduct, MatrixProduct
@@ -54,8 +54,8 @@ class NumpyRuntime:
         n_threads: threads to compute on; None for one per core.
         batch_words: words that are read together; bounds the memory, changes no result.
         cache_words: words whose token vectors are kept between calls.
-        make_product, make_convolutions, make_tower, towers, workers: how to multiply, convolve, read in one direction,
-            read in both, and share out work, for other runtimes over this one.
+        make_product, parts, make_tower, towers, workers: how to multiply, compute the character CNN, read in one
+            direction, read in both, and share out work, for other runtimes over this one.
 
     Raises:
         ConfigError: another dtype, or a model without characters and without words.
@@ -80,7 +80,7 @@ class NumpyRuntime:
         batch_words: int = 4096,
         cache_words: int = CACHE_WORDS,
         make_product: MakeProduct = MatrixProduct,
-        make_convolutions: MakeConvolutions | None = None,
+        parts: Parts | None = None,
         make_tower: Callable[[str], AnyTower] | None = None,
         towers: AnyTowers | None = None,
         workers: Workers | None = None,
@@ -98,7 +98,7 @@ class NumpyRuntime:
             workers=self._workers,
             buffers=self._buffers,
         )
-        self._encoder = self._make_encoder(tensors, words, make_product, make_convolutions)
+        self._encoder = self._make_encoder(tensors, words, make_product, parts)
         self._boundaries = self._encoder.boundaries()
         self._cache = WordCache(
             self._encode_words, width=config.projection_width, n_words=cache_words, dtype=self.dtype
@@ -110,12 +110,13 @@ class NumpyRuntime:
         tensors: Mapping[str, Array],
         words: Sequence[str] | None,
         make_product: MakeProduct,
-        make_convolutions: MakeConvolutions | None,
+        parts: Parts | None,
     ) -> CharCNN | WordTable | WordCharEncoder:
         if self.config.char_cnn is not None and self.config.char_cnn.characters is not None:
-            return WordCharEncoder(self.config, tensors, words or (), self.dtype, make_product, make_convolutions)
+            return WordCharEncoder(self.config, tensors, words or (), self.dtype, parts)
         if self.config.char_cnn is not None:
-            return CharCNN(self.config.char_cnn, tensors, self.dtype, make_product, make_convolutions)
+            parts = parts or Parts(make_product, highway=partial(Highway, make_product=make_product))
+            return CharCNN(self.config.char_cnn, tensors, self.dtype, parts)
         missing = {"<S>", "</S>", "<UNK>"} - set(words or ())
         if words is None or missing:
             raise ConfigError(

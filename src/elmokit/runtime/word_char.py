@@ -17,8 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.char_cnn import CharCNN, MakeConvolutions
-from elmokit.runtime.rows import Buffers, MakeProduct, MatrixProduct, least_rows, padded
+from elmokit.runtime.char_cnn import CharCNN, Parts
+from elmokit.runtime.rows import Buffers, least_rows, padded
 
 Array = NDArray[Any]
 
@@ -31,8 +31,7 @@ class WordCharEncoder:
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         words: the dictionary of words, with `<S>`, `</S>` and `<UNK>`; empty for a model of characters alone.
         dtype: float32 or float64.
-        make_product: how the character CNN's highway layers and projection multiply.
-        make_convolutions: what computes its convolutions.
+        parts: what the character CNN is computed with.
 
     Raises:
         ConfigError: a dictionary lacks its special entries.
@@ -44,8 +43,7 @@ class WordCharEncoder:
         tensors: Mapping[str, Array],
         words: Sequence[str],
         dtype: DTypeLike,
-        make_product: MakeProduct = MatrixProduct,
-        make_convolutions: MakeConvolutions | None = None,
+        parts: Parts | None = None,
     ) -> None:
         cnn = config.char_cnn
         assert cnn is not None
@@ -58,7 +56,7 @@ class WordCharEncoder:
         if self.word_width:
             self.word_table = np.asarray(tensors["word_embedding.weight"], dtype=dtype)
         own = {**tensors, "char_cnn.projection.weight": projection[:, self.word_width :]}
-        self.cnn = CharCNN(cnn, own, dtype, make_product, make_convolutions, padding_id=self.character_rows["<pad>"])
+        self.cnn = CharCNN(cnn, own, dtype, parts, padding_id=self.character_rows["<pad>"])
 
     def _check(self) -> None:
         for rows, what, marks in (

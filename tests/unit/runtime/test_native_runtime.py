@@ -190,7 +190,7 @@ def test_the_source_and_its_binding_agree_on_sizes():
     for name in ("LANES", "COLUMNS", "GAP"):
         line = next(line for line in source.splitlines() if line.startswith(f"#define {name} "))
         assert int(line.split()[2]) == getattr(kernels, name)
-    for name in ("Layer", "Convolution"):
+    for name in ("Layer", "Convolution", "Highway"):
         body = source[: source.index(f"}} {name};")].rsplit("typedef struct {", 1)[1]
         fields = [line.split(";")[0].split()[-1].lstrip("*") for line in body.splitlines() if ";" in line]
         assert fields == [field for field, _ in getattr(kernels, name)._fields_]

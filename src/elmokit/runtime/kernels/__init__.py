@@ -78,6 +78,21 @@ class Convolution(ctypes.Structure):
     )
 
 
+class Highway(ctypes.Structure):
+    """One highway layer over rows of features: `Highway` of `bilm.c`."""
+
+    _fields_ = (
+        ("n_rows", _INT),
+        ("width", _INT),
+        ("n_units", _INT),
+        ("rounded", _POINTER),
+        ("weight", _POINTER),
+        ("bias", _POINTER),
+        ("features", _POINTER),
+        ("out", _POINTER),
+    )
+
+
 @cache
 def _library() -> ctypes.CDLL | None:
     if os.environ.get("ELMOKIT_NATIVE", "1") == "0" or not LIBRARY.exists():
@@ -92,7 +107,7 @@ def function(name: str, precision: str) -> Any:
     """A compiled loop.
 
     Args:
-        name: "product", "round", "convolve" or "read".
+        name: "product", "round", "convolve", "highway" or "read".
         precision: one of `native_precisions()`.
 
     Returns:

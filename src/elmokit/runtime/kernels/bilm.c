@@ -62,6 +62,17 @@ typedef struct {
     float *out;
 } Convolution;
 
+typedef struct {
+    int64_t n_rows;
+    int64_t width;        /* of a row: features in and out */
+    int64_t n_units;      /* of a row of `rounded` */
+    const float *rounded; /* the features in units (in float32: the same rows) */
+    const float *weight;  /* packed; a panel holds transform and gate, halved, of 32 features */
+    const float *bias;    /* in the order of the weight's columns */
+    const float *features;
+    float *out;
+} Highway;
+
 INLINE __m512 all(float x) { return _mm512_set1_ps(x); }
 
 /* What lies nearer to zero, x or a bound, with the sign of x. */
@@ -74,8 +85,8 @@ typedef struct {
     __m512 p, q;
 } Fraction;
 
-/* tanh as a fraction, x P(x^2) / Q(x^2), fitted by dev/fit_tanh.py: to 2e-8 for float32, to 5e-5 for bfloat16. Beyond the
- * bounds it stays as it is there. Q is between 1 and 420, so that denominators can be multiplied before one division. */
+/* tanh as a fraction, x P(x^2) / Q(x^2), fitted by dev/fit_tanh.py: to 2e-8 for float32, to 5e-5 for bfloat16. Beyond
+ * the bounds it stays as it is there. Q is between 1 and 420: denominators can be multiplied before one division. */
 INLINE Fraction tanh_of(__m512 x, const int bfloat16) {
     const __m512 y = clip(x, bfloat16 ? 5.0f : 9.01f), s = _mm512_mul_ps(y, y);
     __m512 p, q;
@@ -93,8 +104,8 @@ INLINE Fraction tanh_of(__m512 x, const int bfloat16) {
     return (Fraction){_mm512_mul_ps(p, y), q};
 }
 
-/* Add the products of `n_rows` rows with a panel to the sums. Rows are reached from the first and the fourth, so that the
- * addresses of six fit into three registers: the empty assembly keeps the compiler from counting six pointers up. */
+/* Add the products of `n_rows` rows with a panel to the sums. Rows are reached from the first and the fourth, so that
+ * the addresses of six fit into three registers: the empty assembly keeps the compiler from counting six pointers up. */
 INLINE void add_products(Sums sums, const float *x, int64_t stride, const float *panel, int64_t n_units,
                          const int n_rows, const int bfloat16) {
     const float *x3 = x + 3 * stride, *end = panel + n_units * COLUMNS;
@@ -215,13 +226,56 @@ INLINE void convolve(const Convolution *c, const int bfloat16) {
     }
 }
 
+/* Features of some rows from their sums: x + sigmoid(gate) (relu(transform) - x), 32 of each row. */
+static __attribute__((noinline)) void close_highway(float (*sums)[4][LANES], int64_t n_rows, const float *bias,
+                                                    const float *x, float *out, int64_t width, int64_t left) {
+    for (int64_t r = 0; r < n_rows; r++, x += width, out += width)
+        for (int j = 0; j < 2; j++) {
+            const __mmask16 mask = mask_of(left - j * LANES);
+            const __m512 before = _mm512_maskz_loadu_ps(mask, x + j * LANES);
+            __m512 t = _mm512_add_ps(_mm512_load_ps(sums[r][j]), _mm512_loadu_ps(bias + j * LANES));
+            t = _mm512_sub_ps(_mm512_max_ps(t, all(0.0f)), before);
+            const __m512 z = _mm512_add_ps(_mm512_load_ps(sums[r][j + 2]), _mm512_loadu_ps(bias + (j + 2) * LANES));
+            const Fraction g = tanh_of(z, 0);
+            const __m512 share = _mm512_div_ps(_mm512_add_ps(g.q, g.p), _mm512_add_ps(g.q, g.q));
+            _mm512_mask_storeu_ps(out + j * LANES, mask, _mm512_fmadd_ps(share, t, before));
+        }
+}
+
+INLINE void highway_rows(const Highway *h, int64_t row, int64_t column, const int n_rows, const int bfloat16) {
+    float total[ROWS][4][LANES] __attribute__((aligned(64)));
+    const float *panel = h->weight + 2 * column * h->n_units, *x = h->rounded + row * h->n_units;
+    for (int64_t k = 0; k < h->n_units; k += UNITS) {
+        const int64_t units = h->n_units - k < UNITS ? h->n_units - k : UNITS;
+        Sums sums;
+        for (int r = 0; r < n_rows; r++)
+            for (int j = 0; j < 4; j++) sums[r][j] = _mm512_setzero_ps();
+        add_products(sums, x + k, h->n_units, panel + k * COLUMNS, units, n_rows, bfloat16);
+        for (int r = 0; r < n_rows; r++)
+            for (int j = 0; j < 4; j++)
+                _mm512_store_ps(total[r][j], k ? _mm512_add_ps(sums[r][j], _mm512_load_ps(total[r][j])) : sums[r][j]);
+    }
+    const int64_t place = row * h->width + column;
+    close_highway(total, n_rows, h->bias + 2 * column, h->features + place, h->out + place, h->width,
+                  h->width - column);
+}
+
+INLINE void pass_highway(const Highway *h, const int bfloat16) {
+    for (int64_t column = 0; column < h->width; column += COLUMNS / 2)
+        for (int64_t row = 0; row < h->n_rows; row += ROWS) {
+#define CALL(R) highway_rows(h, row, column, R, bfloat16)
+            FOR_ROWS(h->n_rows - row, CALL)
+#undef CALL
+        }
+}
+
 /* Where the gates of a row of cells begin: bias, and what was multiplied before. */
 INLINE const float *ahead_of(const Layer *layer, int64_t place, int64_t column) {
     return layer->ahead + column + (layer->numbers ? layer->numbers[place] * 4 * layer->n_cells : 0);
 }
 
-/* New cells of some rows from their gates, and what they give. These are functions of their own, since the compiler would
- * else keep their constants in the registers that the sums need. */
+/* New cells of some rows from their gates, and what they give. These are functions of their own, since the compiler
+ * would else keep their constants in the registers that the sums need. */
 INLINE void close_gates(float (*gates)[4][LANES], int64_t n_rows, float *cells, float *memory, int64_t cell,
                         int64_t stride, float cell_clip, const int bfloat16) {
     for (int64_t r = 0; r < n_rows; r++, cells += stride, memory += stride) {
@@ -316,6 +370,10 @@ void elmokit_product_bfloat16(const float *x, int64_t n, int64_t n_units, const 
 void elmokit_convolve_float32(const Convolution *convolution) { convolve(convolution, 0); }
 
 void elmokit_convolve_bfloat16(const Convolution *convolution) { convolve(convolution, 1); }
+
+void elmokit_highway_float32(const Highway *highway) { pass_highway(highway, 0); }
+
+void elmokit_highway_bfloat16(const Highway *highway) { pass_highway(highway, 1); }
 
 void elmokit_read_float32(const Layer *layer) { read_layer(layer, 0); }
 
