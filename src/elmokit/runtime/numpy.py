@@ -144,14 +144,27 @@ class NumpyRuntime:
         start = self.after_boundary(state)
         for i in plan.empty:
             yield i, np.zeros((self.config.n_layers, 0, self.config.dim), self.dtype)
-        for rows in plan.batches:
-            batch = make_batch(sentences, rows)
-            slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
+        for batch, slab in self._read(sentences, plan.batches, start):
             for row, end, length in zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True):
                 layers = slab[:, end - length : end]
                 yield row, layers
                 for copy in plan.copies.get(row, ()):
                     yield copy, layers.copy()
+
+    def _read(
+        self, sentences: Sequence[Sentence], batches: Sequence[list[int]], start: State
+    ) -> Iterator[tuple[Batch, Array]]:
+        """Batches and their layers: a batch a thread, or one after the other on all threads if there are few."""
+
+        def read(rows: list[int]) -> tuple[Batch, Array]:
+            batch = make_batch(sentences, rows)
+            return batch, self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))[0]
+
+        if 1 < self._workers.n_threads <= len(batches):
+            yield from self._workers.stream(partial(read, rows) for rows in batches)
+        else:
+            for rows in batches:
+                yield read(rows)
 
     def step(self, sentences: Sequence[Sentence], state: State | None) -> tuple[list[NDArray[Any]], State]:
         """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands.

@@ -1,17 +1,19 @@
 """Threads for independent pieces of work, and BLAS kept to one thread while they run.
 
-Two directions on a thread each, every matrix product on one core, beat one direction at a time with products spread
-over the cores: the products are small, and spreading them costs more than it gains. BLAS is limited for as long as
-we compute and gets its own number back afterwards; the limit is counted, since it is the whole process's.
+Whole batches on a thread each, and where there are fewer batches than threads their two directions, every matrix
+product on one core, beat products spread over the cores: they are small, and spreading them costs more than it gains.
+BLAS is limited for as long as we compute and gets its own number back afterwards; the limit is counted, since it is
+the whole process's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -75,9 +77,10 @@ class Workers:
         self.prepare = prepare
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
+        self._here = local()
 
     def run(self, tasks: Sequence[Callable[[], Result]]) -> list[Result]:
-        """Run tasks with BLAS on one thread each.
+        """Run tasks with BLAS on one thread each. Within a task of these workers they run one after the other.
 
         Args:
             tasks: functions without arguments; they may not wait for each other.
@@ -85,10 +88,52 @@ class Workers:
         Returns:
             their results, in the order of the tasks.
         """
+        if getattr(self._here, "is_worker", False):
+            return [task() for task in tasks]
         with single_threaded_blas():
             if self.prepare is None and (self.n_threads == 1 or len(tasks) < 2):
                 return [task() for task in tasks]
-            if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
-                self._process = os.getpid()
-                self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=self.prepare)
-            return [future.result() for future in [self._pool.submit(task) for task in tasks]]
+            pool = self._threads()
+            return [future.result() for future in [pool.submit(task) for task in tasks]]
+
+    def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+        """Run tasks on all threads, with little more begun than is taken.
+
+        Args:
+            tasks: functions without arguments; they may not wait for each other.
+
+        Yields:
+            their results, in the order of the tasks.
+
+        Example:
+            >>> list(Workers(2).stream([lambda: 1, lambda: 2, lambda: 3]))
+            [1, 2, 3]
+        """
+
+        def alone(task: Callable[[], Result]) -> Result:
+            with single_threaded_blas():
+                return task()
+
+        begun: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                begun.append(self._threads().submit(alone, task))
+                if len(begun) > self.n_threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:  # nobody wants the rest, or one has failed
+            for future in begun:
+                future.cancel()
+            wait(begun)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
+            self._process = os.getpid()
+            self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=self._begin)
+        return self._pool
+
+    def _begin(self) -> None:
+        self._here.is_worker = True
+        if self.prepare is not None:
+            self.prepare()

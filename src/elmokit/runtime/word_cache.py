@@ -62,14 +62,16 @@ class WordCache:
             out[first + known] = self._vectors[slots[known]]
             for i in known.tolist():
                 self._slots[words[i]] = self._slots.pop(words[i])
-            if len(missing):
-                new = [words[i] for i in missing.tolist()]
-                out[first + missing] = self.encode(new)
+        if len(missing):
+            new = [words[i] for i in missing.tolist()]
+            out[first + missing] = self.encode(new)  # on several threads at a time: rarely the same word twice
+            with self._lock:
                 self._keep(new, out[first + missing])
-            return out
+        return out
 
     def _keep(self, words: Sequence[str], vectors: Array) -> None:
-        words, vectors = words[: self.n_words], vectors[: self.n_words]
+        places = [i for i, word in enumerate(words) if word not in self._slots][: self.n_words]
+        words, vectors = [words[i] for i in places], vectors[places]
         n_free = self.n_words - len(self._slots)
         dropped = [self._slots.pop(word) for word in list(self._slots)[: max(0, len(words) - n_free)]]
         new = len(words) - len(dropped)
