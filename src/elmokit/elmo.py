@@ -73,7 +73,7 @@ class Elmo:
         precision: "float32" or "float64"; "bfloat16" (compiled loops where the processor has it, else PyTorch);
             "int8" (PyTorch); "auto": what this machine does well, bfloat16 or float32 (see
             `elmokit.runtime.precision`). The attribute `precision` says which it is.
-        n_threads: threads to compute on; None for one per core. Changes no result.
+        n_threads: threads to compute on; None for one per core. Changes no result; each holds a batch in memory.
         cache_words: words whose token vectors are kept for when they come again: speed for memory (4 P bytes a word).
 
     Raises:

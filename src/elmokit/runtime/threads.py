@@ -97,7 +97,7 @@ class Workers:
             return [future.result() for future in [pool.submit(task) for task in tasks]]
 
     def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-        """Run tasks on all threads, with little more begun than is taken.
+        """Run tasks on all threads, BLAS on one each until the last is taken, little more begun than is taken.
 
         Args:
             tasks: functions without arguments; they may not wait for each other.
@@ -109,23 +109,19 @@ class Workers:
             >>> list(Workers(2).stream([lambda: 1, lambda: 2, lambda: 3]))
             [1, 2, 3]
         """
-
-        def alone(task: Callable[[], Result]) -> Result:
-            with single_threaded_blas():
-                return task()
-
         begun: deque[Future[Result]] = deque()
-        try:
-            for task in tasks:
-                begun.append(self._threads().submit(alone, task))
-                if len(begun) > self.n_threads:
+        with single_threaded_blas():
+            try:
+                for task in tasks:
+                    begun.append(self._threads().submit(task))
+                    if len(begun) > self.n_threads:
+                        yield begun.popleft().result()
+                while begun:
                     yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-        finally:  # nobody wants the rest, or one has failed
-            for future in begun:
-                future.cancel()
-            wait(begun)
+            finally:  # nobody wants the rest, or one has failed
+                for future in begun:
+                    future.cancel()
+                wait(begun)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
