@@ -26,11 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from elmokit.atomic import atomic_path
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.errors import ElmoKitError
 from elmokit.evaluation.examples import Pairs, Texts
 from elmokit.evaluation.sets import SETS
+from elmokit.files import atomic_path
 
 RUN = 8
 SHORT = 5

@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.atomic import atomic_path
-from elmokit.corpora.conll import read_columns
+from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
 from elmokit.evaluation import SETS, ElmoEncoder, TfidfEncoder, evaluate
 from elmokit.evaluation.sets import choose_sets
+from elmokit.files import atomic_path
 from elmokit.tasks.entities import score_tags
 from elmokit.tasks.pair_scores import PairScorer
 from elmokit.tasks.pairs import score_degrees

@@ -32,9 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.atomic import atomic_path
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
+from elmokit.files import atomic_path
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.heads import HeadSettings, new_head
 from elmokit.tasks.joined import Joined

@@ -22,7 +22,7 @@ import numpy as np
 from workload import SHARED, finish
 
 from elmokit import Elmo
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.index import WordIndex
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.store import OCCURRENCES, Ann

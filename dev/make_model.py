@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints import load, save
 from elmokit.config import ElmoConfig
+from elmokit.files import atomic_path
 from elmokit.training import Corpus, Report, get_preset, train
 from elmokit.training.sources import open_store
 

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
 
 ROWS = (
-    ("config", "errors", "atomic", "features", "progress"),
-    ("text", "nn", "checkpoints", "corpora"),
+    ("config", "errors", "files", "features", "progress"),
+    ("text", "nn", "checkpoints", "data"),
     ("runtime",),
     ("elmo",),
     ("tasks", "index", "training"),
@@ -59,7 +59,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "regex": (("text.tokens", "text.sentences"), True),
     "typer": (("cli.",), True),
     "rich": (("cli.", "progress"), False),
-    "h5py": (("features", "checkpoints.", "corpora.outputs", "compat."), False),
+    "h5py": (("features", "checkpoints.", "data.outputs", "compat."), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
     "threadpoolctl": (("runtime.threads", "runtime.torch"), False),
 }
@@ -70,8 +70,8 @@ OPTIONAL = {  # behind an extra
     "starlette": (("server.",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
-    "pyarrow": (("corpora.records", "corpora.outputs", "index.store"), False),
-    "zstandard": (("corpora.streams",), False),
+    "pyarrow": (("data.records", "data.outputs", "index.store"), False),
+    "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "sentence_transformers": (("evaluation.encoders",), False),
     "matplotlib": (("training.curve", "plots", "tasks.map_picture"), False),
@@ -309,7 +309,7 @@ def world():
             str(np.random.get_state()), np.get_printoptions(), np.geterr(), signal.getsignal(signal.SIGINT),
             sys.excepthook, os.getcwd(), sys.path[:])
 before = world()
-import elmokit, elmokit.cli.app, elmokit.tasks.report, elmokit.corpora.tables
+import elmokit, elmokit.cli.app, elmokit.tasks.report, elmokit.data.tables
 [getattr(elmokit, name) for name in elmokit.__all__]
 after = world()
 print([i for i, (a, b) in enumerate(zip(before, after)) if a != b])

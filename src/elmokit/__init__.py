@@ -6,7 +6,7 @@
     files ──────▶ Checkpoint(config, tensors) ──────────┘              Elmo joins all of this: start in elmo.py
             checkpoints             ▲
     corpus ─────────────────────────┘
-            corpora, training (nn)
+            data, training (nn)
 
 Names are loaded when they are first used, so `import elmokit` costs next to nothing.
 

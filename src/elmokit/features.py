@@ -20,8 +20,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path, surviving_file
 from elmokit.errors import ConfigError, InputError, MissingFile
+from elmokit.files import atomic_path, surviving_file
 
 Array = NDArray[Any]
 _Arrays = dict[str, Array]

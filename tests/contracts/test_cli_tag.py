@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from contracts.test_cli import ENVIRONMENT, model  # noqa: F401 - the fixture
 from elmokit import cli
-from elmokit.corpora.conll import read_columns
+from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.tasks.tag import Tagger
 from unit.tasks.tagged import sentences

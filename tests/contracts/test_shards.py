@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from elmokit.checkpoints import save
-from elmokit.corpora.shards import MANIFEST, open_shards
+from elmokit.data.shards import MANIFEST, open_shards
 from elmokit.errors import OutputError
 from unit.tiny_models import tiny_checkpoint
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.corpora.conll import ColumnSentence, column_file, read_columns
+from elmokit.data.conll import ColumnSentence, column_file, read_columns
 from elmokit.errors import InputError, MissingFile, OutputError
 
 value = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=6)

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path, surviving_file
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.hdf5 import dataset_shapes, is_hdf5, read_datasets
 from elmokit.checkpoints.mapping import (
@@ -37,6 +36,7 @@ from elmokit.checkpoints.mapping import (
 from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words, write_words
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
+from elmokit.files import atomic_path, surviving_file
 
 _TF_GATES = ReorderBlocks((0, 2, 1, 3))
 _FORGET_BIAS = AddToBlock(1, 4, 1.0)

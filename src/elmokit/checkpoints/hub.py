@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
+from elmokit.files import atomic_path
 from elmokit.progress import progress_bar
 
 MARK = "fetched.json"

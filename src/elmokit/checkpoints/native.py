@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words, write_words
 from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ConfigError, OutputError
+from elmokit.files import atomic_path
 
 FORMAT_VERSION = 1
 """What we write, and the newest that we read."""

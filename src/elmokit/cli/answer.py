@@ -10,7 +10,7 @@ from elmokit.cli import options, texts
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.tables import Table
+    from elmokit.data.tables import Table
 
 
 def answer(
@@ -40,7 +40,7 @@ def answer(
     """
     from rich.table import Table as Shown
 
-    from elmokit.corpora.outputs import table_file
+    from elmokit.data.outputs import table_file
     from elmokit.elmo import Elmo
     from elmokit.errors import InputError
     from elmokit.tasks.answer import WEIGHT, Answers

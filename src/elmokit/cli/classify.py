@@ -245,8 +245,8 @@ def predict(
 
     Example:  elmokit classify predict model/ test.csv --out submission.csv
     """
-    from elmokit.corpora.outputs import table_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.outputs import table_file
+    from elmokit.data.streams import STDIN
     from elmokit.elmo import Elmo
     from elmokit.tasks.classify import read_classifier_config
 
@@ -347,8 +347,8 @@ def _check_enough(source: str, column: str, labels: list[str]) -> None:
 
 def _check_writable(path: str) -> None:
     """Tell at once, before the work, that a file or folder can't be written; leaves nothing behind."""
-    from elmokit.atomic import atomic_path
     from elmokit.errors import OutputError
+    from elmokit.files import atomic_path
 
     place = Path(path).absolute()
     while not place.exists():
@@ -364,7 +364,7 @@ def _check_writable(path: str) -> None:
 
 
 def _write_text(path: str, text: str) -> None:
-    from elmokit.atomic import atomic_path
+    from elmokit.files import atomic_path
 
     Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:

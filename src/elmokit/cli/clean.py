@@ -37,7 +37,7 @@ def clean(
     """
     from itertools import chain
 
-    from elmokit.corpora.outputs import table_file
+    from elmokit.data.outputs import table_file
     from elmokit.errors import InputError
     from elmokit.text import cleaning
 

@@ -38,7 +38,7 @@ def cluster(
     """
     from rich.table import Table
 
-    from elmokit.corpora.outputs import table_file
+    from elmokit.data.outputs import table_file
     from elmokit.elmo import Elmo
     from elmokit.tasks.similar import directions, mean_of
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.tables import Row, Table
+    from elmokit.data.tables import Row, Table
     from elmokit.integrations.ray import Actors
     from elmokit.tasks.embed import VectorSpec
 
@@ -78,7 +78,7 @@ def embed(
 
     Example:  elmokit embed tweets.csv --column tweet --output features.npz
     """
-    from elmokit.corpora.outputs import vector_file
+    from elmokit.data.outputs import vector_file
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
     screen: Screen = ctx.obj
@@ -208,7 +208,7 @@ def _missing_shards(
     screen: Screen, folder: str, job: Mapping[str, Any], format: str, rows: Iterable[Row], total: int | None
 ) -> Iterator[tuple[Path, list[Row]]]:
     """The shards that are not there yet: where to write each, and its rows."""
-    from elmokit.corpora.shards import open_shards
+    from elmokit.data.shards import open_shards
 
     size: int = job["shard_rows"]
     with open_shards(folder, job=job, suffix=f".{format.lstrip('.')}") as shards, screen.progress() as advance:
@@ -229,8 +229,8 @@ def _missing_shards(
 def _checksum(source: str) -> str:
     from pathlib import Path
 
-    from elmokit.corpora.shards import checksum
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.shards import checksum
+    from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
 
     if source == STDIN:

@@ -112,7 +112,7 @@ def _show(screen: Screen, found: Evaluation, perplexities: dict[str, dict[str, f
 def _write(path: str, value: Any) -> None:
     import json
 
-    from elmokit.atomic import atomic_path
+    from elmokit.files import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.tables import Table
+    from elmokit.data.tables import Table
     from elmokit.elmo import Elmo
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def table(
     screen: Screen, source: str, *, bad_rows: str, encoding: str, format: str | None, delimiter: str | None
 ) -> Table:
     """The input of a command; rows left out are told on the screen."""
-    from elmokit.corpora.tables import Table
+    from elmokit.data.tables import Table
 
     return Table(
         source=source,
@@ -73,7 +73,7 @@ def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
     """
     import dataclasses
 
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.streams import STDIN
 
     if str(table.source) == STDIN:
         return None

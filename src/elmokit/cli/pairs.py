@@ -10,7 +10,7 @@ from elmokit.cli import options
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.tables import Table
+    from elmokit.data.tables import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,7 +114,7 @@ def predict(
 
     Example:  elmokit pairs predict entailment/ new.tsv --out judged.csv
     """
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.streams import STDIN
 
     screen: Screen = ctx.obj
     made, facts = _load(folder, model)
@@ -157,7 +157,7 @@ def evaluate(
     import json
     from dataclasses import asdict
 
-    from elmokit.atomic import atomic_path
+    from elmokit.files import atomic_path
 
     screen: Screen = ctx.obj
     _refuse_keep(bad_rows)
@@ -203,7 +203,7 @@ def score(
 
     Example:  elmokit pairs score sts.csv --first a --second b --label stars --out scored.csv
     """
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.streams import STDIN
     from elmokit.elmo import Elmo
     from elmokit.errors import ConfigError
     from elmokit.tasks.pair_scores import PairScorer
@@ -271,8 +271,8 @@ def _write(
     screen: Screen, table: Table, out: str, names: list[str], id_column: str | None, more: list[str], judge: Any
 ) -> None:
     """Judge a file's pairs block by block into a table."""
-    from elmokit.corpora.outputs import table_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.outputs import table_file
+    from elmokit.data.streams import STDIN
 
     columns = [*names, *([id_column] if id_column else [])]
     total = options.check_all_rows(table, columns)

@@ -37,8 +37,8 @@ def score(
 
     Example:  elmokit score tweets.csv --text tweet --out scores.csv
     """
-    from elmokit.corpora.outputs import table_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.outputs import table_file
+    from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
     from elmokit.tasks.language_model import LanguageModel
     from elmokit.tasks.score import PER_NAT, Totals, score_texts

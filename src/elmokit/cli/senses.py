@@ -46,7 +46,7 @@ def senses(
 def _write_json(path: str, value: object) -> None:
     import json
 
-    from elmokit.atomic import atomic_path
+    from elmokit.files import atomic_path
 
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ def shift(
     """
     from rich.table import Table
 
-    from elmokit.corpora.outputs import table_file
+    from elmokit.data.outputs import table_file
     from elmokit.errors import ConfigError
     from elmokit.index import WordIndex
     from elmokit.index import shift as compare

@@ -36,8 +36,8 @@ def similar(
 
     Example:  elmokit similar tweets.csv --text tweet --query "my screen broke" --out like.csv
     """
-    from elmokit.corpora.outputs import table_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.outputs import table_file
+    from elmokit.data.streams import STDIN
     from elmokit.elmo import Elmo
     from elmokit.tasks.similar import directions, mean_of, nearest
 
@@ -81,7 +81,7 @@ def duplicates(
 
     Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
     """
-    from elmokit.corpora.outputs import table_file
+    from elmokit.data.outputs import table_file
     from elmokit.elmo import Elmo
     from elmokit.tasks.duplicates import distinct_rows, duplicate_groups
     from elmokit.tasks.similar import directions, mean_of

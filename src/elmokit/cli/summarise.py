@@ -31,8 +31,8 @@ def summarise(
 
     Example:  elmokit summarise article.txt -n 3
     """
-    from elmokit.corpora.outputs import table_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.outputs import table_file
+    from elmokit.data.streams import STDIN
     from elmokit.elmo import Elmo
     from elmokit.tasks.summarise import summarise as choose
 

@@ -11,7 +11,7 @@ from elmokit.cli import options
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.conll import ColumnSentence
+    from elmokit.data.conll import ColumnSentence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -130,8 +130,8 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
-    from elmokit.corpora.conll import column_file
-    from elmokit.corpora.streams import STDIN
+    from elmokit.data.conll import column_file
+    from elmokit.data.streams import STDIN
 
     screen: Screen = ctx.obj
     tagger, facts = _load(folder, model, device)
@@ -172,7 +172,7 @@ def evaluate(
 
     from rich.table import Table
 
-    from elmokit.atomic import atomic_path
+    from elmokit.files import atomic_path
 
     screen: Screen = ctx.obj
     tagger, facts = _load(folder, model, device)
@@ -198,7 +198,7 @@ def evaluate(
 
 
 def _read(source: str, columns: list[int], encoding: str) -> Iterator[ColumnSentence]:
-    from elmokit.corpora.conll import read_columns
+    from elmokit.data.conll import read_columns
 
     return read_columns(source, columns=columns, encoding=encoding)
 
@@ -213,8 +213,8 @@ def _columns(source: str, word: int, tag: int, encoding: str) -> tuple[list[list
 
 
 def _plain_sentences(source: str, encoding: str, tokenizer: str) -> Iterator[ColumnSentence]:
-    from elmokit.corpora.conll import ColumnSentence
-    from elmokit.corpora.tables import TEXT_COLUMN, Table
+    from elmokit.data.conll import ColumnSentence
+    from elmokit.data.tables import TEXT_COLUMN, Table
     from elmokit.text.tokens import get_tokenizer
 
     cut = get_tokenizer(tokenizer)

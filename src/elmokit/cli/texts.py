@@ -10,7 +10,7 @@ from elmokit.cli import options
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.corpora.tables import Row, Table
+    from elmokit.data.tables import Row, Table
 
 Source = Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet or text, also .gz; or "-".')]
 TextColumn = Annotated[str, typer.Option("--text", help="The column with the texts.")]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path, surviving_file
 from elmokit.errors import InputError
+from elmokit.files import atomic_path, surviving_file
 
 Layers = NDArray[np.float32]
 EmbedBatch = Callable[[list[list[str]]], list[Layers]]

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
-from elmokit.atomic import atomic_path, surviving_file
 from elmokit.checkpoints.allennlp import read_token_embeddings
 from elmokit.checkpoints.source import read_words
 from elmokit.compat.allennlp import batch_to_ids, with_boundaries
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError
+from elmokit.files import atomic_path, surviving_file
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.runtime import NumpyRuntime

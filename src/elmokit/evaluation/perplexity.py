@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elmokit.checkpoints import Checkpoint
-from elmokit.corpora.streams import open_bytes
+from elmokit.data.streams import open_bytes
 from elmokit.errors import CheckpointError, InputError, MissingExtra
 from elmokit.tasks.score import Perplexity
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.evaluation.examples import Pairs, Texts, WordPairs
 from elmokit.tasks.split import held_out_split

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import CheckpointError, MissingFile
+from elmokit.files import atomic_path
 from elmokit.index.frame import Frame
 
 FILE = "index.json"

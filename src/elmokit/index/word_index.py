@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import ConfigError, InputError, OutputError
 from elmokit.features import WordVectors

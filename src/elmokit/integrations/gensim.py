@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import InputError, MissingExtra
+from elmokit.files import atomic_path
 
 _BLOCK = 4096
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import __version__
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError, MissingExtra
+from elmokit.files import atomic_path
 from elmokit.text.char_ids import sentence_boundary_ids
 
 OPSET, IR_VERSION = 17, 8  # what onnxruntime 1.12 (2022) and everything later reads

@@ -5,7 +5,7 @@
 A part is so many rows of one file; which rows, and under which name their vectors are written, follows from the files
 alone. So a part whose worker died is made again into the same file, whole or not at all, and each row is in the output
 exactly once: no row is told from another by what Ray did. The folder is the one of `elmokit embed --shard-rows`
-(`elmokit.corpora.shards`): finished parts are not made again, another job is refused, and what one machine began a
+(`elmokit.data.shards`): finished parts are not made again, another job is refused, and what one machine began a
 cluster can go on with. One row of the Ray data set is one part, so that Ray neither cuts nor merges them.
 
 Costs: every file is read twice, first for its errors and checksum, then for the work; a file is read by one worker at a
@@ -27,12 +27,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from elmokit.atomic import atomic_path
-from elmokit.corpora.outputs import VECTOR_SUFFIXES
-from elmokit.corpora.shards import Shards, checksum, manifest_line, open_shards, shard_name
-from elmokit.corpora.streams import STDIN
-from elmokit.corpora.tables import Row, Table
+from elmokit.data.outputs import VECTOR_SUFFIXES
+from elmokit.data.shards import Shards, checksum, manifest_line, open_shards, shard_name
+from elmokit.data.streams import STDIN
+from elmokit.data.tables import Row, Table
 from elmokit.errors import ConfigError, ElmoKitError, MissingExtra, MissingFile, OutputError
+from elmokit.files import atomic_path
 from elmokit.tasks.embed import VectorSpec, VectorWriter, vectors_or_none
 
 BAD_ROWS = "bad-rows.jsonl"
@@ -135,7 +135,7 @@ def embed_files(
         column: the column with the texts.
         id_column: a column to keep beside the vectors.
         part_rows: texts in a part.
-        part_format: of the parts: "parquet", "npz" or another that `elmokit.corpora.outputs` writes.
+        part_format: of the parts: "parquet", "npz" or another that `elmokit.data.outputs` writes.
         actors: how many hold the model, and what each may use.
         on_part: called after each part, on this machine.
 

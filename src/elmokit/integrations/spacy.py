@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile
+from elmokit.files import atomic_path
 from elmokit.tasks.saved_head import PROBE, SavedHead, check_model, model_mark
 
 try:

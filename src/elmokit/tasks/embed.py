@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.corpora.outputs import WriteVectors, vector_file
-from elmokit.corpora.tables import Row
+from elmokit.data.outputs import WriteVectors, vector_file
+from elmokit.data.tables import Row
 from elmokit.elmo import Elmo, Layers
 
 BLOCK = 512
@@ -117,7 +117,7 @@ class VectorWriter:
         """A file with the vectors of rows, whole or not at all.
 
         Args:
-            path: where to; the suffix is one of `elmokit.corpora.outputs.VECTOR_SUFFIXES`.
+            path: where to; the suffix is one of `elmokit.data.outputs.VECTOR_SUFFIXES`.
             rows: any number of them; they are read as they are encoded.
             file: the name of the file that the rows are of, to be kept beside them.
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import OutputError, TrainingError
+from elmokit.files import atomic_path
 from elmokit.tasks.head_options import HeadOptions
 from elmokit.tasks.split import stratified_folds
 

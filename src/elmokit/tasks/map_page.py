@@ -13,8 +13,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import ConfigError
+from elmokit.files import atomic_path
 from elmokit.tasks.maps import Plane
 
 _PAGE = """<!doctype html>

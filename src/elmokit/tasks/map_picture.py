@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import MissingExtra
+from elmokit.files import atomic_path
 from elmokit.tasks.maps import Plane
 
 _MOST_NAMED = 10

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.config import ElmoConfig
 from elmokit.errors import CheckpointError, MissingFile, OutputError
+from elmokit.files import atomic_path
 
 PROBE = "The quick brown fox can't jump over 13 lazy dogs :-( #probe"
 """The sentence whose vector tells models apart."""

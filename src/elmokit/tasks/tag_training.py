@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import OutputError, TrainingError
+from elmokit.files import atomic_path
 from elmokit.tasks.crf import Constraints
 from elmokit.tasks.tag_network import TagNetwork
 from elmokit.tasks.tag_options import TagOptions, TagReport

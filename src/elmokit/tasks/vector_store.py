@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.config import ElmoConfig
 from elmokit.errors import OutputError
+from elmokit.files import atomic_path
 from elmokit.tasks.saved_head import PROBE
 
 Words = Sequence[str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import MissingExtra
+from elmokit.files import atomic_path
 
 
 def draw_curve(log: str | Path, picture: str | Path) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig
 from elmokit.errors import OutputError, TrainingError
+from elmokit.files import atomic_path
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.loop import BEST, Trainer, model_tensors
 from elmokit.training.options import Report, TrainingOptions

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import OutputError, TrainingError
+from elmokit.files import atomic_path
 
 
 def write_snapshot(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Names of corpus files → sources of texts.
 
 A corpus is given as paths, globs, or "-" for standard input; what a file is, its name tells (see
-`elmokit.corpora.tables`): plain text with a text a line, CSV, TSV, JSON lines or Parquet with a column of texts,
+`elmokit.data.tables`): plain text with a text a line, CSV, TSV, JSON lines or Parquet with a column of texts,
 each also compressed. Standard input is copied to a file first, because an index that can be reused needs one.
 """
 
@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from elmokit.corpora.streams import STDIN, open_bytes
-from elmokit.corpora.tables import TEXT_COLUMN, Table
+from elmokit.data.streams import STDIN, open_bytes
+from elmokit.data.tables import TEXT_COLUMN, Table
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.tokens import get_tokenizer
 from elmokit.training.store import Store, build_store, fingerprint_of

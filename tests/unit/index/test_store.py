@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.index import WordIndex
 from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
@@ -80,7 +80,7 @@ def test_the_way_of_adding_changes_nothing(tmp_path, elmo):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.index import WordIndex
 from unit.index.corpora import model
 folder, corpus, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

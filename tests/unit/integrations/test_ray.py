@@ -23,8 +23,8 @@ import elmokit
 from elmokit import Elmo
 from elmokit.checkpoints import save
 from elmokit.cli import main
-from elmokit.corpora.shards import MANIFEST, open_shards
-from elmokit.corpora.tables import Table
+from elmokit.data.shards import MANIFEST, open_shards
+from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.integrations import ray as door
 from elmokit.integrations.ray import BAD_ROWS, Actors, ElmoEncoder, embed_files

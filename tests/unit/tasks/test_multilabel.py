@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from elmokit.cli.app import app
 from elmokit.cli.screen import Screen
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.html_report import label_report_page

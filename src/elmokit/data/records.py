@@ -2,7 +2,7 @@
 
 Each parser yields a `Record` for every row of data, with its number and line, and says what is wrong with
 those it can't read instead of stopping, so that the policy for bad rows lives in one place
-(`elmokit.corpora.tables`). Bytes that are not in the file's encoding come through as surrogates (Python's
+(`elmokit.data.tables`). Bytes that are not in the file's encoding come through as surrogates (Python's
 "surrogateescape"), which is how the row that holds them can be named. After a broken quotation mark the
 reader goes back to the line after the one where the record began: one stray mark costs one row, not the
 rest of the file.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import OutputError
+from elmokit.files import atomic_path
 
 FAILURES = [None, ValueError, KeyboardInterrupt, SystemExit, MemoryError, GeneratorExit]
 
@@ -22,7 +22,7 @@ FAILURES = [None, ValueError, KeyboardInterrupt, SystemExit, MemoryError, Genera
     failure=st.sampled_from(FAILURES),
 )
 def test_a_file_is_the_old_one_or_the_whole_new_one(tmp_path_factory, old, parts, fails_after, failure):
-    folder = tmp_path_factory.mktemp("atomic")
+    folder = tmp_path_factory.mktemp("files")
     path = folder / "result.bin"
     if old is not None:
         path.write_bytes(old)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.corpora.tables import Table
+from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError, MissingFile
 
 
@@ -250,7 +250,7 @@ def test_options_that_are_none(options):
 
 def test_standard_input(tmp_path):
     code = (
-        "from elmokit.corpora.tables import Table\n"
+        "from elmokit.data.tables import Table\n"
         "print(*(row.values['tweet'] for row in Table(source='-', format='csv').rows(['tweet'])))"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"id,tweet\n1,a\n2,b\n", capture_output=True)

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from elmokit.atomic import atomic_path
 from elmokit.errors import OutputError
+from elmokit.files import atomic_path
 
 MANIFEST = "manifest.jsonl"
 _LOCK = ".lock"

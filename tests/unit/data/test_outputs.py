@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from elmokit.corpora.outputs import TABLE_SUFFIXES, VECTOR_SUFFIXES, table_file, vector_file
-from elmokit.corpora.tables import Table
+from elmokit.data.outputs import TABLE_SUFFIXES, VECTOR_SUFFIXES, table_file, vector_file
+from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError, OutputError
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elmokit.corpora.tables import BadRows, Row, Table
+from elmokit.data.tables import BadRows, Row, Table
 from elmokit.errors import ConfigError, InputError
 
 _BLOCK = 1024

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
-from elmokit.corpora.records import (
+from elmokit.data.records import (
     TEXT_COLUMN,
     Characters,
     CheckColumns,
@@ -29,7 +29,7 @@ from elmokit.corpora.records import (
     parquet,
     plain_lines,
 )
-from elmokit.corpora.streams import STDIN, is_archive, open_bytes, plain_suffix
+from elmokit.data.streams import STDIN, is_archive, open_bytes, plain_suffix
 from elmokit.errors import ConfigError, InputError
 
 __all__ = ["TEXT_COLUMN", "BadRows", "Format", "Row", "Table"]

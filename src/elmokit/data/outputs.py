@@ -3,7 +3,7 @@
 A file of vectors is one matrix (a row per text, or per word) with side columns that say what each row
 belongs to: the row of the input table, its id, the word. The suffix chooses the format; all of them
 stream the matrix, so memory does not grow with the corpus (the side columns of an ``.npz`` are the
-exception: they wait until the end). Files take their name only when they are complete (`elmokit.atomic`),
+exception: they wait until the end). Files take their name only when they are complete (`elmokit.files`),
 and nothing is ever pickled.
 """
 
@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.atomic import atomic_path, surviving_file
-from elmokit.corpora.streams import STDIN
+from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.files import atomic_path, surviving_file
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]

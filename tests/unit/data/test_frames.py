@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.corpora.frames import column_names, read_rows
-from elmokit.corpora.tables import Table
+from elmokit.data.frames import column_names, read_rows
+from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError
 
 LONG = "label " * 40

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from elmokit.atomic import atomic_path
-from elmokit.corpora.records import Characters
-from elmokit.corpora.streams import STDIN, open_bytes, plain_suffix
+from elmokit.data.records import Characters
+from elmokit.data.streams import STDIN, open_bytes, plain_suffix
 from elmokit.errors import InputError, OutputError
+from elmokit.files import atomic_path
 
 DOCUMENT_START = "-DOCSTART-"
 _NO_WORD = re.compile(r"\d+[-.]\d+")
