@@ -47,6 +47,7 @@ TORCH_FILES = (
     "tasks.bilstm_head",
     "tasks.crf",
     "tasks.finetune_head",
+    "tasks.fit",
     "tasks.head_training",
     "tasks.mlp",
     "tasks.tag",

@@ -1,0 +1,131 @@
+"""Check texts and labels once, where they enter a task, and name the row that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+
+from elmokit.errors import InputError, TextError
+from elmokit.text.inputs import checked_texts
+
+Label = str | int | float | bool
+LabelSet = tuple[str, ...]
+
+
+def text_list(texts: Iterable[Any]) -> list[str]:
+    """Return the texts as a list, provided that all are strings.
+
+    Args:
+        texts: a list, an array, a column of a data frame or a table with one column.
+
+    Returns:
+        the texts.
+
+    Raises:
+        InputError: a missing text (None, NaN, pandas.NA), or a table with several columns.
+        TextError: a single string instead of several texts, or something that is not a string.
+
+    Example:
+        >>> text_list(text for text in ("a", ""))
+        ['a', '']
+    """
+    shape: tuple[int, ...] = getattr(texts, "shape", ())
+    if len(shape) == 2:
+        if shape[1] != 1:
+            raise InputError(f"expected one column of texts, got {shape[1]}; select the column, as in frame['text'].")
+        texts = np.asarray(texts)[:, 0]
+    checked = list(checked_texts(texts))
+    for row, text in enumerate(checked):
+        if isinstance(text, str):
+            continue
+        if _is_missing(text):
+            raise InputError(f"texts[{row}] is missing ({text}); drop such rows, or give an empty string.")
+        raise TextError(f"texts[{row}] is a {type(text).__name__}; expected a string.")
+    return [str(text) for text in cast("list[str]", checked)]
+
+
+def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
+    """Return the labels as plain Python values, provided that there is one for each text.
+
+    Args:
+        labels: strings, numbers or booleans, also from NumPy or pandas. Shape (n,) or (n, 1).
+        n_texts: expected number of labels.
+
+    Returns:
+        strings, integers, floats or booleans.
+
+    Raises:
+        InputError: a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels
+            of another type such as dates, or strings mixed with numbers.
+
+    Example:
+        >>> check_labels(np.array([0, 1]), n_texts=2)
+        [0, 1]
+    """
+    shape: tuple[int, ...] = getattr(labels, "shape", ())
+    if len(shape) == 2 and shape[1] == 1:
+        labels = np.asarray(labels)[:, 0]
+    elif len(shape) > 1:
+        raise InputError(
+            f"labels have the shape {shape}; expected one label per text. Turn one-hot rows into classes with"
+            " argmax(axis=1); for several labels per text use MultiLabelClassifier."
+        )
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    if len(plain) != n_texts:
+        raise InputError(f"{n_texts} texts but {len(plain)} labels; expected one for each.")
+    for row, label in enumerate(plain):
+        if _is_missing(label):
+            raise InputError(f"labels[{row}] is missing ({label!r}); drop such rows.")
+        if not isinstance(label, str | int | float):
+            raise InputError(
+                f"labels[{row}] is a {type(label).__name__} ({label!r:.40}); expected strings or numbers: convert the"
+                " labels with str()."
+            )
+    if len({isinstance(label, str) for label in plain}) > 1:
+        raise InputError("some labels are strings and others numbers; make them all strings.")
+    return plain
+
+
+def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[LabelSet]:
+    """Return the labels of each text as a sorted tuple without duplicates.
+
+    Args:
+        labels: for each text a list, tuple or set of strings.
+        n_texts: expected number of label sets.
+
+    Returns:
+        n tuples.
+
+    Raises:
+        InputError: a different number, a single string instead of several labels, a label that is not a string, or no
+            label at all.
+
+    Example:
+        >>> check_label_sets([["b", "a", "a"], []], n_texts=2)
+        [('a', 'b'), ()]
+    """
+    sets: list[LabelSet] = []
+    for row, of_text in enumerate(labels):
+        if isinstance(of_text, str) or not isinstance(of_text, Iterable):
+            raise InputError(f"labels[{row}] is {of_text!r}; expected a list of labels, as in ['joy', 'phone'].")
+        own = list(of_text)
+        if any(not isinstance(label, str) or not label for label in own):
+            raise InputError(f"labels[{row}] is {own!r}; expected strings that are not empty.")
+        sets.append(tuple(sorted({str(label) for label in own})))
+    if len(sets) != n_texts:
+        raise InputError(f"{n_texts} texts but {len(sets)} lists of labels; expected one for each.")
+    if not any(sets):
+        raise InputError("no text has any label; there is nothing to learn.")
+    return sets
+
+
+def _is_missing(value: object) -> bool:
+    """None, NaN, NaT, an empty string or pandas.NA (whose comparisons are neither true nor false)."""
+    if value is None or (isinstance(value, str) and not value):
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
