@@ -1,0 +1,346 @@
+"""`LanguageModel`: the biLM predicts words, as it was trained to do.
+
+The forward LSTMs have read all words before a gap, the backward LSTMs all words after it, and one softmax turns either
+into probabilities of the whole vocabulary (Peters et al. 2018, §3.1). Runs on the runtime of `Elmo.encode`, without
+PyTorch. The softmax costs 2·V·P operations per word and direction and is computed in blocks of rows, so memory does not
+grow with the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
+from elmokit.elmo import EMBEDDED
+from elmokit.errors import CheckpointError, ConfigError, InputError
+from elmokit.perplexity import Perplexity, PerplexityMeter
+from elmokit.progress import progress_bar
+from elmokit.runtime import make_runtime
+from elmokit.runtime.pooling import mix_layers
+from elmokit.runtime.threads import Workers
+from elmokit.tasks.language_model.predictions import Candidate, Substitute, Surprisal
+from elmokit.text.inputs import Text, checked_texts, checked_words
+from elmokit.text.tokens import get_tokenizer
+from elmokit.text.vocab import Vocabulary
+
+Array = NDArray[Any]
+Direction = Literal["both", "forward", "backward"]
+
+GAP = "___"
+"""What marks a gap in a text."""
+
+_TEXTS, _WORDS = 512, 16_384  # texts and words that are read together
+_ROWS = 64  # predictions that one thread computes at a time: 8 MB with 30,000 words
+
+
+class LanguageModel:
+    """Predicts words with a checkpoint that kept its softmax.
+
+    Args:
+        checkpoint: a model with softmax and words, as training writes it.
+        n_threads: threads to compute on; None for one per core.
+
+    Raises:
+        CheckpointError: the model has no softmax (published weights come without it) or no words.
+
+    Example:
+        >>> from elmokit.checkpoints import Softmax
+        >>> from elmokit.config import BiLSTMConfig, ElmoConfig
+        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
+        >>> tensors = {name: np.full(shape, 0.1, np.float32) for name, shape in config.tensor_shapes().items()}
+        >>> softmax = Softmax(np.zeros((4, 4)), np.log([0.1, 0.2, 0.3, 0.4]))
+        >>> model = LanguageModel(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), softmax=softmax))
+        >>> round(model.perplexity([["cat"]]).mean, 3)
+        4.054
+        >>> model.fill("a ___")[0].word
+        'cat'
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, n_threads: int | None = None) -> None:
+        if checkpoint.softmax is None or checkpoint.words is None:
+            raise CheckpointError(
+                f"{checkpoint.name or 'this model'} has no softmax with its words, so it predicts nothing; expected a"
+                " checkpoint as training writes it (published ones come without)."
+            )
+        self.config, self.name = checkpoint.config, checkpoint.name
+        self.layer_mix = checkpoint.layer_mix
+        self.vocabulary = Vocabulary(checkpoint.words, checkpoint.word_counts)
+        self._tokenize = get_tokenizer(checkpoint.config.tokenizer)
+        self._runtime = make_runtime(checkpoint.config, checkpoint.tensors, words=checkpoint.words, n_threads=n_threads)
+        self._weight = np.ascontiguousarray(np.asarray(checkpoint.softmax.weight, np.float32).T)  # (P, V)
+        self._bias = np.asarray(checkpoint.softmax.bias, np.float32)
+        self._workers = Workers(n_threads)
+
+    @classmethod
+    def load(cls, source: str | Path = "default", *, n_threads: int | None = None) -> LanguageModel:
+        """Read a model with its softmax.
+
+        Args:
+            source: "default" for the model in the package, else a checkpoint of any format.
+            n_threads: see `LanguageModel`.
+
+        Raises:
+            MissingFile: no such file or folder.
+            CheckpointError: not a checkpoint, or one without softmax.
+        """
+        return cls(checkpoints.load(EMBEDDED if source == "default" else source), n_threads=n_threads)
+
+    def surprisal(self, texts: Iterable[Text], *, show_progress: bool | None = None) -> Iterator[Surprisal]:
+        """Surprisal of every word, text by text; any number of texts in bounded memory.
+
+        Args:
+            texts: strings, which the model's tokenizer cuts, or lists of words.
+            show_progress: True draws a bar, False never does, None does on a terminal after two seconds.
+
+        Yields:
+            one `Surprisal` per text, in order. It depends on its text alone.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words.
+
+        Example:
+            ``[s.perplexity.mean for s in LanguageModel.load().surprisal(["The cat sat.", "Cat the sat."])]``
+        """
+        total = len(texts) if isinstance(texts, Sequence) else None
+        sentences = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
+        with progress_bar("scoring", total=total, show=show_progress) as advance:
+            for block in _blocks(sentences):
+                for surprisal in self._surprisal(block):
+                    advance(1)
+                    yield surprisal
+
+    def perplexity(self, texts: Iterable[Text], *, show_progress: bool | None = None) -> Perplexity:
+        """Perplexity of all texts together, by bilm-tf's definition; each text starts from a zero state.
+
+        Args:
+            texts: see `surprisal`.
+            show_progress: see `surprisal`.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words.
+            InputError: no texts.
+        """
+        meter = PerplexityMeter()
+        for surprisal in self.surprisal(texts, show_progress=show_progress):
+            surprisal.add_to(meter)
+        return meter.result
+
+    def fill(
+        self, text: Text, *, n: int = 10, gap: str = GAP, direction: Direction = "both", prior: float = 0.5
+    ) -> list[Candidate]:
+        """The most probable words for a gap.
+
+        Both directions are combined as p(word | before) · p(word | after) / p(word) ^ prior. If the words before and
+        after were independent given the word, the right prior would be 1.
+
+        Args:
+            text: a string or a list of words with one gap.
+            n: number of candidates.
+            gap: the mark of the gap.
+            direction: "both", "forward" (only the words before count) or "backward".
+            prior: exponent of the word's share in training; ignored for models without word counts.
+
+        Returns:
+            candidates, the most probable first.
+
+        Raises:
+            InputError: not exactly one gap.
+            ConfigError: an unknown direction, n below 1.
+
+        Example:
+            ``LanguageModel.load().fill("The cat sat on the ___ and slept.")[0].word``
+        """
+        given = text if isinstance(text, str) else self._words(text, 0)
+        if given.count(gap) != 1:
+            raise InputError(f"the text has {given.count(gap)} gaps; expected one, marked by {gap!r}: {text!r}.")
+        i = given.index(gap)
+        before, after = self._words(given[:i], 0), self._words(given[i + (len(gap) if isinstance(given, str) else 1) :], 0)
+        return self._candidates(before, after, n, direction, prior)
+
+    def next_words(self, text: Text, *, n: int = 10) -> list[Candidate]:
+        """The most probable words after a text.
+
+        Args:
+            text: a string or a list of words.
+            n: number of candidates.
+
+        Returns:
+            candidates, the most probable first. Only their forward probability counts.
+        """
+        return self._candidates(self._words(text, 0), [], n, "forward", 0.0)
+
+    def substitutes(
+        self, text: Text, word: str | int, *, n: int = 10, n_candidates: int = 100, sharpness: float = 4.0
+    ) -> list[Substitute]:
+        """Words that could replace a word: probable in its place, and with a similar vector there.
+
+        The probability alone takes "The film was good" and "bad" alike. So each candidate is put into the text, and
+        its contextual vector is compared with that of the word it replaces (after Melamud et al. 2016 and Zhou et al.
+        2019).
+
+        Args:
+            text: a string or a list of words.
+            word: the word to replace, at its first occurrence, or its index among the words of the text.
+            n: number of substitutes.
+            n_candidates: words that the language model proposes for comparison.
+            sharpness: exponent of the cosine; 0 ranks by probability alone.
+
+        Returns:
+            substitutes, the best first, without the word itself in any case of its letters.
+
+        Raises:
+            InputError: the word is not in the text.
+            ConfigError: negative sharpness, n or n_candidates below 1.
+
+        Example:
+            ``LanguageModel.load().substitutes("The movie was great fun.", "movie")[0].word``
+        """
+        if not sharpness >= 0:
+            raise ConfigError(f"sharpness is {sharpness}; expected 0 or more.")
+        _check_count("n", n)
+        _check_count("n_candidates", n_candidates)
+        words = self._words(text, 0)
+        i = _index_of(words, word)
+        proposed = self._candidates(words[:i], words[i + 1 :], n_candidates + 3, "both", 0.5)  # 3: its spellings
+        proposed = [one for one in proposed if one.word.lower() != words[i].lower()][:n_candidates]
+        texts = [words, *([*words[:i], one.word, *words[i + 1 :]] for one in proposed)]
+        vectors = np.empty((len(texts), self.config.dim))
+        for number, layers in self._runtime.layers(texts):
+            vectors[number] = mix_layers(layers, self.layer_mix)[i]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-30
+        cosines = (vectors[1:] @ vectors[0]).tolist()
+        ranked = [
+            Substitute(one.word, one.probability * max(cosine, 0.0) ** sharpness, one.probability, cosine)
+            for one, cosine in zip(proposed, cosines, strict=True)
+        ]
+        return sorted(ranked, key=lambda one: -one.score)[:n]
+
+    def _words(self, text: Text, place: int) -> list[str]:
+        if isinstance(text, str):
+            return [token.word for token in self._tokenize(text)]
+        return checked_words(text, place)
+
+    def _contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
+        """What each direction has read at the T + 1 gaps of each text: before, between and after its words.
+
+        Forward row i predicts word i, the last one the end; backward row i predicts word i - 1, the first one the
+        beginning. Two arrays per text. Shape (T + 1, P).
+        """
+        begin, end = self._boundary_outputs()
+        P = self.config.projection_width
+        contexts: list[Any] = [None] * len(sentences)
+        for i, layers in self._runtime.layers(sentences):
+            top = layers[-1]  # (T, 2P)
+            contexts[i] = np.vstack([begin, top[:, :P]]), np.vstack([top[:, P:], end])
+        return contexts
+
+    def _boundary_outputs(self) -> tuple[Array, Array]:
+        """The top layer's output at `<S>` (forward) and `</S>` (backward), the same for all texts. Shape (P,) each."""
+        hidden = self._runtime.after_boundary(None).hidden[:, :, 0]  # (2, LSTM layers, P)
+        forward, backward = hidden.sum(1) if self.config.bilstm.skip_connections else hidden[:, -1]
+        return forward, backward
+
+    def _surprisal(self, sentences: Sequence[list[str]]) -> Iterator[Surprisal]:
+        contexts, vocabulary = self._contexts(sentences), self.vocabulary
+        ids = [[vocabulary.id_of(word) for word in words] for words in sentences]
+        for part in _parts([len(of) for of in ids], 4 * _ROWS * self._workers.n_threads):
+            forward = self._log_likelihoods(
+                [ahead for ahead, _ in contexts[part]], [[*of, vocabulary.eos_id] for of in ids[part]]
+            )
+            backward = self._log_likelihoods(
+                [back for _, back in contexts[part]], [[vocabulary.bos_id, *of] for of in ids[part]]
+            )
+            for words, ahead, back in zip(sentences[part], forward, backward, strict=True):
+                known = np.array([word in vocabulary for word in words], dtype=np.bool_)
+                yield Surprisal(
+                    tuple(words), known, -ahead[:-1], -back[1:], end=-float(ahead[-1]), begin=-float(back[0])
+                )
+
+    def _log_likelihoods(self, contexts: list[Array], ids: list[list[int]]) -> list[NDArray[np.float64]]:
+        """Log probability of one word in each context; lists by text. Shapes (T + 1, P) and (T + 1,)."""
+        rows, numbers = np.concatenate(contexts), np.concatenate([np.array(of) for of in ids])
+        values = np.empty(len(numbers))
+
+        def compute(start: int) -> None:
+            block = slice(start, start + _ROWS)
+            logits = rows[block] @ self._weight + self._bias  # (rows, V)
+            values[block] = logits[np.arange(len(logits)), numbers[block]] - _log_sum_exp(logits)
+
+        self._workers.run([partial(compute, start) for start in range(0, len(numbers), _ROWS)])
+        return np.split(values, np.cumsum([len(of) for of in ids])[:-1])
+
+    def _log_probabilities(self, context: Array) -> NDArray[np.float64]:
+        """Log probability of every word in one context. Shapes (P,) and (V,)."""
+        logits = context[None] @ self._weight + self._bias
+        return np.asarray((logits - _log_sum_exp(logits)[:, None])[0], np.float64)
+
+    def _candidates(
+        self, before: list[str], after: list[str], n: int, direction: Direction, prior: float
+    ) -> list[Candidate]:
+        if direction not in get_args(Direction):
+            raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
+        _check_count("n", n)
+        (left, _), (_, right) = self._contexts([before, after])
+        forward, backward = self._log_probabilities(left[-1]), self._log_probabilities(right[0])
+        scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
+        vocabulary = self.vocabulary
+        if direction == "both" and vocabulary.counts is not None:
+            counts = np.maximum(np.array(vocabulary.counts, dtype=np.float64), 0.5)  # unseen words count half
+            scores -= prior * np.log(counts / counts.sum())
+        scores[[vocabulary.bos_id, vocabulary.eos_id, vocabulary.unk_id]] = -np.inf
+        scores -= np.logaddexp.reduce(scores)
+        best = np.argsort(-scores, kind="stable")[: min(n, len(scores) - 3)]
+        return [
+            Candidate(vocabulary.words[i], float(np.exp(scores[i])), float(forward[i]), float(backward[i]))
+            for i in best
+        ]
+
+
+def _blocks(sentences: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    """A stream in lists of bounded texts and words."""
+    block: list[list[str]] = []
+    for words in sentences:
+        block.append(words)
+        if len(block) == _TEXTS or sum(map(len, block)) >= _WORDS:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _parts(lengths: Sequence[int], n_words: int) -> Iterator[slice]:
+    """A block in parts of about so many words, so that results and progress come steadily."""
+    start = total = 0
+    for i, length in enumerate(lengths, start=1):
+        total += length + 1
+        if total >= n_words or i == len(lengths):
+            yield slice(start, i)
+            start, total = i, 0
+
+
+def _log_sum_exp(logits: Array) -> NDArray[np.float64]:
+    """Logarithm of Σ exp of each row. Shape (n, V) → (n,)."""
+    largest = logits.max(1, keepdims=True)
+    return np.asarray(largest[:, 0] + np.log(np.exp(logits - largest).sum(1, dtype=np.float64)))
+
+
+def _index_of(words: Sequence[str], word: str | int) -> int:
+    if isinstance(word, int):
+        if not -len(words) <= word < len(words):
+            raise InputError(f"the text has {len(words)} words, and none with the index {word}.")
+        return word % len(words)
+    if word not in words:
+        raise InputError(f"the word {word!r} is not in the text; its words are {', '.join(map(repr, words))}.")
+    return words.index(word)
+
+
+def _check_count(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} is {value}; expected at least 1.")
