@@ -25,6 +25,7 @@ PUBLIC = [
     "ElmoConfig",
     "ElmoKitError",
     "Features",
+    "LanguageModel",
     "LayerMix",
     "State",
     "TextClassifier",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elmokit.features import Features, WordVectors
     from elmokit.runtime import State
     from elmokit.tasks.classify import TextClassifier
+    from elmokit.tasks.language_model import LanguageModel
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "ElmoConfig",
     "ElmoKitError",
     "Features",
+    "LanguageModel",
     "LayerMix",
     "State",
     "TextClassifier",
@@ -53,6 +55,7 @@ _HOMES = {
     "ElmoConfig": "elmokit.config",
     "ElmoKitError": "elmokit.errors",
     "Features": "elmokit.features",
+    "LanguageModel": "elmokit.tasks.language_model",
     "LayerMix": "elmokit.config",
     "State": "elmokit.runtime",
     "TextClassifier": "elmokit.tasks.classify",

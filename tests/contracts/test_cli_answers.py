@@ -10,7 +10,6 @@ import pytest
 from elmokit.checkpoints import save
 from elmokit.cli import main
 from elmokit.tasks.language_model import LanguageModel
-from elmokit.tasks.score import score_texts
 from unit.tasks.test_language_model import checkpoint
 from unit.tiny_models import tiny_checkpoint
 
@@ -51,7 +50,7 @@ def rows_of(text):
 def test_score(run, tmp_path, table, model):
     done = run("score", table, "--text", "t", "--id", "id", "--model", model)
     rows = rows_of(done.out)
-    expected = [score.perplexity for score in score_texts(LanguageModel.load(model), TEXTS)]
+    expected = [score.perplexity for score in LanguageModel.load(model).surprisal(TEXTS)]
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(6)]
     assert [float(row["mean"]) for row in rows] == pytest.approx([one.mean for one in expected], abs=1e-3)
     assert [int(row["unknown"]) for row in rows] == [0, 0, 5, 0, 1, 4]
@@ -59,7 +58,7 @@ def test_score(run, tmp_path, table, model):
     out = tmp_path / "words.jsonl"
     run("score", table, "--text", "t", "--words", "--unit", "bits", "--out", out, "--model", model)
     words = [json.loads(line) for line in out.read_text().splitlines()]
-    first = next(score_texts(LanguageModel.load(model), TEXTS))
+    first = next(LanguageModel.load(model).surprisal(TEXTS))
     assert [row["word"] for row in words[:3]] == ["the", "cat", "sat"]
     assert [row["forward"] for row in words[:3]] == pytest.approx(first.forward / np.log(2), abs=1e-3)
 

@@ -19,7 +19,7 @@ import numpy as np
 from elmokit.checkpoints import Checkpoint
 from elmokit.data.streams import open_bytes
 from elmokit.errors import CheckpointError, InputError, MissingExtra
-from elmokit.tasks.score import Perplexity
+from elmokit.perplexity import Perplexity
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary

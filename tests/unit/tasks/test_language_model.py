@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from elmokit.checkpoints import Softmax
 from elmokit.errors import CheckpointError, ConfigError, InputError, TextError
-from elmokit.tasks.fill_in import fill_in, next_words
+from elmokit.perplexity import PerplexityMeter
 from elmokit.tasks.language_model import LanguageModel
-from elmokit.tasks.score import Totals, score_texts
-from elmokit.tasks.substitutes import substitutes
 from unit.tiny_models import CONFIG, VOCABULARY, tiny_checkpoint
 
 COUNTS = (0, 0, 7, 50, 20, 10)
@@ -36,30 +34,43 @@ def model():
 TEXTS = ["the cat sat", "", "a dog !", "cat", "the the the the cat sat on the mat , sat the"]
 
 
-@pytest.mark.parametrize("skip_connections", [True, False])
-def test_the_same_numbers_as_in_pytorch(tmp_path, skip_connections):
-    pytest.importorskip("torch")
-    from elmokit.evaluation.perplexity import perplexity
+def test_perplexity_is_that_of_the_losses_of_training():
+    """One text at a time through the module that is trained, with its full softmax."""
+    torch = pytest.importorskip("torch")
+    from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+    from elmokit.training.objective import Batch
+    from elmokit.training.objective import LanguageModel as Trained
 
-    config = replace(CONFIG, bilstm=replace(CONFIG.bilstm, skip_connections=skip_connections))
-    made = checkpoint(config)
-    file = tmp_path / "texts.txt"
-    file.write_text("".join(f"{text}\n" for text in TEXTS))
-    totals = Totals()
-    for score in score_texts(LanguageModel(made, n_threads=1), [text for text in TEXTS if text]):
-        totals.add(score)
-    ours, theirs = totals.perplexity, perplexity(made, file)
-    for name in ("forward", "backward", "mean"):
-        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-5)
-    assert (ours.n_words, ours.unknown) == (theirs.n_words, theirs.unknown)
+    for skip_connections in (True, False):
+        made = checkpoint(replace(CONFIG, bilstm=replace(CONFIG.bilstm, skip_connections=skip_connections)))
+        model, vocabulary = LanguageModel(made, n_threads=1), list(VOCABULARY)
+        trained = Trained(made.config, len(VOCABULARY), n_negatives=1, dropout=0.0).eval()
+        trained.bilm.load_tensors(made.tensors)
+        with torch.no_grad():
+            trained.softmax.weight.copy_(torch.tensor(made.softmax.weight))
+            trained.softmax.bias.copy_(torch.tensor(made.softmax.bias))
+        meter, n = PerplexityMeter(), CONFIG.char_cnn.max_characters
+        for words in map(str.split, TEXTS):
+            ids = [vocabulary.index(word) if word in vocabulary else 2 for word in words]
+            rows = list(range(2, 2 + len(words)))
+            inputs = torch.tensor([[[0, *rows]], [[1, *rows[::-1]]]])
+            targets = torch.tensor([[[*ids, 1]], [[*ids[::-1], 0]]])
+            spelled = np.concatenate([sentence_boundary_ids(n), words_to_char_ids(words, n)]).astype(np.int64)
+            with torch.no_grad():
+                batch = Batch(torch.from_numpy(spelled), inputs, targets)
+                losses, counts, _ = trained(batch, trained.initial_states(1), None)
+            unknown = sum(word not in vocabulary for word in words)
+            meter.add(losses.numpy(), counts.numpy(), n_words=len(words), n_unknown=unknown)
+        assert vars(model.perplexity(TEXTS)) == pytest.approx(vars(meter.result), rel=1e-5)
 
 
 def test_surprisals_are_those_of_the_layers(model):
     """By hand from the top layer: forward after a word tells the next, backward the one before."""
     words = ["the", "cat", "sat"]
-    score = next(score_texts(model, [words]))
-    contexts = next(model.contexts([words]))
-    forward, backward = model.log_probabilities(contexts.forward), model.log_probabilities(contexts.backward)
+    score = next(model.surprisal([words]))
+    ahead, back = model._contexts([words])[0]
+    forward = np.array([model._log_probabilities(row) for row in ahead])
+    backward = np.array([model._log_probabilities(row) for row in back])
     assert np.exp(forward).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
     ids = [VOCABULARY.index(word) for word in words]
     assert score.forward == pytest.approx([-forward[i, word] for i, word in enumerate(ids)], abs=1e-5)
@@ -70,13 +81,13 @@ def test_surprisals_are_those_of_the_layers(model):
 
 def test_a_model_that_knows_nothing_is_as_surprised_as_its_vocabulary_is_long():
     blank = LanguageModel(checkpoint(scale=0.0), n_threads=1)
-    for score in score_texts(blank, TEXTS):
+    for score in blank.surprisal(TEXTS):
         assert score.mean == pytest.approx(np.full(len(score.words), math.log(len(VOCABULARY))))
         assert score.perplexity.mean == pytest.approx(len(VOCABULARY))
 
 
 def test_unknown_words_are_marked(model):
-    score = next(score_texts(model, ["the dog sat"]))
+    score = next(model.surprisal(["the dog sat"]))
     assert score.known.tolist() == [True, False, True]
     assert score.perplexity.unknown == pytest.approx(1 / 3)
 
@@ -88,9 +99,9 @@ words = st.lists(st.sampled_from(["the", "cat", "sat", "dog", "é"]), max_size=6
 @given(st.lists(words, min_size=1, max_size=6), words)
 def test_a_score_hangs_on_its_text_alone(texts, other):
     model = LanguageModel(checkpoint(), n_threads=1)
-    together = list(score_texts(model, [*texts, other]))
+    together = list(model.surprisal([*texts, other]))
     for text, found in zip(texts, together, strict=False):
-        alone = next(score_texts(model, [text]))
+        alone = next(model.surprisal([text]))
         assert found.words == alone.words == tuple(text)
         assert found.forward == pytest.approx(alone.forward, abs=1e-5)
         assert found.backward == pytest.approx(alone.backward, abs=1e-5)
@@ -98,7 +109,7 @@ def test_a_score_hangs_on_its_text_alone(texts, other):
 
 
 def test_texts_stream_in_blocks(model, monkeypatch):
-    monkeypatch.setattr("elmokit.tasks.score._BLOCK_TEXTS", 2)
+    monkeypatch.setattr("elmokit.tasks.language_model.model._TEXTS", 2)
     taken = []
 
     def source():
@@ -106,14 +117,14 @@ def test_texts_stream_in_blocks(model, monkeypatch):
             taken.append(text)
             yield text
 
-    scores = score_texts(model, source())
+    scores = model.surprisal(source())
     assert next(scores).words == ("the", "cat", "sat")
     assert len(taken) == 2, "no more is read than a block"
     assert [len(score.words) for score in scores] == [0, 3, 1, 12]
 
 
 def test_candidates_are_the_chances_of_both_directions(model):
-    found = fill_in(model, "the ___ sat", n=99, prior=1.0)
+    found = model.fill("the ___ sat", n=99, prior=1.0)
     assert {one.word for one in found} == {"the", "cat", "sat"}, "special words are no candidates"
     assert sum(one.probability for one in found) == pytest.approx(1)
     assert [one.probability for one in found] == sorted((one.probability for one in found), reverse=True)
@@ -121,50 +132,52 @@ def test_candidates_are_the_chances_of_both_directions(model):
     expected = {one.word: math.exp(one.forward + one.backward) / shares[one.word] for one in found}
     for one in found:
         assert one.probability == pytest.approx(expected[one.word] / sum(expected.values()), rel=1e-4)
-    score = next(score_texts(model, ["the cat sat"]))
+    score = next(model.surprisal(["the cat sat"]))
     cat = next(one for one in found if one.word == "cat")
     assert (cat.forward, cat.backward) == pytest.approx((-score.forward[1], -score.backward[1]), abs=1e-5)
 
 
 def test_next_words_look_back_only(model):
-    after, gap = next_words(model, "the cat", n=2), fill_in(model, "the cat ___ sat the", n=2, direction="forward")
+    after, gap = model.next_words("the cat", n=2), model.fill("the cat ___ sat the", n=2, direction="forward")
     assert [one.word for one in after] == [one.word for one in gap]
     assert [one.probability for one in after] == pytest.approx([one.probability for one in gap])
     assert after[0].forward >= after[1].forward
 
 
 def test_gaps_in_lists_of_words(model):
-    assert fill_in(model, ["the", "___", "sat"]) == fill_in(model, "the ___ sat")
+    assert model.fill(["the", "___", "sat"]) == model.fill("the ___ sat")
 
 
 def test_substitutes(model):
-    found = substitutes(model, "the cat sat", "cat", n=5)
+    found = model.substitutes("the cat sat", "cat", n=5)
     assert {one.word for one in found} == {"the", "sat"}, "neither the word itself nor special words"
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     for one in found:
         assert one.score == pytest.approx(one.probability * max(one.cosine, 0) ** 4)
-    assert substitutes(model, "the cat sat", -2) == pytest.approx(found)
-    chances = [one.probability for one in substitutes(model, "the cat sat", 1, sharpness=0)]
+    assert model.substitutes("the cat sat", -2) == pytest.approx(found)
+    chances = [one.probability for one in model.substitutes("the cat sat", 1, sharpness=0)]
     assert chances == sorted(chances, reverse=True)
-    assert len(substitutes(model, "the cat sat", "cat", n_candidates=1)) == 1
+    assert len(model.substitutes("the cat sat", "cat", n_candidates=1)) == 1
 
 
 def test_what_can_not_be_done_is_named(model):
     with pytest.raises(CheckpointError, match="tiny has no softmax"):
         LanguageModel(tiny_checkpoint())
     with pytest.raises(InputError, match="0 gaps"):
-        fill_in(model, "the cat")
+        model.fill("the cat")
     with pytest.raises(InputError, match="2 gaps"):
-        fill_in(model, "___ ___")
+        model.fill("___ ___")
     with pytest.raises(ConfigError, match="'sideways'"):
-        fill_in(model, "the ___", direction="sideways")
+        model.fill("the ___", direction="sideways")
     with pytest.raises(InputError, match="'dog' is not in the text; its words are 'the', 'cat'"):
-        substitutes(model, "the cat", "dog")
+        model.substitutes("the cat", "dog")
     with pytest.raises(InputError, match="index 2"):
-        substitutes(model, "the cat", 2)
+        model.substitutes("the cat", 2)
     with pytest.raises(ConfigError, match="sharpness"):
-        substitutes(model, "the cat", "cat", sharpness=-1)
+        model.substitutes("the cat", "cat", sharpness=-1)
+    with pytest.raises(ConfigError, match="n is 0"):
+        model.fill("the ___", n=0)
     with pytest.raises(TextError, match=r"texts\[1\]"):
-        list(score_texts(model, ["fine", None]))
+        list(model.surprisal(["fine", None]))
     with pytest.raises(InputError, match="no text"):
-        Totals().perplexity  # noqa: B018
+        model.perplexity([])

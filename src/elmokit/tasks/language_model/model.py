@@ -58,7 +58,7 @@ class LanguageModel:
         >>> softmax = Softmax(np.zeros((4, 4)), np.log([0.1, 0.2, 0.3, 0.4]))
         >>> model = LanguageModel(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), softmax=softmax))
         >>> round(model.perplexity([["cat"]]).mean, 3)
-        4.054
+        4.204
         >>> model.fill("a ___")[0].word
         'cat'
     """
@@ -86,8 +86,10 @@ class LanguageModel:
             source: "default" for the model in the package, else a checkpoint of any format.
             n_threads: see `LanguageModel`.
 
+        Returns:
+            the model.
+
         Raises:
-            MissingFile: no such file or folder.
             CheckpointError: not a checkpoint, or one without softmax.
         """
         return cls(checkpoints.load(EMBEDDED if source == "default" else source), n_threads=n_threads)
@@ -123,8 +125,10 @@ class LanguageModel:
             texts: see `surprisal`.
             show_progress: see `surprisal`.
 
+        Returns:
+            perplexity forward, backward and of the mean loss.
+
         Raises:
-            TextError: a text that is neither a string nor a list of words.
             InputError: no texts.
         """
         meter = PerplexityMeter()
@@ -161,7 +165,10 @@ class LanguageModel:
         if given.count(gap) != 1:
             raise InputError(f"the text has {given.count(gap)} gaps; expected one, marked by {gap!r}: {text!r}.")
         i = given.index(gap)
-        before, after = self._words(given[:i], 0), self._words(given[i + (len(gap) if isinstance(given, str) else 1) :], 0)
+        before, after = (
+            self._words(given[:i], 0),
+            self._words(given[i + (len(gap) if isinstance(given, str) else 1) :], 0),
+        )
         return self._candidates(before, after, n, direction, prior)
 
     def next_words(self, text: Text, *, n: int = 10) -> list[Candidate]:
@@ -181,9 +188,8 @@ class LanguageModel:
     ) -> list[Substitute]:
         """Words that could replace a word: probable in its place, and with a similar vector there.
 
-        The probability alone takes "The film was good" and "bad" alike. So each candidate is put into the text, and
-        its contextual vector is compared with that of the word it replaces (after Melamud et al. 2016 and Zhou et al.
-        2019).
+        The probability alone takes "The film was good" and "bad" alike, so the contextual vector of each candidate in
+        this text is compared with that of the word it replaces (after Melamud et al. 2016 and Zhou et al. 2019).
 
         Args:
             text: a string or a list of words.
