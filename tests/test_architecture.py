@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
 
 ROWS = (
-    ("config", "errors", "files", "features", "perplexity", "progress"),
+    ("config", "errors", "files", "features", "perplexity", "progress", "reading"),
     ("text", "nn", "checkpoints", "data"),
     ("runtime",),
     ("elmo",),

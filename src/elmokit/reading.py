@@ -1,0 +1,188 @@
+"""Read files that may be damaged or hostile: every failure becomes one of our errors, and sizes are bounded.
+
+`reading` wraps the code that reads a file. `read_bytes` and `read_json` read small files within a limit, which holds
+for what a compressed file inflates to as well.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
+
+MAX_JSON_BYTES = 16 << 20
+"""Default bound for a JSON file. Parsed JSON takes up to 25 times its size in memory."""
+
+_MAX_REASON = 300
+
+
+@contextmanager
+def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, what: str = "file") -> Iterator[None]:
+    """Turn every exception of a reader into one of our errors that names the file.
+
+    Errors of elmokit pass unchanged, and so do `ImportError` and interrupts. A missing file becomes `MissingFile`;
+    everything else (`KeyError`, `RecursionError`, `MemoryError`, panics of Rust libraries …) becomes `error`.
+
+    Args:
+        path: the file as the user named it.
+        error: the error to raise; it takes a message.
+        what: what the file should have been, for the message: "a … of elmokit" and the like.
+
+    Yields:
+        nothing.
+
+    Raises:
+        MissingFile: the file, or one that it needs, does not exist.
+        ElmoKitError: of the type `error`.
+
+    Example:
+        >>> with reading("model.json", what="configuration"):
+        ...     {}["layers"]
+        Traceback (most recent call last):
+        ...
+        elmokit.errors.CheckpointError: model.json: not a readable configuration (KeyError: 'layers').
+    """
+    try:
+        yield
+    except (ElmoKitError, ImportError):
+        raise
+    except FileNotFoundError as problem:
+        raise MissingFile(f"{printable(str(problem.filename or path))}: no such file or folder.") from problem
+    except MemoryError:
+        raise error(f"{printable(str(path))}: this {what} asks for more memory than there is; is it damaged?") from None
+    except Exception as problem:
+        raise error(f"{printable(str(path))}: not a readable {what} ({_reason(problem)}).") from problem
+    except BaseException as problem:
+        if type(problem).__name__ != "PanicException":  # how Rust libraries (safetensors, Lance) crash
+            raise
+        raise error(f"{printable(str(path))}: not a readable {what} ({_reason(problem)}).") from problem
+
+
+def read_bytes(path: str | Path, *, max_bytes: int, error: type[ElmoKitError] = CheckpointError) -> bytes:
+    """Read a whole file, inflated if its name ends with ".gz", and never more than a limit.
+
+    Args:
+        path: the file.
+        max_bytes: the most bytes that are accepted, after inflating.
+        error: the error to raise for a damaged or too large file.
+
+    Returns:
+        the bytes.
+
+    Raises:
+        MissingFile: no such file.
+        ElmoKitError: of the type `error`: larger than `max_bytes`, or a damaged gzip file.
+
+    Example:
+        >>> read_bytes(__file__, max_bytes=10)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        elmokit.errors.CheckpointError: ...: more than 10 bytes; refused.
+    """
+    path = Path(path)
+    with reading(path, error=error):
+        if path.suffix == ".gz":
+            data = _inflated(path, max_bytes)
+        else:
+            with path.open("rb") as file:
+                data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise error(f"{printable(str(path))}: more than {max_bytes:,} bytes; refused.")
+        return data
+
+
+def read_json(
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_JSON_BYTES,
+    error: type[ElmoKitError] = CheckpointError,
+    what: str = "JSON file",
+) -> dict[str, Any]:
+    """Read a JSON object. A byte-order mark is accepted; NaN, infinity and other values than an object are not.
+
+    Args:
+        path: the file, UTF-8.
+        max_bytes: the most bytes that are accepted.
+        error: the error to raise.
+        what: what the file is, for messages.
+
+    Returns:
+        the object.
+
+    Raises:
+        MissingFile: no such file.
+        ElmoKitError: of the type `error`: too large, not UTF-8, not JSON, or not an object.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> _ = path.write_text('{"layers": 2}')
+        >>> read_json(path)
+        {'layers': 2}
+    """
+    data = read_bytes(path, max_bytes=max_bytes, error=error)
+    with reading(path, error=error, what=what):
+        values = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+        if not isinstance(values, dict):
+            raise ValueError(f"expected a JSON object, not {type(values).__name__}")
+        return values
+
+
+def printable(text: str) -> str:
+    r"""Text that is safe to print: control characters, terminal escapes and half surrogates are written out.
+
+    Args:
+        text: from a file that may be hostile.
+
+    Returns:
+        the text, with escapes such as ``\x1b`` spelt out.
+
+    Example:
+        >>> print(printable("a\x1b[31mb"))
+        a\x1b[31mb
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _reason(problem: BaseException) -> str:
+    """One printable line that says what went wrong."""
+    try:
+        text = str(problem)
+    except Exception:  # an exception whose own text fails
+        text = ""
+    line = printable(next((line for line in text.splitlines() if line.strip()), ""))[:_MAX_REASON]
+    own = isinstance(problem, ValueError | OSError) and line
+    return line if own else f"{type(problem).__name__}: {line}".rstrip(": ")
+
+
+def _inflated(path: Path, max_bytes: int) -> bytes:
+    """The content of a gzip file, up to one byte more than the limit."""
+    buffer = io.BytesIO()
+    try:
+        with gzip.open(path) as file:
+            while buffer.tell() <= max_bytes and (chunk := file.read(min(1 << 20, max_bytes + 1 - buffer.tell()))):
+                buffer.write(chunk)
+    except (EOFError, zlib.error) as problem:
+        raise ValueError(f"the gzip file is damaged or cut off: {problem}") from None
+    return buffer.getvalue()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
