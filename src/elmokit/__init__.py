@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from elmokit.checkpoints import Checkpoint
     from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
     from elmokit.elmo import Elmo
+    from elmokit.encoding import Encoding
     from elmokit.errors import ElmoKitError
     from elmokit.features import Features, WordVectors
+    from elmokit.index import WordIndex
+    from elmokit.integrations.sklearn import ElmoVectorizer
     from elmokit.runtime import State
     from elmokit.tasks.classify import TextClassifier
     from elmokit.tasks.language_model import LanguageModel
+    from elmokit.tasks.pairs import SentencePairs
+    from elmokit.tasks.tag import Tagger
 
 __version__ = "0.1.0"
 
@@ -38,11 +43,16 @@ __all__ = [
     "Elmo",
     "ElmoConfig",
     "ElmoKitError",
+    "ElmoVectorizer",
+    "Encoding",
     "Features",
     "LanguageModel",
     "LayerMix",
+    "SentencePairs",
     "State",
+    "Tagger",
     "TextClassifier",
+    "WordIndex",
     "WordVectors",
     "__version__",
 ]
@@ -54,11 +64,16 @@ _HOMES = {
     "Elmo": "elmokit.elmo",
     "ElmoConfig": "elmokit.config",
     "ElmoKitError": "elmokit.errors",
+    "ElmoVectorizer": "elmokit.integrations.sklearn",
+    "Encoding": "elmokit.encoding",
     "Features": "elmokit.features",
     "LanguageModel": "elmokit.tasks.language_model",
     "LayerMix": "elmokit.config",
+    "SentencePairs": "elmokit.tasks.pairs",
     "State": "elmokit.runtime",
+    "Tagger": "elmokit.tasks.tag",
     "TextClassifier": "elmokit.tasks.classify",
+    "WordIndex": "elmokit.index",
     "WordVectors": "elmokit.features",
 }
 

@@ -11,6 +11,9 @@ Source: Peters et al. 2018 (arXiv:1802.05365).
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -24,6 +27,8 @@ from numpy.typing import NDArray
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import ElmoConfig, LayerMix
+from elmokit.encoding import Encoding, Text, holds_weights
+from elmokit.encoding import Layers as Layers
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
 from elmokit.features import Features, WordVectors
 from elmokit.progress import progress_bar
@@ -32,12 +37,11 @@ from elmokit.runtime.choice import PRECISIONS as RUNTIME_PRECISIONS
 from elmokit.runtime.pooling import mix_layers, pool
 from elmokit.runtime.precision import choose_precision
 from elmokit.runtime.word_cache import CACHE_WORDS
-from elmokit.text.inputs import Text, checked_texts, checked_words
+from elmokit.text.inputs import checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
 
 Array = NDArray[Any]
 Start = State | Literal["warm"] | None
-Layers = str | int | Sequence[float]
 
 EMBEDDED = Path(__file__).parent / "models" / "default"
 """The folder of the model inside the package."""
@@ -108,6 +112,7 @@ class Elmo:
         self.facts: Mapping[str, Any] = checkpoint.facts
         self._tokenize = get_tokenizer(self.config.tokenizer)
         self._counts = _counts(checkpoint)
+        self._digest = _digest(checkpoint)
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
         self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
@@ -220,15 +225,44 @@ class Elmo:
         """Layers that a word has vectors from (L)."""
         return self.config.n_layers
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights, configuration (tokenizer included), word table and layer mix, as 64 hex digits.
+
+        It is the same for the same model in another folder or format; saved models store it to know their model again.
+        Device, precision and name do not change it.
+        """
+        settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
+        return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def width(self, encoding: Encoding | None = None) -> int:
+        """Width of the vectors that `encode` returns.
+
+        Args:
+            encoding: which vectors; None for the defaults of `Encoding`.
+
+        Returns:
+            the number of columns, without encoding anything.
+
+        Raises:
+            ConfigError: layers or weights that do not fit the model.
+
+        Example:
+            ``Elmo.load().width(Encoding(pooling="mean+max"))``
+        """
+        return (encoding or Encoding()).width(self.config)
+
     def __repr__(self) -> str:
         return f"Elmo({self.name!r}, dim={self.dim}, n_layers={self.n_layers})"
 
     def encode(
         self,
         texts: Iterable[Text],
+        encoding: Encoding | None = None,
         *,
         pooling: str = "mean",
         layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
         normalize: bool = False,
         show_progress: bool | None = None,
         state: Start = None,
@@ -238,12 +272,11 @@ class Elmo:
 
         Args:
             texts: N texts: strings, which the model's tokenizer cuts into words, or lists of words, taken as they are.
-            pooling: "mean", "max", "mean+max", "first", "last", "first+last", or "sif": the mean in which frequent
-                words count less (Arora et al. 2017, without its removal of a common direction, which would make a
-                text's vector depend on its neighbours).
-            layers: "mix" (the model's own weighted sum), "all" (end to end), the number of one layer (0 is the word
-                alone, -1 the last), or L weights by which the layers are multiplied and summed.
-            normalize: whether each vector is scaled to length 1 (zeros stay zeros).
+            encoding: which vectors, as one value; replaces the next four arguments.
+            pooling: see `Encoding`.
+            layers: see `Encoding`.
+            layer_weights: see `Encoding`.
+            normalize: see `Encoding`.
             show_progress: True draws a bar, False never does, None does on a terminal after two seconds.
             state: where the LSTMs start with every text: None for zeros, "warm" for a fixed state that has read a
                 little English, or a `State` of one row.
@@ -261,7 +294,7 @@ class Elmo:
             ``Elmo.load().encode(["One text.", ["another", "text"]], pooling="max")``
         """
         sentences = [self._words(text, i) for i, text in enumerate(checked_texts(texts))]
-        pooled = self._pooled(pooling, layers, normalize, word_frequencies)
+        pooled = self._pooled(_one_encoding(encoding, pooling, layers, normalize, layer_weights), word_frequencies)
         vectors = np.zeros((len(sentences), pooled.width), self._dtype)
         with progress_bar("encoding", total=len(sentences), show=show_progress) as advance:
             for i, computed in self._runtime.layers(sentences, state=self._state(state)):
@@ -272,9 +305,11 @@ class Elmo:
     def encode_one(
         self,
         text: Text,
+        encoding: Encoding | None = None,
         *,
         pooling: str = "mean",
         layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
         normalize: bool = False,
         state: Start = None,
         word_frequencies: Mapping[str, float] | None = None,
@@ -283,8 +318,10 @@ class Elmo:
 
         Args:
             text: a string or a list of words.
+            encoding: see `encode`.
             pooling: see `encode`.
             layers: see `encode`.
+            layer_weights: see `encode`.
             normalize: see `encode`.
             state: see `encode`.
             word_frequencies: see `encode`.
@@ -298,9 +335,7 @@ class Elmo:
         """
         stream = self.encode_stream(
             [text],
-            pooling=pooling,
-            layers=layers,
-            normalize=normalize,
+            _one_encoding(encoding, pooling, layers, normalize, layer_weights),
             show_progress=False,
             state=state,
             word_frequencies=word_frequencies,
@@ -310,9 +345,11 @@ class Elmo:
     def encode_stream(
         self,
         texts: Iterable[Text],
+        encoding: Encoding | None = None,
         *,
         pooling: str = "mean",
         layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
         normalize: bool = False,
         show_progress: bool | None = None,
         state: Start = None,
@@ -322,8 +359,10 @@ class Elmo:
 
         Args:
             texts: any number of texts, for instance a generator.
+            encoding: see `encode`.
             pooling: see `encode`.
             layers: see `encode`.
+            layer_weights: see `encode`.
             normalize: see `encode`.
             show_progress: see `encode`.
             state: see `encode`.
@@ -339,7 +378,7 @@ class Elmo:
         Example:
             ``for vector in elmo.encode_stream(open("corpus.txt")): …``
         """
-        pooled = self._pooled(pooling, layers, normalize, word_frequencies)
+        pooled = self._pooled(_one_encoding(encoding, pooling, layers, normalize, layer_weights), word_frequencies)
         start = self._state(state)
         words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
@@ -355,6 +394,7 @@ class Elmo:
         texts: Iterable[Text],
         *,
         layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
         show_progress: bool | None = None,
         state: Start = None,
     ) -> Features:
@@ -363,6 +403,7 @@ class Elmo:
         Args:
             texts: N strings or lists of words.
             layers: as in `encode`, or "each" for all layers apart.
+            layer_weights: see `encode`.
             show_progress: see `encode`.
             state: see `encode`.
 
@@ -377,13 +418,18 @@ class Elmo:
         Example:
             ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
         """
-        return Features(self.encode_words_stream(texts, layers=layers, show_progress=show_progress, state=state))
+        return Features(
+            self.encode_words_stream(
+                texts, layers=layers, layer_weights=layer_weights, show_progress=show_progress, state=state
+            )
+        )
 
     def encode_words_stream(
         self,
         texts: Iterable[Text],
         *,
         layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
         show_progress: bool | None = None,
         state: Start = None,
     ) -> Iterator[WordVectors]:
@@ -392,6 +438,7 @@ class Elmo:
         Args:
             texts: any number of strings or lists of words.
             layers: see `encode_words`.
+            layer_weights: see `encode`.
             show_progress: see `encode`.
             state: see `encode`.
 
@@ -402,14 +449,14 @@ class Elmo:
             TextError: a text that is neither a string nor a list of words; says which.
             ConfigError: layers or state that are not known or do not fit the model.
         """
-        chosen, start = _choose_layers(layers, self.config, self.layer_mix), self._state(state)
+        chosen, start = self._chosen(layers, layer_weights), self._state(state)
         cut = (self._cut(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
             for block in _blocks(cut, lambda pair: len(pair[0])):
                 done: dict[int, WordVectors] = {}
                 for i, computed in self._runtime.layers([words for words, _ in block], state=start):
                     words, offsets = block[i]
-                    done[i] = WordVectors(tuple(words), offsets, np.array(chosen.of(computed)))
+                    done[i] = WordVectors(tuple(words), offsets, np.array(chosen(computed)))
                     advance(1)
                 yield from (done[i] for i in range(len(block)))
 
@@ -467,76 +514,74 @@ class Elmo:
         offsets = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
         return [token.word for token in tokens], offsets
 
-    def _pooled(
-        self, pooling: str, layers: Layers, normalize: bool, frequencies: Mapping[str, float] | None
-    ) -> _Pooled:
-        if layers == "each":
-            raise ConfigError("layers='each' keeps layers apart and belongs to encode_words; here use 'all'.")
-        chosen = _choose_layers(layers, self.config, self.layer_mix)
-        shares = _word_shares(self._counts if frequencies is None else frequencies) if pooling == "sif" else None
-        width = len(pool(np.zeros((0, chosen.width), self._dtype), pooling))
-        return _Pooled(chosen, pooling, shares, normalize, width)
+    def _pooled(self, encoding: Encoding, frequencies: Mapping[str, float] | None) -> _Pooled:
+        width = encoding.width(self.config)
+        sif = encoding.pooling == "sif"
+        shares = _word_shares(self._counts if frequencies is None else frequencies) if sif else None
+        return _Pooled(_choose_layers(encoding, self.config, self.layer_mix), encoding, shares, width)
 
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Layers of one text (L, T, 2P) → its word vectors, and their width."""
-
-    of: Callable[[Array], Array]
-    width: int
+    def _chosen(self, layers: Layers, layer_weights: Sequence[float] | None) -> Callable[[Array], Array]:
+        if isinstance(layers, str) and layers == "each" and layer_weights is None:
+            return np.asarray
+        return _choose_layers(_one_encoding(None, "mean", layers, False, layer_weights), self.config, self.layer_mix)
 
 
 @dataclass(frozen=True)
 class _Pooled:
     """Layers of one text → its vector, and the vector's width."""
 
-    chosen: _Chosen
-    pooling: str
+    chosen: Callable[[Array], Array]
+    encoding: Encoding
     shares: Mapping[str, float] | None
-    normalize: bool
     width: int
 
     def of(self, layers: Array, words: Sequence[str]) -> Array:
         shares = None if self.shares is None else np.array([self.shares.get(word, 0.0) for word in words])
-        vector = pool(self.chosen.of(layers), self.pooling, shares=shares)
-        length = np.linalg.norm(vector) if self.normalize else 0.0
+        vector = pool(self.chosen(layers), self.encoding.pooling, shares=shares)
+        length = np.linalg.norm(vector) if self.encoding.normalize else 0.0
         return vector / length if length > 0 else vector
 
 
-def _choose_layers(layers: Layers, config: ElmoConfig, layer_mix: LayerMix) -> _Chosen:
-    n_layers, dim = config.n_layers, config.dim
-    if isinstance(layers, str):
-        named: dict[str, _Chosen] = {
-            "mix": _Chosen(lambda found: mix_layers(found, layer_mix), dim),
-            "all": _Chosen(lambda found: np.concatenate(list(found), axis=-1), n_layers * dim),
-            "each": _Chosen(lambda found: found, dim),
-        }
-        if layers not in named:
-            raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', 'each', a number, or {n_layers} weights.")
-        return named[layers]
-    if isinstance(layers, int | np.integer) and not isinstance(layers, bool):
-        number = int(layers)
-        if not -n_layers <= number < n_layers:
-            raise ConfigError(
-                f"layers is {number}; the model has the layers 0 to {n_layers - 1}, or -{n_layers} to -1."
-            )
-        return _Chosen(lambda found: found[number], dim)
-    return _weighted(layers, n_layers, dim)
+def _one_encoding(
+    encoding: Encoding | None, pooling: str, layers: Any, normalize: bool, layer_weights: Sequence[float] | None
+) -> Encoding:
+    if encoding is not None:
+        if not isinstance(encoding, Encoding):
+            raise ConfigError(f"encoding is {encoding!r}; expected an Encoding. Name other arguments: pooling='max'.")
+        others = Encoding(pooling, layers, normalize, layer_weights)
+        if others != Encoding():
+            raise ConfigError("give either encoding or pooling, layers, layer_weights and normalize, not both.")
+        return encoding
+    if layer_weights is None and holds_weights(layers):
+        layers, layer_weights = "mix", layers
+    return Encoding(pooling, layers, normalize, layer_weights)
 
 
-def _weighted(layers: Any, n_layers: int, dim: int) -> _Chosen:
-    try:
-        weights = np.asarray(layers, dtype=np.float64)
-    except (TypeError, ValueError):
-        weights = np.empty(0)
-    if weights.shape != (n_layers,) or not np.isfinite(weights).all() or isinstance(layers, bool):
-        raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', a number, or {n_layers} finite weights.")
+def _choose_layers(encoding: Encoding, config: ElmoConfig, layer_mix: LayerMix) -> Callable[[Array], Array]:
+    """Layers of one text (L, T, 2P) → its word vectors (T, d)."""
+    numbers = encoding.check(config).numbers(config.n_layers)
+    if encoding.layer_weights is not None:
+        return partial(_weighted, encoding.layer_weights)
+    if encoding.layers == "mix":
+        return lambda layers: mix_layers(layers, layer_mix)
+    if isinstance(encoding.layers, int):
+        return lambda layers: layers[numbers[0]]
+    return lambda layers: np.concatenate([layers[number] for number in numbers], axis=-1)
 
-    def of(found: Array) -> Array:
-        parts = (layer * found.dtype.type(weight) for layer, weight in zip(found, weights, strict=True))
-        return np.asarray(sum(parts))
 
-    return _Chosen(of, dim)
+def _weighted(weights: Sequence[float], layers: Array) -> Array:
+    return np.asarray(sum(layer * layers.dtype.type(weight) for layer, weight in zip(layers, weights, strict=True)))
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the tensors by name, and of the words where the model reads whole words."""
+    digest = hashlib.sha256()
+    for name in sorted(checkpoint.tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(checkpoint.tensors[name], dtype="<f4").data)
+    if checkpoint.config.n_words:
+        digest.update(json.dumps(checkpoint.words).encode())
+    return digest.hexdigest()
 
 
 def _counts(checkpoint: Checkpoint) -> Mapping[str, float] | None:

@@ -77,8 +77,6 @@ def test_layers_are_views_of_the_same_three(elmo):
     for number in (0, 1, 2, -1, -3):
         assert (words(number) == each[number]).all()
     np.testing.assert_allclose(words("mix"), each.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(words([0.5, 0, -2]), 0.5 * each[0] - 2 * each[2], atol=1e-6)
-    assert (words((0, 1, 0)) == each[1]).all()
 
 
 def test_the_mix_is_the_checkpoints_own():
@@ -188,9 +186,7 @@ def test_a_table_is_refused_instead_of_its_column_names(elmo):
         elmo.encode(Table())
 
 
-@pytest.mark.parametrize(
-    "layers", ["middle", 3, -4, True, (1.0, 2.0), (1.0, 2.0, float("nan")), None, [[1, 2, 3]], ["a", "b", "c"]]
-)
+@pytest.mark.parametrize("layers", ["middle", 3, -4, True, (0, 3), (1, 1), None, [[1, 2, 3]], ["a", "b", "c"]])
 def test_layers_that_the_model_lacks_are_refused(elmo, layers):
     with pytest.raises(ConfigError, match="layers is"):
         elmo.encode(["a"], layers=layers)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import LayerMix
+from elmokit.encoding import POOLINGS
 from elmokit.errors import ConfigError
 
 Array = NDArray[Any]
@@ -68,9 +69,6 @@ _SIMPLE: Mapping[str, Callable[[Array], Array]] = {
     "first": lambda vectors: np.array(vectors[0]),
     "last": lambda vectors: np.array(vectors[-1]),
 }
-
-POOLINGS: tuple[str, ...] = ("mean", "max", "mean+max", "first", "last", "first+last", "sif")
-"""Ways to make one vector of a text's word vectors; a "+" joins two end to end."""
 
 
 def pooled_width(pooling: str, dim: int) -> int:

@@ -6,13 +6,11 @@ texts), a whole table (its column names would be), bytes, and missing values, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from elmokit.encoding import Text as Text
 from elmokit.errors import TextError
-
-Text = str | Sequence[str]
-"""A string, or a list or tuple of words."""
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:

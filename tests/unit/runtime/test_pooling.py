@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from elmokit.config import LayerMix
+from elmokit.encoding import POOLINGS
 from elmokit.errors import ConfigError
-from elmokit.runtime.pooling import POOLINGS, mix_layers, pool, pooled_width
+from elmokit.runtime.pooling import mix_layers, pool, pooled_width
 
 VECTORS = np.array([[1.0, 4.0], [3.0, 2.0], [5.0, 0.0]], dtype=np.float32)
 

@@ -1,0 +1,116 @@
+"""Encoding: what it accepts, what it refuses and with which words, and the widths it promises."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elmokit import Elmo, Encoding, LayerMix, checkpoints
+from elmokit.encoding import POOLINGS
+from elmokit.errors import ConfigError
+from unit.tiny_models import tiny_checkpoint, tiny_elmo
+
+TEXTS = ["The cat sat.", "", "A dog ran away, fast!"]
+LAYERS = ["mix", "all", 0, -1, (0,), (2, 0), [0, 1, 2], np.array([1, 2])]
+
+
+@pytest.fixture(scope="module")
+def elmo():
+    return tiny_elmo(words=("<S>", "cat"), word_counts=(1, 2))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("layers", LAYERS, ids=str)
+def test_the_width_is_known_without_encoding(elmo, pooling, layers):
+    encoding = Encoding(pooling, layers)
+    vectors = elmo.encode(TEXTS, encoding)
+    assert vectors.shape == (3, elmo.width(encoding))
+    assert (vectors == elmo.encode(TEXTS, pooling=pooling, layers=layers)).all()
+    assert Encoding.from_dict(json.loads(json.dumps(encoding.to_dict()))) == encoding
+    assert hash(encoding) == hash(replace(encoding))
+
+
+def test_numbers_select_layers_and_weights_weigh_them(elmo):
+    each = elmo.encode_words(TEXTS, layers="each")[0].vectors
+    selected = elmo.encode_words(TEXTS, layers=[2, 0])[0].vectors
+    assert (selected == np.concatenate([each[2], each[0]], axis=-1)).all()
+    weighted = elmo.encode_words(TEXTS, layer_weights=[0, 1, 2])[0].vectors
+    np.testing.assert_allclose(weighted, each[1] + 2 * each[2], atol=1e-6)
+    assert elmo.width(Encoding(layer_weights=(0, 1, 2))) == elmo.dim
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pooling": "median"}, "pooling is 'median'; expected one of 'mean'"),
+        ({"pooling": None}, "pooling is None"),
+        ({"normalize": 1}, "normalize is 1"),
+        ({"layers": "each"}, "encode_words"),
+        ({"layers": "top"}, "layers is 'top'"),
+        ({"layers": True}, "layers is True"),
+        ({"layers": []}, r"layers is \[\]"),
+        ({"layers": [0.2, 0.3, 0.5]}, r"layer_weights=\[0.2, 0.3, 0.5\]"),
+        ({"layers": 1.0}, "layers is 1.0"),
+        ({"layers": None}, "layers is None"),
+        ({"layers": ["0", "1"]}, "layers is"),
+        ({"layers": [[0, 1]]}, "layers is"),
+        ({"layer_weights": []}, "layer_weights is"),
+        ({"layer_weights": "012"}, "layer_weights is"),
+        ({"layer_weights": 1.0}, "layer_weights is"),
+        ({"layer_weights": [1.0, float("nan"), 0.0]}, "finite"),
+        ({"layer_weights": [True, False, False]}, "layer_weights is"),
+        ({"layer_weights": [1, 0, 0], "layers": 1}, "give one of them"),
+    ],
+)
+def test_what_no_model_has_is_refused_at_once(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Encoding(**arguments)
+
+
+@pytest.mark.parametrize("layers", [3, -4, (0, 3), (0, 0), (2, -1), (-4,)], ids=str)
+def test_what_this_model_lacks_is_refused_by_everything_that_takes_it(elmo, layers):
+    for call in (elmo.width, lambda encoding: elmo.encode(TEXTS, encoding)):
+        with pytest.raises(ConfigError, match="layers is"):
+            call(Encoding(layers=layers))
+    with pytest.raises(ConfigError, match="layers is"):
+        elmo.encode_words(TEXTS, layers=layers)
+    with pytest.raises(ConfigError, match="has 2 numbers; the model has 3"):
+        elmo.width(Encoding(layer_weights=(1, 2)))
+
+
+def test_an_encoding_is_given_whole_or_in_parts(elmo):
+    with pytest.raises(ConfigError, match="not both"):
+        elmo.encode(TEXTS, Encoding(), pooling="max")
+    with pytest.raises(ConfigError, match="expected an Encoding"):
+        elmo.encode(TEXTS, "max")
+    with pytest.raises(ConfigError, match="not an encoding"):
+        Encoding.from_dict({"poling": "max"})
+    with pytest.raises(ConfigError, match="not an encoding"):
+        Encoding.from_dict(["max"])
+
+
+def test_what_the_first_version_saved_is_read_as_weights():
+    assert Encoding.from_dict({"layers": [1, 0.5, 0]}).layer_weights == (1.0, 0.5, 0.0)
+
+
+def test_a_fingerprint_is_of_the_model_not_of_its_place(tmp_path):
+    elmo = tiny_elmo()
+    checkpoints.save(tiny_checkpoint(), tmp_path / "model")
+    loaded = Elmo.load(tmp_path / "model", precision="float64", n_threads=1)
+    loaded.name = "another"
+    assert len(elmo.fingerprint) == 64
+    assert loaded.fingerprint == elmo.fingerprint == tiny_elmo().fingerprint
+
+
+def test_a_fingerprint_tells_models_apart():
+    checkpoint = tiny_checkpoint()
+    name = "backward_layers.1.bias"
+    changed = np.array(checkpoint.tensors[name])
+    changed[0] = np.nextafter(changed[0], np.float32(9))
+    others = [
+        replace(checkpoint, tensors={**checkpoint.tensors, name: changed}),
+        replace(checkpoint, config=replace(checkpoint.config, tokenizer="whitespace")),
+        replace(checkpoint, layer_mix=LayerMix(gamma=2.0)),
+    ]
+    assert len({Elmo(each).fingerprint for each in (checkpoint, *others)}) == 4
