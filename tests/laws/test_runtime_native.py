@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elmokit.runtime.backends.native import NativeRuntime
 from elmokit.runtime.kernels import native_precisions
-from elmokit.runtime.native import NativeRuntime
 from unit.runtime.models import CONFIGS, tensors_of, words_of
 
 if not native_precisions():

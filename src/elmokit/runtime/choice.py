@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
+from elmokit.runtime.backends.native import NativeRuntime
 from elmokit.runtime.kernels import native_precisions
-from elmokit.runtime.native import NativeRuntime
 from elmokit.runtime.numpy import NumpyRuntime
 from elmokit.runtime.state import State
 from elmokit.runtime.word_cache import CACHE_WORDS

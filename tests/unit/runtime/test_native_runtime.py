@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime import NumpyRuntime, kernels, make_runtime
+from elmokit.runtime.backends.native import NativeRuntime
 from elmokit.runtime.kernels import NativeProduct, native_precisions, round_rows, to_bfloat16
-from elmokit.runtime.native import NativeRuntime
 from unit.runtime.models import CONFIGS, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
@@ -75,7 +75,7 @@ def test_layers_and_step_are_near_float64(name, precision):
 @here
 def test_more_rows_than_a_block_of_steps_and_more_words_than_one(precision, monkeypatch):
     exact, native = pair("published kind", precision)
-    monkeypatch.setattr("elmokit.runtime.native.BLOCK_BYTES", 4096)  # a block is a step or two
+    monkeypatch.setattr("elmokit.runtime.backends.native.BLOCK_BYTES", 4096)  # a block is a step or two
     texts = [[f"w{(i * j) % 40}" for j in range(1 + i % 13)] for i in range(70)]
     expected, found = dict(exact.layers(texts)), dict(native.layers(texts))
     for i, layers in expected.items():
@@ -125,7 +125,7 @@ def test_a_tanh_of_every_size():
         ),
         bilstm=BiLSTMConfig(cell_width=len(values), n_layers=1, projection=False),
     )
-    from elmokit.runtime.native import NativeConvolutions
+    from elmokit.runtime.backends.native import NativeConvolutions
 
     arrays = {name.removeprefix("char_cnn."): np.zeros(shape, np.float32) for name, shape in _cnn_shapes(config)}
     arrays["convolutions.0.bias"] = values

@@ -1,0 +1,1 @@
+"""Ways to compute a biLM: compiled loops, NumPy, PyTorch; one protocol, see `elmokit.runtime.engine`."""
