@@ -103,7 +103,7 @@ def main() -> None:
         result = {
             "benchmark": "quality_sets",
             "model": elmo.name,
-            "facts": {k: v for k, v in elmo.facts.items() if isinstance(v, int | float | str)},
+            "facts": {k: v for k, v in elmo.metadata.items() if isinstance(v, int | float | str)},
             "seconds": round(time.perf_counter() - start, 1),
             "results": rows,
             "published": {s.name: s.published.__dict__ for s in SETS if s.published and s.name in wanted},

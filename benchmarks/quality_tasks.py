@@ -99,7 +99,7 @@ class Results:
 
     def __init__(self, path: Path, elmo: Elmo, arguments: argparse.Namespace) -> None:
         self.path = path
-        facts = {k: v for k, v in elmo.facts.items() if isinstance(v, int | float | str)}
+        facts = {k: v for k, v in elmo.metadata.items() if isinstance(v, int | float | str)}
         self.head = {"benchmark": "quality_tasks", "model": elmo.name, "dim": elmo.dim, "facts": facts}
         of_tags = {"sentences": arguments.sentences, "epochs": arguments.epochs, "quick": arguments.quick}
         self.settings = {one.name: of_tags for one in TAG_SETS}

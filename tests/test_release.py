@@ -46,7 +46,7 @@ def test_models_of_earlier_versions_keep_their_words_and_facts(folder):
     assert checkpoint.softmax.weight.shape == (6, 6)
     assert checkpoint.layer_mix.weights == (0.5, -0.25, 1.0)
     assert checkpoint.layer_mix.gamma == 1.5
-    assert (checkpoint.name, dict(checkpoint.facts)) == ("stored", {"made_by": "0.1.0"})
+    assert (checkpoint.name, dict(checkpoint.metadata)) == ("stored", {"made_by": "0.1.0"})
 
 
 def refused(source, tmp_path, monkeypatch):

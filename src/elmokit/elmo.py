@@ -109,7 +109,7 @@ class Elmo:
         self.config: ElmoConfig = checkpoint.config
         self.layer_mix: LayerMix = checkpoint.layer_mix
         self.name: str = checkpoint.name
-        self.facts: Mapping[str, Any] = checkpoint.facts
+        self.metadata: Mapping[str, Any] = checkpoint.metadata
         self._tokenize = get_tokenizer(self.config.tokenizer)
         self._counts = _counts(checkpoint)
         self._digest = _digest(checkpoint)

@@ -41,8 +41,8 @@ def test_training_writes_a_checkpoint_with_its_facts(model):
     assert checkpoint.name == "animals"
     assert checkpoint.config.tokenizer == "default"
     assert checkpoint.softmax.n_words == len(checkpoint.words) == len(checkpoint.word_counts)
-    assert checkpoint.facts["corpus"]["animals"] == 800 * 6
-    assert checkpoint.facts["report"]["heldout"]["mean"] > 1
+    assert checkpoint.metadata["corpus"]["animals"] == 800 * 6
+    assert checkpoint.metadata["report"]["heldout"]["mean"] > 1
     assert "held-out perplexity forward" in done.stdout
     assert "words/s" in done.stderr
 
@@ -82,7 +82,7 @@ def test_torchrun_trains_with_two_processes(corpus, tmp_path):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "elmokit")
     done = elmokit("train", corpus, "--out", tmp_path / "two", *TINY, "--words", 1500, launcher=torchrun)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert load(tmp_path / "two").facts["processes"] == 2
+    assert load(tmp_path / "two").metadata["processes"] == 2
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def assert_same(left, right):
     assert left.words == right.words
     assert left.word_counts == right.word_counts
     assert left.name == right.name
-    assert dict(left.facts) == dict(right.facts)
+    assert dict(left.metadata) == dict(right.metadata)
     assert list(left.tensors) == list(right.tensors)
     for name, array in left.tensors.items():
         assert array.dtype == right.tensors[name].dtype == np.float32

@@ -1,7 +1,7 @@
-"""Files ↔ `Checkpoint(config, tensors, words, …)`: every ELMo format there is. NumPy in the middle, no torch module.
+"""Read and write ELMo checkpoints of every format: files ↔ `Checkpoint(config, tensors, words, …)`.
 
-`detect` says what a thing is, `load` reads it (and fetches what is known by name), `save` writes it; each format is
-one entry of `FORMATS` and one file. Reading never runs code, whatever the file says.
+`detect` names the format, `load` reads it (and fetches published models by name), `save` writes it. Each format is one
+entry of `FORMATS` and one file. Reading never runs code from a file.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, hub, manylangs, native, tfhub
+from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, fetching, manylangs, native, tfhub
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
-from elmokit.checkpoints.source import Format, Source
+from elmokit.checkpoints.source import EMBEDDED, Format, Source
 from elmokit.errors import CheckpointError, MissingFile, OutputError
+from elmokit.reading import printable, reading
 
 __all__ = [
+    "EMBEDDED",
     "FORMATS",
     "Checkpoint",
     "Format",
@@ -42,10 +44,10 @@ FORMATS: tuple[Format, ...] = (
 
 
 def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
-    """Which format a file or folder is in.
+    """Find out which format a file or folder is in.
 
     Args:
-        source: a folder, a file, or the options of a pair.
+        source: see `load`.
         weights: the weights of a pair.
 
     Returns:
@@ -53,7 +55,7 @@ def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
 
     Raises:
         MissingFile: no such file or folder.
-        CheckpointError: not a checkpoint of any format we know; says what was found.
+        CheckpointError: no known format; the message lists what is there.
     """
     with _opened(source, weights) as thing:
         return _detect(thing)
@@ -63,17 +65,18 @@ def load(source: str | Path, *, weights: str | Path | None = None, with_softmax:
     """Read a checkpoint of any format.
 
     Args:
-        source: a folder, a file, or the options of a pair; or, where nothing of that name lies here, the name of a
-            published model ("original", "nlpl:144"), an http(s) address, "hf:user/model" (see `hub`).
+        source: "default" (the model in the package), a folder, an archive, a file, or the options of a pair; where no
+            file of that name exists, the name of a published model ("original", "nlpl:144"), an http(s) address, or
+            "hf:user/model".
         weights: the weights of a pair.
-        with_softmax: whether the language model's softmax is read, where there is one; encoding needs none.
+        with_softmax: whether the language model's softmax is read where there is one; encoding needs none.
 
     Returns:
         the checkpoint, float32.
 
     Raises:
         MissingFile: no such file or folder.
-        CheckpointError: no known format, damaged, or files that do not fit together.
+        CheckpointError: no known format, damaged, weights that are NaN or infinite, or files that do not fit together.
 
     Example:
         >>> import tempfile
@@ -86,25 +89,25 @@ def load(source: str | Path, *, weights: str | Path | None = None, with_softmax:
         >>> load(folder).config == config
         True
     """
-    with _opened(source, weights) as thing:
+    with _opened(source, weights) as thing, reading(thing.path, what="checkpoint"):
         checkpoint = _detect(thing).read(replace(thing, with_softmax=with_softmax))
-    return hub.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
+    return fetching.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
 
 
 def save(
     checkpoint: Checkpoint, folder: str | Path, *, format: str = "native", storage: native.Storage = "float32"
 ) -> None:
-    """Write a checkpoint into a folder, which is made where it is missing.
+    """Write a checkpoint into a folder, which is created where it is missing.
 
     Args:
         checkpoint: what to write.
-        folder: where to. Files of the same names are replaced, others stay.
+        folder: the folder. Files of the same names are replaced, others stay.
         format: "native" or "allennlp".
         storage: of the native format: "float32" (exact), "float16" or "int8".
 
     Raises:
-        CheckpointError: no such format, or one that is only read.
-        OutputError: the folder can't be made or written.
+        CheckpointError: unknown format, or one that can only be read.
+        OutputError: the folder can't be created or written.
     """
     folder = Path(folder)
     form = next((form for form in FORMATS if form.name == format), None)
@@ -125,7 +128,7 @@ def save(
 
 @contextmanager
 def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
-    """The source, unpacked where it is an archive."""
+    """Find the files of a source; unpack an archive."""
     path = _local(source)
     if not path.exists() and path.with_name(path.name + ".index").is_file():
         path = path.with_name(path.name + ".index")  # TensorFlow's users name a checkpoint without the ending
@@ -134,7 +137,7 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
         if place is not None and not place.exists():
             known = ", ".join(model.name for model in CATALOGUE)
             hint = "" if place.parent != Path() else f" Published models are known as {known} and nlpl:NUMBER."
-            raise MissingFile(f"{place}: no such file or folder.{hint}")
+            raise MissingFile(f"{printable(str(place))}: no such file or folder.{hint}")
     if path.is_file() and second is None and is_archive(path):
         with unpacked(path) as folder:
             yield Source(folder)
@@ -143,24 +146,31 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
 
 
 def _local(source: str | Path) -> Path:
-    return hub.fetch(str(source)) if _is_remote(source) else Path(source).expanduser()
+    if source == "default":
+        if not EMBEDDED.is_dir():
+            raise MissingFile(
+                f"{EMBEDDED}: this installation of elmokit came without its embedded model. Install a released wheel,"
+                " or name a model of your own."
+            )
+        return EMBEDDED
+    with reading(str(source), what="path"):
+        return fetching.fetch(str(source)) if _is_remote(source) else Path(source).expanduser()
 
 
 def _is_remote(source: str | Path) -> bool:
-    """A name or address, unless something of that name lies here."""
-    return isinstance(source, str) and not Path(source).exists() and hub.is_remote(source)
+    """Tell whether a source is a name or address, and no file has that name."""
+    if not isinstance(source, str) or source == "default":
+        return False
+    with reading(source, what="path"):
+        return not Path(source).exists() and fetching.is_remote(source)
 
 
-def _detect(thing: Source) -> Format:
+def _detect(source: Source) -> Format:
     for form in FORMATS:
-        if form.recognise(thing):
+        if form.recognise(source):
             return form
-    raise CheckpointError(_unknown(thing))
-
-
-def _unknown(source: Source) -> str:
     if source.path.is_file():
-        return f"{source.path}: not a checkpoint of any known format."
+        raise CheckpointError(f"{source.path}: not a checkpoint of any known format.")
     names = sorted(path.name for path in source.path.iterdir())
-    found = ", ".join(names[:8]) + (" …" if len(names) > 8 else "") if names else "nothing"
-    return f"{source.path}: no checkpoint of a known format lies in this folder (found: {found})."
+    listed = ", ".join(map(printable, names[:8])) + (" …" if len(names) > 8 else "") if names else "nothing"
+    raise CheckpointError(f"{source.path}: no checkpoint of a known format lies in this folder (it has: {listed}).")

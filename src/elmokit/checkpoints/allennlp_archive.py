@@ -2,7 +2,7 @@
 
 Only the biLM and its layer mix are taken; the tagger or classifier around it is left. Sizes are read off the tensors.
 Clips, activation and skip connections stand in the ELMo options that AllenNLP packs under `fta/` (or names in
-`config.json`); where they are not to be had, the published models' stand in and `facts["assumed"]` says so.
+`config.json`); where they are not to be had, the published models' stand in and `metadata["assumed"]` says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.allennlp import convert
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule
-from elmokit.checkpoints.source import Format, Source, check_finite, read_json
+from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
+from elmokit.checkpoints.tensorflow_layout import convert
 from elmokit.checkpoints.torch_file import lstm_rules, read_state, token_rules
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, ConfigError
+from elmokit.errors import CheckpointError
 
 _NAMES = ("weights.th", "best.th")
 _SUFFIXES = (".th", ".pt", ".bin")
@@ -56,17 +56,13 @@ def read(source: Source) -> Checkpoint:
     arrays = {
         n.removeprefix(prefix): x for n, x in state.items() if n.startswith((prefix + "_token", prefix + "_elmo"))
     }
-    arrays[_TABLE][0] = 0  # our padding row; AllenNLP's masks hide it
     options, assumed = _options(source)
-    try:
+    with fitting(path):
+        arrays[_TABLE][0] = 0  # our padding row; AllenNLP's masks hide it
         config = _config(arrays, options)
         tensors = convert(archive_rules(config), config, arrays, path, path)
-        facts = {"assumed": "clips at 3, relu, 50 characters, skip connections"} if assumed else {}
-        checkpoint = Checkpoint(config, tensors, _layer_mix(state, prefix), facts=facts)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, (CheckpointError, ConfigError)):
-            raise CheckpointError(f"{path}: {error}") from None
-        raise CheckpointError(f"{path}: the ELMo's tensors are not as AllenNLP names them ({error!r}).") from None
+        metadata = {"assumed": "clips at 3, relu, 50 characters, skip connections"} if assumed else {}
+        checkpoint = Checkpoint(config, tensors, _layer_mix(state, prefix), metadata=metadata)
     return check_finite(checkpoint, path)
 
 
@@ -85,7 +81,7 @@ def _prefix(path: Path, state: Mapping[str, Any]) -> str:
 def _options(source: Source) -> tuple[dict[str, dict[str, Any]], bool]:
     """The ELMo's options, and whether they are assumed."""
     for path in _option_files(source):
-        values = read_json(path)
+        values = read_options(path)
         if isinstance(values.get("lstm"), dict) and isinstance(values.get("char_cnn"), dict):
             absent: dict[str, dict[str, Any]] = {
                 "lstm": {"cell_clip": None, "proj_clip": None, "use_skip_connections": False},

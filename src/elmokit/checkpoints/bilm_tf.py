@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.checkpoints import allennlp
+from elmokit.checkpoints.allennlp import vocabulary_beside
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
-from elmokit.checkpoints.source import Format, Source, check_finite, read_json
+from elmokit.checkpoints.options import config_from_options, training_metadata
+from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.checkpoints.tensorflow import model_prefix, read_bilm
-from elmokit.errors import CheckpointError, ConfigError
+from elmokit.checkpoints.tensorflow_layout import convert, rules_for
 
 
 def recognise(source: Source) -> bool:
@@ -41,22 +42,20 @@ def read(source: Source) -> Checkpoint:
     """
     index_path = newest_index(source)
     options_path = source.folder / "options.json"
-    options = read_json(options_path)
+    options = read_options(options_path)
     bundle = open_bundle(index_path)
     arrays = read_bilm(bundle, index_path)
     softmax = _softmax(bundle, index_path, options, arrays) if source.with_softmax else None
     if "char_cnn" in options:
         arrays.pop("embedding", None)
-    config = allennlp.config_from_options(options, options_path, index_path, arrays)
-    tensors = allennlp.convert(allennlp.rules_for(config), config, arrays, index_path, options_path)
-    words, counts = allennlp.vocabulary_beside(options_path)
-    facts = allennlp.training_facts(options)
-    if "global_step" in bundle.entries:
-        facts["global_step"] = int(bundle.read("global_step"))
-    try:
-        checkpoint = Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, facts=facts)
-    except (CheckpointError, ConfigError) as error:
-        raise CheckpointError(f"{source.folder}: {error}") from None
+    config = config_from_options(options, options_path, index_path, arrays)
+    tensors = convert(rules_for(config), config, arrays, index_path, options_path)
+    words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
+    metadata = training_metadata(options) | ({"vocabulary": problem} if problem else {})
+    with fitting(source.folder):
+        if "global_step" in bundle.entries:
+            metadata["global_step"] = int(bundle.read("global_step").item())
+        checkpoint = Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, metadata=metadata)
     return check_finite(checkpoint, index_path)
 
 
@@ -71,14 +70,14 @@ def newest_index(source: Source) -> Path:
     """
     if source.path.is_file():
         return source.path
-    found = source.files(".index")
+    indexes = source.files(".index")
     if source.has("checkpoint"):
         text = (source.path / "checkpoint").read_bytes()[:65536].decode("utf-8", "replace")
         named = re.search(r'^model_checkpoint_path:\s*"([^"\n]+)"', text, re.MULTILINE)
         wanted = re.split(r"[/\\]", named[1])[-1] + ".index" if named else None
-        if any(path.name == wanted for path in found):
+        if any(path.name == wanted for path in indexes):
             return source.path / str(wanted)
-    return max(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)[-1:]])
+    return max(indexes, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)[-1:]])
 
 
 def _softmax(bundle: Bundle, place: Path, options: dict[str, Any], arrays: dict[str, Any]) -> Softmax | None:

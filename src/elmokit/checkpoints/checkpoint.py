@@ -1,8 +1,7 @@
-"""What a file of any format becomes: a configuration and the arrays that fit it, checked on the way in.
+"""`Checkpoint`: a configuration and the arrays that fit it, whatever file they came from.
 
-A `Checkpoint` that exists is right: every tensor of `ElmoConfig.tensor_shapes()` is there with its shape, none is
-left over, and vocabulary and softmax fit. So readers of formats need no checks of their own for what they give,
-and nobody behind them needs any. NumPy in the middle; no torch module is known here.
+The constructor checks that every tensor of `ElmoConfig.tensor_shapes()` is there with its shape, that none is left
+over, and that vocabulary and softmax fit. Readers and users of checkpoints need no checks of their own.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Softmax:
 
     @property
     def n_words(self) -> int:
-        """Words it tells apart (V)."""
+        """Number of words (V)."""
         return int(self.weight.shape[0])
 
 
@@ -57,14 +56,14 @@ class Checkpoint:
     """A biLM as arrays, with what was stored beside it.
 
     Args:
-        config: what it is made of.
+        config: sizes and kinds of the layers.
         tensors: exactly the names and shapes of `config.tensor_shapes()`, of a floating type.
         layer_mix: how its layers are summed by default.
-        words: vocabulary of the softmax or of the word table; a word's place is its id.
+        words: vocabulary of the softmax or of the word table, in the order of the ids.
         word_counts: how often each of `words` was seen in training.
         softmax: the language model's output layer, where it was kept.
         name: shown to people.
-        facts: what is known of its training, as JSON values.
+        metadata: what is known of its training and origin, as JSON values.
 
     Raises:
         CheckpointError: a tensor is missing, left over, or of another shape; words or softmax do not fit.
@@ -83,7 +82,7 @@ class Checkpoint:
     word_counts: tuple[int, ...] | None = None
     softmax: Softmax | None = None
     name: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_tensors(self.config, {name: array.shape for name, array in self.tensors.items()})
@@ -114,12 +113,12 @@ class Checkpoint:
                 )
 
 
-def check_tensors(config: ElmoConfig, found: Mapping[str, tuple[int, ...]]) -> None:
-    """See whether names and shapes are those of a configuration.
+def check_tensors(config: ElmoConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that names and shapes are those of a configuration.
 
     Args:
         config: the configuration.
-        found: names and shapes.
+        shapes: shapes by tensor name.
 
     Raises:
         CheckpointError: names the first tensor that is missing, of another shape, or left over.
@@ -129,15 +128,15 @@ def check_tensors(config: ElmoConfig, found: Mapping[str, tuple[int, ...]]) -> N
     """
     expected = config.tensor_shapes()
     for name, shape in expected.items():
-        if name not in found:
+        if name not in shapes:
             raise CheckpointError(
                 f"the tensor {name} {shape} is missing: do configuration and weights belong together?"
             )
-        if tuple(found[name]) != shape:
+        if tuple(shapes[name]) != shape:
             raise CheckpointError(
-                f"{name} has the shape {tuple(found[name])}; the configuration needs {shape}: are both of one model?"
+                f"{name} has the shape {tuple(shapes[name])}; the configuration needs {shape}: are both of one model?"
             )
-    left_over = [name for name in found if name not in expected]
+    left_over = [name for name in shapes if name not in expected]
     if left_over:
         raise CheckpointError(
             f"the tensor {left_over[0]} is left over (one of {len(left_over)}): the configuration has no place for it."
@@ -147,15 +146,15 @@ def check_tensors(config: ElmoConfig, found: Mapping[str, tuple[int, ...]]) -> N
 def with_token_embeddings(
     checkpoint: Checkpoint, table: NDArray[Any], words: tuple[str, ...] | None = None
 ) -> Checkpoint:
-    """A model that looks its words up in a table of token vectors instead of reading their characters.
+    """Replace a model's character CNN by a table of token vectors.
 
     Args:
         checkpoint: the model that the vectors were computed with.
-        table: its token vector of each word. Shape (V, P).
-        words: the vocabulary; place = row of the table.
+        table: the model's token vector of each word. Shape (V, P).
+        words: the vocabulary, in the order of the table's rows.
 
     Returns:
-        the same LSTMs behind the table.
+        a checkpoint of the same LSTMs that looks words up in the table.
 
     Raises:
         CheckpointError: the table or the vocabulary does not fit the model.

@@ -1,14 +1,15 @@
-"""HDF5 files of arrays that may be damaged or hostile: what is in them, and the arrays, within bounds.
+"""Read arrays from HDF5 files that may be damaged or hostile.
 
-Only datasets that lie in the file itself are seen: links to other files and external storage are refused, and a
-small file that promises gigabytes (a bomb) is refused before anything is allocated. h5py is imported here and
-only when needed: it takes 40 ms, which people who load our own format shall not wait for.
+Only datasets in the file itself are read: links to other files, external and virtual storage are refused. Sizes are
+checked before anything is allocated, and gzip chunks are inflated here, because HDF5's own filter has no limit.
+h5py is imported when needed; it takes 40 ms.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, MissingFile
+from elmokit.reading import printable, reading
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
-_MAX_EXPANSION, _FREE_BYTES = 200, 64 << 20
+_MAX_EXPANSION, _FREE_BYTES = 20, 16 << 20
+_MAX_DEPTH, _MAX_OBJECTS = 16, 10_000
+_SHUFFLE, _GZIP, _CHECKSUM = 2, 1, 3  # HDF5's numbers of its filters
+_CHECKSUM_BYTES = 4
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file begins as HDF5 files do."""
+    """Tell whether a file begins as HDF5 files do."""
     try:
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
@@ -31,7 +36,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def dataset_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all datasets in a file.
+    """Read names and shapes of all datasets in a file.
 
     Args:
         path: the file.
@@ -47,7 +52,7 @@ def dataset_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_datasets(path: Path) -> dict[str, NDArray[Any]]:
-    """All datasets of a file, as float32.
+    """Read all datasets of a file as float32.
 
     Args:
         path: the file.
@@ -69,46 +74,79 @@ def _visit(path: Path, *, read: bool) -> dict[str, NDArray[Any]]:
         raise MissingFile(f"{path}: no such file; it should hold the model's weights.")
     if not is_hdf5(path):
         raise CheckpointError(f"{path}: not an HDF5 file (it lacks the signature); is it another file, or a web page?")
-    arrays: dict[str, NDArray[Any]] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            datasets = _datasets(file)
-            _check_size(path, datasets)
-            for name, dataset in datasets.items():
-                if read and dataset.dtype.kind not in "fiu":
-                    raise CheckpointError(f"{path}: {name} has the type {dataset.dtype}; expected numbers.")
-                empty = np.broadcast_to(np.float32(0), dataset.shape)
-                arrays[name] = np.asarray(dataset[()], dtype=np.float32) if read else empty
-    except CheckpointError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise CheckpointError(f"{path}: a damaged or cut-off HDF5 file ({error}). Fetch it again.") from None
-    return arrays
+    with reading(path, what="HDF5 file; is it damaged or cut off?"), h5py.File(path, "r") as file:
+        datasets = _datasets(file, path)
+        _check_size(path, datasets)
+        if not read:
+            return {name: np.broadcast_to(np.float32(0), dataset.shape) for name, dataset in datasets.items()}
+        return {name: _numbers(path, name, dataset) for name, dataset in datasets.items()}
 
 
-def _datasets(file: Any) -> dict[str, Any]:
-    """Datasets reached by hard links alone."""
+def _datasets(file: Any, path: Path) -> dict[str, Any]:
+    """Collect the datasets that hard links lead to, each group opened from its parent."""
     import h5py
 
-    found: dict[str, Any] = {}
+    datasets: dict[str, Any] = {}
+    groups, n_objects = [("", file, 0)], 0
+    while groups:
+        prefix, group, depth = groups.pop()
+        n_objects += len(group)
+        if depth > _MAX_DEPTH or n_objects > _MAX_OBJECTS:
+            raise CheckpointError(f"{path}: groups deeper or more numerous than any model has; refused.")
+        for key in group:
+            name = prefix + printable(os.fsdecode(key))  # damaged names come as bytes
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            item = group[key]
+            if isinstance(item, h5py.Group):
+                groups.append((name + "/", item, depth + 1))
+            elif isinstance(item, h5py.Dataset) and item.shape is not None:
+                if item.external or item.is_virtual:
+                    raise CheckpointError(f"{path}: {name} keeps its numbers in another file; this is not followed.")
+                datasets[name] = item
+    return datasets
 
-    def note(name: str | bytes, thing: Any) -> None:
-        name = os.fsdecode(name)  # damaged names come as bytes
-        if isinstance(thing, h5py.Dataset) and thing.shape is not None:
-            if thing.external or thing.is_virtual:
-                raise CheckpointError(
-                    f"{file.filename}: {name} keeps its numbers in another file; this is not followed."
-                )
-            found[name] = thing
 
-    file.visititems(note)
-    return found
-
-
-def _check_size(path: Path, datasets: Mapping[str, Any]) -> None:
-    needed = sum(int(np.prod(d.shape, dtype=np.float64)) * d.dtype.itemsize for d in datasets.values())
+def _check_size(path: Path, datasets: dict[str, Any]) -> None:
+    needed = sum(math.prod(d.shape) * d.dtype.itemsize for d in datasets.values())
     if needed > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
         raise CheckpointError(
-            f"{path}: its {path.stat().st_size:,} bytes claim to hold {needed:,} bytes of numbers;"
-            " this is not believed."
+            f"{path}: its {path.stat().st_size:,} bytes claim to hold {needed:,} bytes of numbers; this is not"
+            " believed."
         )
+
+
+def _numbers(path: Path, name: str, dataset: Any) -> NDArray[Any]:
+    if dataset.dtype.kind not in "fiu":
+        raise CheckpointError(f"{path}: {name} has the type {dataset.dtype}; expected numbers.")
+    plan = dataset.id.get_create_plist()
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    if filters not in ([f for f in (_SHUFFLE, _GZIP, _CHECKSUM) if f in filters], []):
+        raise CheckpointError(f"{path}: {name} is compressed by other filters than gzip; write it anew with gzip.")
+    array = _inflated(path, name, dataset, filters) if filters else dataset[()]
+    with np.errstate(over="ignore"):  # infinite numbers are refused by name later
+        return np.asarray(array, dtype=np.float32)
+
+
+def _inflated(path: Path, name: str, dataset: Any, filters: list[int]) -> NDArray[Any]:
+    """Read a filtered dataset chunk by chunk, each inflated to at most its own size."""
+    dtype, chunk = dataset.dtype, dataset.chunks
+    size = math.prod(chunk) * dtype.itemsize
+    if size > max(1 << 20, 2 * math.prod(dataset.shape) * dtype.itemsize):
+        raise CheckpointError(f"{path}: {name} has chunks larger than itself; this is not believed.")
+    array = np.full(dataset.shape, dataset.fillvalue, dtype)
+    for i in range(dataset.id.get_num_chunks()):
+        info = dataset.id.get_chunk_info(i)
+        _, data = dataset.id.read_direct_chunk(info.chunk_offset)
+        skipped = [f for k, f in enumerate(filters) if info.filter_mask >> k & 1]
+        used = [f for f in filters if f not in skipped]
+        data = data[:-_CHECKSUM_BYTES] if _CHECKSUM in used else data
+        data = zlib.decompressobj().decompress(data, size + 1) if _GZIP in used else data
+        if len(data) != size:
+            raise CheckpointError(f"{path}: a chunk of {name} has {len(data):,} bytes; expected {size:,}.")
+        if _SHUFFLE in used:
+            data = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
+        place = tuple(slice(a, a + n) for a, n in zip(info.chunk_offset, chunk, strict=True))
+        target = array[place]
+        target[...] = np.frombuffer(data, dtype).reshape(chunk)[tuple(map(slice, target.shape))]
+    return array

@@ -16,13 +16,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.allennlp import convert
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import PadRow, Rule
-from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words
+from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options, read_words
+from elmokit.checkpoints.tensorflow_layout import convert
 from elmokit.checkpoints.torch_file import lstm_rules, read_state, token_rules
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
-from elmokit.errors import CheckpointError, ConfigError
+from elmokit.errors import CheckpointError
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
@@ -62,25 +62,21 @@ def read(source: Source) -> Checkpoint:
         arrays = _folded(arrays, folder)
     if words is not None:
         words = tuple(_OUR_MARKS.get(word, word) for word in words)
-    try:
+    with fitting(folder):
         config = _config(arrays, options, words, characters)
         tensors = convert(_rules(config), config, arrays, folder, folder / _ENCODER)
-        checkpoint = Checkpoint(config, tensors, words=words, facts={"format": "ELMoForManyLangs"})
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, (CheckpointError, ConfigError)):
-            raise CheckpointError(f"{folder}: {error}") from None
-        raise CheckpointError(f"{folder}: not the tensors of an ELMoForManyLangs model ({error!r}).") from None
+        checkpoint = Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
     return check_finite(checkpoint, folder)
 
 
 def _options(folder: Path) -> dict[str, dict[str, Any]]:
     """The configuration, where it lies beside; else what all released models have."""
     options = {part: dict(values) for part, values in _DEFAULTS.items()}
-    arguments = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    arguments = read_options(folder / "config.json") if (folder / "config.json").is_file() else {}
     name = PurePosixPath(str(arguments.get("config_path", "")).replace("\\", "/")).name
     candidates = [folder / name, folder / "configs" / name] if name and name not in (".", "..") else []
-    found = next((path for path in candidates if path.is_file()), None)
-    values = arguments if "encoder" in arguments else read_json(found) if found else {}
+    config_path = next((path for path in candidates if path.is_file()), None)
+    values = arguments if "encoder" in arguments else read_options(config_path) if config_path else {}
     for part, known in options.items():
         if isinstance(values.get(part), dict):
             known.update(values[part])

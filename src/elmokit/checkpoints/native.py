@@ -1,14 +1,13 @@
-"""Our own format, which we read and write: `config.json`, `model.safetensors` and, with a vocabulary, `words.txt`.
+"""Our own format: `config.json`, `model.safetensors` and, with a vocabulary, `words.txt`.
 
-`config.json` holds the configuration, layer mix, name and facts, and a format version: a file of a newer version
-is refused by name instead of being read wrongly. `model.safetensors` is https://huggingface.co/docs/safetensors :
-a header and raw numbers, no code. Three storages: float32 (exact), float16 (half the size; a relative error of
-5e-4 per weight), int8 (a quarter; every row of a matrix has its own scale, vectors stay float32). What comes back
-is always float32. The vocabulary's softmax lies in the same file.
+`config.json` holds configuration, layer mix, name, metadata, a format version and the SHA-256 of the other files. Files
+of a newer version are refused. Three storages: float32 (exact), float16 (half the size, relative error 5e-4 per
+weight), int8 (a quarter; one scale per row of a matrix). Reading always gives float32.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
-from elmokit.checkpoints.source import Format, Source, check_finite, read_json, read_words, write_words
+from elmokit.checkpoints.source import (
+    EMBEDDED,
+    Format,
+    Source,
+    check_finite,
+    fitting,
+    read_options,
+    read_words,
+    write_words,
+)
 from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, ConfigError, OutputError
+from elmokit.errors import CheckpointError, OutputError
 from elmokit.files import atomic_path
+from elmokit.reading import printable, reading
 
 FORMAT_VERSION = 1
 """What we write, and the newest that we read."""
@@ -52,9 +61,10 @@ def read(source: Source) -> Checkpoint:
         CheckpointError: made by a newer elmokit, damaged, or files that do not fit together.
     """
     folder = source.folder
-    values = read_json(folder / CONFIG)
+    values = read_options(folder / CONFIG)
     _check_version(folder / CONFIG, values)
-    try:
+    with fitting(folder), reading(folder / CONFIG, what="configuration; a part is missing or of the wrong kind"):
+        _check_sums(folder, values.get("sha256", {}))
         config = ElmoConfig.from_dict(values["config"])
         mix = LayerMix(**values.get("layer_mix", {}))
         arrays = _read_arrays(folder / WEIGHTS, with_softmax=source.with_softmax)
@@ -62,12 +72,10 @@ def read(source: Source) -> Checkpoint:
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         check_tensors(config, {name: array.shape for name, array in arrays.items()})
         tensors = {name: arrays[name] for name in config.tensor_shapes()}
-        name, facts = str(values.get("name", "")), dict(values.get("facts", {}))
-        return Checkpoint(config, tensors, mix, words, counts, softmax, name, facts)
-    except (ConfigError, CheckpointError) as error:
-        raise type(error)(f"{folder}: {error}") from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: a part is missing or of the wrong kind ({error!r}).") from None
+        name = printable(str(values.get("name", "")))
+        metadata = dict(values.get("metadata", values.get("facts", {})))  # "facts" until 0.1
+        checkpoint = Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
+    return check_finite(checkpoint, folder / WEIGHTS)
 
 
 def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:
@@ -96,9 +104,11 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
             save_file(_stored(arrays, storage), str(path))
         except SafetensorError as error:  # how safetensors tells of a full disk
             raise OutputError(f"{folder / WEIGHTS}: can't be written ({error}).") from error
+        sums = {WEIGHTS: _sha256(path)}
     if checkpoint.words is not None:
         with atomic_path(folder / WORDS) as path:
             write_words(path, checkpoint.words, checkpoint.word_counts)
+            sums[WORDS] = _sha256(path)
     values = {
         "format": "elmokit",
         "format_version": FORMAT_VERSION,
@@ -107,7 +117,8 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         "layer_mix": _mix_values(checkpoint.layer_mix),
         "storage": storage,
         "words": checkpoint.words is not None,
-        "facts": dict(checkpoint.facts),
+        "metadata": dict(checkpoint.metadata),
+        "sha256": sums,
     }
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -116,6 +127,28 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
 def _mix_values(mix: LayerMix) -> dict[str, Any]:
     weights = None if mix.weights is None else list(mix.weights)
     return {"weights": weights, "gamma": mix.gamma, "layer_norm": mix.layer_norm}
+
+
+def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Compare files with the checksums that were written beside them; older checkpoints have none."""
+    for name, expected in sums.items():
+        if name not in (WEIGHTS, WORDS) or not (folder / name).is_file():
+            continue  # a missing file is told by its reader
+        if folder == EMBEDDED and name == WEIGHTS:
+            continue  # part of the installed package; 20 ms of every start
+        if _sha256(folder / name) != expected:
+            raise CheckpointError(
+                f"{folder / name}: not the file that {CONFIG} was written with (another SHA-256); it is damaged or of"
+                " another model. Fetch or write the folder again."
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _check_version(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,14 +1,12 @@
-"""What a user points at, as one value that every format's reader takes: a file or folder, maybe with its weights.
+"""`Source`, what every format's reader takes: a file or folder, maybe with its weights. And `Format` itself.
 
-The small readers that several formats need live here too: JSON that may be hostile, and vocabulary files. They
-never run code, never follow a path out of the folder, and name the file in every error.
+Readers that several formats share are here too: configurations and vocabularies of strangers, within bounds.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,19 @@ from typing import Any
 import numpy as np
 
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.errors import CheckpointError, MissingFile
+from elmokit.errors import CheckpointError, ConfigError, MissingFile
+from elmokit.reading import read_bytes, read_json, reading
 
-_MAX_JSON_BYTES = 64 << 20
-_MAX_TEXT_BYTES = 1 << 30
+_MAX_OPTIONS_BYTES = 4 << 20
+_MAX_WORDS_BYTES, _MAX_WORDS = 128 << 20, 4_000_000
+EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"
+"""The folder of the model inside the package, known as "default"."""
+
 _SKIPPED_LINE = "!!!MAXTERMID"
+
+
+class NotUTF8(CheckpointError):
+    """A vocabulary in another encoding than UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,11 @@ class Format:
     write: Callable[[Checkpoint, Path], None] | None = None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+def read_options(path: Path) -> dict[str, Any]:
+    """Read the JSON object of a model's configuration.
 
     Args:
-        path: the file.
+        path: the file, UTF-8; a byte-order mark is accepted.
 
     Returns:
         the object.
@@ -87,43 +93,32 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it holds the model's configuration.")
-    if path.stat().st_size > _MAX_JSON_BYTES:
-        raise CheckpointError(f"{path}: {path.stat().st_size:,} bytes are too many for a configuration.")
-    try:
-        values = json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a JSON file ({error}).") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: expected a JSON object with the model's configuration.")
-    return values
+    return read_json(path, max_bytes=_MAX_OPTIONS_BYTES, what="configuration of a model: not a JSON file")
 
 
 def read_words(path: Path, *, skip_maxtermid: bool = False) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """A vocabulary file: a word a line, with its count after a tab where every line has one. May be gzip'ed.
+    """Read a vocabulary file: a word a line, with its count after a tab where every line has one.
 
     Args:
-        path: the UTF-8 file.
+        path: the file, UTF-8, gzip'ed if its name ends with ".gz"; a byte-order mark is accepted.
         skip_maxtermid: whether lines `!!!MAXTERMID` use no id, as in bilm-tf's files.
 
     Returns:
-        the words, place = id, and their counts or None.
+        the words in the order of their ids, and their counts or None.
 
     Raises:
         MissingFile: no such file.
-        CheckpointError: not UTF-8, or not the gzip file its name promises.
+        CheckpointError: not UTF-8, far too large, or a damaged gzip file.
     """
     if not path.is_file():
         raise MissingFile(f"{path}: no such vocabulary file.")
+    data = read_bytes(path, max_bytes=_MAX_WORDS_BYTES)
+    if data.count(b"\n") > _MAX_WORDS:
+        raise CheckpointError(f"{path}: more than {_MAX_WORDS:,} lines are too many for a vocabulary.")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(_MAX_TEXT_BYTES + 1)
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
-    except (EOFError, OSError) as error:
-        raise CheckpointError(f"{path}: can't be read ({error}).") from None
-    if len(data) > _MAX_TEXT_BYTES:
-        raise CheckpointError(f"{path}: more than {_MAX_TEXT_BYTES:,} bytes are too many for a vocabulary.")
+        raise NotUTF8(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
     lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     if skip_maxtermid:
         lines = [line for line in lines if line != _SKIPPED_LINE]
@@ -168,8 +163,28 @@ def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) 
         raise CheckpointError(f"{path}: the vocabulary has half a surrogate pair ({error.reason}).") from None
 
 
+@contextmanager
+def fitting(place: Path) -> Iterator[None]:
+    """Name a file or folder in every error about parts that do not fit together.
+
+    Args:
+        place: what the user should look at.
+
+    Yields:
+        nothing.
+
+    Raises:
+        CheckpointError: whatever went wrong in the block.
+    """
+    try:
+        with reading(place, what="checkpoint"):
+            yield
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(str(error) if str(place) in str(error) else f"{place}: {error}") from error
+
+
 def check_finite(checkpoint: Checkpoint, place: Path) -> Checkpoint:
-    """See that no weight is NaN or infinite.
+    """Check that no weight is NaN or infinite.
 
     Args:
         checkpoint: what was read.
@@ -179,12 +194,16 @@ def check_finite(checkpoint: Checkpoint, place: Path) -> Checkpoint:
         the checkpoint itself.
 
     Raises:
-        CheckpointError: names the tensor.
+        CheckpointError: names the first tensor that has such a number.
     """
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
         arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise CheckpointError(f"{place}: {name} holds NaN or infinite numbers; the file is damaged or diverged.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, array in arrays.items():
+            # one NaN or infinity shows in the sum, which takes half the time of looking at each number
+            if not np.isfinite(array.sum(dtype=np.float32)) and not np.isfinite(array).all():
+                raise CheckpointError(
+                    f"{place}: {name} holds NaN or infinite numbers; the file is damaged or diverged."
+                )
     return checkpoint

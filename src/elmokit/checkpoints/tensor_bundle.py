@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, MissingFile
+from elmokit.reading import reading
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES, _BLOCK_TRAILER_BYTES = 48, 5
-_MAX_INDEX_BYTES, _MAX_KEY_BYTES = 256 << 20, 4096
+_MAX_INDEX_BYTES, _MAX_KEY_BYTES = 4 << 20, 4096
+_MAX_AXES = 8
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
@@ -83,12 +85,15 @@ class Bundle:
             raise MissingFile(f"{path}: no such file; {self.prefix.name}.index says that it holds the numbers.")
         dtype = np.dtype(_TYPES[entry.type])
         n_numbers = math.prod(entry.shape)
+        if len(entry.shape) > _MAX_AXES:
+            raise CheckpointError(f"{path}: the variable {name} has {len(entry.shape)} axes; this is not believed.")
         if entry.size != n_numbers * dtype.itemsize or entry.offset + entry.size > path.stat().st_size:
             raise CheckpointError(
                 f"{path}: the variable {name} {entry.shape} should lie at bytes {entry.offset:,} to"
                 f" {entry.offset + entry.size:,}, but the file has {path.stat().st_size:,}: was it cut off?"
             )
-        return np.fromfile(path, dtype=dtype, count=n_numbers, offset=entry.offset).reshape(entry.shape)
+        with reading(path, what=f"data file of TensorFlow: the variable {name}"):
+            return np.fromfile(path, dtype=dtype, count=n_numbers, offset=entry.offset).reshape(entry.shape)
 
 
 def open_bundle(index_path: Path) -> Bundle:
@@ -108,12 +113,10 @@ def open_bundle(index_path: Path) -> Bundle:
         raise MissingFile(f"{index_path}: no such file; it lists a TensorFlow checkpoint's variables.")
     if index_path.stat().st_size > _MAX_INDEX_BYTES:
         raise CheckpointError(f"{index_path}: too large for the index of a TensorFlow checkpoint.")
-    try:
+    with reading(index_path, what="index of a TensorFlow checkpoint; is it whole?"):
         pairs = dict(_table(index_path.read_bytes()))
         n_shards = _first(_message(pairs.pop(b"", b"")), 1, 1)
         entries = {key.decode("utf-8"): _entry(value) for key, value in pairs.items()}
-    except (IndexError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{index_path}: not the whole index of a TensorFlow checkpoint ({error}).") from None
     return Bundle(index_path.with_name(index_path.name.removesuffix(".index")), entries, n_shards)
 
 

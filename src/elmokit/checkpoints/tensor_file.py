@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import CheckpointError, MissingFile
+from elmokit.errors import MissingFile
+from elmokit.reading import reading
 
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1"}
-_MAX_HEADER = 100_000_000  # the format's own limit
+_MAX_HEADER = 4 << 20  # bytes; the largest model has 20 kB
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -37,7 +38,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it holds the model's weights.")
-    try:
+    with reading(path, what="safetensors file; was it cut off?"):
         data = np.memmap(path, mode="c", dtype=np.uint8)
         n_header = int.from_bytes(data[:8].tobytes(), "little")
         if not 2 <= n_header <= min(_MAX_HEADER, len(data) - 8):
@@ -46,10 +47,6 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         header.pop("__metadata__", None)
         body = data[8 + n_header :].view(np.ndarray)
         return {name: _array(name, entry, body) for name, entry in header.items()}
-    except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not a whole safetensors file ({error}); was it cut off? Fetch or write it again."
-        ) from None
 
 
 def _array(name: str, entry: dict[str, Any], body: NDArray[np.uint8]) -> NDArray[Any]:

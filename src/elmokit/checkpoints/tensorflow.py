@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.tensor_bundle import Bundle
 from elmokit.errors import CheckpointError
+from elmokit.reading import printable
 
 _CELL = re.compile(
     r"RNN_(\d)/(?:(?:RNN|rnn|MultiRNNCell|multi_rnn_cell|LSTMCell|lstm_cell|[Cc]ell_?(\d+))/)+"
@@ -61,9 +62,9 @@ def model_prefix(names: Iterable[str], place: Path) -> str:
     prefixes = {name[: match.start()] for name in names if (match := re.search(r"(?<![^/])RNN_0/", name))}
     prefixes = {p for p in prefixes if any(published_name(name.removeprefix(p)) for name in names)}
     if len(prefixes) != 1:
-        found = ", ".join(sorted(names)[:5])
+        some = ", ".join(map(printable, sorted(names)[:5]))
         what = "no ELMo" if not prefixes else f"several models ({', '.join(sorted(prefixes))})"
-        raise CheckpointError(f"{place}: {what} among the variables of this TensorFlow checkpoint ({found}, …).")
+        raise CheckpointError(f"{place}: {what} among the variables of this TensorFlow checkpoint ({some}, …).")
     return prefixes.pop()
 
 

@@ -2,7 +2,7 @@
 
 Only `variables/` is read; the graph in `saved_model.pb` is not. Sizes are read off the variables. What the graph alone
 knows is taken from an `options.json` beside it, or else from what Google's module is: skip connections, clips at 3,
-relu, 50 characters; `facts["assumed"]` says so. The trained layer mix comes along. Unknown variables (states that
+relu, 50 characters; `metadata["assumed"]` says so. The trained layer mix comes along. Unknown variables (states that
 stateful exports keep) are passed over.
 """
 
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints import allennlp
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.checkpoints.source import Format, Source, check_finite, read_json
+from elmokit.checkpoints.options import config_from_options
+from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.checkpoints.tensorflow import read_bilm
+from elmokit.checkpoints.tensorflow_layout import convert, rules_for
 from elmokit.config import LayerMix
-from elmokit.errors import CheckpointError, ConfigError
+from elmokit.reading import reading
 
 _WEIGHTS = ("aggregation/weights", "_ELMo_W")
 _GAMMAS = ("aggregation/scaling", "_ELMo_gamma")
@@ -51,17 +52,15 @@ def read(source: Source) -> Checkpoint:
     arrays = read_bilm(bundle, index_path)
     options_path = source.path / "options.json"
     known = options_path.is_file()
-    options = read_json(options_path) if known else options_from_arrays(arrays, index_path)
+    options = read_options(options_path) if known else options_from_arrays(arrays, index_path)
     if "char_embed" in arrays and len(arrays["char_embed"]) == 262:
         arrays["char_embed"] = arrays["char_embed"][1:]  # exports that feed shifted ids have the padding row inside
     place = options_path if known else index_path
-    config = allennlp.config_from_options(options, place, index_path, arrays)
-    tensors = allennlp.convert(allennlp.rules_for(config), config, arrays, index_path, place)
-    facts = {} if known else {"assumed": "skip connections, clips at 3, relu, 50 characters: Google's module"}
-    try:
-        checkpoint = Checkpoint(config, tensors, _layer_mix(bundle), facts=facts)
-    except (CheckpointError, ConfigError) as error:
-        raise CheckpointError(f"{source.path}: {error}") from None
+    config = config_from_options(options, place, index_path, arrays)
+    tensors = convert(rules_for(config), config, arrays, index_path, place)
+    metadata = {} if known else {"assumed": "skip connections, clips at 3, relu, 50 characters: Google's module"}
+    with fitting(source.path):
+        checkpoint = Checkpoint(config, tensors, _layer_mix(bundle), metadata=metadata)
     return check_finite(checkpoint, index_path)
 
 
@@ -78,7 +77,7 @@ def options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict
     Raises:
         CheckpointError: an array without which no size is known is missing.
     """
-    try:
+    with reading(place, what="list of an ELMo's variables; one is missing or of another shape"):
         cell = "RNN_0/RNN/MultiRNNCell/Cell{}/LSTMCell/W_0"
         joined, gates = arrays[cell.format(0)].shape
         n_layers = sum(cell.format(layer) in arrays for layer in range(len(arrays)))
@@ -93,10 +92,6 @@ def options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict
             "activation": "relu",
             "max_characters_per_token": 50,
         }
-    except (IndexError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{place}: not the variables of an ELMo: {error} is missing or of another shape."
-        ) from None
     lstm = {"dim": gates // 4, "projection_dim": joined // 2, "n_layers": n_layers, "use_skip_connections": True}
     return {"lstm": lstm | {"cell_clip": 3, "proj_clip": 3}, "char_cnn": cnn}
 

@@ -6,15 +6,20 @@ order of gates and its biases whole; its highway gates the *old* value, so the g
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.checkpoints.archives import open_zip
 from elmokit.checkpoints.mapping import NegateBlock, Rule
 from elmokit.config import ElmoConfig
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
+from elmokit.reading import printable, reading
+
+_MAX_PICKLE_BYTES = 16 << 20
 
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:
@@ -35,6 +40,8 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
     tensors = {name: x for name, x in value.items() if hasattr(x, "untyped_storage")} if isinstance(value, dict) else {}
     if not tensors:
         raise CheckpointError(f"{path}: holds no named tensors; expected the state dict of an ELMo.")
+    if sum(x.numel() * x.element_size() for x in tensors.values()) > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors claim more numbers than the file holds; this is not believed.")
     return {str(name): _array(path, str(name), tensor) for name, tensor in tensors.items()}
 
 
@@ -71,13 +78,25 @@ def _load(path: Path) -> Any:
         raise MissingExtra("torch", "torch", f"reading {path.name}") from None
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it should hold the model's weights.")
+    _check_records(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what it likes on damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
         raise CheckpointError(
             f"{path}: not a whole file of tensors that torch wrote ({reason}). Files that would run code are refused."
         ) from None
+
+
+def _check_records(path: Path) -> None:
+    """Refuse zips that torch would inflate: its own files are stored as they are."""
+    if not zipfile.is_zipfile(path):
+        return
+    with reading(path, what="file of torch"), open_zip(path) as archive:
+        members = archive.infolist()
+        pickled = max((member.file_size for member in members if member.filename.endswith(".pkl")), default=0)
+        if pickled > _MAX_PICKLE_BYTES or sum(member.file_size for member in members) > path.stat().st_size:
+            raise CheckpointError(f"{path}: claims to hold more than the file does; this is not believed.")
 
 
 def _array(path: Path, name: str, tensor: Any) -> NDArray[Any]:

@@ -53,7 +53,7 @@ def push(
 
     Example:  elmokit push norwegian/ me/elmo-norwegian
     """
-    from elmokit.checkpoints import hub
+    from elmokit.checkpoints import fetching
 
     screen: Screen = ctx.obj
-    screen.say(hub.push(Path(folder), repository, private=private))
+    screen.say(fetching.push(Path(folder), repository, private=private))

@@ -46,7 +46,7 @@ def _of_model(model: str) -> dict[str, Any]:
         "tokenizer": config.tokenizer,
         "computed by": f"compiled loops ({', '.join(native_precisions())})" if native_precisions() else "NumPy",
         "elmokit": __version__,
-        **_flat(elmo.facts),
+        **_flat(elmo.metadata),
     }
 
 

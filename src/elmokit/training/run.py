@@ -200,7 +200,7 @@ def checkpoint_of(
         word_counts=vocabulary.counts,
         softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
         name=name,
-        facts=facts,
+        metadata=facts,
     )
 
 

@@ -225,7 +225,7 @@ def native(folder, tmp_path):
         word_counts=(0, 0, 5, 3, 1),
         softmax=Softmax(np.ones((5, P), np.float32), np.arange(5, dtype=np.float32)),
         name="a name",
-        facts={"n_words": 10**12, "sources": ["a", {"b": None}]},
+        metadata={"n_words": 10**12, "sources": ["a", {"b": None}]},
     )
     save(checkpoint, tmp_path / "native")
     return checkpoint, tmp_path / "native"
@@ -240,7 +240,7 @@ def test_both_written_formats_keep_everything(native, tmp_path):
         load(folder / "config.json"),
         load(folder / "model.safetensors"),
     ):
-        for name in ("config", "layer_mix", "words", "word_counts", "name", "facts"):
+        for name in ("config", "layer_mix", "words", "word_counts", "name", "metadata"):
             assert getattr(again, name) == getattr(checkpoint, name), name
         np.testing.assert_array_equal(again.softmax.weight, checkpoint.softmax.weight)
         np.testing.assert_array_equal(again.softmax.bias, checkpoint.softmax.bias)
@@ -300,7 +300,7 @@ def test_made_by_a_newer_elmokit(native):
         (("config", "unknown"), 1),
         (("layer_mix",), {"weights": [1.0]}),
         (("layer_mix",), {"weights": "x"}),
-        (("facts",), 7),
+        (("metadata",), 7),
     ],
 )
 def test_configurations_that_are_wrong(native, path, value):
@@ -320,8 +320,33 @@ def test_weights_of_another_model(native, tmp_path):
     make_tiny.make("three_highways", tmp_path / "b")
     save(load(tmp_path / "b"), tmp_path / "other")
     shutil.copy(tmp_path / "other" / "model.safetensors", folder)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: not the file that config.json was written with"):
+        load(folder)
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in values.items() if k != "sha256"}))
     with pytest.raises(CheckpointError, match=r"left over|is missing"):
         load(folder)
+
+
+def test_a_cut_vocabulary_is_told(native):
+    _, folder = native
+    (folder / "words.txt").write_text("<S>\t1\n")
+    with pytest.raises(CheckpointError, match=r"words.txt: not the file"):
+        load(folder)
+
+
+def test_metadata_of_version_0_1_is_read(native):
+    checkpoint, folder = native
+    values = json.loads((folder / "config.json").read_text())
+    values["facts"] = values.pop("metadata")
+    (folder / "config.json").write_text(json.dumps(values))
+    assert load(folder).metadata == checkpoint.metadata
+
+
+def test_the_embedded_model_is_a_source_like_others(tmp_path):
+    save(load("default"), tmp_path / "copy", storage="float16")
+    assert load(tmp_path / "copy").config == load("default").config
+    assert detect("default").name == "native"
 
 
 def test_what_no_storage_holds(native, tmp_path):
@@ -424,7 +449,7 @@ def test_training_checkpoints_by_every_name(tmp_path):
     folder = SAMPLES["bilm_tf"].make(tmp_path)
     whole = load(folder)
     assert whole.softmax.n_words == 7
-    assert whole.facts["global_step"] == 1234
+    assert whole.metadata["global_step"] == 1234
     for given in (folder / "model.ckpt-1234", folder / "model.ckpt-1234.index"):
         assert load(given).config == whole.config
     (folder / "checkpoint").unlink()
@@ -443,5 +468,5 @@ def test_a_hub_module_brings_its_layer_mix(tmp_path):
     checkpoint = load(SAMPLES["tfhub"].make(tmp_path))
     np.testing.assert_allclose(checkpoint.layer_mix.weights, (0.3, -0.2, 0.5), rtol=1e-6)
     assert checkpoint.layer_mix.gamma == pytest.approx(1.7)
-    assert "skip" in checkpoint.facts["assumed"]
+    assert "skip" in checkpoint.metadata["assumed"]
     assert checkpoint.config.bilstm.skip_connections

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("huggingface_hub")
 
-from elmokit.checkpoints import hub, load, save
+from elmokit.checkpoints import fetching, load, save
 from elmokit.errors import CheckpointError, MissingFile
 from golden import make_tiny
 
@@ -78,7 +78,7 @@ def environment(tmp_path):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    source = str(Path(hub.__file__).resolve().parents[2])
+    source = str(Path(fetching.__file__).resolve().parents[2])
     kept |= {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf")}
     yield kept | {"PYTHONPATH": source, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     server.shutdown()
@@ -121,12 +121,12 @@ def test_what_is_not_there(environment):
 
 def test_push_checks_before_it_asks(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="elmokit convert"):
-        hub.push(tmp_path, "someone/elmo")
+        fetching.push(tmp_path, "someone/elmo")
     make_tiny.make("plain", tmp_path / "made")
     save(load(tmp_path / "made"), tmp_path / "native")
     monkeypatch.setenv("ELMOKIT_OFFLINE", "1")
     with pytest.raises(MissingFile, match="ELMOKIT_OFFLINE"):
-        hub.push(tmp_path / "native", "someone/elmo")
+        fetching.push(tmp_path / "native", "someone/elmo")
 
 
 def test_push_makes_the_repository_and_uploads(tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_push_makes_the_repository_and_uploads(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(huggingface_hub, "create_repo", lambda *args, **kwargs: calls.append((args, kwargs)))
     monkeypatch.setattr(huggingface_hub, "upload_folder", lambda **kwargs: calls.append(kwargs) or "address")
-    assert hub.push(tmp_path / "native", "someone/elmo", private=True) == "address"
+    assert fetching.push(tmp_path / "native", "someone/elmo", private=True) == "address"
     assert calls[0] == (("someone/elmo",), {"private": True, "exist_ok": True})
     assert calls[1] == {"repo_id": "someone/elmo", "folder_path": str(tmp_path / "native")}
 
@@ -147,4 +147,4 @@ def test_push_makes_the_repository_and_uploads(tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "create_repo", refuse)
     with pytest.raises(CheckpointError, match="log in first"):
-        hub.push(tmp_path / "native", "someone/elmo")
+        fetching.push(tmp_path / "native", "someone/elmo")

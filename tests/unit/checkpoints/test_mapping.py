@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from elmokit.checkpoints.allennlp import rules_for
 from elmokit.checkpoints.mapping import (
     AddToBlock,
     DropAxis,
@@ -18,6 +17,7 @@ from elmokit.checkpoints.mapping import (
     apply_rules,
     revert_rules,
 )
+from elmokit.checkpoints.tensorflow_layout import rules_for
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 EXACT = [

@@ -136,7 +136,7 @@ def test_an_archive_gives_its_layer_mix_and_says_what_it_assumed(tmp_path):
     checkpoint = load(make_torch.make_archive(tmp_path))
     np.testing.assert_allclose(checkpoint.layer_mix.weights, (0.0, 0.1, 0.2), rtol=1e-6)
     assert checkpoint.layer_mix.gamma == pytest.approx(1.3)
-    assert "assumed" in checkpoint.facts
+    assert "assumed" in checkpoint.metadata
 
 
 def test_options_inside_an_archive_are_used(tmp_path):
@@ -146,7 +146,7 @@ def test_options_inside_an_archive_are_used(tmp_path):
     (tmp_path / "tmp" / "options.json").rename(folder / "fta" / "model.text_field_embedder.elmo.options_file")
     checkpoint = load(folder)
     assert not checkpoint.config.bilstm.skip_connections
-    assert checkpoint.facts == {}
+    assert checkpoint.metadata == {}
     make_tiny.make("plain", tmp_path / "plain")
     for name, array in load(tmp_path / "plain").tensors.items():
         np.testing.assert_array_equal(array, checkpoint.tensors[name])

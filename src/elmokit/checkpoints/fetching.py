@@ -1,0 +1,340 @@
+"""Fetch published models: a name of the catalogue, an http(s) address, or "hf:user/model".
+
+pooch downloads files, huggingface_hub repositories (extra `hub`). `ELMOKIT_CACHE` moves the cache and
+`ELMOKIT_OFFLINE=1` forbids the network. `fetched.json` in each folder records where the files came from and their
+SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
+from elmokit.checkpoints.checkpoint import Checkpoint
+from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
+from elmokit.files import atomic_path
+from elmokit.reading import printable, read_json
+
+MARK = "fetched.json"
+"""Written last into a model's folder: name, addresses and SHA-256 of its files."""
+
+_ATTEMPTS, _TIMEOUT, _CHUNK = 4, 30.0, 1 << 18
+_MAX_BYTES = 16 << 30
+_STALE_SECONDS = 24 * 3600.0
+_PASSING = (408, 425, 429)
+_PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", "*.pkl", "*.zip", "weights.th"]
+
+
+class _RefusedDownload(Exception):
+    """An answer that no further attempt changes. Not a `ValueError`, which pooch would try again."""
+
+    def __init__(self, message: str, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+def is_remote(source: str) -> bool:
+    """Tell whether `fetch` understands a source.
+
+    Args:
+        source: what the user gave.
+
+    Returns:
+        True for addresses, "hf:…" and names of the catalogue.
+
+    Example:
+        >>> is_remote("original"), is_remote("https://example.org/m.zip"), is_remote("my/folder")
+        (True, True, False)
+    """
+    return is_address(source) or find(source) is not None
+
+
+def is_address(source: str) -> bool:
+    """Tell whether loading a source would contact a server that the source itself names.
+
+    Saved classifiers, taggers and indexes must not name such a source: whoever wrote the folder would choose whom the
+    reader contacts.
+
+    Args:
+        source: what the user or a file gave.
+
+    Returns:
+        True for anything with a scheme: "https://…", "hf:…".
+
+    Example:
+        >>> is_address("hf:user/model"), is_address("original"), is_address("models/mine")
+        (True, False, False)
+    """
+    return source.startswith("hf:") or "://" in source
+
+
+def cache_folder() -> Path:
+    """Return the folder of all fetched models: `ELMOKIT_CACHE`, or the system's place for caches."""
+    if os.environ.get("ELMOKIT_CACHE"):
+        return Path(os.environ["ELMOKIT_CACHE"]).expanduser()
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"]) / "elmokit"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elmokit"
+
+
+def offline() -> bool:
+    """Tell whether `ELMOKIT_OFFLINE` forbids the network."""
+    return os.environ.get("ELMOKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def fetch(source: str, *, cache: Path | None = None, show_progress: bool | None = None) -> Path:
+    """Return a model's files on this machine; download them if they are not there yet.
+
+    Args:
+        source: a name of the catalogue, an http(s) address of an archive, or "hf:user/model", maybe "@revision".
+        cache: folder of all fetched models; None for `cache_folder()`.
+        show_progress: True, False, or None for a bar after two seconds on a terminal.
+
+    Returns:
+        what `load` takes: a folder, or the one archive in it.
+
+    Raises:
+        MissingFile: the network is forbidden or not reachable; the message says what to fetch by hand.
+        CheckpointError: unknown name, another file than the published one, a web page instead of a file.
+        MissingExtra: "hf:" without huggingface_hub.
+        OutputError: the cache can't be written.
+    """
+    if source.startswith("hf:"):
+        return _from_hugging_face(source.removeprefix("hf:"))
+    model = find(source) or _unnamed(source)
+    folder = _folder_of(model, cache)
+    if not ((folder / MARK).is_file() and all((folder / file.name).is_file() for file in model.files)):
+        _fetch_all(model, folder, show_progress)
+    return folder / model.files[0].name if len(model.files) == 1 else folder
+
+
+def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
+    """Add to a fetched checkpoint what is known of its source.
+
+    Args:
+        checkpoint: what was read.
+        source: what `fetch` was given.
+
+    Returns:
+        the checkpoint with name, source, licence, language, SHA-256 and whether the files were verified in `metadata`.
+        What its own files say takes precedence.
+    """
+    model = find(source)
+    name = checkpoint.name or source
+    if source.startswith("hf:"):
+        return replace(checkpoint, name=name, metadata={"source": source, **checkpoint.metadata})
+    known = model or _unnamed(source)
+    metadata: dict[str, Any] = {"source": known.files[0].url} | _provenance(known)
+    config = checkpoint.config
+    if model is not None:
+        metadata |= {"licence": model.licence, "language": model.language}
+        config = replace(config, tokenizer=model.tokenizer)
+    return replace(checkpoint, config=config, name=name, metadata=metadata | dict(checkpoint.metadata))
+
+
+def push(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Upload a folder in our format to the Hugging Face Hub, under the user's own account.
+
+    Args:
+        folder: what `save` wrote.
+        repository: "user/model"; created where it is missing.
+        private: whether a new repository is private.
+
+    Returns:
+        the address.
+
+    Raises:
+        MissingExtra: huggingface_hub is not installed.
+        MissingFile: the network is forbidden.
+        CheckpointError: the folder holds no checkpoint of ours, or the hub refused.
+    """
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise CheckpointError(f"{folder}: no model in elmokit's format; write one with elmokit convert first.")
+    if offline():
+        raise MissingFile(f"{repository}: ELMOKIT_OFFLINE forbids the network.")
+    hub = _hugging_face()
+    try:
+        hub.create_repo(repository, private=private, exist_ok=True)
+        return str(hub.upload_folder(repo_id=repository, folder_path=str(folder)))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise CheckpointError(f"hf:{repository}: the hub refused it ({_reason(error)}).") from None
+
+
+def _folder_of(model: Published, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / re.sub(r"[^\w.-]+", "-", model.name)
+
+
+def _unnamed(url: str) -> Published:
+    """Make an entry for a model that is known by its address alone."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        known = ", ".join(model.name for model in CATALOGUE)
+        raise CheckpointError(
+            f"{printable(url)!r} is neither a file nor a published model nor an http(s) address; published models are"
+            f" {known} and nlpl:NUMBER."
+        )
+    name = re.sub(r"[^\w.-]+", "-", parts.path.rpartition("/")[2]).lstrip(".") or "model"
+    key = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return Published(name=f"{name}-{key}", title=url, files=(RemoteFile(url=url, name=name),))
+
+
+def _provenance(model: Published) -> dict[str, Any]:
+    """Read the recorded checksums, and whether they were compared with published ones."""
+    mark = _folder_of(model) / MARK
+    sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
+    verified = bool(sums) and all(file.sha256 and sums.get(file.name) == file.sha256 for file in model.files)
+    return {"sha256": sums, "verified": "by SHA-256" if verified else "not verified: no published checksum"}
+
+
+def _by_hand(model: Published, folder: Path) -> str:
+    urls = "  ".join(f"{file.url} → {folder / file.name}" for file in model.files)
+    return f"Fetch by hand: {urls}, then give elmokit that folder (or file) as the model."
+
+
+def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
+    if offline():
+        raise MissingFile(
+            f"{model.name}: not in the cache, and ELMOKIT_OFFLINE forbids the network. {_by_hand(model, folder)}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("tmp*"):  # pooch's temporary files of processes that were killed
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the cache can't be written ({error.strerror}); set ELMOKIT_CACHE.") from error
+    sums = {file.name: _fetch_file(file, folder, _by_hand(model, folder), show) for file in model.files}
+    with atomic_path(folder / MARK) as path:
+        values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) -> str:
+    """Download one file with retries; returns its SHA-256."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")
+    meter = _Meter(file.name, show)
+    downloader = pooch.HTTPDownloader(
+        progressbar=meter,
+        chunk_size=_CHUNK,
+        timeout=_TIMEOUT,
+        headers={"User-Agent": "elmokit", "Accept-Encoding": "identity"},
+        hooks={"response": [_check_response, meter.expect]},
+    )
+    known = f"sha256:{file.sha256}" if file.sha256 else None
+    store = pooch.create(
+        path=folder, base_url="", registry={file.name: known}, urls={file.name: file.url}, retry_if_failed=_ATTEMPTS
+    )
+    try:
+        path = Path(store.fetch(file.name, downloader=downloader))
+        meter.check(path)
+        return str(pooch.file_hash(str(path), alg="sha256"))
+    except _RefusedDownload as error:
+        if error.missing:
+            raise MissingFile(f"{file.url}: can't be fetched ({error}). {advice}") from None
+        raise CheckpointError(f"{file.url}: {error}") from None
+    except requests.RequestException as error:
+        raise MissingFile(f"{file.url}: can't be fetched ({_reason(error)}). {advice}") from None
+    except ValueError as error:
+        raise CheckpointError(
+            f"{file.url}: another file came than the one that was published ({_reason(error)}); it was thrown away."
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written ({error.strerror or error}); set ELMOKIT_CACHE.") from error
+    finally:
+        meter.close()
+
+
+def _check_response(response: Any, **_: Any) -> None:
+    """Refuse answers that are no file: web pages, redirects to another protocol, far too many bytes."""
+    if response.is_redirect:
+        scheme = urllib.parse.urlsplit(urllib.parse.urljoin(response.url, response.headers["location"])).scheme
+        if scheme != "https" and not (scheme == "http" and response.url.startswith("http:")):
+            raise _RefusedDownload(f"the server redirects to another protocol ({printable(scheme)!r}); refused.")
+    elif 400 <= response.status_code < 500 and response.status_code not in _PASSING:
+        raise _RefusedDownload(f"the server said {response.status_code} {printable(response.reason)}", missing=True)
+    elif response.ok and response.headers.get("Content-Type", "").startswith("text/html"):
+        raise _RefusedDownload("a web page came instead of the file; open the address in a browser to see why.")
+    elif int(response.headers.get("Content-Length") or 0) > _MAX_BYTES:
+        raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes; no model is that large.")
+
+
+class _Meter:
+    """A progress bar as pooch takes it, which also bounds the bytes and checks that all came."""
+
+    def __init__(self, name: str, show: bool | None) -> None:
+        from tqdm.auto import tqdm
+
+        disable = None if show is None else not show
+        self._bar = tqdm(desc=f"fetching {name}", unit="B", unit_scale=True, delay=0 if show else 2, disable=disable)
+        self._n_bytes, self._expected = 0, 0
+        self.total = 0
+
+    def expect(self, response: Any, **_: Any) -> None:
+        self._n_bytes = 0
+        self._expected = int(response.headers.get("Content-Length") or 0) if response.ok else 0
+        self._bar.total = self._expected or None
+
+    def update(self, n: int) -> None:
+        self._n_bytes += n
+        if self._n_bytes > _MAX_BYTES:
+            raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes came; no model is that large.")
+        self._bar.update(n)
+
+    def reset(self) -> None:
+        self._n_bytes = 0
+        self._bar.reset(self._bar.total)
+
+    def check(self, path: Path) -> None:
+        if self._expected and path.stat().st_size != self._expected:
+            size = path.stat().st_size
+            path.unlink()
+            raise _RefusedDownload(f"{size:,} of {self._expected:,} bytes came; try again.")
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return printable(lines[0])[:300] if lines else type(error).__name__
+
+
+def _hugging_face() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise MissingExtra("huggingface_hub", "hub", "models of the Hugging Face hub") from None
+    return huggingface_hub
+
+
+def _from_hugging_face(name: str) -> Path:
+    """Download a repository's files with huggingface_hub, into its own cache."""
+    hub = _hugging_face()
+    repository, _, revision = name.partition("@")
+    download: Callable[..., str] = hub.snapshot_download
+    try:
+        return Path(
+            download(repository, revision=revision or None, allow_patterns=_PATTERNS, local_files_only=offline())
+        )
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        _refuse_repository(name, repository, error)
+
+
+def _refuse_repository(name: str, repository: str, error: BaseException) -> NoReturn:
+    raise MissingFile(
+        f"hf:{printable(name)}: can't be fetched from the Hugging Face hub ({_reason(error)}). Fetch by hand:"
+        f" https://huggingface.co/{printable(repository)}, then give elmokit the folder."
+    ) from None

@@ -1,0 +1,154 @@
+"""`options.json` of the published format ↔ `ElmoConfig`.
+
+What is in the weights decides (is there a `CNN_proj`, a `W_P_0`?), since tools disagree about it in the options; sizes
+must agree with both. What the format has no place for (tokenizer, layer mix, name, metadata) is written under the key
+"elmokit", which other tools ignore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from elmokit.checkpoints.checkpoint import Checkpoint
+from elmokit.checkpoints.source import fitting
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.errors import CheckpointError
+from elmokit.reading import reading
+
+_MAX_LAYERS = 1000  # far beyond any model; keeps a hostile number from being counted to
+
+
+def config_from_options(
+    options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]
+) -> ElmoConfig:
+    """The configuration that options and the presence of arrays describe.
+
+    Args:
+        options: what options.json says.
+        options_path: its place, for errors.
+        weights_path: the weights' place, for errors.
+        arrays: the weights, with this format's names.
+
+    Returns:
+        the configuration.
+
+    Raises:
+        CheckpointError: an entry is missing or of the wrong kind.
+    """
+    with _reading_options(options_path):
+        lstm = options["lstm"]
+        C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
+        if max(n_layers, int(options.get("char_cnn", {}).get("n_highway") or 0)) > _MAX_LAYERS:
+            raise CheckpointError(f"{options_path}: more than {_MAX_LAYERS} layers; is this an ELMo's options file?")
+        has_projection = any(name.endswith("/W_P_0") for name in arrays)
+        bilstm = BiLSTMConfig(
+            n_layers=n_layers,
+            cell_width=C,
+            projection=has_projection or C != P,
+            cell_clip=_clip(lstm.get("cell_clip")),
+            projection_clip=_clip(lstm.get("proj_clip")),
+            skip_connections=bool(lstm.get("use_skip_connections")),
+        )
+        char_cnn = _char_cnn(options["char_cnn"], options_path, P, arrays) if "char_cnn" in options else None
+        n_words = 0 if char_cnn else _n_words(arrays, weights_path)
+        tokenizer = str(options.get("elmokit", {}).get("tokenizer", "whitespace"))
+        return ElmoConfig(projection_width=P, char_cnn=char_cnn, n_words=n_words, bilstm=bilstm, tokenizer=tokenizer)
+
+
+def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The options.json that bilm-tf, AllenNLP and simple_elmo read.
+
+    Args:
+        checkpoint: the checkpoint.
+
+    Returns:
+        JSON values.
+    """
+    config, bilstm, cnn = checkpoint.config, checkpoint.config.bilstm, checkpoint.config.char_cnn
+    lstm = {
+        "dim": bilstm.cell_width,
+        "projection_dim": config.projection_width,
+        "n_layers": bilstm.n_layers,
+        "use_skip_connections": bilstm.skip_connections,
+    }
+    clips = {"cell_clip": bilstm.cell_clip, "proj_clip": bilstm.projection_clip}
+    options: dict[str, Any] = {"lstm": lstm | {name: clip for name, clip in clips.items() if clip is not None}}
+    if cnn is not None:
+        options["char_cnn"] = {
+            "embedding": {"dim": cnn.embedding_width},
+            "filters": [list(pair) for pair in cnn.filters],
+            "n_highway": cnn.n_highway,
+            "activation": cnn.activation,
+            "max_characters_per_token": cnn.max_characters,
+            "n_characters": 262,
+        }
+    mix = checkpoint.layer_mix
+    options["elmokit"] = {
+        "name": checkpoint.name,
+        "tokenizer": config.tokenizer,
+        "layer_mix": {
+            "weights": None if mix.weights is None else list(mix.weights),
+            "gamma": mix.gamma,
+            "layer_norm": mix.layer_norm,
+        },
+        "metadata": dict(checkpoint.metadata),
+    }
+    return options
+
+
+def training_metadata(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what options say beyond the model itself: batch size, tokens and so on.
+
+    Args:
+        options: what options.json says.
+
+    Returns:
+        JSON values.
+    """
+    return {name: value for name, value in options.items() if name not in ("lstm", "char_cnn", "elmokit")}
+
+
+@contextmanager
+def _reading_options(path: Path) -> Iterator[None]:
+    """Name the options file in every error about its values."""
+    with fitting(path), reading(path, what='ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'):
+        yield
+
+
+def _clip(value: Any) -> float | None:
+    return None if value is None or float(value) == 0 else float(value)
+
+
+def _char_cnn(
+    options: Mapping[str, Any], options_path: Path, projection_width: int, arrays: Mapping[str, NDArray[Any]]
+) -> CharCNNConfig:
+    if options.get("projection_after_highway", True) is False:
+        raise CheckpointError(
+            f"{options_path}: projection_after_highway is false; only models that project after the highway are read."
+        )
+    filters = tuple((int(width), int(n)) for width, n in options["filters"])
+    table = arrays.get("char_embed")
+    return CharCNNConfig(
+        embedding_width=int(options["embedding"]["dim"]),
+        filters=filters,
+        n_highway=int(options.get("n_highway") or 0),
+        activation=options.get("activation", "relu"),
+        max_characters=int(options.get("max_characters_per_token", 50)),
+        n_characters=262 if table is None or table.ndim == 0 else max(len(table), 261) + 1,
+        projection="CNN_proj/W_proj" in arrays or sum(n for _, n in filters) != projection_width,
+    )
+
+
+def _n_words(arrays: Mapping[str, NDArray[Any]], path: Path) -> int:
+    table = arrays.get("embedding")
+    if table is None or table.ndim != 2:
+        raise CheckpointError(
+            f"{path}: the options have no char_cnn, so the model looks words up, but a dataset embedding (words,"
+            " projection) is missing: are both files of one model?"
+        )
+    return len(table) + 1
