@@ -25,11 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from evaluation_sets import SETS, Pairs, Texts
 
 from elmokit.data.tables import Table
-from elmokit.errors import ElmoKitError
-from elmokit.evaluation.examples import Pairs, Texts
-from elmokit.evaluation.sets import SETS
 from elmokit.files import atomic_path
 
 RUN = 8
@@ -50,7 +48,7 @@ def texts_of_sets(folder: Path) -> Iterator[tuple[str, Iterable[str]]]:
             continue  # the same texts as another row
         try:
             examples = one.read(folder)
-        except ElmoKitError as error:
+        except FileNotFoundError as error:
             print(f"skipped {one.name}: {error}")
             continue
         if isinstance(examples, Texts):

@@ -2,7 +2,7 @@
 
     python benchmarks/quality_precision.py [--model default]
 
-The vectors are means of all layers, judged as `elmokit evaluate` judges (fixed split, plain logistic regression,
+The vectors are means of all layers, scored as in quality_sets.py (fixed split, plain logistic regression,
 strength chosen inside the training part). Speed is by processor time, word cache empty at the start.
 """
 
@@ -13,27 +13,22 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from evaluation_sets import find_set
+from protocols import ElmoEncoder, evaluate
 from workload import SHARED, Clock, finish
 
 from elmokit.elmo import Elmo
-from elmokit.evaluation import ElmoEncoder, evaluate
-from elmokit.evaluation.sets import choose_sets
 
 
 class Kept:
-    """An encoder that hands out vectors made before."""
+    """An encoder that returns vectors made before."""
 
-    def __init__(self, name, texts, vectors):
-        self.name, self._of = name, dict(zip(texts, vectors, strict=True))
+    def __init__(self, texts, vectors):
+        self._vectors = dict(zip(texts, vectors, strict=True))
 
     def texts(self, texts):
         """Their vectors."""
-        return np.stack([self._of[text] for text in texts])
-
-    def words(self, *_):
-        """None: no words here."""
-
-    pairs = words
+        return np.stack([self._vectors[text] for text in texts])
 
 
 def main():
@@ -42,7 +37,7 @@ def main():
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
     options = parser.parse_args()
     data = SHARED / "data"
-    texts = list(next(choose_sets(["tweets"])).read(data).texts)
+    texts = list(find_set("tweets").read(data).texts)
     rows, reference = [], None
     print(f"{'precision':10}{'tweets/s':>10}{'cosine distance, mean':>24}{'largest':>10}{'F1':>8}{'5 folds':>9}")
     for precision in options.precisions:
@@ -54,8 +49,10 @@ def main():
         reference = vectors if reference is None else reference
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
         distance = 1.0 - (vectors.astype(np.float64) * reference).sum(1) / np.maximum(lengths, 1e-12)
-        results = evaluate([Kept(precision, texts, vectors)], data, sets=["tweets", "tweets-5"]).results
-        f1 = {result.set: result.value for result in results}
+        kept = Kept(texts, vectors)
+        f1 = {}
+        for one in map(find_set, ("tweets", "tweets-5")):
+            f1[one.name] = evaluate(one, one.read(data), kept).values[one.metric]
         row = {
             "precision": precision,
             "tweets_per_cpu_s": len(texts) / clock.cpu,

@@ -1,9 +1,9 @@
-"""Sentence pairs, questions, names, chunks and parts of speech: a model beside simple baselines and published ELMo.
+"""Sentence pairs, questions, names, chunks and parts of speech: a model beside simple baselines.
 
     python benchmarks/quality_tasks.py --data ../shared/data [--model default] [--sets MRPC,WNUT17] [--sentences 4000]
         [--epochs 8] [--quick] [--again]
 
-Texts and pairs (TREC, MRPC, SICK, STS-B) by `elmokit.evaluation`'s protocol: logistic or ridge regression on frozen
+Texts and pairs (TREC, MRPC, SICK, STS-B) by the protocol of `protocols.py`: logistic or ridge regression on frozen
 vectors. Tags by `elmokit.tasks.tag`: BiLSTM and CRF on frozen vectors, F1 of spans or accuracy on the test part. The
 columns: all layers; layer 0 alone, which sees no context (static word vectors); TF-IDF for texts and pairs, each
 word's most frequent tag for tags; for degrees also two scores without training. `--sentences` bounds the tagged
@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evaluation_sets import find_set
+from protocols import ElmoEncoder, TfidfEncoder, evaluate
 
 from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
-from elmokit.evaluation import SETS, ElmoEncoder, TfidfEncoder, evaluate
-from elmokit.evaluation.sets import choose_sets
 from elmokit.files import atomic_path
 from elmokit.tasks.entities import score_tags
 from elmokit.tasks.pair_scores import PairScorer
@@ -53,13 +53,11 @@ class TagSet:
         name: of the set.
         files: of train, dev (None for a tenth of train) and test.
         columns: of the word and of the tag.
-        published: figure, how far it was verified ("V2" on a secondary listing, "M" from memory), and source.
     """
 
     name: str
     files: tuple[str, str | None, str]
     columns: tuple[int, int]
-    published: tuple[float, str, str] | None = None
 
     def read(self, data: Path, part: int) -> Tagged:
         """Words and tags of a part: 0 for train, 1 for dev, 2 for test."""
@@ -73,13 +71,11 @@ TAG_SETS = (
         "CoNLL2003",
         ("CoNLL2003/eng.train", "CoNLL2003/eng.testa", "CoNLL2003/eng.testb"),
         (0, 3),
-        (92.22, "V2", "Peters et al. 2018: NER, with GloVe, a character CNN and all 14,041 sentences"),
     ),
     TagSet(
         "CoNLL2000",
         ("CoNLL2000/train.txt", None, "CoNLL2000/test.txt"),
         (0, 2),
-        (96.37, "M", "TagLM, ELMo's forerunner (Peters et al. 2017): chunks, all 8,936 sentences"),
     ),
     TagSet(
         "WNUT17",
@@ -121,12 +117,8 @@ class Results:
         row = {"set": name, "column": column, **found, "seconds": round(time.perf_counter() - start, 1)}
         self.rows = [r for r in self.rows if (r["set"], r["column"]) != (name, column)]
         self.rows.append({**row, "settings": self.settings.get(name)})
-        published = {s.name: s.published.__dict__ for s in SETS if s.name in TEXTS and s.published}
-        published |= {
-            s.name: dict(zip(("value", "mark", "source"), s.published, strict=True)) for s in TAG_SETS if s.published
-        }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {**self.head, "results": self.rows, "published": published}
+        whole = {**self.head, "results": self.rows}
         with atomic_path(self.path) as temporary:
             temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{name:10} {column:22} {row['metric']:14} {row['value']:6.2f} {row['seconds']:8.1f} s", flush=True)
@@ -146,13 +138,14 @@ def judge_texts(results: Results, elmo: Elmo, name: str, data: Path) -> None:
 
 
 def _judged(make: Callable[[], Any], name: str, data: Path) -> dict[str, Any]:
-    (result,) = evaluate([make()], data, sets=[name]).results
-    return {"metric": result.metric, "value": result.value, "values": dict(result.values), "n_test": result.n_test}
+    one = find_set(name)
+    figures = evaluate(one, one.read(data), make())
+    values = {metric: round(value, 2) for metric, value in figures.values.items()}
+    return {"metric": one.metric, "value": values[one.metric], "values": values, "n_test": figures.n_test}
 
 
 def _scored(elmo: Elmo, method: Any, name: str, data: Path) -> dict[str, Any]:
-    (one,) = choose_sets([name])
-    pairs: Any = one.read(data)
+    pairs: Any = find_set(name).read(data)
     learned, test = np.flatnonzero(pairs.parts != "test"), np.flatnonzero(pairs.parts == "test")
     scorer = PairScorer(elmo, method=method, centre=True, idf=True)
     scorer.fit([texts[i] for texts in (pairs.first, pairs.second) for i in learned])
@@ -217,18 +210,14 @@ def _figures(test: Tagged, predicted: Sequence[Sequence[str]], n_train: int) -> 
 
 def show(results: Results) -> None:
     columns = ["elmokit", "layer 0", "simple", "alignment, untrained", "cosine, untrained"]
-    print("\n" + " " * 33 + "".join(f"{c.split(',')[0]:>11}" for c in columns) + "   published ELMo")
-    published = {s.name: (s.published.value, s.published.mark) for s in SETS if s.name in TEXTS and s.published}
-    published |= {s.name: s.published[:2] for s in TAG_SETS if s.published}
+    print("\n" + " " * 33 + "".join(f"{c.split(',')[0]:>11}" for c in columns))
     for name in (*TEXTS, *(s.name for s in TAG_SETS)):
         rows = {r["column"]: r for r in results.rows if r["set"] == name}
         if rows:
             first = next(iter(rows.values()))
             learned = f"{first['n_train']:,} sent." if "n_train" in first else "all"
             cells = "".join(f"{rows[c]['value']:11.2f}" if c in rows else f"{'–':>11}" for c in columns)
-            value, mark = published.get(name, (None, ""))
-            there = f"{value:17.2f} [{mark}]" if value is not None else f"{'–':>17}"
-            print(f"{name:10}{first['metric']:12}{learned:>11}{cells}{there}")
+            print(f"{name:10}{first['metric']:12}{learned:>11}{cells}")
 
 
 def main() -> None:
@@ -255,7 +244,7 @@ def main() -> None:
                 judge_texts(results, elmo, name, arguments.data)
             else:
                 judge_tags(results, elmo, next(s for s in TAG_SETS if s.name == name), arguments)
-        except MissingFile as error:
+        except (FileNotFoundError, MissingFile) as error:
             print(f"{name:10} skipped: {error}", flush=True)
     show(results)
     short = {f"{r['set']} {r['column']}": r["value"] for r in results.rows}

@@ -5,7 +5,7 @@
 The recipe names preset, seed, words and how often each file is read; first of all, gensim's word2vec reads the files
 named under "word_vectors", and the biLM begins with its vectors. The run resumes when it is called again. The
 checkpoint goes to OUT/model, stored as the recipe says; whether it replaces the one in the package is for a person to
-decide, by the figures of `elmokit evaluate`. `--words` and `--rows` shrink the recipe, for a rehearsal.
+decide, by the figures of `benchmarks/quality_sets.py`. `--words` and `--rows` shrink the recipe, for a rehearsal.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ ROWS = (
     ("runtime",),
     ("elmo",),
     ("tasks", "index", "training"),
-    ("evaluation", "plots"),
+    ("plots",),
     ("compat", "integrations", "server"),
     ("cli",),
     ("__main__", "__init__"),
@@ -77,7 +77,6 @@ OPTIONAL = {  # behind an extra
     "pyarrow": (("data.records", "data.outputs", "index.store"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
-    "sentence_transformers": (("evaluation.encoders",), False),
     "matplotlib": (("training.curve", "plots", "tasks.map_picture"), False),
     "huggingface_hub": (("checkpoints.fetching",), False),
     "onnx": (("integrations.onnx",), False),
@@ -92,7 +91,7 @@ OPTIONAL = {  # behind an extra
     "ray": (("integrations.ray",), False),
     "pyspark": (("integrations.spark",), False),
     "torch": (
-        (*TORCH_FILES, "integrations.sentence_transformers", "runtime.precision", "evaluation.perplexity"),
+        (*TORCH_FILES, "integrations.sentence_transformers", "runtime.precision"),
         False,
     ),
 }

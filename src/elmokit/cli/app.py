@@ -13,7 +13,6 @@ from elmokit.cli import (
     cluster,
     convert,
     embed,
-    evaluate,
     explore,
     index,
     info,
@@ -69,7 +68,6 @@ app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
 app.command("explore")(explore.explore)
 app.command("serve")(serve.serve)
-app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.add_typer(index.app, name="index")
 app.command("senses", no_args_is_help=True)(senses.senses)
 app.command("shift", no_args_is_help=True)(shift.shift)

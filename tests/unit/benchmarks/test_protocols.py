@@ -2,16 +2,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("sklearn")
+
+from evaluation_sets import SETS, Texts, WordPairs, find_set
+from protocols import (
+    ElmoEncoder,
+    TfidfEncoder,
+    best_threshold,
+    evaluate,
+    pair_features,
+    score_texts,
+    score_words,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from elmokit.errors import MissingExtra, MissingFile
-from elmokit.evaluation import SETS, SentenceTransformersEncoder, TfidfEncoder, evaluate
-from elmokit.evaluation.encoders import ElmoEncoder
-from elmokit.evaluation.examples import Texts, WordPairs
-from elmokit.evaluation.protocols import best_threshold, judge_texts, judge_words
-from elmokit.evaluation.sets import choose_sets
-from elmokit.tasks.pairs import pair_features
-from evaluation_folder import BAD, make_sets
+from benchmark_data import BAD, make_sets
 
 
 class Knowing:
@@ -39,29 +45,53 @@ def folder(tmp_path_factory):
     return make_sets(tmp_path_factory.mktemp("sets"))
 
 
-def test_every_set_that_is_there_is_judged_and_the_others_are_named(folder):
-    stages = []
-    found = evaluate([Knowing(), TfidfEncoder()], folder, on_stage=lambda *stage: stages.append(stage))
-    there = {"tweets", "tweets-5", "MR", "SST2", "TREC", "MRPC", "SICK-E", "SICK-R", "STSB", "WiC", "SCWS"}
-    assert {result.set for result in found.results} == there
-    missing = {skipped.set for skipped in found.skipped if not skipped.encoder}
-    assert missing == {one.name for one in SETS} - there
-    assert [s.set for s in found.skipped if s.encoder == "TF-IDF"] == ["WiC", "SCWS"]
-    assert all("no such file" in s.reason for s in found.skipped if not s.encoder)
-    assert found.value("WiC", "TF-IDF") is None
-    for name in ("tweets", "SST2", "TREC", "SICK-E", "STSB", "WiC"):
-        assert found.value(name, "knowing") > 95, name
-    assert stages[0][2] == 2 * len(SETS)
+@pytest.mark.parametrize("name", ["tweets", "tweets-5", "MR", "SST2", "TREC", "MRPC", "SICK-E", "SICK-R", "STSB"])
+def test_sets_of_texts_and_pairs_are_scored(folder, name):
+    one = find_set(name)
+    figures = evaluate(one, one.read(folder), Knowing())
+    assert figures.values[one.metric] > 90
+    assert 0 <= evaluate(one, one.read(folder), TfidfEncoder()).values[one.metric] <= 100
 
 
-def test_the_figures_are_json(folder):
+def test_counted_words_have_no_vectors_in_context(folder):
+    for name in ("WiC", "SCWS"):
+        assert evaluate(find_set(name), find_set(name).read(folder), TfidfEncoder()) is None
+
+
+def test_published_figures_name_their_source():
+    assert {one.name for one in SETS if one.published} == {"tweets"}
+    assert all(one.published.source for one in SETS if one.published)
+
+
+def test_the_command_writes_every_figure(folder, tmp_path, monkeypatch, capsys):
     import json
 
-    found = evaluate([TfidfEncoder()], folder, sets=["TREC", "MR"])
-    values = json.loads(json.dumps(found.to_dict()))
-    assert [row["set"] for row in values["results"]] == ["MR", "TREC"], "in the order of the table"
-    assert values["published"]["TREC"]["mark"] == "M"
-    assert values["results"][1]["n_test"] == 10
+    import quality_sets
+
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "q",
+            "--data",
+            str(folder),
+            "--sets",
+            "MR,CR,WiC",
+            "--variants",
+            "mean:mix,max:0",
+            "--out",
+            str(tmp_path / "out.json"),
+        ],
+    )
+    quality_sets.main()
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [(r["set"], r["variant"]) for r in written["results"]] == [
+        ("MR", "mean:mix"),
+        ("MR", "max:0"),
+        ("MR", "TF-IDF"),
+        ("WiC", "mean:mix"),
+    ]
+    assert written["skipped"][0]["set"] == "CR"
+    assert "custrev.all" in capsys.readouterr().out
 
 
 def test_labels_without_sense_are_not_learned():
@@ -73,7 +103,7 @@ def test_labels_without_sense_are_not_learned():
             return random.normal(size=(len(texts), 300)).astype(np.float32)
 
     examples = Texts([""] * 200, random.integers(0, 2, size=200).astype(str), None)
-    figures = judge_texts(Noise(), examples, n_folds=10, class_weight=None, seed=0)
+    figures = score_texts(Noise(), examples, n_folds=10, class_weight=None, seed=0)
     assert 38 < figures.values["accuracy"] < 62
 
 
@@ -87,7 +117,7 @@ def test_no_threshold_is_better(pairs):
 
 
 def test_the_layer_is_chosen_on_the_training_part(folder):
-    figures = judge_words(Knowing(), next(choose_sets(["WiC"])).read(folder))
+    figures = score_words(Knowing(), find_set("WiC").read(folder))
     assert figures.chosen["layer"] == "1", "of equal figures the plain one is taken"
     layers = [f"accuracy, layer {name}{centred}" for name in ("0", "1", "mix") for centred in ("", " centred")]
     assert set(figures.values) == {"accuracy", *layers}
@@ -103,7 +133,7 @@ def test_rated_words_are_judged_by_the_mean_of_the_layers():
             angles = np.array([0, 0, 0, 0.1, 0.5, 1.5])
             return np.stack([np.cos(angles), np.sin(angles)], axis=1)[None].astype(np.float32)
 
-    assert judge_words(Turned(), examples).values["Spearman"] == pytest.approx(100)
+    assert score_words(Turned(), examples).values["Spearman"] == pytest.approx(100)
 
 
 def test_counted_pairs_are_cosine_and_difference():
@@ -133,16 +163,6 @@ def test_the_word_that_is_meant_is_taken_from_all_layers():
     assert encoder.pairs(["a cat"], ["cat"]).shape == (1, 2 * 3 * 8)
 
 
-def test_without_the_library_or_the_folder_a_clear_word_is_said(tmp_path, monkeypatch):
-    with pytest.raises(MissingFile, match="no such folder"):
-        SentenceTransformersEncoder(tmp_path / "none")
-    monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
-    with pytest.raises(MissingExtra, match=r"elmokit\[compare\]"):
-        SentenceTransformersEncoder(tmp_path)
-    with pytest.raises(MissingFile, match="no such folder"):
-        evaluate([], tmp_path / "none")
-
-
 def test_a_common_part_is_taken_off_before_comparing():
     """Vectors that differ little beside what all share: centred, they tell the meanings apart."""
     random = np.random.default_rng(0)
@@ -157,6 +177,6 @@ def test_a_common_part_is_taken_off_before_comparing():
             lengths = random.uniform(0.1, 10, size=(2 * n, 1))
             return (1e3 + np.concatenate([first, second]) * lengths)[None].astype(np.float32)
 
-    figures = judge_words(Shared(), WordPairs([["a"]] * 2 * n, np.zeros(2 * n, int), truth, parts))
+    figures = score_words(Shared(), WordPairs([["a"]] * 2 * n, np.zeros(2 * n, int), truth, parts))
     assert "centred" in figures.chosen["layer"]
     assert figures.values["accuracy"] > 85 > figures.values["accuracy, layer 0"]
