@@ -1,8 +1,9 @@
-"""Compile the loops of the biLM while a wheel is built, where that can be done; without them the wheel is pure Python.
+"""Compile the loops of the biLM while a wheel is built, once for each instruction set of the target processor.
 
-The library uses no other one, not even C's, so a wheel that holds it runs on every Linux of its processor (hence the
-tag "manylinux"). No compiler, another system, or ELMOKIT_NATIVE=0: a wheel for all, which computes in NumPy.
-`python hatch_build.py` compiles into the source tree, for those who changed the C file.
+The library depends on no other one, so a wheel holds it for every Linux of its processor (manylinux and musllinux).
+Without a compiler, on other systems, or with ELMOKIT_NATIVE=0, the wheel is for all systems and computes in NumPy; the
+reason is shown and kept in `kernels/missing.txt`. `python hatch_build.py` compiles into the source tree.
+CC and CFLAGS name another compiler, ELMOKIT_TARGET another target than this machine ("linux-aarch64").
 """
 
 from __future__ import annotations
@@ -12,36 +13,83 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path(__file__).parent / "src" / "elmokit" / "runtime" / "kernels" / "bilm.c"
-LIBRARY = SOURCE.with_suffix(".so")
-TAG = "py3-none-manylinux_2_17_x86_64"
-FLAGS = (
-    *("-O3", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mfma"),
-    *("-shared", "-fPIC", "-nostdlib", "-ffreestanding", "-fno-tree-loop-distribute-patterns"),
-    *("-Wall", "-Wextra", "-Wl,--build-id=none", "-s"),
+KERNELS = Path(__file__).parent / "src" / "elmokit" / "runtime" / "kernels"
+MISSING = KERNELS / "missing.txt"
+AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
+X86 = {"plain": (), "avx2": ("-mavx2", "-mfma"), "avx512": AVX512, "avx512_bf16": (*AVX512, "-mavx512bf16")}
+LEVELS: dict[str, dict[str, tuple[str, ...]]] = {"x86_64": X86, "aarch64": {"neon": ()}}
+TAGS = {
+    "linux-x86_64": "py3-none-manylinux_2_17_x86_64.musllinux_1_1_x86_64",
+    "linux-aarch64": "py3-none-manylinux_2_17_aarch64.musllinux_1_1_aarch64",
+    "darwin-x86_64": "py3-none-macosx_10_13_x86_64",
+    "darwin-aarch64": "py3-none-macosx_11_0_arm64",
+    "win32-x86_64": "py3-none-win_amd64",
+}
+COMPILE = (
+    *("-O3", "-std=gnu11", "-ffreestanding", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),  # exact: no contraction, no errno
 )
+LINK = {
+    "linux": ("-shared", "-nostdlib", "-Wl,--build-id=none", "-Wl,--no-undefined", "-s"),
+    "darwin": ("-dynamiclib",),
+    "win32": ("-shared", "-nostdlib", "-fuse-ld=lld", "-Wl,/noentry"),
+}
+
+
+def target() -> str:
+    """What to compile for, as "system-processor"."""
+    machine = platform.machine().lower()
+    if sys.platform == "darwin" and "-arch " in os.environ.get("ARCHFLAGS", ""):  # set by cibuildwheel
+        machine = os.environ["ARCHFLAGS"].split("-arch ")[1].split()[0]
+    if sys.platform == "win32":
+        machine = sysconfig.get_platform().removeprefix("win-")
+    processor = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    return os.environ.get("ELMOKIT_TARGET") or f"{sys.platform}-{processor}"
+
+
+def library(system: str) -> Path:
+    """Where the library goes."""
+    return KERNELS / ("bilm.dll" if system == "win32" else "bilm.so")
+
+
+def compiler(system: str) -> list[str]:
+    """The C compiler's command; empty if there is none."""
+    names = ("clang",) if system == "win32" else ("cc", "gcc", "clang")  # others align the stack too little on Windows
+    return (os.environ.get("CC") or next(filter(None, map(shutil.which, names)), "")).split()
 
 
 def compile_kernels() -> str | None:
-    """Compile; returns why that was not done, None where it was."""
-    LIBRARY.unlink(missing_ok=True)
+    """Compile and link; returns why that was not done, None where it was."""
+    where = target()
+    system, _, processor = where.partition("-")
+    library(system).unlink(missing_ok=True)
     if os.environ.get("ELMOKIT_NATIVE", "1") == "0":
         return "ELMOKIT_NATIVE is 0"
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return f"they are for Linux on x86-64, not for {sys.platform} on {platform.machine()}"
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        return "no C compiler was found"
-    made = LIBRARY.with_suffix(f".so.{os.getpid()}")
-    command = [*compiler.split(), *FLAGS, "-o", made.name, SOURCE.name]
-    done = subprocess.run(command, cwd=SOURCE.parent, capture_output=True, text=True, check=False)
-    if done.returncode:
-        made.unlink(missing_ok=True)
-        return f"{compiler} failed: {done.stderr.strip().splitlines()[-1] if done.stderr else done.returncode}"
-    made.replace(LIBRARY)
+    if where not in TAGS:
+        return f"they are for {', '.join(TAGS)}; this is {where}"
+    command = compiler(system)
+    if not command:
+        return "no C compiler (gcc 10 or clang 12, or later) was found"
+    flags = [*COMPILE, *os.environ.get("CFLAGS", "").split()]
+    flags += ["-fPIC"] if system != "win32" else []
+    flags += ["-arch", "arm64" if processor == "aarch64" else processor] if system == "darwin" else []
+    with tempfile.TemporaryDirectory(dir=KERNELS) as folder:
+        objects = [f"{folder}/{name}.o" for name in ("processor", *LEVELS[processor])]
+        calls = [[*flags, "-c", "processor.c", "-o", objects[0]]]
+        for (level, options), path in zip(LEVELS[processor].items(), objects[1:], strict=True):
+            calls.append([*flags, *options, f"-DLEVEL={level}", "-c", "bilm.c", "-o", path])
+        made = Path(folder) / library(system).name
+        calls.append([*flags, *LINK[system], "-o", str(made), *objects])
+        for call in calls:
+            done = subprocess.run([*command, *call], cwd=KERNELS, capture_output=True, text=True, check=False)
+            if done.returncode:
+                return f"{command[0]} failed: {(done.stderr.strip().splitlines() or [str(done.returncode)])[-1]}"
+        made.replace(library(system))
     return None
 
 
@@ -57,11 +105,14 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg,misc]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Compile, and tell hatchling what came of it."""
         reason = compile_kernels()
+        made = MISSING if reason else library(target().partition("-")[0])
+        MISSING.unlink(missing_ok=True)
         if reason is None:
-            build_data.update(pure_python=False, tag=TAG)
-            build_data["artifacts"].append(str(LIBRARY.relative_to(Path(__file__).parent)))
+            build_data.update(pure_python=False, tag=TAGS[target()])
         else:
-            self.app.display_warning(f"elmokit is built without its compiled loops: {reason}")
+            MISSING.write_text(reason + "\n", encoding="utf-8")
+            self.app.display_warning(f"elmokit is built without its compiled loops and will use NumPy: {reason}")
+        build_data["artifacts"].append(str(made.relative_to(Path(__file__).parent)))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python dev/fit_tanh.py
 
-Prints the coefficients as they stand in `src/elmokit/runtime/kernels/bilm.c`, lowest first. For float32: degree 4 up to
-9.01, 2e-8, a sixth of the last bit. For bfloat16, whose last bit is 4e-3: degree 2 up to 5, 5e-5; a sigmoid is half a
-tanh of half its argument, so its bound is 10. Weighted least squares over and over, more weight where it errs most.
+Prints the coefficients as they stand in `src/elmokit/runtime/kernels/products.h`, lowest first. For float32: degree 4
+up to 9.01, 2e-8, a sixth of the last bit. For bfloat16, whose last bit is 4e-3: degree 2 up to 5, 5e-5; a sigmoid is
+half a tanh of half its argument, so its bound is 10. Weighted least squares, again and again, more weight where it errs
+most.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def _of_model(model: str) -> dict[str, Any]:
     from elmokit import __version__
     from elmokit.checkpoints import detect
     from elmokit.elmo import Elmo
-    from elmokit.runtime.kernels import native_precisions
+    from elmokit.runtime.kernels import computed_by
 
     elmo = Elmo.load(model)
     config = elmo.config
@@ -44,7 +44,7 @@ def _of_model(model: str) -> dict[str, Any]:
         "numbers per word": f"{elmo.dim} in each of {elmo.n_layers} layers",
         "words are read as": "whole words" if config.char_cnn is None else "characters",
         "tokenizer": config.tokenizer,
-        "computed by": f"compiled loops ({', '.join(native_precisions())})" if native_precisions() else "NumPy",
+        "computed by": computed_by(),
         "elmokit": __version__,
         **_flat(elmo.metadata),
     }

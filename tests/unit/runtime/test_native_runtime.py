@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +11,13 @@ from hypothesis import strategies as st
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime import NumpyRuntime, kernels, make_runtime
-from elmokit.runtime.backends.native import NativeRuntime
-from elmokit.runtime.kernels import NativeProduct, native_precisions, round_rows, to_bfloat16
+from elmokit.runtime import NumpyRuntime, make_runtime
+from elmokit.runtime.backends.native import GAP, NativeRuntime, NativeTower
+from elmokit.runtime.kernels import NativeProduct, available, library, native_precisions
+from elmokit.runtime.kernels.weights import MAX_UNITS, round_rows, to_bfloat16
+from elmokit.runtime.plan import make_batch
+from elmokit.runtime.rows import Buffers
+from elmokit.runtime.state import State
 from unit.runtime.models import CONFIGS, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
@@ -130,7 +133,6 @@ def test_a_tanh_of_every_size():
     arrays = {name.removeprefix("char_cnn."): np.zeros(shape, np.float32) for name, shape in _cnn_shapes(config)}
     arrays["convolutions.0.bias"] = values
     out = np.empty((1, len(values)), np.float32)
-    from elmokit.runtime.rows import Buffers
     from elmokit.text.char_ids import PADDING_ID, words_to_char_ids
 
     convolutions = NativeConvolutions("float32", config.char_cnn, arrays.__getitem__, PADDING_ID)
@@ -168,13 +170,13 @@ def test_the_fastest_runtime_that_there_is(monkeypatch):
 
 @pytest.mark.parametrize("broken", ["switched off", "not there", "not a library"])
 def test_without_the_loops_everything_works(broken, tmp_path, monkeypatch):
-    library = tmp_path / "bilm.so"
+    broken_library = tmp_path / "bilm.so"
     if broken == "not a library":
-        library.write_bytes(b"no library")
+        broken_library.write_bytes(b"no library")
     code = (
-        "import sys, numpy as np; from pathlib import Path; from elmokit.runtime import kernels;"
-        f"kernels.LIBRARY = Path({str(library)!r}) if {broken != 'switched off'} else kernels.LIBRARY;"
-        "assert kernels.native_precisions() == (); from elmokit import Elmo;"
+        "import sys, numpy as np; from pathlib import Path; from elmokit.runtime.kernels import library;"
+        f"library.LIBRARY = Path({str(broken_library)!r}) if {broken != 'switched off'} else library.LIBRARY;"
+        "assert library.native_precisions() == (); from elmokit import Elmo;"
         "np.save(sys.argv[1], Elmo.load().encode(['without the loops', 'too']))"
     )
     environment = {**os.environ, "ELMOKIT_NATIVE": "0" if broken == "switched off" else "1"}
@@ -185,12 +187,64 @@ def test_without_the_loops_everything_works(broken, tmp_path, monkeypatch):
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=2e-6)
 
 
+def source(name):
+    return (library.LIBRARY.parent / name).read_text()
+
+
 def test_the_source_and_its_binding_agree_on_sizes():
-    source = (Path(kernels.__file__).parent / "bilm.c").read_text()
-    for name in ("LANES", "COLUMNS", "GAP"):
-        line = next(line for line in source.splitlines() if line.startswith(f"#define {name} "))
-        assert int(line.split()[2]) == getattr(kernels, name)
-    for name in ("Layer", "Convolution", "Highway"):
-        body = source[: source.index(f"}} {name};")].rsplit("typedef struct {", 1)[1]
+    for name, header, value in (("GAP", "lstm.h", GAP), ("UNITS", "products.h", MAX_UNITS)):
+        line = next(line for line in source(header).splitlines() if line.startswith(f"#define {name} "))
+        assert int(line.split()[2]) == value
+    for name, header in (
+        ("Layer", "lstm.h"),
+        ("Convolution", "words.h"),
+        ("Highway", "words.h"),
+        ("Mixture", "pooling.h"),
+    ):
+        body = source(header)[: source(header).index(f"}} {name};")].rsplit("typedef struct {", 1)[1]
         fields = [line.split(";")[0].split()[-1].lstrip("*") for line in body.splitlines() if ";" in line]
-        assert fields == [field for field, _ in getattr(kernels, name)._fields_]
+        assert fields == [field for field, _ in getattr(library, name)._fields_]
+
+
+def test_the_source_and_its_binding_agree_on_instruction_sets():
+    line = next(line for line in source("processor.c").splitlines() if line.startswith("enum {"))
+    bits = dict(part.split(" = ") for part in line[len("enum { ") : line.index(" };")].split(", "))
+    expected = {s.name.upper(): str(s.bit) for s in library.INSTRUCTION_SETS}
+    assert bits == expected
+
+
+def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch):
+    if not available():
+        pytest.skip("no compiled loops on this machine")
+    monkeypatch.setenv("ELMOKIT_CPU", "avx1024")
+    with pytest.raises(ConfigError, match=f"expected one of .*{available()[-1].name}"):
+        make_runtime(CONFIGS["published kind"], tensors_of(CONFIGS["published kind"]))
+
+
+def test_shapes_are_checked_before_a_compiled_loop_runs():
+    if not native_precisions():
+        pytest.skip("no compiled loops on this machine")
+    product = NativeProduct(np.ones((3, 5), np.float32), "float32")
+    good = np.ones((2, 3), np.float32), np.ones((2, 5), np.float32)
+    for x, out in (
+        (np.ones((2, 4), np.float32), good[1]),
+        (np.ones((2, 3)), good[1]),
+        (good[0], np.ones((3, 5), np.float32)),
+        (good[0], np.ones((5, 2), np.float32).T),
+    ):
+        with pytest.raises(ValueError, match="expected a contiguous"):
+            product(x, out)
+    config = CONFIGS["published kind"]
+    tower = NativeTower(config, tensors_of(config), "float32", "forward")
+    batch, state = make_batch(SENTENCES, [0, 3]), State.zeros(config, 2)
+    tokens, numbers = np.zeros((9, config.projection_width), np.float32), batch.numbers[0]
+    wrong = (
+        (numbers, tokens[:, :-1], state.hidden[0], state.cell[0]),
+        (numbers, tokens, state.hidden[0, :, :1], state.cell[0]),
+        (numbers, tokens, state.hidden[0], state.cell[0, :1]),
+        (numbers[:-1], tokens, state.hidden[0], state.cell[0]),
+        (numbers + 9, tokens, state.hidden[0], state.cell[0]),
+    )
+    for arguments in wrong:
+        with pytest.raises(ValueError, match=r"expected|do not fit"):
+            tower.run(batch, *arguments, Buffers("float32"))

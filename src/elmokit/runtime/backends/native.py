@@ -1,11 +1,10 @@
-"""The same plan with compiled loops: float32 and bfloat16 on processors with AVX-512, without PyTorch.
+"""The same plan with compiled loops: float32 on every instruction set, bfloat16 on processors that multiply in it.
 
 NumPy leaves half of the machine unused where a model is small: between two products of a step, every gate goes to
-memory and back a dozen times, and two threads wait for each other's interpreter. `kernels/bilm.c` computes gates while
-they are in registers and takes words through a convolution without building their windows. Where it can't run
-(`kernels/__init__.py` says where), `choice` takes NumPy or PyTorch.
+memory and back a dozen times, and two threads wait for each other's interpreter. `kernels/lstm.h` computes gates while
+they are in registers, and `kernels/words.h` takes words through a convolution without building their windows.
 
-Promised: the same bits for a text alone and in any batch, in both precisions.
+Promised: the same bits for a text alone and in any batch; in float32 also on every instruction set.
 """
 
 from __future__ import annotations
@@ -20,23 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.errors import ConfigError
 from elmokit.runtime.char_cnn import Parts, highway_weights
-from elmokit.runtime.kernels import (
-    COLUMNS,
-    GAP,
-    LANES,
-    Convolution,
-    Highway,
-    Layer,
-    NativeProduct,
-    address,
-    function,
-    native_precisions,
-    pack,
-    round_rows,
-    up,
-)
+from elmokit.runtime.kernels.library import Convolution, Highway, Layer, address, function
+from elmokit.runtime.kernels.weights import MAX_UNITS, TERMS, NativeProduct, lanes, pack, round_rows, up
 from elmokit.runtime.lstm import BLOCK_BYTES
 from elmokit.runtime.numpy import NumpyRuntime
 from elmokit.runtime.plan import Batch, step_blocks
@@ -44,6 +29,12 @@ from elmokit.runtime.rows import MULTIPLE, Buffers
 from elmokit.runtime.word_cache import CACHE_WORDS
 
 Array = NDArray[Any]
+
+GAP = 16
+"""Floats between rows of cells, as in `lstm.h`."""
+
+FEW_ROWS = 6
+"""Steps with fewer rows than the loops compute together take a layer's inputs ahead: each weight is read less often."""
 
 
 class NativeConvolutions:
@@ -64,7 +55,7 @@ class NativeConvolutions:
         table = np.pad(table, ((0, 0), self._pad))
         self._table = table
         if precision == "bfloat16":
-            units = up(table.shape[1], LANES) // 2
+            units = up(table.shape[1], TERMS) // 2
             rounded = round_rows(np.ascontiguousarray(table), np.empty((len(table), units), np.float32))
             self._table = np.ascontiguousarray(rounded[:, : table.shape[1] // 2])
         self._each = [self._convolution(get, i, precision, table) for i in range(len(config.filters))]
@@ -90,18 +81,24 @@ class NativeConvolutions:
         """
         if not len(ids):
             return
+        D, C, units = len(ids), self.config.max_characters, self._table.shape[1]
+        if ids.shape != (D, C) or out.shape != (D, self.config.n_filters) or out.dtype != np.float32:
+            raise ValueError(
+                f"the convolutions were given ids of shape {ids.shape} and an array of shape {out.shape} and dtype"
+                f" {out.dtype}; expected {(D, C)} and float32 of shape {(D, self.config.n_filters)}."
+            )
         lengths = (ids != self.padding_id).sum(axis=1, dtype=np.int64)
-        C, units = self.config.max_characters, self._table.shape[1]
         widest = max(width for width, _ in self.config.filters)
         n_read = min(C, int(lengths.max()) - 1 + widest)
-        characters = buffers.get("characters", len(ids), n_read, units)
+        characters = buffers.get("characters", D, n_read, units)
         np.take(self._table, ids[:, :n_read], axis=0, out=characters, mode="clip")
         column = 0
         for (width, n), (weight, of_padding, bias) in zip(self.config.filters, self._each, strict=True):
             task = Convolution(
-                *(len(ids), address(lengths), C, n_read, units, width, n),
-                *(address(characters), address(weight), address(of_padding), address(bias)),
-                *(int(self.config.activation == "relu"), out.shape[1], out[:, column:].ctypes.data),
+                *(D, address(lengths, D, dtype=np.int64), C, n_read, units, width, n),
+                *(address(characters, D, n_read, units), address(weight, *weight.shape)),
+                *(address(of_padding, n), address(bias, n)),
+                *(int(self.config.activation == "relu"), out.strides[0] // 4, out[:, column:].ctypes.data),
             )
             self.convolve(ctypes.byref(task))
             column += n
@@ -123,7 +120,7 @@ class NativeHighway:
         self.pass_highway = function("highway", precision)
         weight, bias = highway_weights(get, k)
         F = len(weight)
-        n_terms = up(F, LANES) if precision == "bfloat16" else F
+        n_terms = up(F, TERMS) if precision == "bfloat16" else F
         self.weight = pack(_side_by_side(weight, F), precision, n_terms=n_terms)
         self.bias = _side_by_side(bias, F)
 
@@ -141,14 +138,15 @@ class NativeHighway:
         if self.precision == "bfloat16":
             rounded = round_rows(x, buffers.get("rounded", len(x), n_units))
         out = buffers.get(f"highway {self.k}", *x.shape)
-        arrays = (address(array) for array in (rounded, self.weight, self.bias, x, out))
-        self.pass_highway(ctypes.byref(Highway(*x.shape, n_units, *arrays)))
+        (D, F), weight, bias = x.shape, self.weight, self.bias
+        arrays = address(rounded, D, n_units), address(weight, *weight.shape), address(bias, *bias.shape)
+        self.pass_highway(ctypes.byref(Highway(D, F, n_units, *arrays, address(x, D, F), address(out, D, F))))
         return out
 
 
 def _side_by_side(both: Array, F: int) -> Array:
-    """Transform and gate of 32 features side by side, padded. Shape (..., 2F) → (..., 64 · panels)."""
-    half = COLUMNS // 2
+    """Transform and gate of half a panel's features side by side, padded. Shape (..., 2F) → (..., columns · panels)."""
+    half = 2 * lanes()
     padding = [(0, 0)] * (both.ndim - 1) + [(0, up(F, half) - F)]
     halves = [np.pad(part, padding).reshape(*both.shape[:-1], -1, half) for part in (both[..., :F], both[..., F:])]
     return np.ascontiguousarray(np.concatenate(halves, axis=-1).reshape(*both.shape[:-1], -1))
@@ -156,13 +154,24 @@ def _side_by_side(both: Array, F: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """One layer, packed: inputs that are words are multiplied ahead, inputs from a layer below in the loop."""
+    """One layer, packed."""
 
-    of_words: NativeProduct | None
-    of_input: Array | None
+    of_input: NativeProduct  # with the bias
     of_hidden: Array
-    projection: Array
+    projection: Array | None
     bias: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One layer's arrays while it reads a batch."""
+
+    weights: _Weights
+    batch: Batch
+    hidden: Array  # (B, units)
+    cells: Array  # (B, cells + GAP)
+    out: Array  # (N, P)
+    buffers: Buffers
 
 
 class NativeTower:
@@ -177,35 +186,34 @@ class NativeTower:
 
     def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], precision: str, direction: str) -> None:
         self.config, self.precision = config.bilstm, precision
-        self.width, self.n_cells = config.projection_width, up(config.bilstm.cell_width, LANES)
-        self.n_units = up(self.width, LANES) // (2 if precision == "bfloat16" else 1)
+        self.width, self.n_cells = config.projection_width, up(config.bilstm.cell_width, TERMS)
+        self.n_units = up(self.width, TERMS) // (2 if precision == "bfloat16" else 1)
         self.read = function("read", precision)
         self.layers = [self._pack(tensors, k, f"{direction}_layers.{k}.") for k in range(config.bilstm.n_layers)]
 
     def _pack(self, tensors: Mapping[str, Array], k: int, prefix: str) -> _Weights:
-        C, P, cells = self.config.cell_width, self.width, self.n_cells
+        C, P, cells, width = self.config.cell_width, self.width, self.n_cells, lanes()
 
         def gates(name: str) -> Array:
-            """Gates of 16 cells side by side, sigmoid gates halved. Shape (..., 4 · cells)."""
+            """Gates of a register's cells side by side, sigmoid gates halved. Shape (..., 4 · cells)."""
             array = np.asarray(tensors[prefix + name], np.float32).T
             i, f, g, o = (array[..., k * C : (k + 1) * C] for k in range(4))
-            out = np.zeros((*array.shape[:-1], cells // LANES, 4, LANES), np.float32)
+            out = np.zeros((*array.shape[:-1], cells // width, 4, width), np.float32)
             for k, gate in enumerate((i / 2, f / 2, o / 2, g)):
                 padding = [(0, 0)] * (gate.ndim - 1) + [(0, cells - C)]
-                out[..., k, :] = np.pad(gate, padding).reshape(*gate.shape[:-1], cells // LANES, LANES)
+                out[..., k, :] = np.pad(gate, padding).reshape(*gate.shape[:-1], cells // width, width)
             return out.reshape(*array.shape[:-1], 4 * cells)
 
+        projection = None
         if self.config.projection:
-            projection = np.asarray(tensors[prefix + "weight_hr"], np.float32).T
-        else:
-            projection = np.eye(C, P, dtype=np.float32)
-        n_terms = up(P, LANES)
+            weight = np.asarray(tensors[prefix + "weight_hr"], np.float32).T
+            projection = pack(weight, self.precision, n_terms=cells)
+        bias, n_terms = gates("bias"), up(P, TERMS)
         return _Weights(
-            NativeProduct(gates("weight_ih"), self.precision, gates("bias")) if k == 0 else None,
-            pack(gates("weight_ih"), self.precision, n_terms=n_terms) if k > 0 else None,
+            NativeProduct(gates("weight_ih"), self.precision, bias, n_terms=n_terms if k > 0 else None),
             pack(gates("weight_hh"), self.precision, n_terms=n_terms),
-            pack(projection, self.precision, n_terms=cells),
-            gates("bias"),
+            projection,
+            bias,
         )
 
     def run(
@@ -223,27 +231,47 @@ class NativeTower:
 
         Returns:
             the outputs of each layer, step by step, (N, P), and the rows' final hidden and cell states.
+
+        Raises:
+            ValueError: arrays whose shapes do not fit the batch or the model.
         """
         N, B, C = len(numbers), len(batch.rows), self.config.cell_width
+        self._check(batch, numbers, tokens, hidden, cell)
         last = batch.starts[batch.lengths - 1] + np.arange(B)
         outputs: list[Array] = []
         hiddens, cells = np.empty_like(hidden), np.empty_like(cell)
         h = buffers.get("hidden", B, self.n_units)
         c = buffers.get("cell", B, self.n_cells + GAP)
         for k, weights in enumerate(self.layers):
-            self._units(np.ascontiguousarray(hidden[k]), h)
+            self._units(np.ascontiguousarray(hidden[k], np.float32), h)
             c[:, :C], c[:, C:] = cell[k], 0
             out = buffers.get(f"outputs {k}", N, self.width)
+            reading = _Reading(weights, batch, h, c, out, buffers)
             if k == 0:
-                self._read_words(weights, batch, numbers, tokens, h, c, out, buffers)
+                self._read_words(reading, numbers, tokens)
             else:
-                below = self._units(outputs[-1], buffers.get("inputs", N, self.n_units))
-                self._call(weights, batch, 0, len(batch.counts), h, c, out, buffers, weights.bias, inputs=below)
+                self._read_layer(reading, self._units(outputs[-1], buffers.get("inputs", N, self.n_units)))
             hiddens[k], cells[k] = out[last], c[:, :C]
             if k > 0 and self.config.skip_connections:
                 out += outputs[-1]
             outputs.append(out)
         return outputs, hiddens, cells
+
+    def _check(self, batch: Batch, numbers: Array, tokens: Array, hidden: Array, cell: Array) -> None:
+        """The compiled loop trusts its sizes, so none may be wrong."""
+        N, B, n = len(numbers), len(batch.rows), len(self.layers)
+        for what, array, expected in (
+            ("token vectors", tokens, (len(tokens), self.width)),
+            ("hidden states", hidden, (n, B, self.width)),
+            ("cells", cell, (n, B, self.config.cell_width)),
+        ):
+            if array.shape != expected:
+                raise ValueError(f"{what} have shape {array.shape}; expected {expected}.")
+        counts, starts = batch.counts, batch.starts
+        steps_fit = len(starts) == len(counts) + 1 and starts[0] == 0 and (np.diff(starts) == counts).all()
+        rows_fit = len(counts) and counts[0] <= B and (np.diff(counts) <= 0).all() and counts[-1] > 0
+        if not (steps_fit and rows_fit) or starts[-1] != N or not 0 <= numbers.min() <= numbers.max() < len(tokens):
+            raise ValueError(f"the batch's steps do not fit its {B} rows, {N} words and {len(tokens)} token vectors.")
 
     def _units(self, x: Array, out: Array) -> Array:
         """Rows as the loop reads them: padded, rounded."""
@@ -252,70 +280,63 @@ class NativeTower:
         out[:, : self.width], out[:, self.width :] = x, 0
         return out
 
-    def _read_words(
-        self,
-        weights: _Weights,
-        batch: Batch,
-        numbers: NDArray[np.intp],
-        tokens: Array,
-        h: Array,
-        c: Array,
-        out: Array,
-        buffers: Buffers,
-    ) -> None:
+    def _read_words(self, reading: _Reading, numbers: NDArray[np.intp], tokens: Array) -> None:
         """The first layer: each distinct word of a block of steps is multiplied once."""
-        n_gates = len(weights.bias)
+        batch, n_gates = reading.batch, 4 * self.n_cells
         for first, end in step_blocks(batch.starts, max(len(batch.rows), BLOCK_BYTES // (4 * n_gates))):
-            start = batch.starts[first]
-            distinct, places = np.unique(numbers[start : batch.starts[end]], return_inverse=True)
-            table = buffers.get("word products", len(distinct), n_gates)
-            assert weights.of_words is not None
-            weights.of_words(tokens[distinct], table)
-            self._call(weights, batch, first, end, h, c, out, buffers, table, numbers=places)
+            distinct, places = np.unique(numbers[batch.starts[first] : batch.starts[end]], return_inverse=True)
+            table = reading.buffers.get("word products", len(distinct), n_gates)
+            reading.weights.of_input(np.ascontiguousarray(tokens[distinct], np.float32), table)
+            self._call(reading, first, end, ahead=table, numbers=places)
+
+    def _read_layer(self, reading: _Reading, below: Array) -> None:
+        """A later layer: inputs are multiplied in the loop, or ahead where a step has few rows; same bits."""
+        batch, n_gates = reading.batch, 4 * self.n_cells
+        n_in_loop = 0
+        if self.n_units <= MAX_UNITS:
+            n_in_loop = int(np.searchsorted(-batch.counts, -FEW_ROWS, side="right"))  # steps with FEW_ROWS and more
+        if n_in_loop:
+            self._call(reading, 0, n_in_loop, inputs=below)
+        max_rows = max(len(batch.rows), BLOCK_BYTES // (4 * n_gates))
+        for first, end in step_blocks(batch.starts[n_in_loop:], max_rows):
+            first, end = first + n_in_loop, end + n_in_loop
+            start, stop = batch.starts[first], batch.starts[end]
+            table = reading.buffers.get("word products", int(stop - start), n_gates)
+            reading.weights.of_input.multiply_units(below[start:stop], table)
+            self._call(reading, first, end, ahead=table, numbers=np.arange(stop - start))
 
     def _call(
         self,
-        weights: _Weights,
-        batch: Batch,
+        reading: _Reading,
         first: int,
         end: int,
-        h: Array,
-        c: Array,
-        out: Array,
-        buffers: Buffers,
-        ahead: Array,
         *,
+        ahead: Array | None = None,
         inputs: Array | None = None,
         numbers: Array | None = None,
     ) -> None:
-        start = batch.starts[first]
-        counts = np.ascontiguousarray(batch.counts[first:end], np.int64)
-        starts = np.ascontiguousarray(batch.starts[first:end] - start, np.int64)
-        memory = buffers.get("memory", len(h), self.n_cells + GAP)
-        if numbers is not None:
-            numbers = np.ascontiguousarray(numbers, np.int64)
-        bounds = (self.config.cell_clip, self.config.projection_clip)
-        clips = [float("inf") if bound is None else bound for bound in bounds]
+        """Read the steps from `first` to `end`, from products taken ahead or from inputs."""
+        weights, batch, config = reading.weights, reading.batch, self.config
+        B, P, cells, units = len(batch.rows), self.width, self.n_cells, self.n_units
+        start, stop = batch.starts[first], batch.starts[end]
+        n, n_rows = end - first, int(stop - start)
+        counts, starts = (np.ascontiguousarray(a[first:end], np.int64) for a in (batch.counts, batch.starts - start))
+        memory = reading.buffers.get("memory", B, cells + GAP)
+        numbers = None if numbers is None else np.ascontiguousarray(numbers, np.int64)
+        bounds = config.cell_clip, config.projection_clip if config.projection else None
+        of_input, of_hidden, projection = weights.of_input.weight, weights.of_hidden, weights.projection
         layer = Layer(
-            len(counts),
-            counts.ctypes.data,
-            starts.ctypes.data,
-            0 if inputs is None else self.n_units,
-            self.n_units,
-            self.n_cells,
-            self.width,
-            None if inputs is None else inputs.ctypes.data,
-            None if weights.of_input is None else weights.of_input.ctypes.data,
-            weights.of_hidden.ctypes.data,
-            weights.projection.ctypes.data,
-            ahead.ctypes.data,
-            None if numbers is None else numbers.ctypes.data,
-            clips[0],
-            clips[1] if self.config.projection else float("inf"),
-            h.ctypes.data,
-            c.ctypes.data,
-            memory.ctypes.data,
-            out[start:].ctypes.data,
+            *(n, address(counts, n, dtype=np.int64), address(starts, n, dtype=np.int64)),
+            *(0 if inputs is None else units, units, cells, P),
+            address(None if inputs is None else inputs[start:stop], n_rows, units),
+            None if inputs is None else address(of_input, *of_input.shape),
+            address(of_hidden, *of_hidden.shape),
+            None if projection is None else address(projection, *projection.shape),
+            address(weights.bias, 4 * cells) if ahead is None else address(ahead, *ahead.shape),
+            address(numbers, n_rows, dtype=np.int64),
+            *(float("inf") if bound is None else bound for bound in bounds),
+            *(address(reading.hidden, B, units), address(reading.cells, B, cells + GAP)),
+            *(address(memory, B, cells + GAP), address(reading.out[start:stop], n_rows, P)),
         )
         self.read(ctypes.byref(layer))
 
@@ -347,11 +368,6 @@ class NativeRuntime(NumpyRuntime):
         batch_words: int = 4096,
         cache_words: int = CACHE_WORDS,
     ) -> None:
-        if precision not in native_precisions():
-            raise ConfigError(
-                f"the compiled loops don't run in {precision!r} here (they do in: {native_precisions() or 'none'}); "
-                "take `NumpyRuntime` for float32, or the extra `torch` for bfloat16."
-            )
         super().__init__(
             config,
             tensors,

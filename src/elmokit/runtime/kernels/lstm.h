@@ -1,0 +1,136 @@
+/* One direction of one LSTM layer, its gates computed while their sums are at hand. */
+#ifndef ELMOKIT_LSTM_H
+#define ELMOKIT_LSTM_H
+
+#include "products.h"
+
+#define GAP 16 /* floats between rows of cells, since rows a power of two apart would share a place in the cache */
+
+/* The columns of gates are ordered so that a panel holds input, forget, output and candidate of LANES cells. */
+typedef struct {
+    int64_t n_steps;
+    const int64_t *counts;   /* rows read at each step, falling */
+    const int64_t *starts;   /* place of each step's first row among all rows */
+    int64_t input_units;     /* of a row of `inputs`, at most UNITS; 0 where all of them were multiplied before */
+    int64_t output_units;    /* of a row of `hidden` */
+    int64_t n_cells;         /* a multiple of 16 */
+    int64_t n_outputs;
+    const float *inputs;     /* a row per place */
+    const float *of_input;   /* packed, inputs to gates */
+    const float *of_hidden;  /* packed, hidden state to gates */
+    const float *projection; /* packed, cells to outputs; NULL: outputs are what the cells give */
+    const float *ahead;      /* the bias, and what was multiplied before; rows of gates */
+    const int64_t *numbers;  /* for each place, its row of `ahead`; NULL: the first for all */
+    float cell_clip;         /* infinity for none */
+    float projection_clip;   /* infinity for none */
+    float *hidden;           /* state, in units, updated in place */
+    float *cells;            /* state, updated in place; rows of n_cells + GAP */
+    float *memory;           /* room for what a step's cells give, in units; rows of n_cells + GAP */
+    float *outputs;          /* a row per place */
+} Layer;
+
+/* Where the gates of a row of cells begin: bias, and what was multiplied before. */
+INLINE const float *ahead_of(const Layer *layer, int64_t place, int64_t column) {
+    return layer->ahead + column + (layer->numbers ? layer->numbers[place] * 4 * layer->n_cells : 0);
+}
+
+/* New cells of some rows from their gates, and what they give. These are functions of their own, since the compiler
+ * would else keep their constants in the registers that the sums need. */
+INLINE void close_gates(float (*gates)[4][LANES], int64_t n_rows, float *cells, float *memory, int64_t cell,
+                        int64_t stride, float cell_clip, const int bfloat16) {
+    for (int64_t r = 0; r < n_rows; r++, cells += stride, memory += stride) {
+        const Fraction i = tanh_of(load(gates[r][0]), bfloat16), f = tanh_of(load(gates[r][1]), bfloat16);
+        const Fraction o = tanh_of(load(gates[r][2]), bfloat16), g = tanh_of(load(gates[r][3]), bfloat16);
+        /* a sigmoid is (1 + tanh) / 2, so c f + i g = (c (qf + pf) qi qg + (qi + pi) pg qf) / (2 qf qi qg) */
+        const vec both = i.q * g.q, new = (i.q + i.p) * g.p;
+        vec c = load(cells + cell) * (f.q + f.p);
+        c = fused(c, both, new * f.q) / ((f.q + f.q) * both);
+        c = clip(c, cell_clip);
+        store(cells + cell, c);
+        const Fraction h = tanh_of(c, bfloat16);
+        put(memory, cell, (o.q + o.p) * h.p / ((o.q + o.q) * h.q), bfloat16);
+    }
+}
+
+static __attribute__((noinline)) void close_gates_float32(float (*gates)[4][LANES], int64_t n_rows, float *cells,
+                                                          float *memory, int64_t cell, int64_t stride, float bound) {
+    close_gates(gates, n_rows, cells, memory, cell, stride, bound, 0);
+}
+
+#if HAS_BFLOAT16
+static __attribute__((noinline)) void close_gates_bfloat16(float (*gates)[4][LANES], int64_t n_rows, float *cells,
+                                                           float *memory, int64_t cell, int64_t stride, float bound) {
+    close_gates(gates, n_rows, cells, memory, cell, stride, bound, 1);
+}
+#else
+#define close_gates_bfloat16 close_gates_float32
+#endif
+
+/* One step of LANES cells of some rows. */
+INLINE void gate_rows(const Layer *layer, int64_t place, int64_t row, int64_t n, int64_t cell, const int n_rows,
+                      const int bfloat16) {
+    const int64_t stride = layer->n_cells + GAP;
+    float gates[ROWS][4][LANES] __attribute__((aligned(64)));
+    for (int64_t next = row + n_rows; next < row + n_rows + ROWS && next < n; next++) {
+        __builtin_prefetch(layer->cells + next * stride + cell);
+        if (layer->numbers) {
+            const float *ahead = ahead_of(layer, place - row + next, 4 * cell);
+            for (int j = 0; j < COLUMNS; j += 16) __builtin_prefetch(ahead + j);
+        }
+    }
+    for (int part = 0; part < PARTS; part++) {
+        const int64_t column = 4 * cell + part * AT_ONCE * LANES, in_panel = part * AT_ONCE * LANES;
+        Sums sums;
+        for (int r = 0; r < n_rows; r++) {
+            const float *ahead = ahead_of(layer, place + r, column);
+            for (int j = 0; j < AT_ONCE; j++) sums[r][j] = load(ahead + j * LANES);
+        }
+        if (layer->input_units)
+            add_products(sums, layer->inputs + place * layer->input_units, layer->input_units,
+                         layer->of_input + 4 * cell * layer->input_units + in_panel, layer->input_units, n_rows,
+                         bfloat16);
+        add_products(sums, layer->hidden + row * layer->output_units, layer->output_units,
+                     layer->of_hidden + 4 * cell * layer->output_units + in_panel, layer->output_units, n_rows,
+                     bfloat16);
+        for (int r = 0; r < n_rows; r++)
+            for (int j = 0; j < AT_ONCE; j++) store(gates[r][part * AT_ONCE + j], sums[r][j]);
+    }
+    (bfloat16 ? close_gates_bfloat16 : close_gates_float32)(
+        gates, n_rows, layer->cells + row * stride, layer->memory + row * stride, cell, stride, layer->cell_clip);
+}
+
+/* The outputs of a step and the next hidden state, from what its cells gave. */
+INLINE void close_step(const Layer *layer, int64_t n, float *out, const int bfloat16) {
+    const int64_t width = layer->n_outputs, stride = layer->n_cells + GAP;
+    if (layer->projection)
+        product(layer->memory, stride, n, bfloat16 ? layer->n_cells / 2 : layer->n_cells, layer->projection, NULL,
+                width, out, bfloat16);
+    for (int64_t row = 0; row < n; row++) {
+        const float *memory = layer->memory + row * stride;
+        for (int64_t column = 0; column < width; column += LANES) {
+            const Mask mask = mask_of(width - column);
+            vec h;
+            if (layer->projection)
+                h = clip(load_some(mask, out + row * width + column), layer->projection_clip);
+            else
+                h = bfloat16 ? load_rounded(memory + column / 2) : load(memory + column);
+            store_some(out + row * width + column, mask, h);
+            put(layer->hidden + row * layer->output_units, column, h, bfloat16);
+        }
+    }
+}
+
+INLINE void read_layer(const Layer *layer, const int bfloat16) {
+    for (int64_t t = 0; t < layer->n_steps; t++) {
+        const int64_t n = layer->counts[t], start = layer->starts[t];
+        for (int64_t cell = 0; cell < layer->n_cells; cell += LANES)
+            for (int64_t row = 0; row < n; row += ROWS) {
+#define CALL(R) gate_rows(layer, start + row, row, n, cell, R, bfloat16)
+                FOR_ROWS(n - row, CALL)
+#undef CALL
+            }
+        close_step(layer, n, layer->outputs + start * layer->n_outputs, bfloat16);
+    }
+}
+
+#endif

@@ -1,0 +1,127 @@
+/* The character CNN: convolutions over words whose windows are never built, and highway layers. */
+#ifndef ELMOKIT_WORDS_H
+#define ELMOKIT_WORDS_H
+
+#include "products.h"
+
+typedef struct {
+    int64_t n_words;
+    const int64_t *lengths;  /* of each word: windows that are not padding alone */
+    int64_t max_characters;
+    int64_t n_read;          /* characters in a row of `characters` */
+    int64_t character_units; /* of one character */
+    int64_t width;           /* characters in a window */
+    int64_t n_outputs;
+    const float *characters; /* words, characters, units */
+    const float *weight;     /* packed */
+    const float *of_padding; /* what a window of padding gives */
+    const float *bias;
+    int64_t relu;            /* else tanh */
+    int64_t stride;          /* of a row of `out` */
+    float *out;
+} Convolution;
+
+typedef struct {
+    int64_t n_rows;
+    int64_t width;        /* of a row: features in and out */
+    int64_t n_units;      /* of a row of `rounded` */
+    const float *rounded; /* the features in units (in float32: the same rows) */
+    const float *weight;  /* packed; a panel holds transform and gate, halved, of COLUMNS / 2 features */
+    const float *bias;    /* in the order of the weight's columns */
+    const float *features;
+    float *out;
+} Highway;
+
+/* The largest of some windows' products with one part of a panel, and of `best`. */
+INLINE void best_of_rows(vec best[AT_ONCE], const float *x, int64_t stride, const float *panel, int64_t n_units,
+                         const int n_rows, const int bfloat16) {
+    Sums sums;
+    clear(sums, n_rows);
+    add_products(sums, x, stride, panel, n_units, n_rows, bfloat16);
+    for (int r = 0; r < n_rows; r++)
+        for (int j = 0; j < AT_ONCE; j++) best[j] = larger(best[j], sums[r][j]);
+}
+
+/* One word, AT_ONCE registers of filters from `column` on. */
+INLINE void convolve_word(const Convolution *c, int64_t word, int64_t column, const float *panel, const int bfloat16) {
+    const int64_t units = c->width * c->character_units, possible = c->max_characters - c->width + 1;
+    const int64_t length = c->lengths[word], n = length < possible ? length : possible;
+    const float *x = c->characters + word * c->n_read * c->character_units;
+    vec best[AT_ONCE];
+    Mask masks[AT_ONCE];
+    for (int j = 0; j < AT_ONCE; j++) {
+        masks[j] = mask_of(c->n_outputs - column - j * LANES);
+        best[j] = length < possible ? load_some(masks[j], c->of_padding + column + j * LANES) : all(-__builtin_inff());
+    }
+    for (int64_t row = 0; row < n; row += ROWS) {
+#define CALL(R) best_of_rows(best, x + row * c->character_units, c->character_units, panel, units, R, bfloat16)
+        FOR_ROWS(n - row, CALL)
+#undef CALL
+    }
+    for (int j = 0; j < AT_ONCE; j++) {
+        const int64_t place = column + j * LANES;
+        best[j] = best[j] + load_some(masks[j], c->bias + place);
+        if (c->relu) {
+            best[j] = larger(all(0.0f), best[j]);
+        } else {
+            const Fraction t = tanh_of(best[j], 0);
+            best[j] = t.p / t.q;
+        }
+        store_some(c->out + word * c->stride + place, masks[j], best[j]);
+    }
+}
+
+/* One convolution over words: windows, maximum, bias, activation. */
+INLINE void convolve(const Convolution *c, const int bfloat16) {
+    const int64_t units = c->width * c->character_units;
+    for (int64_t column = 0; column < c->n_outputs; column += AT_ONCE * LANES) {
+        const float *panel = c->weight + column / COLUMNS * COLUMNS * units + column % COLUMNS;
+        for (int64_t word = 0; word < c->n_words; word++) convolve_word(c, word, column, panel, bfloat16);
+    }
+}
+
+/* Features of some rows from their sums: x + sigmoid(gate) (relu(transform) - x), COLUMNS / 2 of each row. */
+static __attribute__((noinline)) void close_highway(float (*sums)[4][LANES], int64_t n_rows, const float *bias,
+                                                    const float *x, float *out, int64_t width, int64_t left) {
+    for (int64_t r = 0; r < n_rows; r++, x += width, out += width)
+        for (int j = 0; j < 2; j++) {
+            const Mask mask = mask_of(left - j * LANES);
+            const vec before = load_some(mask, x + j * LANES);
+            const vec t = larger(all(0.0f), load(sums[r][j]) + load(bias + j * LANES)) - before;
+            const Fraction g = tanh_of(load(sums[r][j + 2]) + load(bias + (j + 2) * LANES), 0);
+            store_some(out + j * LANES, mask, fused((g.q + g.p) / (g.q + g.q), t, before));
+        }
+}
+
+INLINE void highway_rows(const Highway *h, int64_t row, int64_t column, const int n_rows, const int bfloat16) {
+    float total[ROWS][4][LANES] __attribute__((aligned(64)));
+    const float *panel = h->weight + 2 * column * h->n_units, *x = h->rounded + row * h->n_units;
+    for (int64_t k = 0; k < h->n_units; k += UNITS) {
+        const int64_t units = h->n_units - k < UNITS ? h->n_units - k : UNITS;
+        for (int part = 0; part < PARTS; part++) {
+            Sums sums;
+            clear(sums, n_rows);
+            add_products(sums, x + k, h->n_units, panel + k * COLUMNS + part * AT_ONCE * LANES, units, n_rows, bfloat16);
+            for (int r = 0; r < n_rows; r++)
+                for (int j = 0; j < AT_ONCE; j++) {
+                    float *place = total[r][part * AT_ONCE + j];
+                    if (k) sums[r][j] = sums[r][j] + load(place);
+                    store(place, sums[r][j]);
+                }
+        }
+    }
+    const int64_t place = row * h->width + column;
+    close_highway(total, n_rows, h->bias + 2 * column, h->features + place, h->out + place, h->width,
+                  h->width - column);
+}
+
+INLINE void pass_highway(const Highway *h, const int bfloat16) {
+    for (int64_t column = 0; column < h->width; column += COLUMNS / 2)
+        for (int64_t row = 0; row < h->n_rows; row += ROWS) {
+#define CALL(R) highway_rows(h, row, column, R, bfloat16)
+            FOR_ROWS(h->n_rows - row, CALL)
+#undef CALL
+        }
+}
+
+#endif
