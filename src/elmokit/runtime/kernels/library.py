@@ -22,6 +22,9 @@ from elmokit.errors import ConfigError
 
 Array = NDArray[Any]
 
+VERSION = 2
+"""Of the functions' arguments, as in `processor.c`: a library built from other sources is left alone."""
+
 LIBRARY = Path(__file__).with_name("bilm.dll" if sys.platform == "win32" else "bilm.so")
 
 
@@ -54,9 +57,10 @@ INSTRUCTION_SETS = (  # best first
 @cache
 def _library(path: Path) -> ctypes.CDLL | None:
     try:
-        return ctypes.CDLL(str(path)) if path.exists() else None
+        library = ctypes.CDLL(str(path)) if path.exists() else None
     except OSError:  # built for another system
         return None
+    return library if hasattr(library, f"elmokit_instruction_sets_{VERSION}") else None
 
 
 def available() -> tuple[InstructionSet, ...]:
@@ -69,7 +73,7 @@ def available() -> tuple[InstructionSet, ...]:
     library = _library(LIBRARY) if os.environ.get("ELMOKIT_NATIVE", "1") != "0" else None
     if library is None:
         return ()
-    runs = library.elmokit_instruction_sets
+    runs = getattr(library, f"elmokit_instruction_sets_{VERSION}")
     runs.restype = ctypes.c_int64
     bits = runs()
     return tuple(s for s in INSTRUCTION_SETS if bits & s.bit and hasattr(library, f"elmokit_{s.name}_product_float32"))
@@ -117,7 +121,9 @@ def computed_by() -> str:
     if os.environ.get("ELMOKIT_NATIVE", "1") == "0":
         return "NumPy (ELMOKIT_NATIVE is 0)"
     missing = LIBRARY.with_name("missing.txt")  # written by hatch_build.py
-    reason = missing.read_text(encoding="utf-8").strip() if missing.exists() else "not built for this system"
+    reason = (
+        missing.read_text(encoding="utf-8").strip() if missing.exists() else "no library for this system and version"
+    )
     return f"NumPy (no compiled loops: {reason})"
 
 

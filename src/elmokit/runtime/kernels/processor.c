@@ -8,6 +8,11 @@ int _fltused = 0; /* what Microsoft's linker wants to see where there are floats
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+#define VERSION 2 /* of the functions' arguments: one more whenever a structure or a signature changes */
+#define JOIN(name, version) name##_##version
+#define NAMED(name, version) JOIN(name, version)
+#define INSTRUCTION_SETS EXPORT int64_t NAMED(elmokit_instruction_sets, VERSION)(void)
+
 enum { PLAIN = 1, NEON = 2, AVX2 = 4, AVX512 = 8, AVX512_BF16 = 16 };
 
 #if defined(__x86_64__)
@@ -20,7 +25,7 @@ static uint64_t saved_registers(void) { /* what the system saves of the register
     return (uint64_t)high << 32 | low;
 }
 
-EXPORT int64_t elmokit_instruction_sets(void) {
+INSTRUCTION_SETS {
     const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx2 = 1u << 5;
     const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     uint32_t a, b, c, d, extended;
@@ -34,10 +39,10 @@ EXPORT int64_t elmokit_instruction_sets(void) {
 
 #elif defined(__aarch64__)
 
-EXPORT int64_t elmokit_instruction_sets(void) { return NEON; }
+INSTRUCTION_SETS { return NEON; }
 
 #else
 
-EXPORT int64_t elmokit_instruction_sets(void) { return PLAIN; }
+INSTRUCTION_SETS { return PLAIN; }
 
 #endif
