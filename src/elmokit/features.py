@@ -172,7 +172,7 @@ class Features(Sequence[WordVectors]):
             raise MissingFile(f"{path}: no such file.")
         try:
             arrays = _read(path)
-            return cls(_from_rows(arrays) if "word" in arrays else _unpacked(arrays))
+            return cls(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
         except ConfigError:
             raise
         except (KeyError, OSError, ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
@@ -240,10 +240,7 @@ def _offsets(text: WordVectors) -> NDArray[np.int64]:
 
 
 def _unpacked(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
-    data, ends = arrays["word_bytes"].tobytes(), arrays["word_ends"].tolist()
-    words = tuple(
-        data[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False)
-    )
+    words = _packed_words(arrays)
     vectors, start = arrays["vectors"], 0
     for end, has_offsets in zip(arrays["text_ends"].tolist(), arrays["has_offsets"].tolist(), strict=True):
         offsets = arrays["offsets"][start:end] if has_offsets else None
@@ -251,9 +248,17 @@ def _unpacked(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
         start = end
 
 
+def _packed_words(arrays: Mapping[str, Array]) -> tuple[str, ...]:
+    data, ends = arrays["word_bytes"].tobytes(), arrays["word_ends"].tolist()
+    return tuple(data[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False))
+
+
 def _from_rows(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
     """The command's layout: a row per word, with the number of its text's row in the table."""
-    words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
+    if "word_bytes" in arrays:
+        words = _packed_words(arrays)
+    else:
+        words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
     offsets = np.stack([arrays["start"], arrays["end"]], axis=1)
     ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
     for start, end in zip([0, *ends], ends, strict=False):

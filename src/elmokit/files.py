@@ -1,14 +1,14 @@
-"""Files that are either whole or not there.
+"""Files that are written whole or not at all.
 
-A result is written under a temporary name in its own folder and renamed at the end, so an interrupted or failed
-run leaves the old file (or none), never half of a new one. Renaming in one folder is atomic on the systems we
-support.
+A result is written under a temporary name in its own folder and renamed at the end. An interrupted or failed run
+leaves the old file or none, never half of a new one.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,12 @@ from elmokit.errors import OutputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends well.
+    """A temporary path that becomes `path` when the block ends without an error.
+
+    An existing file keeps its permissions; a symbolic link stays one, and the file that it points to is replaced.
 
     Args:
-        path: where the file shall be.
+        path: the file to write.
 
     Yields:
         the temporary path, in the same folder and with the same suffix. On any failure it is removed.
@@ -40,8 +42,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         'whole'
     """
     path = Path(path)
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first.")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file.")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
@@ -50,9 +55,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(_mode(path))
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -62,18 +65,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _mode(path: Path) -> int:
+    """The permissions for a file: those of the one that it replaces, or the default ones."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
 @contextmanager
 def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
-    """A file to write HDF5 to: a full disk is told at the end of the block, or by its `check`.
+    """A file for HDF5 that reports a full disk at the end of the block, or when `check` is called.
 
-    HDF5 2.0 does not survive a failed write: it goes on to crash in its clean-up, and Python with it. So the first
-    failure is kept back, from then on everything goes to memory that is thrown away, and HDF5 closes in peace.
+    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes go to
+    memory that is thrown away, and HDF5 closes normally.
 
     Args:
-        path: the file, made anew.
+        path: the file; an existing one is replaced.
 
     Yields:
-        what `h5py.File(…, "w")` takes in the place of a name.
+        a file object for `h5py.File(…, "w")`.
 
     Raises:
         OSError: a write failed.
@@ -85,10 +98,10 @@ def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
 
 
 class _SurvivingFile(io.RawIOBase):
-    """A file that never fails to whoever writes it; made by `surviving_file`.
+    """A file whose writes never fail; made by `surviving_file`.
 
     Args:
-        file: where the bytes go, unbuffered.
+        file: the unbuffered file.
     """
 
     def __init__(self, file: io.FileIO) -> None:
@@ -96,10 +109,10 @@ class _SurvivingFile(io.RawIOBase):
         self._failure: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first failure, if there was one.
+        """Raise the first failure.
 
         Raises:
-            OSError: what went wrong.
+            OSError: a write failed.
         """
         if self._failure is not None:
             raise self._failure

@@ -88,7 +88,7 @@ def test_killed_again_and_again(job, tmp_path):
         process.communicate()
     before = len(list(out.glob("part-*")))
     assert before
-    assert "going on" in finish(job, out)
+    assert "resuming" in finish(job, out)
     assert_undisturbed(job, out)
 
 
@@ -96,7 +96,7 @@ def test_what_is_done_is_not_done_again(job, tmp_path):
     out = tmp_path / "out"
     finish(job, out)
     before = {path: path.stat().st_mtime_ns for path in out.glob("part-*")}
-    assert f"going on: {N_TEXTS:,} texts are there" in finish(job, out)
+    assert f"resuming: {N_TEXTS:,} texts are done" in finish(job, out)
     assert {path: path.stat().st_mtime_ns for path in out.glob("part-*")} == before
 
 
@@ -120,13 +120,13 @@ def test_after_a_power_cut(job, tmp_path, fault):
     said = finish(job, out)
     assert (f"{last.name} is damaged" in said) == (fault in ("cut", "changed", "lost"))
     assert_undisturbed(job, out)
-    assert f"{N_TEXTS:,} texts are there" in finish(job, out)
+    assert f"{N_TEXTS:,} texts are done" in finish(job, out)
 
 
 def test_two_runs_at_once(job, tmp_path):
     out = tmp_path / "out"
     with open_shards(out, job={"any": 1}, suffix=".npz"):
-        assert "another run is at work" in finish(job, out, code=1)
+        assert "another run is using" in finish(job, out, code=1)
     for path in out.iterdir():
         path.unlink()
     first, second = start(job, out), start(job, out)
@@ -141,10 +141,10 @@ def test_another_input_model_or_setting_is_refused(job, tmp_path):
     finish(job, out)
     other.write_text((job / "texts.txt").read_text() + "one more\n")
     before = contents(out)
-    assert "begun with input" in finish(job, out, source=other, code=1)
-    assert "begun with pooling 'mean', now it is 'max'" in finish(job, out, "--pooling", "max", code=1)
+    assert "started with input" in finish(job, out, source=other, code=1)
+    assert "started with pooling 'mean', but now it is 'max'" in finish(job, out, "--pooling", "max", code=1)
     save(tiny_checkpoint(seed=5), tmp_path / "model")
-    assert "begun with first_numbers" in finish(job, out, "--model", str(tmp_path / "model"), code=1)
+    assert "started with fingerprint" in finish(job, out, "--model", str(tmp_path / "model"), code=1)
     assert contents(out) == before
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk(job, tmp_path):
         there = len(list((disk / "out").glob("part-*")))
         assert 0 < there < N_TEXTS // SHARD
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        assert "going on" in finish(job, disk / "out")
+        assert "resuming" in finish(job, disk / "out")
         assert_undisturbed(job, disk / "out")
     finally:
         subprocess.run(["umount", str(disk)], check=False)

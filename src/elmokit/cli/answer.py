@@ -16,23 +16,20 @@ if TYPE_CHECKING:
 def answer(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
-    source: texts.Source,
+    source: options.Source,
     n: Annotated[int, typer.Option("-n", help="How many passages are shown.")] = 5,
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Also write them to this .csv, .tsv, .jsonl or .parquet.")
     ] = None,
-    text: texts.TextColumn = "text",
+    text: options.TextColumn = "text",
     sentences: Annotated[
         bool | None, typer.Option(help="Cut texts into sentences: yes for text files, no for tables.")
     ] = None,
     weight: Annotated[
         float | None, typer.Option(help="Of likeness in meaning against words in common; 0 is BM25 alone.")
     ] = None,
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Rank the passages of a file by how well they answer a question: words in common, and likeness of words.
 
@@ -41,17 +38,18 @@ def answer(
     from rich.table import Table as Shown
 
     from elmokit.data.outputs import table_file
-    from elmokit.elmo import Elmo
     from elmokit.errors import InputError
     from elmokit.tasks.answer import WEIGHT, Answers
 
     screen: Screen = ctx.obj
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     passages = _passages(table, text, table.kind == "txt" if sentences is None else sentences)
     screen.end_notes("rows left out")
     if not passages:
         raise InputError(f"{source}: no passages in it.")
-    asked = Answers(Elmo.load(model), [passage for _, passage in passages], weight=WEIGHT if weight is None else weight)
+    asked = Answers(
+        model.load(screen), [passage for _, passage in passages], weight=WEIGHT if weight is None else weight
+    )
     found = asked.best(question, n=n)
     shown = Shown("row", "score", "BM25", "coverage", "passage")
     for one in found:

@@ -26,15 +26,16 @@ from elmokit.cli import (
     tag,
     train,
 )
+from elmokit.cli.commands import Commands
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Contextual word vectors (ELMo) and what people do with them, offline, with a model inside.",
-    epilog="Anywhere on the line: --quiet or -q (print errors only), --debug (show tracebacks). Example: elmokit info",
+    epilog="Every command takes --quiet or -q (print results and errors only) and --debug (show tracebacks)."
+    " Example: elmokit info",
 )
 
 
@@ -52,8 +53,8 @@ def everywhere(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """The line before the command's name."""
-    assert not version, "the callback has printed it and ended"
+    """Options of the program itself."""
+    assert not version, "the callback has printed the version and exited"
 
 
 app.command("embed", no_args_is_help=True)(embed.embed)

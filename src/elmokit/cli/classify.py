@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elmokit.cli import options
+from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from elmokit.tasks.classify import TextClassifier
     from elmokit.tasks.multilabel import MultiLabelClassifier
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
+app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
 
 
 @app.command(no_args_is_help=True)
@@ -80,11 +81,8 @@ def train(
     html: Annotated[str | None, typer.Option(help="Also write the report as one page with pictures.")] = None,
     layers: options.Layers = "mix",
     pooling: options.Pooling = "mean+max",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Train a classifier on labelled texts and report how good it is.
 
@@ -94,7 +92,6 @@ def train(
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
-    from elmokit.elmo import Elmo
     from elmokit.errors import ConfigError
 
     screen: Screen = ctx.obj
@@ -103,11 +100,11 @@ def train(
             "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --folds and"
             " --compare-cleaning."
         )
-    if bad_rows == "keep" and separator is None:
+    if reading.bad_rows == "keep" and separator is None:
         raise ConfigError(
             "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
         )
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     rows = [(row.values[text], row.values[label]) for row in table.rows([text, label], labels=[label])]
     screen.end_notes("rows left out")
     if separator is None:
@@ -115,7 +112,7 @@ def train(
     for path in (out, *(path for path in (json_file, html) if path)):
         _check_writable(path)
     lesson = _Lesson(
-        elmo=Elmo.load(model),
+        elmo=model.load(screen),
         texts=[value for value, _ in rows],
         labels=[value for _, value in rows],
         settings={
@@ -128,7 +125,7 @@ def train(
         judging={"test_size": test_size, "seed": seed, "baselines": baseline},
         cleaning=_recipe(cleaning),
         out=out,
-        facts={"text": text, "label": label, "model": model},
+        facts={"text": text, "label": label, "model": model.model},
     )
     if separator is not None:
         page = _learn_labels(screen, lesson, separator, details=details)
@@ -141,7 +138,7 @@ def train(
         _write_text(json_file, json.dumps(page.values, indent=2, ensure_ascii=False) + "\n")
     if html is not None:
         _write_text(html, page.html())
-    screen.say(f"Saved, trained on all {len(rows):,} rows: {out}")
+    screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,15 +233,13 @@ def predict(
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Also write each class's probability.")] = False,
     model: Annotated[str | None, typer.Option("--model", help="The ELMo model, if it has moved.")] = None,
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Label texts with a saved classifier: a table of id and label.
 
     Example:  elmokit classify predict model/ test.csv --out submission.csv
     """
+    from elmokit.data.blocks import blocks
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
     from elmokit.elmo import Elmo
@@ -254,7 +249,7 @@ def predict(
     facts = read_classifier_config(folder)["facts"]
     separator = facts.get("labels_separator", ";")
     text = text or facts.get("text", "text")
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     if table.kind == "txt":
         text = "text"
     if id_column is None and source != STDIN and "id" in table.columns():
@@ -267,7 +262,7 @@ def predict(
         names += [f"probability_{label}" for label in classifier.classes_]
     n_texts = 0
     with table_file(out, names) as write, screen.progress() as advance:
-        for rows in options.blocks(table.rows(columns)):
+        for rows in blocks(table.rows(columns), 8192):
             probabilities = classifier.predict_proba([row.values[text] for row in rows])
             for row, shares, best in zip(rows, probabilities, classifier.decide(probabilities), strict=True):
                 name = row.number if id_column is None else row.values[id_column]
@@ -277,7 +272,7 @@ def predict(
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")
     if out != STDIN:
-        screen.say(f"{out}: {n_texts:,} rows")
+        screen.done(f"{out}: {n_texts:,} rows")
 
 
 def _load(folder: str, elmo: Elmo) -> TextClassifier | MultiLabelClassifier:

@@ -14,26 +14,23 @@ if TYPE_CHECKING:
 
 def clean(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet or text, also .gz; or "-".')],
-    column: Annotated[str, typer.Option("--column", "-c", help="The column to clean.")] = "text",
-    output: Annotated[
-        str, typer.Option("--output", "-o", help='Where to: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.')
-    ] = "-",
+    source: options.Source,
+    text: options.TextColumn = "text",
+    out: options.TableOut = "-",
     steps: Annotated[
         str,
-        typer.Option(help="Steps in their order, with commas: urls, punctuation, lowercase, digits, spaces, lemmas."),
+        typer.Option(help="Steps in order, separated by commas: urls, punctuation, lowercase, digits, spaces, lemmas."),
     ] = "urls,punctuation,lowercase,digits,spaces",
-    into: Annotated[str | None, typer.Option(help="A new column for the result, instead of the same one.")] = None,
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    into: Annotated[
+        str | None, typer.Option(help="New column for the cleaned text; without it, the text is replaced.")
+    ] = None,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Clean a column of texts; all other columns stay as they are.
 
-    A model that reads characters often does better on texts as they are: compare before you clean.
+    A character-level model often works better on uncleaned texts: compare before you clean.
 
-    Example:  elmokit clean tweets.csv --column tweet --into clean_tweet --output clean.csv
+    Example:  elmokit clean tweets.csv --text tweet --into clean_tweet --out clean.csv
     """
     from itertools import chain
 
@@ -43,16 +40,15 @@ def clean(
 
     screen: Screen = ctx.obj
     recipe = cleaning.check_recipe([step.strip() for step in steps.split(",") if step.strip()])
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
-    rows = table.rows()
+    rows = reading.table(screen, source).rows()
     first = next(rows, None)
-    names = list(first.values) if first is not None else [column]
-    if column not in names:
-        raise InputError(f"{source}: no column {column!r}; the columns are {', '.join(map(repr, names))}.")
-    target = into or column
-    with table_file(output, names if target in names else [*names, target]) as write, screen.progress() as advance:
+    names = list(first.values) if first is not None else [text]
+    if text not in names:
+        raise InputError(f"{source}: no column {text!r}; the columns are {', '.join(map(repr, names))}.")
+    target = into or text
+    with table_file(out, names if target in names else [*names, target]) as write, screen.progress() as advance:
         for n, row in enumerate(chain([first] if first else [], rows), start=1):
-            values = {**row.values, target: cleaning.clean(row.values[column], recipe)}
+            values = {**row.values, target: cleaning.clean(row.values[text], recipe)}
             write(list(values.values()))
             if n % 1000 == 0:
                 advance("texts", n, None)

@@ -19,18 +19,15 @@ Seed = Annotated[int, typer.Option(help="For the same result again.")]
 
 def cluster(
     ctx: typer.Context,
-    source: texts.Source,
+    source: options.Source,
     out: Annotated[str, typer.Option("--out", "-o", help="Where to: .csv, .tsv, .jsonl or .parquet.")],
     clusters: Number = "auto",
-    text: texts.TextColumn = "text",
+    text: options.TextColumn = "text",
     seed: Seed = 0,
     pooling: options.Pooling = "mean",
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Group texts by k-means and name each group by the words that it uses more than the others (extra "sklearn").
 
@@ -39,16 +36,15 @@ def cluster(
     from rich.table import Table
 
     from elmokit.data.outputs import table_file
-    from elmokit.elmo import Elmo
     from elmokit.tasks.similar import directions, mean_of
 
     screen: Screen = ctx.obj
     wanted = _number(clusters)
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     text = texts.column_of(table, text)
     rows = texts.read_rows(screen, table, [text])
     words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
     numbers, labels, silhouette = _clustered(directions(vectors, mean=mean_of(vectors)), words, wanted, seed)
     with table_file(out, ["row", "cluster", "label", "text"]) as write:
         for row, number in zip(rows, numbers, strict=True):
@@ -58,27 +54,26 @@ def cluster(
         shown.add_row(str(number + 1), f"{numbers.count(number):,}", label)
     screen.table(shown)
     chosen = "" if silhouette is None else f", chosen by silhouette ({silhouette:.3f})"
-    screen.say(f"{out}: {len(rows):,} texts in {len(labels)} clusters{chosen}")
+    screen.done(f"{out}: {len(rows):,} texts in {len(labels)} clusters{chosen}")
 
 
 def map_texts(
     ctx: typer.Context,
-    source: texts.Source,
+    source: options.Source,
     out: Annotated[str, typer.Option("--out", "-o", help="Where to: .html (to move about in) or .png.")],
     method: Annotated[str, typer.Option(metavar="pca|umap", help='"umap" needs the extra "umap".')] = "pca",
-    colour: Annotated[str | None, typer.Option("--colour", help="A column whose values colour the texts.")] = None,
+    colour: Annotated[
+        str | None, typer.Option("--color", "--colour", help="A column whose values colour the texts.")
+    ] = None,
     clusters: Annotated[
         str | None, typer.Option("--clusters", "-k", help='Colour by clusters: how many, or "auto".')
     ] = None,
-    text: texts.TextColumn = "text",
+    text: options.TextColumn = "text",
     seed: Seed = 0,
     pooling: options.Pooling = "mean",
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Lay texts out on a plane, like near like: one HTML page to move about in, or a PNG (extra "plots").
 
@@ -86,7 +81,6 @@ def map_texts(
     """
     from pathlib import Path
 
-    from elmokit.elmo import Elmo
     from elmokit.errors import ConfigError
     from elmokit.tasks.map_page import write_map_page
     from elmokit.tasks.map_picture import draw_map
@@ -97,11 +91,11 @@ def map_texts(
     suffix = Path(out).suffix.lower()
     if suffix not in (".html", ".png") or (colour and clusters):
         raise ConfigError(f"--out {out}: expected .html or .png; and give --colour or --clusters, not both.")
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     text = texts.column_of(table, text)
     rows = texts.read_rows(screen, table, [text, *([colour] if colour else [])])
     words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
     points = directions(vectors, mean=mean_of(vectors))
     plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
     groups = [row.values[colour] for row in rows] if colour else None
@@ -114,7 +108,7 @@ def map_texts(
     else:
         draw_map(out, plane, groups, title=title)
     kept = "" if plane.share is None else f"; the plane keeps {plane.share:.0%} of the vectors' variance"
-    screen.say(f"{out}: {len(rows):,} texts{kept}")
+    screen.done(f"{out}: {len(rows):,} texts{kept}")
 
 
 def _number(text: str) -> int | None:

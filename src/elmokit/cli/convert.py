@@ -40,7 +40,7 @@ def convert(
         export_onnx(checkpoint, target)
     else:
         checkpoints.save(checkpoint, target, format=format, storage=storage)  # type: ignore[arg-type]
-    screen.say(f"{target}: {checkpoint.config.n_params:,} parameters")
+    screen.done(f"{target}: {checkpoint.config.n_params:,} parameters")
 
 
 def push(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,237 +12,310 @@ import typer
 from elmokit.cli import options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from elmokit.cli.screen import Screen
-    from elmokit.data.tables import Row, Table
+    from elmokit.data.tables import Table
     from elmokit.integrations.ray import Actors
-    from elmokit.tasks.embed import VectorSpec
+    from elmokit.tasks.embed import VectorSpec, VectorWriter
+
+ALLENNLP = "allennlp-hdf5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions(options.ReadingOptions):
+    """How to read the input, where `--format` means the output."""
+
+    format: Annotated[str | None, typer.Option("--input-format", help=options.FORMAT_HELP, metavar="FORMAT")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What to write where."""
+
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "--output",
+            "-o",
+            help="Output: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows.",
+            metavar="PATH",
+        ),
+    ]
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "--shard-format",
+            help="Format of the output if its name does not tell: npz, npy, parquet, h5, csv, jsonl; or"
+            ' "allennlp-hdf5", the layout of `allennlp elmo`, with words cut at white space.',
+            metavar="FORMAT",
+        ),
+    ] = None
+    shard_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--shard-rows",
+            help="Write a folder of files with this many texts each; resumes after an interruption.",
+            min=1,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllenNLPOptions:
+    """Which layers `--format allennlp-hdf5` holds."""
+
+    every: Annotated[bool, typer.Option("--all", help="All layers (--format allennlp-hdf5).")] = False
+    top: Annotated[bool, typer.Option("--top", help="The top layer (--format allennlp-hdf5).")] = False
+    average: Annotated[bool, typer.Option("--average", help="The mean of the layers (--format allennlp-hdf5).")] = False
+
+    def chosen(self, output_format: str | None) -> str | None:
+        """The choice, or None for any other format.
+
+        Raises:
+            ConfigError: no choice or several, or a choice with another format.
+        """
+        from elmokit.errors import ConfigError
+
+        flags = {"all": self.every, "top": self.top, "average": self.average}
+        chosen = [name for name, given in flags.items() if given]
+        if output_format != ALLENNLP:
+            if chosen:
+                raise ConfigError(f"--{chosen[0]} needs --format allennlp-hdf5; use --layers for other formats.")
+            return None
+        if len(chosen) != 1:
+            raise ConfigError("--format allennlp-hdf5 needs exactly one of --all, --top and --average.")
+        return chosen[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where the work is done."""
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help='"local", or "ray": the cluster at RAY_ADDRESS, else all cores (extra "ray").',
+            metavar="local|ray",
+        ),
+    ] = "local"
+    actors: Annotated[
+        str | None,
+        typer.Option("--actors", help='Ray workers that hold the model: "4", or a range such as "1:16".'),
+    ] = None
+
+    def on_ray(self) -> bool:
+        """Whether Ray does the work.
+
+        Raises:
+            ConfigError: an unknown engine, or `--actors` without Ray.
+        """
+        from elmokit.errors import ConfigError
+
+        if self.engine not in ("local", "ray"):
+            raise ConfigError(f"--engine is {self.engine!r}; expected 'local' or 'ray'.")
+        if self.engine == "local" and self.actors is not None:
+            raise ConfigError("--actors needs --engine ray.")
+        return self.engine == "ray"
+
+    def how_many(self) -> Actors:
+        """The number of actors.
+
+        Raises:
+            ConfigError: neither a number nor a range.
+        """
+        from elmokit.errors import ConfigError
+        from elmokit.integrations.ray import Actors
+
+        if self.actors is None:
+            return Actors()
+        try:
+            numbers = [int(part) for part in self.actors.split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2):
+            raise ConfigError(f'--actors is {self.actors!r}; expected a number, or a range such as "1:16".')
+        return Actors(at_least=numbers[0], at_most=numbers[-1])
 
 
 def embed(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet, text, also .gz; or "-".')],
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", help="Where to: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows."
-        ),
-    ],
-    column: Annotated[str, typer.Option("--column", "-c", help="The column with the texts.")] = "text",
-    id_column: Annotated[str | None, typer.Option("--id", help="A column to keep beside the vectors.")] = None,
-    words: Annotated[bool, typer.Option("--words", help="A vector per word instead of one per text.")] = False,
-    layers: options.Layers = "mix",
-    pooling: options.Pooling = "mean",
-    every: Annotated[bool, typer.Option("--all", help="All layers, with --format allennlp-hdf5.")] = False,
-    top: Annotated[bool, typer.Option("--top", help="The top layer, with --format allennlp-hdf5.")] = False,
-    average: Annotated[bool, typer.Option("--average", help="The layers' mean, with --format allennlp-hdf5.")] = False,
+    source: options.Source,
+    output: OutputOptions,
+    text: options.TextColumn = "text",
+    id_column: options.IdColumn = None,
+    words: Annotated[bool, typer.Option("--words", help="One vector per word instead of one per text.")] = False,
+    vectors: options.VectorOptions = options.VECTORS,
     normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
-    model: options.Model = "default",
-    precision: options.Precision = "float32",
-    device: options.Device = "cpu",
-    shard_rows: Annotated[
-        int | None,
-        typer.Option(help="Write a folder of files with so many texts each; killed, the same command goes on."),
-    ] = None,
-    shard_format: Annotated[
-        str | None,
-        typer.Option(help="Of those files: npz (parquet with --engine ray), npy, parquet, h5, csv or jsonl."),
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(help='"local", or "ray": on the cluster RAY_ADDRESS names, else on all cores (extra "ray").'),
-    ] = "local",
-    actors: Annotated[
-        str | None, typer.Option(help='With --engine ray: how many hold the model, "4", or "1:16" as there is work.')
-    ] = None,
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the input, if its name does not tell: csv, tsv, jsonl, parquet, txt. Or, of the output:"
-            " allennlp-hdf5, the layout of `allennlp elmo`, a dataset per text, its words cut at white space."
-        ),
-    ] = None,
-    delimiter: options.Delimiter = None,
+    allennlp: AllenNLPOptions = AllenNLPOptions(),
+    model: options.ModelOptions = options.MODEL,
+    engine: EngineOptions = EngineOptions(),
+    reading: InputOptions = InputOptions(),
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
 
-    The file holds a matrix "features" and the number of each text's row in the input ("row", from 1); with --words
-    also each word and its place in the text (Features.load reads such .npz and .h5 files). An empty text's vector
-    is zeros (--bad-rows keep).
+    The file holds a matrix "features" and, for each vector, the number of its row in the input ("row", from 1); with
+    --words also the word and its place in the text (Features.load reads such .npz and .h5 files). The vector of an
+    empty text is zeros (--bad-rows keep).
 
-    With --shard-rows the output is a folder of such files with a list of them, manifest.jsonl. Killed at any
-    moment, the same command goes on where it was. With --engine ray that folder is filled by a cluster, of one FILE or
-    of a quoted pattern such as 'tweets/*.parquet'; rows left out are listed in bad-rows.jsonl.
+    With --shard-rows the output is a folder of such files and their list, manifest.jsonl. If the command is killed,
+    run it again: it resumes where it stopped. With --engine ray a cluster fills that folder from one FILE or from a
+    quoted pattern such as 'tweets/*.parquet'; rows left out are listed in bad-rows.jsonl.
 
-    Example:  elmokit embed tweets.csv --column tweet --output features.npz
+    Example:  elmokit embed tweets.csv --text tweet --out features.npz
     """
-    from elmokit.data.outputs import vector_file
+    from elmokit.errors import ConfigError
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
     screen: Screen = ctx.obj
-    start = time.monotonic()
-    allennlp = _allennlp_layers(format, {"all": every, "top": top, "average": average})
-    format = None if allennlp is not None else format
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
-    columns = [column] if id_column is None else [column, id_column]
+    output, reading = _formats(screen, output, reading)
+    layers_of_allennlp = allennlp.chosen(output.output_format)
+    table = reading.table(screen, source)
     spec = VectorSpec(
-        model=model,
+        model=model.model,
         words=words,
-        pooling=pooling,
-        layers=options.parse_layers(layers),
-        normalize=normalize,
-        precision=precision,
-        device=device,
+        encoding=vectors.encoding(normalize=normalize),
+        precision=model.precision,
+        device=model.device,
+        n_threads=model.threads,
     )
-    if _on_ray(engine, actors, plainly=allennlp is None):
-        parts = {"part_rows": 4096 if shard_rows is None else shard_rows, "part_format": shard_format or "parquet"}
-        _embed_on_ray(screen, table, output, spec, {"column": column, "id_column": id_column, **parts}, actors)
+    if engine.on_ray():
+        if layers_of_allennlp is not None:
+            raise ConfigError(
+                "--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local."
+            )
+        _embed_on_ray(screen, table, output, spec, {"column": text, "id_column": id_column}, engine.how_many())
         return
-    _check_apart(source, output)
-    total = options.check_all_rows(table, columns)
-    elmo = options.load_model(screen, model, device=device, precision=precision)
-    if allennlp is not None:
-        n_texts = _write_allennlp(elmo, (row.values[column] for row in table.rows(columns)), output, allennlp)
-        screen.end_notes("rows left out")
-        screen.say(f"{output}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
+    _check_apart(source, output.out)
+    n_rows = options.check_all_rows(table, [text, *([id_column] if id_column else [])])
+    elmo = model.load(screen)
+    if layers_of_allennlp is not None:
+        _write_allennlp(screen, elmo, table, text, output.out, layers_of_allennlp)
         return
+    writer = VectorWriter(elmo, spec, column=text, id_column=id_column)
+    columns = [text, *([id_column] if id_column else [])]
+    if output.shard_rows is not None:
+        _write_shards(screen, writer, table, columns, output, n_rows)
+    else:
+        _write_file(screen, writer, table, columns, output, n_rows)
 
-    writer = VectorWriter(elmo, spec, column=column, id_column=id_column)
-    if shard_rows is not None:
-        job = {"input": _checksum(source), "columns": columns, "bad_rows": bad_rows, **writer.identity()}
-        job["shard_rows"] = shard_rows
-        for path, some in _missing_shards(screen, output, job, shard_format or "npz", table.rows(columns), total):
-            writer.write_file(path, some)
-        screen.end_notes("rows left out")
-        return
-    n_texts = 0
-    with vector_file(output, dim=writer.dim, about=writer.about) as write, screen.progress() as advance:
-        for rows in options.blocks(table.rows(columns)):
-            writer.write_block(write, rows)
-            n_texts += len(rows)
-            advance("texts", n_texts, total)
+
+def _formats(screen: Screen, output: OutputOptions, reading: InputOptions) -> tuple[OutputOptions, InputOptions]:
+    """Sort out `--format`, which meant the input in version 0.1: it still does where it can't mean the output."""
+    from pathlib import Path
+
+    from elmokit.data.outputs import VECTOR_SUFFIXES
+
+    given, suffix = output.output_format, Path(output.out).suffix.lower()
+    if given is None or given == ALLENNLP or reading.format is not None:
+        return output, reading
+    format = given.lower().lstrip(".")
+    named = output.shard_rows is None and suffix in VECTOR_SUFFIXES and suffix != f".{format}"
+    if named or (f".{format}" not in VECTOR_SUFFIXES and format in ("tsv", "txt")):
+        screen.note(f"--format {format} is taken as the format of the input; write --input-format {format}.")
+        return replace(output, output_format=None), replace(reading, format=format)
+    return replace(output, output_format=format), reading
+
+
+def _write_file(
+    screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
+) -> None:
+    start = time.monotonic()
+    rows = table.rows(columns)
+    n_texts = writer.write_file(
+        output.out, rows, format=output.output_format, n_rows=n_rows, show_progress=screen.show_progress
+    )
     screen.end_notes("rows left out")
-    what = "vectors of the words of " if words else ""
-    screen.say(f"{output}: {what}{n_texts:,} texts, {writer.dim} numbers each, in {time.monotonic() - start:.1f} s")
+    what = "word vectors of " if writer.spec.words else ""
+    seconds = time.monotonic() - start
+    screen.done(f"{output.out}: {what}{n_texts:,} texts, {writer.dim} numbers each, in {seconds:.1f} s")
 
 
-def _allennlp_layers(format: str | None, flags: Mapping[str, bool]) -> str | None:
-    """Which layers AllenNLP's layout shall hold; None where another layout is meant."""
-    from elmokit.errors import ConfigError
+def _write_shards(
+    screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
+) -> None:
+    """Write the shards that are not there yet."""
+    from elmokit.data.blocks import blocks
+    from elmokit.data.shards import InputFile, open_shards
 
-    chosen = [name for name, given in flags.items() if given]
-    if format != "allennlp-hdf5":
-        if chosen:
-            raise ConfigError(f"--{chosen[0]} belongs to --format allennlp-hdf5; here say which with --layers.")
-        return None
-    if len(chosen) != 1:
-        raise ConfigError("--format allennlp-hdf5 needs one of --all, --top and --average.")
-    return chosen[0]
+    format, size = output.output_format or "npz", output.shard_rows or 1
+    read = InputFile.of(table.source)
+    job = {
+        "input": read.sha256,
+        "columns": columns,
+        "bad_rows": table.bad_rows,
+        **writer.identity(),
+        "shard_rows": size,
+        "format": format,
+    }
+    n_texts = 0
+    with open_shards(output.out, job=job, suffix=f".{format}") as shards, screen.progress() as advance:
+        if shards.n_rows or shards.damaged:
+            screen.note(f"resuming: {shards.n_rows:,} texts are done")
+        for name in shards.damaged:
+            screen.note(f"{name} is damaged and is written again")
+        for number, some in enumerate(blocks(table.rows(columns), size)):
+            if not shards.has(number):
+                with shards.write(number, n_rows=len(some)) as path:
+                    writer.write_file(path, some)
+                    read.check_unchanged()
+            n_texts += len(some)
+            advance("texts", n_texts, n_rows)
+        read.check_unchanged()
+    screen.end_notes("rows left out")
+    screen.done(f"{output.out}: {n_texts:,} texts in {-(-n_texts // size):,} files")
 
 
-def _write_allennlp(elmo: Any, texts: Iterable[str], output: str, output_format: str) -> int:
+def _write_allennlp(screen: Screen, elmo: Any, table: Table, column: str, out: str, layers: str) -> None:
     from elmokit.compat.allennlp_file import write_allennlp_hdf5
+
+    start = time.monotonic()
 
     def embed_batch(batch: list[list[str]]) -> list[Any]:
         return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
 
-    return write_allennlp_hdf5(texts, output, embed_batch, output_format=output_format)
-
-
-def _on_ray(engine: str, actors: str | None, *, plainly: bool) -> bool:
-    """Whether a cluster does the work; refuses what does not go together."""
-    from elmokit.errors import ConfigError
-
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"--engine is {engine!r}; expected 'local' or 'ray'.")
-    if engine == "local" and actors is not None:
-        raise ConfigError("--actors belongs to --engine ray.")
-    if engine == "ray" and not plainly:
-        raise ConfigError(
-            "--format allennlp-hdf5 is one file, which a cluster can't write together; use --engine local."
-        )
-    return engine == "ray"
+    texts: Iterable[str] = (row.values[column] for row in table.rows([column]))
+    n_texts = write_allennlp_hdf5(texts, out, embed_batch, output_format=layers)
+    screen.end_notes("rows left out")
+    screen.done(f"{out}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
 
 
 def _embed_on_ray(
-    screen: Screen, table: Table, folder: str, spec: VectorSpec, settings: Mapping[str, Any], actors: str | None
+    screen: Screen,
+    table: Table,
+    output: OutputOptions,
+    spec: VectorSpec,
+    columns: Mapping[str, Any],
+    actors: Actors,
 ) -> None:
-    from elmokit.integrations.ray import BAD_ROWS, Actors, embed_files
+    from elmokit.integrations.ray import BAD_ROWS, embed_files
 
     start = time.monotonic()
-    how_many = Actors() if actors is None else _parse_actors(actors)
     with screen.progress() as advance:
         done = embed_files(
             table,
-            folder,
+            output.out,
             spec,
-            **settings,
-            actors=how_many,
+            **columns,
+            part_rows=output.shard_rows or 4096,
+            part_format=output.output_format or "parquet",
+            actors=actors,
             on_part=lambda part: advance("texts", part.n_done, part.n_texts),
         )
     for name in done.damaged:
-        screen.note(f"{name} was damaged and was made again")
+        screen.note(f"{name} was damaged and was written again")
     if done.n_bad:
-        screen.note(f"{done.n_bad:,} rows left out: see {folder}/{BAD_ROWS}")
-    before = f", {done.n_parts_before:,} of them there before" if done.n_parts_before else ""
+        screen.note(f"{done.n_bad:,} rows left out: see {output.out}/{BAD_ROWS}")
+    before = f", {done.n_parts_before:,} of them from an earlier run" if done.n_parts_before else ""
     seconds = time.monotonic() - start
-    screen.say(f"{folder}: {done.n_texts:,} texts in {done.n_parts:,} files{before}, in {seconds:.1f} s")
+    screen.done(f"{output.out}: {done.n_texts:,} texts in {done.n_parts:,} files{before}, in {seconds:.1f} s")
 
 
-def _parse_actors(text: str) -> Actors:
-    from elmokit.errors import ConfigError
-    from elmokit.integrations.ray import Actors
-
-    try:
-        numbers = [int(part) for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise ConfigError(f'--actors is {text!r}; expected a number, or two such as "1:16".')
-    return Actors(at_least=numbers[0], at_most=numbers[-1])
-
-
-def _missing_shards(
-    screen: Screen, folder: str, job: Mapping[str, Any], format: str, rows: Iterable[Row], total: int | None
-) -> Iterator[tuple[Path, list[Row]]]:
-    """The shards that are not there yet: where to write each, and its rows."""
-    from elmokit.data.shards import open_shards
-
-    size: int = job["shard_rows"]
-    with open_shards(folder, job=job, suffix=f".{format.lstrip('.')}") as shards, screen.progress() as advance:
-        if shards.n_rows or shards.damaged:
-            screen.note(f"going on: {shards.n_rows:,} texts are there")
-        for name in shards.damaged:
-            screen.note(f"{name} is damaged and is made again")
-        n_texts = 0
-        for number, some in enumerate(options.blocks(rows, size)):
-            if not shards.has(number):
-                with shards.write(number, n_rows=len(some)) as path:
-                    yield path, some
-            n_texts += len(some)
-            advance("texts", n_texts, total)
-        screen.say(f"{folder}: {n_texts:,} texts in {-(-n_texts // size):,} files")
-
-
-def _checksum(source: str) -> str:
-    from pathlib import Path
-
-    from elmokit.data.shards import checksum
-    from elmokit.data.streams import STDIN
-    from elmokit.errors import ConfigError
-
-    if source == STDIN:
-        raise ConfigError("--shard-rows needs an input that can be read again; standard input can't. Give a file.")
-    return checksum(Path(source))
-
-
-def _check_apart(source: str, output: str) -> None:
+def _check_apart(source: str, out: str) -> None:
     from pathlib import Path
 
     from elmokit.errors import ConfigError
 
-    if Path(source).exists() and Path(output).exists() and Path(source).samefile(output):
-        raise ConfigError(f"--output {output} is the input itself, which it would replace; give another name.")
+    if Path(source).exists() and Path(out).exists() and Path(source).samefile(out):
+        raise ConfigError(f"--out {out} is the input itself; choose another name.")

@@ -17,7 +17,7 @@ def explore(
     db: Annotated[str | None, typer.Option("--db", help="An index to look words up in (elmokit index build).")] = None,
     port: Annotated[int | None, typer.Option(help="Of the page; 8765, or any that is free, if not given.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
-    model: options.Model = "default",
+    model: options.ModelName = "default",
 ) -> None:
     """Open a page to look at words in context: nearest occurrences, a map of senses, word-by-word similarity.
 

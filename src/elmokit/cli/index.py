@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elmokit.cli import options
+from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
 
 Folder = Annotated[str, typer.Option("--db", help="The folder of the index.")]
-Count = Annotated[int, typer.Option("-k", help="Show this many.")]
+Count = Annotated[int, typer.Option("-n", "-k")]
 Exact = Annotated[bool, typer.Option("--exact", help="Compare everything, without the quick search index.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Index a corpus's words in context, and ask it.")
+app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Index a corpus's words in context, and ask it.")
 
 
 @app.command(no_args_is_help=True)
@@ -23,7 +24,7 @@ def build(
     ctx: typer.Context,
     sources: Annotated[list[str], typer.Argument(metavar="FILE…", help="Text (a sentence per line) or tables.")],
     db: Folder,
-    column: Annotated[str, typer.Option("--column", "-c", help="The column with the texts.")] = "text",
+    column: options.TextColumn = "text",
     document: Annotated[
         str | None, typer.Option("--document", help="A column that names each row's document; else the file's name.")
     ] = None,
@@ -31,11 +32,8 @@ def build(
         str, typer.Option(help='Which words: "content", "all", or a list with commas, as in "bank,read".')
     ] = "content",
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelName = "default",
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Index every occurrence of words in a corpus; goes on where an interrupted run stood, adds what is new.
 
@@ -47,10 +45,7 @@ def build(
     from elmokit.index.description import FILE
 
     screen: Screen = ctx.obj
-    tables = [
-        options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
-        for source in sources
-    ]
+    tables = [reading.table(screen, source) for source in sources]
     columns = [column] if document is None else [column, document]
     counts = [options.check_all_rows(table, columns) for table in tables]
     total = None if None in counts else sum(count for count in counts if count is not None)
@@ -64,7 +59,7 @@ def build(
             tables, column=column, document=document, on_progress=lambda what, done, _: advance(what, done, total)
         )
     screen.end_notes("rows left out")
-    screen.say(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
+    screen.done(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
 
 
 @app.command()
@@ -143,7 +138,7 @@ def delete(
     from elmokit.index import WordIndex
 
     screen: Screen = ctx.obj
-    screen.say(f"{db}: {WordIndex.open(db).delete(document):,} sentences deleted")
+    screen.done(f"{db}: {WordIndex.open(db).delete(document):,} sentences deleted")
 
 
 @app.command()
@@ -157,7 +152,7 @@ def optimize(ctx: typer.Context, db: Folder) -> None:
     screen: Screen = ctx.obj
     index = WordIndex.open(db)
     index.optimize()
-    screen.say(f"{db}: {index.about()['bytes']:,} bytes")
+    screen.done(f"{db}: {index.about()['bytes']:,} bytes")
 
 
 @app.command(no_args_is_help=True)
@@ -177,4 +172,4 @@ def export(
     screen: Screen = ctx.obj
     means: Any = WordIndex.open(db).means(min_count=min_count)
     save_word_means(means.words, means.vectors, output)
-    screen.say(f"{output}: {len(means.words):,} words")
+    screen.done(f"{output}: {len(means.words):,} words")

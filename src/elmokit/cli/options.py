@@ -1,9 +1,10 @@
-"""Options that several commands share, spelled and explained once, and what their words mean."""
+"""Options that several commands share, declared once: single options, and groups of them as dataclasses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,62 +12,162 @@ if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.tables import Table
     from elmokit.elmo import Elmo
+    from elmokit.encoding import Encoding as TextEncoding
 
-T = TypeVar("T")
+Source = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help='CSV, TSV, JSON lines, Parquet or text file, also compressed; "-" for stdin.'),
+]
+TextColumn = Annotated[str, typer.Option("--text", "--column", "-c", help="Column with the texts.", metavar="COLUMN")]
+IdColumn = Annotated[
+    str | None, typer.Option("--id", help="Column that identifies the rows; copied to the output.", metavar="COLUMN")
+]
+TableOut = Annotated[
+    str,
+    typer.Option(
+        "--out", "--output", "-o", help='Output table: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.', metavar="FILE"
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the random numbers.")]
+Count = Annotated[int, typer.Option("-n", "-k", help="Number of results to show.", min=1)]
+JsonFile = Annotated[str | None, typer.Option("--json", help="Also write the results to this file.", metavar="FILE")]
 
-BLOCK = 512
-"""Texts that are read, encoded and written together."""
-
-Model = Annotated[str, typer.Option("--model", help='The model: "default" or a folder with a checkpoint.')]
+ModelName = Annotated[
+    str, typer.Option("--model", help='"default", a folder with a checkpoint, or a published model.', metavar="MODEL")
+]
 Precision = Annotated[
     str,
-    typer.Option(help='"float32", "bfloat16", "int8" (extra "torch"); "auto": what the processor does well.'),
+    typer.Option("--precision", help='"float32", "bfloat16" or "auto".', metavar="PRECISION"),
 ]
-Device = Annotated[str, typer.Option(help='"cpu"; "cuda" or "cuda:N" (extra "torch").')]
+Device = Annotated[
+    str,
+    typer.Option("--device", help='"cpu", "cuda", "cuda:N" or "mps"; GPUs need the extra "torch".', metavar="DEVICE"),
+]
+Threads = Annotated[int | None, typer.Option("--threads", help="Number of CPU threads; all cores if not given.", min=1)]
 Layers = Annotated[
     str,
-    typer.Option(help='"mix", "all" (side by side), a number (0 is the word itself), or shares such as "0.2,0.3,0.5".'),
+    typer.Option(
+        "--layers",
+        help='"mix", "all" (concatenated), layer numbers such as "2" or "1,2" (0: token layer), weights "0.2,0.3,0.5".',
+        metavar="LAYERS",
+    ),
 ]
 Pooling = Annotated[
     str,
-    typer.Option(help='"mean", "max", "mean+max", "first", "last", "first+last" or "sif" (frequent words weigh less).'),
+    typer.Option(
+        "--pooling", help='"mean", "max", "mean+max", "first", "last", "first+last" or "sif".', metavar="POOLING"
+    ),
 ]
 BadRows = Annotated[
     str,
     typer.Option(
-        help='A row that can\'t be used: "stop", "skip" it, or "keep" a missing text as an empty one.',
+        "--bad-rows",
+        help='Rows that can\'t be used: "stop", "skip" them, or "keep" missing texts as empty ones.',
         metavar="stop|skip|keep",
     ),
 ]
-Encoding = Annotated[str, typer.Option(help="Of the input's characters, for instance cp1252.")]
-Format = Annotated[
-    str | None, typer.Option("--format", help="Of the input, if its name does not tell: csv, tsv, jsonl, parquet, txt.")
+Encoding = Annotated[str, typer.Option("--encoding", help="Character encoding of the input, for instance cp1252.")]
+FORMAT_HELP = "Format of the input if its name does not tell: csv, tsv, jsonl, parquet or txt."
+Format = Annotated[str | None, typer.Option("--input-format", "--format", help=FORMAT_HELP, metavar="FORMAT")]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", help=r'Field delimiter of a CSV file, "\t" for tabs.', metavar="CHARACTER")
 ]
-Delimiter = Annotated[str | None, typer.Option(help="Between the fields of a CSV file; a comma if not given.")]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The table has no header; its columns are called 1, 2, and so on.")
+]
 
 
-def table(
-    screen: Screen, source: str, *, bad_rows: str, encoding: str, format: str | None, delimiter: str | None
-) -> Table:
-    """The input of a command; rows left out are told on the screen."""
-    from elmokit.data.tables import Table
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How to read the input table."""
 
-    return Table(
-        source=source,
-        format=format,  # type: ignore[arg-type]
-        encoding=encoding,
-        delimiter=delimiter,
-        bad_rows=bad_rows,  # type: ignore[arg-type]
-        on_skip=screen.note,
-    )
+    bad_rows: BadRows = "stop"
+    encoding: Encoding = "utf-8"
+    format: Format = None
+    delimiter: Delimiter = None
+    no_header: NoHeader = False
+
+    def table(self, screen: Screen, source: str) -> Table:
+        """The input table of a command; rows that are left out are reported on the screen."""
+        from elmokit.data.tables import Table
+
+        return Table(
+            source=source,
+            format=self.format,  # type: ignore[arg-type]
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            header=not self.no_header,
+            bad_rows=self.bad_rows,  # type: ignore[arg-type]
+            on_skip=screen.note,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model to use, and on what."""
+
+    model: ModelName = "default"
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: Threads = None
+
+    def load(self, screen: Screen, model: str | None = None) -> Elmo:
+        """Load the model.
+
+        Args:
+            screen: told which precision "auto" chose.
+            model: replaces the option `--model`.
+
+        Returns:
+            the model.
+        """
+        from elmokit.elmo import Elmo
+        from elmokit.runtime.precision import choose_precision
+
+        if self.precision == "auto":
+            chosen, reason = choose_precision(self.device)
+            screen.note(f"precision {chosen}: {reason}")
+        return Elmo.load(
+            self.model if model is None else model,
+            device=self.device,
+            precision=self.precision,
+            n_threads=self.threads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorOptions:
+    """Which vectors to compute."""
+
+    pooling: Pooling = "mean"
+    layers: Layers = "mix"
+
+    def encoding(self, *, normalize: bool = False) -> TextEncoding:
+        """The options as one value.
+
+        Raises:
+            ConfigError: an unknown pooling or layers.
+        """
+        from elmokit.encoding import Encoding, holds_weights
+
+        layers = parse_layers(self.layers)
+        if holds_weights(layers):
+            return Encoding(pooling=self.pooling, layer_weights=layers, normalize=normalize)
+        return Encoding(pooling=self.pooling, layers=layers, normalize=normalize)
+
+
+READING = ReadingOptions()
+MODEL = ModelOptions()
+VECTORS = VectorOptions()
+"""The defaults of the groups."""
 
 
 def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
-    """Read a file once for nothing but its errors: the last row's is told before hours of work, not after.
+    """Read the whole input once, so that errors in its last row come before hours of work.
 
     Args:
         table: the input.
-        columns: that will be read.
+        columns: the columns that will be read.
 
     Returns:
         the number of rows that will be used; None for standard input, which can be read only once.
@@ -81,63 +182,31 @@ def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
 
 
 def parse_layers(text: str) -> Any:
-    """What `--layers` says, as `Elmo.encode` takes it.
+    """Parse the value of `--layers`.
 
     Args:
-        text: a word, a number, or numbers with commas.
+        text: a word, a number, or numbers separated by commas.
 
     Returns:
-        a string, an integer or a tuple of numbers.
+        a string, an integer, a tuple of layer numbers, or a tuple of weights (floats).
 
     Raises:
-        ConfigError: none of them.
+        ConfigError: any other value.
 
     Example:
-        >>> parse_layers("all"), parse_layers("2"), parse_layers("0.5, 0.5")
-        ('all', 2, (0.5, 0.5))
+        >>> parse_layers("all"), parse_layers("2"), parse_layers("1, 2"), parse_layers("0.5, 0.5")
+        ('all', 2, (1, 2), (0.5, 0.5))
     """
     from elmokit.errors import ConfigError
 
     if text in ("mix", "all"):
         return text
     try:
-        return tuple(float(part) for part in text.split(",")) if "," in text else int(text)
+        if "," not in text:
+            return int(text)
+        number = float if "." in text else int
+        return tuple(number(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(
-            f'--layers is {text!r}; expected "mix", "all", a layer\'s number, or shares such as "0.2,0.3,0.5".'
+            f'--layers is {text!r}; expected "mix", "all", numbers such as "2" or "1,2", or weights "0.2,0.3,0.5".'
         ) from None
-
-
-def blocks(items: Iterable[T], size: int = BLOCK) -> Iterator[list[T]]:
-    """Cut a stream into lists.
-
-    Args:
-        items: any number of them.
-        size: items in a list.
-
-    Yields:
-        lists of that size, the last one possibly shorter.
-
-    Example:
-        >>> list(blocks("abcde", 2))
-        [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    block: list[T] = []
-    for item in items:
-        block.append(item)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def load_model(screen: Screen, model: str, *, device: str, precision: str) -> Elmo:
-    """The model, with a word on the precision where it was left to us."""
-    from elmokit.elmo import Elmo
-    from elmokit.runtime.precision import choose_precision
-
-    if precision == "auto":
-        chosen, reason = choose_precision(device)
-        screen.note(f"precision {chosen}: {reason}")
-    return Elmo.load(model, device=device, precision=precision)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elmokit.cli import options
+from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.tables import Table
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Judge pairs of texts: paraphrase, entailment, similarity.",
@@ -47,11 +48,8 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 42,
     layers: options.Layers = "all",
     pooling: options.Pooling = "mean",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Learn classes or degrees of pairs, and tell how well it works on rows held out.
 
@@ -59,17 +57,16 @@ def train(
 
     Example:  elmokit pairs train sick.tsv --first sentence_A --second sentence_B --label judgment --out entailment/
     """
-    from elmokit.elmo import Elmo
     from elmokit.tasks.pairs import SentencePairs
     from elmokit.tasks.split import held_out_split
 
     screen: Screen = ctx.obj
-    _refuse_keep(bad_rows)
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    _refuse_keep(reading.bad_rows)
+    table = reading.table(screen, source)
     columns = _columns(table, [first, second, label], labels=[label])
     screen.end_notes("rows left out")
     learned, held_out = held_out_split(len(columns[0]), test_size=test_size, seed=seed)
-    elmo = Elmo.load(model)
+    elmo = model.load(screen)
 
     def new() -> SentencePairs:
         return SentencePairs(
@@ -91,7 +88,7 @@ def train(
         whole = new().fit_features(features, columns[2])
     whole.save(out, facts={"first": first, "second": second, "label": label, "model": model})
     screen.say(f"{len(held_out):,} rows held out: {_line(scores)}")
-    screen.say(f"Saved, trained on all {len(columns[0]):,} rows: {out}")
+    screen.done(f"Saved, trained on all {len(columns[0]):,} rows: {out}")
 
 
 @app.command(no_args_is_help=True)
@@ -105,10 +102,7 @@ def predict(
     id_column: RowId = None,
     proba: Annotated[bool, typer.Option("--proba", help="Also write each class's probability.")] = False,
     model: Moved = None,
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Judge pairs with what was learned: a table of id and label.
 
@@ -119,7 +113,7 @@ def predict(
     screen: Screen = ctx.obj
     made, facts = _load(folder, model)
     names = [first or facts["first"], second or facts["second"]]
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     if id_column is None and source != STDIN and "id" in table.columns():
         id_column = "id"
 
@@ -145,10 +139,7 @@ def evaluate(
     label: Target = None,
     json_file: Annotated[str | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
     model: Moved = None,
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Tell how good what was learned is on pairs of which the truth is known.
 
@@ -160,10 +151,10 @@ def evaluate(
     from elmokit.files import atomic_path
 
     screen: Screen = ctx.obj
-    _refuse_keep(bad_rows)
+    _refuse_keep(reading.bad_rows)
     made, facts = _load(folder, model)
     names = [first or facts["first"], second or facts["second"], label or facts["label"]]
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     columns = _columns(table, names, labels=names[2:])
     screen.end_notes("rows left out")
     with screen.progress() as advance:
@@ -193,18 +184,14 @@ def score(
         bool, typer.Option(help="Take the mean vector of the file's words off first: what all texts share.")
     ] = True,
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Score how alike the texts of each pair are, from -1 to 1, with nothing learned.
 
     Example:  elmokit pairs score sts.csv --first a --second b --label stars --out scored.csv
     """
     from elmokit.data.streams import STDIN
-    from elmokit.elmo import Elmo
     from elmokit.errors import ConfigError
     from elmokit.tasks.pair_scores import PairScorer
     from elmokit.tasks.pairs import check_degrees, score_degrees
@@ -212,13 +199,13 @@ def score(
     screen: Screen = ctx.obj
     if source == STDIN:
         raise ConfigError("pairs score reads its input twice: give a file, not standard input.")
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     if id_column is None and "id" in table.columns():
         id_column = "id"
     columns = _columns(table, [first, second, *([label] if label else [])])
     degrees = check_degrees(columns[2], len(columns[0])) if label else []
     scorer = PairScorer(
-        Elmo.load(model),
+        model.load(screen),
         method=method,  # type: ignore[arg-type]
         layers=options.parse_layers(layers),
         idf=idf,
@@ -271,6 +258,7 @@ def _write(
     screen: Screen, table: Table, out: str, names: list[str], id_column: str | None, more: list[str], judge: Any
 ) -> None:
     """Judge a file's pairs block by block into a table."""
+    from elmokit.data.blocks import blocks
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
 
@@ -278,7 +266,7 @@ def _write(
     total = options.check_all_rows(table, columns)
     n_rows = 0
     with table_file(out, [id_column or "row", *more]) as write, screen.progress() as advance:
-        for rows in options.blocks(table.rows(columns)):
+        for rows in blocks(table.rows(columns), 8192):
             judged = judge(*([row.values[name] for row in rows] for name in names))
             for row, values in zip(rows, judged, strict=True):
                 write([row.values[id_column] if id_column else row.number, *values])
@@ -286,7 +274,7 @@ def _write(
             advance("pairs", n_rows, total)
     screen.end_notes("rows left out")
     if out != STDIN:
-        screen.say(f"{out}: {n_rows:,} rows")
+        screen.done(f"{out}: {n_rows:,} rows")
 
 
 def _line(scores: Any) -> str:

@@ -23,17 +23,14 @@ _WORD_COLUMNS = ("place", "word", "known", "forward", "backward", "mean")
 
 def score(
     ctx: typer.Context,
-    source: texts.Source,
-    out: texts.TableOut = "-",
-    text: texts.TextColumn = "text",
+    source: options.Source,
+    out: options.TableOut = "-",
+    text: options.TextColumn = "text",
     id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
     words: Annotated[bool, typer.Option("--words", help="Write a row per word, with its surprisals.")] = False,
     unit: Annotated[str, typer.Option(metavar="nats|bits", help="Unit of surprisals; perplexity has none.")] = "bits",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelName = "default",
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Compute how well a language model predicts texts: the perplexity of each, or the surprisal of every word.
 
@@ -55,7 +52,7 @@ def score(
     screen: Screen = ctx.obj
     if unit not in PER_NAT:
         raise ConfigError(f"--unit is {unit!r}; expected 'nats' or 'bits'.")
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     text = texts.column_of(table, text)
     columns = [text, *([id_column] if id_column else [])]
     total = options.check_all_rows(table, columns)
@@ -105,7 +102,7 @@ def fill(
     direction: Annotated[
         str, typer.Option(metavar="both|forward|backward", help="Read the words before the gap, after it, or both.")
     ] = "both",
-    model: options.Model = "default",
+    model: options.ModelName = "default",
 ) -> None:
     """Show the most probable words for a gap, written ___ ; without a gap, the most probable next words.
 
@@ -135,7 +132,7 @@ def substitutes(
     text: Words,
     word: Annotated[str, typer.Argument(metavar="WORD", help="The word of the text to replace.")],
     n: Count = 10,
-    model: options.Model = "default",
+    model: options.ModelName = "default",
 ) -> None:
     """Show words that could replace a word: probable in its place, and with a similar vector there.
 

@@ -1,13 +1,8 @@
-"""What people see while a command runs: results on standard output, progress and notes on standard error.
-
-Progress shows only on a terminal and only for work that lasts; `rich` is imported when the first bar is
-drawn.
-"""
+"""What people see while a command runs: results on standard output, progress and notes on standard error."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +10,9 @@ from typing import Any
 import typer
 
 Advance = Callable[[str, int, "int | None"], None]
-"""Takes what is being done, steps done, and steps in all (None where nobody knows)."""
+"""Takes the name of the stage, the number of steps done, and the number of all steps (None if it is unknown)."""
 
-_PATIENCE = 0.5
+_DELAY = 0.5
 _NOTES_SHOWN = 5
 
 
@@ -25,93 +20,72 @@ class Screen:
     """Where a command prints.
 
     Args:
-        quiet: whether only errors are printed.
+        quiet: whether notes, summaries and progress bars are left out. Results and errors are always printed.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._n_notes = 0
 
+    @property
+    def show_progress(self) -> bool | None:
+        """The value for `show_progress` parameters: False if quiet, else None (automatic)."""
+        return False if self.quiet else None
+
     def say(self, text: str) -> None:
         """Print a result on standard output."""
+        typer.echo(text)
+
+    def done(self, text: str) -> None:
+        """Print what was written where, on standard output; not if quiet."""
         if not self.quiet:
             typer.echo(text)
 
     def note(self, text: str) -> None:
-        """Print a remark on standard error; of many, the first few."""
+        """Print a note on standard error; of many, only the first five."""
         self._n_notes += 1
         if not self.quiet and self._n_notes <= _NOTES_SHOWN:
             typer.echo(text, err=True)
 
     def end_notes(self, what: str) -> None:
-        """Say how many remarks there were, if not all were shown.
+        """Print the number of notes if not all were shown.
 
         Args:
-            what: that they were about, as in "rows left out".
+            what: the subject of the notes, for instance "rows left out".
         """
         if not self.quiet and self._n_notes > _NOTES_SHOWN:
             typer.echo(f"{self._n_notes} {what} in all", err=True)
         self._n_notes = 0
 
     def table(self, table: Any) -> None:
-        """Print a rich table on standard output; nothing in its cells is taken as markup."""
-        if not self.quiet:
-            from rich.console import Console
+        """Print a rich table on standard output. Its cells are not interpreted as markup."""
+        from rich.console import Console
 
-            width = None if sys.stdout.isatty() else 120
-            Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+        width = None if sys.stdout.isatty() else 120
+        Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:
-        """Bars that appear on a terminal once the work has lasted half a second, and leave when it ends.
+        """Progress bars on standard error: only on a terminal, and only for work that lasts half a second.
 
         Yields:
-            a function that tells how far a stage is; each new stage gets a bar.
+            a function that reports progress; each new stage gets its own bar.
         """
+        bars: dict[str, Any] = {}
+
+        def advance(stage: str, done: int, total: int | None) -> None:
+            from tqdm import tqdm
+
+            if stage not in bars:
+                bars[stage] = tqdm(desc=stage, total=total, delay=_DELAY, leave=False, position=len(bars))
+            bars[stage].total = total
+            bars[stage].update(done - bars[stage].n)
+
         if self.quiet or not sys.stderr.isatty():
-            yield _nowhere
+            yield lambda _stage, _done, _total: None
             return
-        bars = _Bars()
         try:
-            yield bars.advance
+            yield advance
         finally:
-            bars.stop()
-
-
-def _nowhere(_stage: str, _done: int, _total: int | None) -> None:
-    """Tell nobody."""
-
-
-class _Bars:
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def advance(self, stage: str, done: int, total: int | None) -> None:
-        if self._bars is None:
-            if time.monotonic() - self._start < _PATIENCE:
-                return
-            self._bars = self._draw()
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
-
-    def _draw(self) -> Any:
-        from rich import progress
-        from rich.console import Console
-
-        bars = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        bars.start()
-        return bars
-
-    def stop(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+            for bar in bars.values():
+                bar.close()

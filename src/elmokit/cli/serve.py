@@ -39,7 +39,7 @@ def serve(
     max_requests: Annotated[int, typer.Option(help="Requests in work at a time; more get 429.")] = 256,
     max_waiting_words: Annotated[int, typer.Option(help="Words that wait for the model; more get 429.")] = 200_000,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 60.0,
-    model: options.Model = "default",
+    model: options.ModelName = "default",
     name: Annotated[
         str | None, typer.Option(help="The name that clients ask for; the model's own if not given.")
     ] = None,

@@ -14,21 +14,18 @@ if TYPE_CHECKING:
 
 def similar(
     ctx: typer.Context,
-    source: texts.Source,
+    source: options.Source,
     query: Annotated[
         list[str] | None, typer.Option("--query", help="A text to find the like of; may be given several times.")
     ] = None,
-    out: texts.TableOut = "-",
+    out: options.TableOut = "-",
     n: Annotated[int, typer.Option("-n", help="How many texts for each.")] = 10,
-    text: texts.TextColumn = "text",
-    centre: texts.Centre = True,
+    text: options.TextColumn = "text",
+    centre: texts.Centering = True,
     pooling: options.Pooling = "mean",
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Find the most similar texts: of queries, or, without any, of every text of the file.
 
@@ -38,14 +35,13 @@ def similar(
     """
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
-    from elmokit.elmo import Elmo
     from elmokit.tasks.similar import directions, mean_of, nearest
 
     screen: Screen = ctx.obj
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     text = texts.column_of(table, text)
     rows = texts.read_rows(screen, table, [text])
-    elmo = Elmo.load(model)
+    elmo = model.load(screen)
     vectors = texts.vectors_of(screen, elmo, [row.values[text] for row in rows], pooling=pooling, layers=layers)
     mean = mean_of(vectors) if centre else None
     among = directions(vectors, mean=mean)
@@ -59,39 +55,35 @@ def similar(
             for rank, (number, cosine) in enumerate(zip(numbers, cosines, strict=True), 1):
                 write([name, rank, rows[number].number, round(cosine, 4), rows[number].values[text]])
     if out != STDIN:
-        screen.say(f"{out}: {found.rows.shape[1]} texts for each of {len(names):,}")
+        screen.done(f"{out}: {found.rows.shape[1]} texts for each of {len(names):,}")
 
 
 def duplicates(
     ctx: typer.Context,
-    source: texts.Source,
-    out: texts.TableOut = "-",
+    source: options.Source,
+    out: options.TableOut = "-",
     threshold: Annotated[float, typer.Option(help="The cosine from which on two texts are near-duplicates.")] = 0.95,
-    text: texts.TextColumn = "text",
-    centre: texts.Centre = True,
+    text: options.TextColumn = "text",
+    centre: texts.Centering = True,
     pooling: options.Pooling = "mean",
     layers: options.Layers = "mix",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Find groups of near-duplicates: texts linked by pairs whose cosine is above a threshold.
 
     Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
     """
     from elmokit.data.outputs import table_file
-    from elmokit.elmo import Elmo
     from elmokit.tasks.duplicates import distinct_rows, duplicate_groups
     from elmokit.tasks.similar import directions, mean_of
 
     screen: Screen = ctx.obj
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     text = texts.column_of(table, text)
     rows = texts.read_rows(screen, table, [text])
     words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, Elmo.load(model), words, pooling=pooling, layers=layers)
+    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
     groups = duplicate_groups(directions(vectors, mean=mean_of(vectors) if centre else None), threshold=threshold)
     with table_file(out, ["group", "row", "text"]) as write:
         for number, group in enumerate(groups, 1):

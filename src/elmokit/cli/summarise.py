@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elmokit.cli import options, texts
+from elmokit.cli import options
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
@@ -14,18 +14,15 @@ if TYPE_CHECKING:
 
 def summarise(
     ctx: typer.Context,
-    source: texts.Source,
-    out: texts.TableOut = "-",
+    source: options.Source,
+    out: options.TableOut = "-",
     n: Annotated[int, typer.Option("-n", help="Sentences of a summary.")] = 3,
     relevance: Annotated[
         float, typer.Option(help="From 0 to 1: how much being central counts against not repeating.")
     ] = 0.7,
-    text: texts.TextColumn = "text",
-    model: options.Model = "default",
-    bad_rows: options.BadRows = "stop",
-    encoding: options.Encoding = "utf-8",
-    format: options.Format = None,
-    delimiter: options.Delimiter = None,
+    text: options.TextColumn = "text",
+    model: options.ModelOptions = options.MODEL,
+    reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Summarise by choosing sentences: a whole text file, printed, or each row of a table, into a table.
 
@@ -33,18 +30,17 @@ def summarise(
     """
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
-    from elmokit.elmo import Elmo
     from elmokit.tasks.summarise import summarise as choose
 
     screen: Screen = ctx.obj
-    table = options.table(screen, source, bad_rows=bad_rows, encoding=encoding, format=format, delimiter=delimiter)
+    table = reading.table(screen, source)
     if table.kind == "txt":
         whole = "\n".join(row.values["text"] for row in table.rows())
-        for chosen in choose(Elmo.load(model), whole, n=n, relevance=relevance):
+        for chosen in choose(model.load(screen), whole, n=n, relevance=relevance):
             screen.say(" ".join(chosen.sentence.split()))
         return
     total, n_texts = options.check_all_rows(table, [text]), 0
-    elmo = Elmo.load(model)
+    elmo = model.load(screen)
     with table_file(out, ["row", "summary"]) as write, screen.progress() as advance:
         for row in table.rows([text]):
             found = choose(elmo, row.values[text], n=n, relevance=relevance)
@@ -53,4 +49,4 @@ def summarise(
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")
     if out != STDIN:
-        screen.say(f"{out}: {n_texts:,} rows")
+        screen.done(f"{out}: {n_texts:,} rows")

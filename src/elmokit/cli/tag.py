@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elmokit.cli import options
+from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.conll import ColumnSentence
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Tag words: names, chunks, parts of speech (needs the extra torch).",
@@ -55,7 +56,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Sentences that are learned from together.")] = 32,
     seed: Annotated[int, typer.Option(help="Of weights, order and dropout.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
-    model: options.Model = "default",
+    model: options.ModelName = "default",
     device: Device = "cpu",
     encoding: options.Encoding = "utf-8",
 ) -> None:
@@ -107,7 +108,7 @@ def train(
     tagger.save(out, facts={"word": word, "tag": tag, "model": model})
     assert tagger.report_ is not None
     best = f"{what} {tagger.report_.best:.3f} on the dev part in epoch {tagger.report_.best_epoch}"
-    screen.say(f"{out}: {best}, shares of the layers {', '.join(f'{x:.2f}' for x in tagger.layer_shares_)}")
+    screen.done(f"{out}: {best}, shares of the layers {', '.join(f'{x:.2f}' for x in tagger.layer_shares_)}")
 
 
 @app.command(no_args_is_help=True)
@@ -130,6 +131,7 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
+    from elmokit.data.blocks import blocks
     from elmokit.data.conll import column_file
     from elmokit.data.streams import STDIN
 
@@ -142,13 +144,13 @@ def predict(
         read = _read(source, [place], encoding)
     n_sentences = 0
     with column_file(out) as write, screen.progress() as advance:
-        for block in options.blocks(read):
+        for block in blocks(read, 8192):
             for sentence, tags in zip(block, tagger.predict([s.column(place) for s in block]), strict=True):
                 write(sentence, [tags])
             n_sentences += len(block)
             advance("tagging: sentences", n_sentences, None)
     if out != STDIN:
-        screen.say(f"{out}: {n_sentences:,} sentences")
+        screen.done(f"{out}: {n_sentences:,} sentences")
 
 
 @app.command(no_args_is_help=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elmokit.cli.options import TextColumn
+
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.training import Report
@@ -22,7 +24,7 @@ Rows = Annotated[int | None, typer.Option("--rows", help="Texts read side by sid
 Weights = Annotated[
     list[str], typer.Option("--weight", help="NAME=N: read the source (file name up to its first dot) N times.")
 ]
-Column = Annotated[str, typer.Option("--column", "-c", help="The column with the texts, in tables.")]
+Column = TextColumn
 BadRows = Annotated[str, typer.Option(metavar="stop|skip", help="What to do with a line that can't be read.")]
 Heldout = Annotated[int, typer.Option("--heldout-every", help="One text in so many is held out to measure perplexity.")]
 Precision = Annotated[str, typer.Option(help='"float32", "bfloat16", or "auto": bfloat16 where the processor has it.')]
@@ -89,7 +91,7 @@ def train(
             on_index=_index_progress(screen),
         )
     _draw_curve(screen, out)
-    screen.say(f"{out}: {_line(report, options.n_words)}")
+    screen.done(f"{out}: {_line(report, options.n_words)}")
 
 
 def tune(
@@ -144,7 +146,7 @@ def tune(
             on_index=_index_progress(screen),
         )
     _draw_curve(screen, out)
-    screen.say(f"{out}: {_line(report, options.n_words)}")
+    screen.done(f"{out}: {_line(report, options.n_words)}")
 
 
 def _corpus(files: list[str], weights: list[str], column: str, bad_rows: str, heldout_every: int) -> Any:

@@ -1,24 +1,20 @@
-"""Whatever holds a table → rows of named columns: files, data frames, Arrow tables, data sets, lists of records.
+"""Tables of any kind → rows of named columns: files, data frames, Arrow tables, data sets, lists of records.
 
-Tasks should not care whether a table is a CSV file, a pandas or polars frame, a pyarrow table, a Hugging Face
-`datasets.Dataset` or a dictionary of lists. None of these libraries is imported here: a table that is not a file is
-known by what it can do. Who has the columns' names (`columns` or `column_names`) and gives a column by its name is a
-table; who gives records one by one (a list of dictionaries, a streaming data set) is one too, and stays a stream.
-Values are strings afterwards, as from a file, except those asked for `as_they_are` (labels that are numbers).
+Data frames (pandas, polars, pyarrow) are read through narwhals, Hugging Face data sets and lists of records one record
+at a time. Values become strings, as from a file, except in the columns named in `as_they_are`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elmokit.data.tables import BadRows, Row, Table
+from elmokit.data.tables import AbsentColumns, BadRows, Row, Table, is_missing, not_a_text
 from elmokit.errors import ConfigError, InputError
 
 _BLOCK = 1024
-"""Rows of a data set on disk that are fetched together."""
+"""Rows of a data frame that are fetched together."""
 
 
 def read_rows(
@@ -29,22 +25,23 @@ def read_rows(
     as_they_are: Sequence[str] = (),
     bad_rows: BadRows = "stop",
 ) -> Iterator[Row]:
-    """The rows of any table, one at a time.
+    """Read the rows of any table, one at a time.
 
     Args:
-        source: the name of a file, a `Table`, a data frame (pandas, polars), a pyarrow table or record batch, a
-            Hugging Face data set (also a streaming one), a mapping of columns, or an iterable of records.
-        columns: the columns wanted, of any names.
-        labels: those of them that hold labels, where the string "nan" is missing too.
-        as_they_are: columns whose values keep their type; of a file all are strings.
-        bad_rows: what to do where a value is missing: "stop", "skip" the row, or "keep" it as "" (None as it is).
-            A `Table` brings its own policy.
+        source: the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), a pyarrow record batch, a Hugging
+            Face data set (also a streaming one), a mapping of columns, or an iterable of records.
+        columns: the columns to read.
+        labels: those of them that hold labels, where the string "nan" also counts as missing.
+        as_they_are: columns whose values keep their type; values from a file are always strings.
+        bad_rows: what to do with a missing value: "stop", "skip" the row, or "keep" it as "" (None where values keep
+            their type). A `Table` has its own setting.
 
     Yields:
         rows with a value per column, numbered from 1.
 
     Raises:
-        InputError: a column that is not there or stands twice, a missing value, something that is no table.
+        InputError: a column that does not exist or exists twice, a missing value, a value that is no text, an object
+            that is no table.
         MissingFile: no such file.
         MissingExtra: a Parquet file without pyarrow.
 
@@ -60,30 +57,38 @@ def read_rows(
         return
     if bad_rows not in ("stop", "skip", "keep"):
         raise ConfigError(f"bad_rows is {bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
-    for number, values in enumerate(_values(source, columns), start=1):
+    for number, values in enumerate(_values(source, columns, bad_rows), start=1):
         row = dict(zip(columns, map(_plain, values), strict=True))
-        missing = [name for name, value in row.items() if _is_missing(value, label=name in labels)]
+        missing = [name for name, value in row.items() if is_missing(value, label=name in labels)]
         if missing and bad_rows == "stop":
             raise InputError(
-                f"row {number}: {missing[0]!r} is missing ({row[missing[0]]!r}). Fill it in, or say what shall happen"
-                " to such rows (bad_rows=): 'skip' leaves them out, 'keep' takes missing values as empty texts."
+                f"row {number}: {missing[0]!r} is missing ({row[missing[0]]!r}). Fill it in, or choose what to do with"
+                " such rows (bad_rows=): 'skip' leaves them out, 'keep' takes missing values as empty texts."
             )
         if not missing or bad_rows == "keep":
-            shown = {n: v if n in as_they_are else "" if n in missing else str(v) for n, v in row.items()}
-            yield Row(number, None, shown)
+            yield Row(number, None, {n: _kept(n, v, number, n in as_they_are, n in missing) for n, v in row.items()})
+
+
+def _kept(name: str, value: Any, number: int, as_it_is: bool, missing: bool) -> Any:
+    if as_it_is:
+        return value
+    problem = None if missing else not_a_text(name, value)
+    if problem is not None:
+        raise InputError(f"row {number}: {problem}.")
+    return "" if missing else str(value)
 
 
 def column_names(source: Any) -> list[str]:
-    """The names of a table's columns.
+    """List the columns of a table.
 
     Args:
-        source: as for `read_rows`, but no stream: that could be read only once.
+        source: see `read_rows`; not a stream, which could be read only once.
 
     Returns:
-        the names, in the table's order.
+        the names in the order of the table.
 
     Raises:
-        InputError: something that is no table, or has no names to ask for.
+        InputError: an object that is no table, or has no columns to list.
 
     Example:
         >>> column_names([{"a": 1, "b": 2}])
@@ -93,98 +98,84 @@ def column_names(source: Any) -> list[str]:
         source = Table(source=source)
     if isinstance(source, Table):
         return source.columns()
-    names = _names(source)
-    if names is not None:
-        return names
-    if isinstance(source, Sequence) and source and isinstance(source[0], Mapping):
-        return [str(name) for name in source[0]]
-    raise _no_table(source)
-
-
-def _names(source: Any) -> list[str] | None:
-    """The columns' names, of whatever knows them."""
     if isinstance(source, Mapping):
         if _is_data_set(next(iter(source.values()), None)):
             parts = ", ".join(map(repr, source))
             raise InputError(f"this is several data sets ({parts}); give one of them: data[{next(iter(source))!r}].")
         return [str(name) for name in source]
-    found = getattr(source, "column_names", None)  # datasets, pyarrow
-    if found is None and hasattr(source, "columns") and hasattr(source, "__getitem__"):  # pandas, polars
-        found = source.columns
-    if found is None and hasattr(source, "schema"):
-        found = getattr(source.schema, "names", None)
-    return None if found is None else [str(name) for name in found]
+    if isinstance(source, Sequence) and source and isinstance(source[0], Mapping):
+        return [str(name) for name in source[0]]
+    if _is_data_set(source) and source.column_names is not None:
+        return list(source.column_names)
+    if type(source).__name__ == "RecordBatch":  # of pyarrow
+        return list(source.schema.names)
+    frame = None if isinstance(source, str | bytes | list) else _frame(source)
+    if frame is None:
+        raise _no_table(source)
+    return [str(name) for name in frame.columns]
+
+
+def _frame(source: Any) -> Any:
+    """A table in memory as a narwhals data frame; None for other objects."""
+    import narwhals
+
+    try:
+        frame = narwhals.from_native(source, eager_only=True, pass_through=True)
+    except narwhals.exceptions.DuplicateError as error:
+        raise InputError(f"two columns have the same name; rename one of them ({error}).") from None
+    return frame if isinstance(frame, narwhals.DataFrame) else None
 
 
 def _is_data_set(value: Any) -> bool:
     return hasattr(value, "column_names") and hasattr(value, "features")
 
 
-def _values(source: Any, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    names = _names(source)
-    if names is not None:
-        _check(names, columns)
-    if names is None or _is_data_set(source):
-        yield from _from_records(source, columns)
-    else:
-        yield from _from_columns([source[name] for name in columns])
-
-
-def _from_columns(found: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    lengths = {len(column) for column in found}
-    if len(lengths) > 1:
-        raise InputError(f"the columns have {sorted(lengths)} values; expected as many in each.")
-    for start in range(0, max(lengths, default=0), _BLOCK):
-        blocks = [_list(column.iloc if hasattr(column, "iloc") else column, start) for column in found]
-        yield from zip(*blocks, strict=True)
-
-
-def _list(column: Any, start: int) -> list[Any]:
-    part = column[start : start + _BLOCK]
-    for turn in ("to_pylist", "to_list", "tolist"):
-        if hasattr(part, turn):
-            return list(getattr(part, turn)())
-    return list(part)
-
-
-def _from_records(source: Any, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+def _values(source: Any, columns: Sequence[str], bad_rows: BadRows) -> Iterator[Sequence[Any]]:
+    """The values of each row, in the order of `columns`."""
+    table = AbsentColumns("", columns, bad_rows="stop", records=False)
+    if isinstance(source, Mapping):
+        table.check(column_names(source))
+        yield from _from_mapping(source, columns)
+        return
+    frame = None if _is_data_set(source) or isinstance(source, str | bytes | list) else _frame(source)
+    if frame is not None:
+        table.check([str(name) for name in frame.columns])
+        yield from frame.select(list(columns)).iter_rows(buffer_size=_BLOCK)
+        return
+    if type(source).__name__ == "RecordBatch":  # of pyarrow
+        source = source.to_pylist()
     if isinstance(source, str | bytes) or not isinstance(source, Iterable):
         raise _no_table(source)
-    if _is_data_set(source) and hasattr(source, "select_columns"):
-        source = source.select_columns(list(columns))  # pictures and the like are not even decoded
-    for number, record in enumerate(source, start=1):
+    if _is_data_set(source):
+        table.check(column_names(source))
+        if hasattr(source, "select_columns"):
+            source = source.select_columns(list(columns))  # other columns, such as images, are not even decoded
+    records = AbsentColumns("", columns, bad_rows=bad_rows, records=True)
+    for record in source:
         if not isinstance(record, Mapping):
             raise _no_table(source)
-        if number == 1:
-            _check([str(name) for name in record], columns)
+        records.check([str(name) for name in record])
         yield [record.get(name) for name in columns]
+    records.finish()
 
 
-def _check(existing: Sequence[str], wanted: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in existing:
-            there = "the columns are " + ", ".join(map(repr, existing))
-            close = difflib.get_close_matches(name, existing, 1)
-            raise InputError(f"no column {name!r}; {there}." + (f" Did you mean {close[0]!r}?" if close else ""))
-        if list(existing).count(name) > 1:
-            raise InputError(f"the column {name!r} stands twice; rename one of them.")
+def _from_mapping(source: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    values = [source[name] for name in columns]
+    lengths = {len(column) for column in values}
+    if len(lengths) > 1:
+        raise InputError(f"the columns have {sorted(lengths)} values; expected as many in each.")
+    yield from zip(*values, strict=True)
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's; whatever libraries call missing as None."""
+    """A NumPy number as Python's, and the missing values of all libraries as None."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()
     return None if type(value).__name__ in ("NAType", "NaTType") else value
 
 
-def _is_missing(value: Any, *, label: bool) -> bool:
-    if isinstance(value, str):
-        return not value or value.isspace() or (label and value.strip().lower() == "nan")
-    return value is None or value != value
-
-
 def _no_table(source: Any) -> InputError:
     return InputError(
-        f"a {type(source).__name__} is no table; expected the name of a file, a data frame, an Arrow table, a data"
-        " set, a mapping of columns, or records (mappings)."
+        f"a {type(source).__name__} is no table; expected the name of a file, a data frame, an Arrow table, a data set,"
+        " a mapping of columns, or records (mappings)."
     )

@@ -1,10 +1,8 @@
 """Vectors and tables → files, block by block, whole or not at all.
 
-A file of vectors is one matrix (a row per text, or per word) with side columns that say what each row
-belongs to: the row of the input table, its id, the word. The suffix chooses the format; all of them
-stream the matrix, so memory does not grow with the corpus (the side columns of an ``.npz`` are the
-exception: they wait until the end). Files take their name only when they are complete (`elmokit.files`),
-and nothing is ever pickled.
+A file of vectors is one matrix (a row per text or word) with columns beside it: the row of the input table, its id,
+the word. The suffix chooses the format. The matrix is streamed, so memory does not grow with the corpus (the columns
+of an ``.npz`` file are kept until the end). Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.data.streams import STDIN
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, MissingExtra, OutputError
 from elmokit.files import atomic_path, surviving_file
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
@@ -35,22 +33,27 @@ WriteRow = Callable[[Sequence[Any]], None]
 """Takes one row's values, in the order of the columns."""
 
 _MATRIX = "features"
+_MAX_PADDING = 16
+"""How many times their own characters strings may take in an .npz file."""
 
 
 @contextmanager
-def vector_file(path: str | Path, *, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
-    r"""A file that vectors are written to, block by block.
+def vector_file(
+    path: str | Path, *, dim: int, about: Mapping[str, Any], format: str | None = None
+) -> Iterator[WriteVectors]:
+    r"""Open a file for vectors that are written block by block.
 
     Args:
-        path: where to; the suffix is one of `VECTOR_SUFFIXES`. ``.npy`` holds the matrix alone.
-        dim: width of a vector, d.
-        about: facts kept beside the matrix (model, layers, pooling), as JSON, where the format has room.
+        path: the file; its suffix is one of `VECTOR_SUFFIXES` unless `format` is given. ``.npy`` holds the matrix only.
+        dim: D, the width of a vector.
+        about: metadata (model, layers, pooling), stored as JSON where the format allows it.
+        format: the format, for instance "npz"; None infers it from the suffix.
 
     Yields:
-        a function that writes a block: the same side columns each time, and their vectors.
+        a function that writes a block: the same columns each time, and their vectors.
 
     Raises:
-        ConfigError: a suffix that is not known.
+        ConfigError: an unknown suffix or format.
         OutputError: the file can't be written.
         MissingExtra: ``.parquet`` without pyarrow.
 
@@ -62,10 +65,11 @@ def vector_file(path: str | Path, *, dim: int, about: Mapping[str, Any]) -> Iter
         (2, 2)
     """
     path = Path(path)
-    if path.suffix.lower() not in _VECTOR_FILES:
+    suffix = path.suffix.lower() if format is None else f".{format}"
+    if suffix not in _VECTOR_FILES:
         known = ", ".join(VECTOR_SUFFIXES)
-        raise ConfigError(f"{path}: the suffix tells no format for vectors; known are {known}.")
-    with atomic_path(path) as temporary, _VECTOR_FILES[path.suffix.lower()](temporary, dim, about) as write:
+        raise ConfigError(f"{path}: {suffix!r} is no format for vectors; expected one of {known}.")
+    with atomic_path(path) as temporary, _VECTOR_FILES[suffix](temporary, dim, about) as write:
         yield write
 
 
@@ -77,7 +81,7 @@ def _npy(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVecto
 
 @contextmanager
 def _matrix(file: BinaryIO, dim: int) -> Iterator[Callable[[NDArray[np.float32]], None]]:
-    """A .npy file whose number of rows is filled in at the end: NumPy leaves room for it in the header."""
+    """A .npy file whose header gets the number of rows at the end; NumPy leaves room for it."""
     n_rows = 0
 
     def header() -> None:
@@ -115,9 +119,24 @@ def _npz(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVector
             with archive.open(f"{_MATRIX}.npy", "w", force_zip64=True) as member:
                 while block := file.read(1 << 20):
                     member.write(block)
-            for name, values in {**waiting, "about": json.dumps(about)}.items():
+            arrays = {k: v for name, values in waiting.items() for k, v in _arrays(name, values).items()}
+            for name, array in {**arrays, "about": np.asarray(json.dumps(about))}.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _arrays(name: str, values: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """A column as arrays. NumPy pads strings to the longest; if that wastes much, they are stored as UTF-8 bytes."""
+    if not values or not isinstance(values[0], str):
+        return {name: np.asarray(values)}
+    n_characters, longest = sum(map(len, values)), max(map(len, values))
+    if len(values) * longest <= _MAX_PADDING * n_characters + (1 << 16):
+        return {name: np.asarray(values)}
+    encoded = [value.encode("utf-8", "surrogatepass") for value in values]
+    return {
+        f"{name}_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        f"{name}_ends": np.cumsum([len(value) for value in encoded], dtype=np.int64),
+    }
 
 
 @contextmanager
@@ -219,11 +238,11 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 @contextmanager
 def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """A table that is written row by row.
+    """Open a table that is written row by row.
 
     Args:
-        path: where to; the suffix is one of `TABLE_SUFFIXES`. "-" writes CSV to standard output.
-        columns: their names.
+        path: the file; its suffix is one of `TABLE_SUFFIXES`. "-" writes CSV to standard output.
+        columns: the names of the columns.
 
     Yields:
         a function that writes one row.
@@ -247,7 +266,7 @@ def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
-        raise ConfigError(f"{path}: the suffix tells no format for a table; known are {known}.")
+        raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {known}.")
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
             with _parquet_rows(temporary, columns) as write:
@@ -294,8 +313,15 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
     def flush() -> None:
         nonlocal writer
         table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
-        writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table)
+        if writer is None:
+            nulls = [i for i, field in enumerate(table.schema) if pyarrow.types.is_null(field.type)]
+            for i in nulls:  # later rows may have texts there
+                table = table.set_column(i, table.schema[i].name, table.column(i).cast(pyarrow.string()))
+            writer = pyarrow.parquet.ParquetWriter(path, table.schema)
+        try:
+            writer.write_table(table.cast(writer.schema))
+        except (pyarrow.ArrowException, ValueError) as error:
+            raise OutputError(f"{path.name}: the values of a column differ in type ({error}).") from None
         rows.clear()
 
     def write(values: Sequence[Any]) -> None:
@@ -323,5 +349,5 @@ def _pyarrow(purpose: str) -> Any:
 
 
 def _storable(text: str) -> str:
-    """The text without what HDF5 and Arrow can't hold: unpaired surrogates, NUL."""
+    """Replace what HDF5 and Arrow can't store: unpaired surrogates and NUL."""
     return text.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -1,11 +1,9 @@
-"""Bytes → records, one parser per format: what a file says, before anybody asks whether it will do.
+"""Bytes → records, one parser per format.
 
-Each parser yields a `Record` for every row of data, with its number and line, and says what is wrong with
-those it can't read instead of stopping, so that the policy for bad rows lives in one place
-(`elmokit.data.tables`). Bytes that are not in the file's encoding come through as surrogates (Python's
-"surrogateescape"), which is how the row that holds them can be named. After a broken quotation mark the
-reader goes back to the line after the one where the record began: one stray mark costs one row, not the
-rest of the file.
+A parser yields a `Record` for every row. It names what is wrong with a row instead of stopping, so that the policy for
+bad rows lives in one place (`elmokit.data.tables`). Bytes outside the file's encoding come through as surrogates
+(Python's "surrogateescape"), which tells which row holds them. After a broken quotation mark the reader goes back to
+the second line of the record: a stray mark costs one row, not the rest of the file.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import csv
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,13 @@ from elmokit.errors import InputError, MissingExtra
 TEXT_COLUMN = "text"
 """The only column of a plain text file."""
 
+LONGEST_LINE = 1 << 26
+"""Characters of the longest line that is read."""
+
 _LONGEST_FIELD = 1 << 24
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
+"""What Excel writes above the header to name the delimiter."""
+
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 CheckColumns = Callable[[Sequence[str]], None]
@@ -134,10 +139,16 @@ class Lines:
 
     def __next__(self) -> str:
         try:
-            line = self._again.pop() if self._again else next(self._stream)
+            line = self._again.pop() if self._again else self._stream.readline(LONGEST_LINE)
         except UnicodeError as error:
             name, encoding = self._characters.name, self._characters.encoding
             raise InputError(f"{name}: after line {self.n_read}: not {encoding} text ({error}).") from None
+        if not line:
+            raise StopIteration
+        if len(line) == LONGEST_LINE and not line.endswith("\n"):
+            raise InputError(
+                f"{self._characters.name}: line {self.n_read + 1} has more than {LONGEST_LINE:,} characters; split it."
+            )
         self._record.append(line)
         self.n_read += 1
         return line
@@ -156,35 +167,58 @@ class Lines:
         self._again.extend(reversed(self._record[1:]))
         self.n_read -= max(0, len(self._record) - 1)
 
+    def go_back_to_start(self) -> None:
+        """Go back to the first line of the record."""
+        self._again.extend(reversed(self._record))
+        self.n_read -= len(self._record)
+        self._record.clear()
 
-def delimited(
-    characters: Characters, stream: BinaryIO, check: CheckColumns, *, delimiter: str, quotes: bool
-) -> Iterator[Record]:
-    """The records of a CSV or TSV file.
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a delimited file is written.
+
+    Args:
+        delimiter: between the fields; None for a comma, or what a line "sep=;" before the header says.
+        quotes: whether '"' quotes fields.
+        header: whether the first row names the columns; without it they are called "1", "2" and so on, a lone column
+            also "text".
+    """
+
+    delimiter: str | None = None
+    quotes: bool = True
+    header: bool = True
+
+
+def delimited(characters: Characters, stream: BinaryIO, check: CheckColumns, dialect: Dialect) -> Iterator[Record]:
+    """Parse a CSV or TSV file.
 
     Args:
         characters: name and encoding of the file.
         stream: its bytes.
         check: called with the header.
-        delimiter: between the fields.
-        quotes: whether '"' quotes fields.
+        dialect: delimiter, quotes and header.
 
     Yields:
-        a record per row; empty lines are passed over.
+        a record per row; empty lines are skipped.
 
     Raises:
-        InputError: no header, or one that can't be read.
+        InputError: the header is missing or can't be read; a line is too long.
     """
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    with characters.lines(stream) as lines:
-        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-        header = _header(characters, reader)
+    with characters.lines(stream) as lines, _large_fields():
+        reader, fields = _first_fields(characters, lines, dialect)
+        header = fields if dialect.header else [str(i + 1) for i in range(len(fields))]
+        if not dialect.header and len(header) == 1:
+            header = [TEXT_COLUMN]
         check(header)
         number = 0
+        if not dialect.header:
+            number = 1
+            yield _record(1, 1, _match, characters, header, fields, dialect.quotes)
         while True:
             line = lines.start_record()
             try:
-                fields = _next_fields(reader)
+                fields = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -194,45 +228,70 @@ def delimited(
                 continue
             if fields:
                 number += 1
-                yield _record(number, line, _match, characters, header, fields)
+                yield _record(number, line, _match, characters, header, fields, dialect.quotes)
 
 
-def _header(characters: Characters, reader: Any) -> list[str]:
+def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tuple[Any, list[str]]:
+    """The reader, and the first row that is not empty: the header, or the first row of data."""
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE
+    delimiter = dialect.delimiter
     try:
-        header = _next_fields(reader)
-        characters.check("".join(header))
-        return header
-    except StopIteration:
-        raise InputError(f"{characters.name}: the file is empty; expected a header with the columns' names.") from None
+        for text in lines:
+            separator = _SEPARATOR_LINE.fullmatch(text.strip("\r\n"))
+            if separator:
+                delimiter = delimiter or separator[1]
+            elif text.strip("\r\n"):
+                lines.go_back_to_start()
+                reader = csv.reader(lines, delimiter=delimiter or ",", quoting=quoting, strict=True)
+                fields = next(reader)
+                characters.check("".join(fields))
+                return reader, fields
+            lines.start_record()
     except (_BadRowError, csv.Error) as error:
         raise InputError(f"{characters.name}: the header can't be read: {error}.") from None
+    raise InputError(f"{characters.name}: the file is empty; expected a header with the names of the columns.")
 
 
-def _next_fields(reader: Any) -> list[str]:
-    """The next row, with room for long texts: the limit of `csv` is global, so it is put back at once."""
-    before = csv.field_size_limit(_LONGEST_FIELD)
+_limit_lock = threading.Lock()
+_limit_users = 0
+_limit_before = 0
+
+
+@contextmanager
+def _large_fields() -> Iterator[None]:
+    """Allow long fields while any table is read: the limit of `csv` is the same for the whole process."""
+    global _limit_users, _limit_before
+    with _limit_lock:
+        if not _limit_users:
+            _limit_before = csv.field_size_limit(_LONGEST_FIELD)
+        _limit_users += 1
     try:
-        return next(reader)
+        yield
     finally:
-        csv.field_size_limit(before)
+        with _limit_lock:
+            _limit_users -= 1
+            if not _limit_users:
+                csv.field_size_limit(_limit_before)
 
 
 def _quoting_problem(error: csv.Error) -> str:
     text = str(error)
-    if "unexpected end of data" in text or "field larger" in text:
+    if "field larger" in text:
+        return f"a field of more than {_LONGEST_FIELD:,} characters, or a quotation mark that never closes"
+    if "unexpected end of data" in text:
         return "a quotation mark opens and never closes"
     if "expected after" in text:
-        return 'a quotation mark stands inside a quoted field, where it must be doubled ("")'
+        return 'a quotation mark inside a quoted field must be doubled ("")'
     return text
 
 
-def _match(characters: Characters, header: Sequence[str], fields: Sequence[str]) -> Mapping[str, str]:
+def _match(characters: Characters, header: Sequence[str], fields: Sequence[str], quotes: bool) -> Mapping[str, str]:
     characters.check("".join(fields))
     if len(fields) != len(header):
-        raise _BadRowError(
-            f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(header)}; a text with a"
-            " delimiter or a line break in it must be quoted"
-        )
+        hint = "a text that contains the delimiter or a line break must be quoted"
+        if not quotes:
+            hint = r"if a spreadsheet wrote the file, read it with its quotes: --input-format csv --delimiter '\t'"
+        raise _BadRowError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(header)}; {hint}")
     return dict(zip(header, fields, strict=True))
 
 
@@ -242,7 +301,7 @@ def json_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) ->
     Args:
         characters: name and encoding of the file.
         stream: its bytes.
-        check: called with the names in the first object.
+        check: called with the names in each object.
 
     Yields:
         a record per line; empty lines are passed over.
@@ -257,7 +316,7 @@ def json_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) ->
             if text.strip():
                 number += 1
                 record = _record(number, lines.n_read, _parse_object, characters, text)
-                if number == 1 and record.problem is None:
+                if record.problem is None:
                     check(list(record.values))
                 yield record
     if not number:
@@ -319,13 +378,24 @@ def parquet(name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequen
         import pyarrow.parquet
     except ImportError:
         raise MissingExtra("pyarrow", "parquet", "reading Parquet files") from None
+    for number, values in enumerate(_parquet_rows(pyarrow, name, stream, check, columns), start=1):
+        yield Record(number, None, values)
+
+
+def _parquet_rows(
+    pyarrow: Any, name: str, stream: BinaryIO, check: CheckColumns, columns: Sequence[str] | None
+) -> Iterator[Mapping[str, Any]]:
+    wanted = None if columns is None else list(dict.fromkeys(columns))
     try:
         file = pyarrow.parquet.ParquetFile(stream)
         check(file.schema_arrow.names)
-        number = 0
-        for batch in file.iter_batches(1024, columns=None if columns is None else list(dict.fromkeys(columns))):
-            for values in batch.to_pylist():
-                number += 1
-                yield Record(number, None, values)
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{name}: not a whole Parquet file ({error}).") from None
+        for batch in file.iter_batches(1024, columns=wanted):
+            yield from batch.to_pylist()
+    except InputError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError, IndexError) as error:
+        raise InputError(f"{name}: not a Parquet file, or a damaged one ({_first_line(error)}).") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

@@ -1,10 +1,8 @@
-"""A folder of numbered files that survives: killed at any moment, it goes on where it was, and nothing is done twice.
+"""A folder of numbered files that can be resumed: after a kill at any moment, nothing is lost or done twice.
 
-Each file is written under a temporary name, flushed to the disk, renamed, and only then entered in `manifest.jsonl`
-with its size and checksum (a line each, flushed too). So a file counts if it is listed and still what was listed: one
-that was cut short by a power failure, or changed, is made again. The first line of the manifest says what the job is
-(input, model, settings); another job in the same folder is refused, and so are two runs at once, by a lock that the
-operating system releases when a process ends, however it ends.
+Each file is written under a temporary name, flushed, renamed, and then listed in `manifest.jsonl` with its size and
+checksum. A file counts only if it is listed and unchanged. The first line of the manifest describes the job; another
+job in the same folder is refused, and so is a second run at the same time (by a file lock).
 """
 
 from __future__ import annotations
@@ -14,10 +12,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elmokit.errors import OutputError
+from elmokit.data.streams import STDIN
+from elmokit.errors import ConfigError, InputError, MissingFile, OutputError
 from elmokit.files import atomic_path
 
 MANIFEST = "manifest.jsonl"
@@ -26,23 +26,24 @@ _LOCK = ".lock"
 
 @contextmanager
 def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> Iterator[Shards]:
-    """A folder of shards, new or gone on with, for this process alone.
+    """Open a folder of shards for this process alone; create it, or resume what is there.
 
     Args:
-        folder: made if it is not there.
-        job: what the shards are of, as JSON: a folder belongs to one job.
-        suffix: of the shards' names.
+        folder: the folder.
+        job: description of the job, as JSON; a folder belongs to one job.
+        suffix: the suffix of the shards.
 
     Yields:
         the shards.
 
     Raises:
-        OutputError: another run is at work in the folder; it belongs to another job; it can't be written.
+        OutputError: another run uses the folder; it belongs to another job; its manifest is damaged; it can't be
+            written.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> for _ in range(2):  # the second time nothing is left to do
+        >>> for _ in range(2):  # nothing is left to do the second time
         ...     with open_shards(folder, job={"input": "a"}, suffix=".txt") as shards:
         ...         for number in range(2):
         ...             if not shards.has(number):
@@ -57,18 +58,18 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
     with _locked(folder):
         yield Shards(folder, dict(json.loads(json.dumps(job))), suffix)
 
 
 class Shards:
-    """The files of a job; made by `open_shards`.
+    """The files of a job; created by `open_shards`.
 
     Args:
-        folder: where they are.
-        job: what they are of.
-        suffix: of their names.
+        folder: the folder.
+        job: description of the job.
+        suffix: the suffix of the shards.
     """
 
     def __init__(self, folder: Path, job: dict[str, Any], suffix: str) -> None:
@@ -83,8 +84,13 @@ class Shards:
             for line in lines[1:]:
                 self._listed[line["shard"]] = line
             self._forget_damaged()
-        for left in folder.glob(f".part-*{suffix}"):  # of a run that was killed
-            left.unlink()
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Delete the temporary files of runs that were killed."""
+        for pattern in (f".part-*{self._suffix}", f"..part-*{self._suffix}", f".{Path(MANIFEST).stem}-*"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _begin(self, job: dict[str, Any]) -> None:
         with atomic_path(self.folder / MANIFEST) as path:
@@ -100,31 +106,31 @@ class Shards:
                 del self._listed[number]
 
     def path(self, number: int) -> Path:
-        """Where a shard is or will be."""
+        """The path of a shard."""
         return self.folder / shard_name(number, self._suffix)
 
     def has(self, number: int) -> bool:
-        """Whether a shard is there and whole."""
+        """Whether a shard is finished."""
         return number in self._listed
 
     @property
     def n_rows(self) -> int:
-        """Rows of all shards that are there."""
+        """The number of rows in all finished shards."""
         return sum(int(line["rows"]) for line in self._listed.values())
 
     @contextmanager
     def write(self, number: int, *, n_rows: int) -> Iterator[Path]:
-        """A temporary path that becomes the shard when the block ends well.
+        """A temporary path that becomes the shard when the block ends without an error.
 
         Args:
-            number: of the shard.
-            n_rows: rows that it holds.
+            number: the number of the shard, from 0.
+            n_rows: the number of its rows.
 
         Yields:
             the path to write to.
 
         Raises:
-            OutputError: it can't be written, for instance because the disk is full. What was there stays.
+            OutputError: it can't be written, for instance because the disk is full. An existing file stays.
         """
         with atomic_path(self.path(number)) as path:
             yield path
@@ -132,10 +138,10 @@ class Shards:
         self.enter(line)
 
     def enter(self, line: Mapping[str, Any]) -> None:
-        """Count a shard that is in its place, whoever wrote it there: perhaps another machine.
+        """List a shard that is in its place, perhaps written by another machine.
 
         Args:
-            line: what `manifest_line` said of it where it was written.
+            line: the result of `manifest_line` where it was written.
 
         Raises:
             OutputError: the manifest can't be written.
@@ -155,11 +161,11 @@ class Shards:
 
 
 def shard_name(number: int, suffix: str) -> str:
-    """What a shard's file is called.
+    """The file name of a shard.
 
     Args:
-        number: of the shard, from 0.
-        suffix: of the name, with its dot.
+        number: the number of the shard, from 0.
+        suffix: the suffix with its dot.
 
     Returns:
         the name.
@@ -172,12 +178,12 @@ def shard_name(number: int, suffix: str) -> str:
 
 
 def manifest_line(path: Path, *, number: int, n_rows: int) -> dict[str, Any]:
-    """What the manifest says of a finished shard; what the system still holds of it goes to the disk first.
+    """Flush a finished shard to the disk and describe it for the manifest.
 
     Args:
-        path: of the file.
-        number: of the shard.
-        n_rows: rows that it holds.
+        path: the file.
+        number: the number of the shard.
+        n_rows: the number of its rows.
 
     Returns:
         number, rows, size and checksum.
@@ -195,15 +201,85 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class InputFile:
+    """An input file as it was when its checksum was computed.
+
+    Args:
+        path: the file.
+        sha256: its checksum.
+        state: size and times, which tell cheaply whether it has changed since.
+    """
+
+    path: Path
+    sha256: str
+    state: tuple[int, ...]
+
+    @classmethod
+    def of(cls, source: str | Path) -> InputFile:
+        """Read a file.
+
+        Raises:
+            ConfigError: standard input, which can't be read twice.
+            MissingFile: no such file.
+        """
+        if str(source) == STDIN:
+            raise ConfigError("shards need an input that can be read again, which standard input can't; give a file.")
+        path = Path(source)
+        try:
+            state = _state(path)
+            return cls(path, checksum(path), state)
+        except FileNotFoundError:
+            raise MissingFile(f"{path}: no such file.") from None
+
+    def check_unchanged(self) -> None:
+        """Compare with the file as it is now.
+
+        Raises:
+            InputError: it has changed since its checksum was computed.
+        """
+        if not self.path.exists() or _state(self.path) != self.state:
+            raise InputError(
+                f"{self.path}: the file was changed while it was read. Finished shards hold its old content: restore"
+                " it and run again, or start in a new folder."
+            )
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
 def _lines(manifest: Path) -> list[dict[str, Any]]:
-    """The manifest's lines; a last one that was cut short is taken off."""
+    """The lines of the manifest; a last one that was cut short is removed."""
     if not manifest.exists():
         return []
     data = manifest.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
-    return [dict(json.loads(line)) for line in whole.splitlines()]
+    try:
+        lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
+        if lines:
+            _check_lines(lines)
+        return lines
+    except (ValueError, RecursionError) as error:
+        raise OutputError(
+            f"{manifest}: damaged ({error}). Restore it, or delete it and the shards to start again."
+        ) from None
+
+
+def _check_lines(lines: list[Any]) -> None:
+    """Raise ValueError if the manifest does not hold what `Shards` writes."""
+    first, *rest = lines
+    if not isinstance(first, dict) or not isinstance(first.get("job"), dict):
+        raise ValueError('line 1: expected {"job": {…}}')
+    kinds = {"shard": int, "rows": int, "bytes": int, "sha256": str}
+    for number, line in enumerate(rest, start=2):
+        if not isinstance(line, dict) or any(type(line.get(name)) is not kind for name, kind in kinds.items()):
+            raise ValueError(f"line {number}: expected the keys {', '.join(kinds)}")
+        if min(line["shard"], line["rows"], line["bytes"]) < 0:
+            raise ValueError(f"line {number}: a negative number")
 
 
 def _check_same_job(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -211,13 +287,13 @@ def _check_same_job(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     if differing:
         name = differing[0]
         raise OutputError(
-            f"{folder}: begun with {name} {before.get(name)!r}, now it is {now.get(name)!r}. Its files would not fit"
-            " together: go on with what it was begun with, or choose another folder."
+            f"{folder}: this folder was started with {name} {before.get(name)!r}, but now it is {now.get(name)!r}."
+            " Use the same settings to resume, or choose another folder."
         )
 
 
 def _flush(path: Path) -> None:
-    """Let the disk have what the system still holds of a file or folder."""
+    """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -230,10 +306,10 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError as error:  # pragma: no cover - Windows
-        raise OutputError(f"{folder}: folders of shards need file locks as Linux and macOS have them.") from error
+        raise OutputError(f"{folder}: shards need file locks, which only Linux and macOS have.") from error
     with (folder / _LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OutputError(f"{folder}: another run is at work in this folder; let it end first.") from error
+            raise OutputError(f"{folder}: another run is using this folder; wait until it ends.") from error
         yield

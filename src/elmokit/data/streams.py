@@ -1,9 +1,7 @@
 """Names → bytes: plain, gzip, xz or Zstandard files and standard input, opened alike.
 
-Compression is told by the last suffix (``.gz``, ``.xz``, ``.zst``), never guessed from the content; what
-is left of the name tells the format of the table inside. All errors of opening and of damaged archives
-become ours here, so that no reader above has to know which library unpacked its bytes. Zstandard needs
-the extra `zstd`.
+The last suffix (``.gz``, ``.xz``, ``.zst``) tells the compression; the rest of the name tells the format. Damaged
+archives raise our own errors. Zstandard needs the extra `zstd`.
 """
 
 from __future__ import annotations
@@ -76,6 +74,8 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
     """
     try:
         if str(source) == STDIN:
+            if sys.stdin is None or sys.stdin.closed:
+                raise InputError("standard input is closed; give a file, or pipe the input in.")
             yield sys.stdin.buffer
             return
         with _open(Path(source)) as stream:
@@ -92,43 +92,80 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
         raise InputError(f"{source}: a damaged archive ({error}); unpack it with another tool to check.") from None
 
 
+_PACKED_CHUNK = 1024
+"""Packed bytes given to Zstandard at once: they unpack to at most 32 MB."""
+
+_TRUSTED_SIZE, _MAX_RATIO = 1 << 26, 200
+"""Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
+
+
 def _open(path: Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(path))
-    if path.suffix.lower() == ".xz":
-        return cast(BinaryIO, lzma.open(path))
-    if path.suffix.lower() == ".zst":
-        return _open_zstandard(path)
-    return path.open("rb")
+    suffix = path.suffix.lower()
+    if suffix not in _ARCHIVES:
+        return path.open("rb")
+    limit = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
+    if suffix == ".gz":
+        return _bounded(gzip.open(path), path, limit)
+    if suffix == ".xz":
+        return _bounded(lzma.open(path), path, limit)
+    return _bounded(_open_zstandard(path), path, limit)
 
 
-def _open_zstandard(path: Path) -> BinaryIO:
+def _bounded(stream: Any, path: Path, limit: int) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(_Bounded(stream, path, limit)))
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that refuses to unpack more than a limit, which stops decompression bombs."""
+
+    def __init__(self, stream: Any, path: Path, limit: int) -> None:
+        self._stream, self._path, self._left = stream, path, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self._stream.readinto(buffer)
+        self._left -= n
+        if self._left < 0:
+            raise InputError(
+                f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if you"
+                " trust it, unpack it yourself and give the plain file."
+            )
+        return int(n)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _open_zstandard(path: Path) -> Any:
     try:
         import zstandard
     except ImportError:
         raise MissingExtra("zstandard", "zstd", "reading .zst files") from None
     unpack = zstandard.ZstdDecompressor
-    reader = _Zstandard(path.open("rb"), lambda: unpack().decompressobj(), zstandard.ZstdError)
-    return cast(BinaryIO, io.BufferedReader(reader))
+    return _Zstandard(path.open("rb"), lambda: unpack().decompressobj(), zstandard.ZstdError)
 
 
 class _Zstandard(io.RawIOBase):
-    """The frames of a Zstandard file, one after another; one that breaks off raises EOFError, as in gzip."""
+    """The frames of a Zstandard file, one after another; a truncated one raises EOFError, as gzip does."""
 
     def __init__(self, file: BinaryIO, new_frame: Callable[[], Any], damaged: type[Exception]) -> None:
         self._file, self._new_frame, self._damaged = file, new_frame, damaged
         self._frame: Any = None
-        self._packed = self._plain = b""
+        self._packed = b""
+        self._plain = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         while not self._plain:
-            self._packed = self._packed or self._file.read(1 << 16)
+            self._packed = self._packed or self._file.read(_PACKED_CHUNK)
             if not self._packed:
                 if self._frame is not None:
-                    raise EOFError("it breaks off in the middle")
+                    raise EOFError("it ends in the middle")
                 return 0
             self._unpack()
         n = min(len(buffer), len(self._plain))
@@ -138,7 +175,7 @@ class _Zstandard(io.RawIOBase):
     def _unpack(self) -> None:
         self._frame = self._frame or self._new_frame()
         try:
-            self._plain = self._frame.decompress(self._packed)
+            self._plain = memoryview(self._frame.decompress(self._packed))
         except self._damaged as error:
             raise EOFError(str(error)) from None
         self._packed = b""

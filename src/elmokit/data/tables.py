@@ -1,13 +1,8 @@
 """Files → rows: CSV, TSV, JSON lines, Parquet and plain text, one row at a time.
 
-Tables of texts are rarely clean, and a row that is silently misread costs more than one that stops the
-run. So every row that can't be used is named with its reason (a quote that never closes, a byte that is
-not UTF-8, a field too many, an empty text), and the caller chooses with `bad_rows` what happens then.
-Rows stream: memory does not grow with the file. The standard library's `csv` parses, in its strict mode;
-pandas is not needed.
-
-Tab-separated files are read without quotation marks, as the format is defined and as the standard
-evaluation sets need it; `quotes=True` reads those that a spreadsheet wrote.
+A row that can't be used is reported with its place and reason (a quote that never closes, a byte that is not UTF-8, a
+field too many, an empty text); `bad_rows` chooses what happens then. Memory does not grow with the file. TSV files are
+read without quotation marks, as the format is defined; `quotes=True` reads those that a spreadsheet wrote.
 """
 
 from __future__ import annotations
@@ -23,6 +18,7 @@ from elmokit.data.records import (
     TEXT_COLUMN,
     Characters,
     CheckColumns,
+    Dialect,
     Record,
     delimited,
     json_lines,
@@ -81,8 +77,10 @@ class Table:
         source: a path, possibly ending in .gz or .zst, or "-" for standard input.
         format: "csv", "tsv", "jsonl", "parquet" or "txt"; None tells it from the name.
         encoding: of the characters. The default, "utf-8", also reads files that start with a byte-order mark.
-        delimiter: the mark between the fields of a CSV or TSV file; None for a comma or a tab.
+        delimiter: the delimiter of a CSV or TSV file; None for a comma (or what Excel's line "sep=;" says) or a tab.
         quotes: whether '"' quotes fields; None for yes in CSV and no in TSV.
+        header: whether the first row of a CSV or TSV file names the columns; without it they are called "1", "2" and
+            so on, and a lone column "text".
         bad_rows: "stop" raises at the first row that can't be used; "skip" leaves such rows out; "keep" takes
             missing values as empty texts, and stops at rows that can't be read at all.
         on_skip: called with one line for each row left out.
@@ -101,6 +99,7 @@ class Table:
     encoding: str = "utf-8"
     delimiter: str | None = None
     quotes: bool | None = None
+    header: bool = True
     bad_rows: BadRows = "stop"
     on_skip: Callable[[str], None] | None = None
 
@@ -149,8 +148,9 @@ class Table:
             >>> [row.values["tweet"] for row in Table(source=path).rows(["tweet"])]
             ['so happy']
         """
+        absent = AbsentColumns(str(self.source), columns or (), bad_rows=self.bad_rows, records=self.kind == "jsonl")
         with open_bytes(self.source) as stream:
-            for record in self._records(stream, columns, self._checker(columns)):
+            for record in self._records(stream, columns, absent.check):
                 problem = record.problem or self._missing(record, columns, labels)
                 if problem is None:
                     names = record.values if columns is None else columns
@@ -158,6 +158,7 @@ class Table:
                     yield Row(record.number, record.line, values)
                 else:
                     self._refuse(record, problem)
+        absent.finish()
 
     def columns(self) -> list[str]:
         """The names of the columns. Reads the beginning of the file, so not for standard input.
@@ -185,18 +186,21 @@ class Table:
             if is_archive(self.source) or str(self.source) == STDIN:
                 raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
             return parquet(str(self.source), stream, check, columns=columns)
-        delimiter = self.delimiter or ("," if kind == "csv" else "\t")
+        delimiter = self.delimiter or (None if kind == "csv" else "\t")
         quotes = kind == "csv" if self.quotes is None else self.quotes
-        return delimited(characters, stream, check, delimiter=delimiter, quotes=quotes)
+        return delimited(characters, stream, check, Dialect(delimiter, quotes, self.header))
 
     def _missing(self, record: Record, columns: Sequence[str] | None, labels: Collection[str]) -> str | None:
-        if columns is None or self.bad_rows == "keep":
-            return None
-        for name in columns:
+        for name in columns or ():
             value = record.values.get(name)
-            if _is_missing(value, label=name in labels):
-                state = "missing" if value is None else str(value).strip() or "empty"
-                return f"{name!r} is {state}"
+            if is_missing(value, label=name in labels):
+                if self.bad_rows != "keep":
+                    state = "missing" if value is None else str(value).strip() or "empty"
+                    return f"{name!r} is {state}"
+            else:
+                problem = not_a_text(name, value)
+                if problem is not None:
+                    return problem
         return None
 
     def _refuse(self, record: Record, problem: str) -> None:
@@ -204,25 +208,67 @@ class Table:
         if self.bad_rows != "skip":
             keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
             raise InputError(
-                f"{self.source}: {place}: {problem}. Mend the row, or say what shall happen to such rows"
+                f"{self.source}: {place}: {problem}. Fix the row, or choose what to do with such rows"
                 f" (--bad-rows, bad_rows=): 'skip' leaves them out{keep}."
             )
         if self.on_skip is not None:
             self.on_skip(f"{place} left out: {problem}")
 
-    def _checker(self, wanted: Sequence[str] | None) -> CheckColumns:
-        def check(existing: Sequence[str]) -> None:
-            for name in wanted or ():
-                if name not in existing:
-                    raise InputError(f"{self.source}: no column {name!r}; {_columns_there(name, existing)}")
-                if list(existing).count(name) > 1:
-                    raise InputError(f"{self.source}: the column {name!r} stands twice; rename one of them.")
-
-        return check
-
 
 def _place(number: int, line: int | None) -> str:
     return f"row {number}" + ("" if line is None else f" (line {line})")
+
+
+class AbsentColumns:
+    """Finds out whether the columns that are wanted exist.
+
+    A table has one list of columns. Records (JSON lines, mappings) may each have others: there a missing key is a
+    missing value, and only a key that no record has is an error, unless bad rows stop the reading anyway.
+
+    Args:
+        source: the name of the table, for messages; "" for none.
+        wanted: the columns.
+        bad_rows: what happens to bad rows.
+        records: whether every record has its own columns.
+    """
+
+    def __init__(self, source: str, wanted: Sequence[str], *, bad_rows: BadRows, records: bool) -> None:
+        self._prefix = f"{source}: " if source else ""
+        self._tolerant = records and bad_rows != "stop"
+        self._checked = False
+        self._wanted = wanted
+        self._seen: dict[str, None] = {}
+
+    def check(self, existing: Sequence[str]) -> None:
+        """Compare with the columns of the table, or of one record.
+
+        Raises:
+            InputError: a column is not there, or stands twice.
+        """
+        if self._tolerant:
+            if len(self._seen) < 1000:
+                self._seen.update(dict.fromkeys(existing))
+            return
+        if self._checked:
+            return
+        self._checked = True
+        self._require(existing)
+
+    def finish(self) -> None:
+        """Compare with the columns of all records.
+
+        Raises:
+            InputError: no record has one of the columns.
+        """
+        if self._tolerant and self._seen:
+            self._require(list(self._seen))
+
+    def _require(self, existing: Sequence[str]) -> None:
+        for name in self._wanted:
+            if name not in existing:
+                raise InputError(f"{self._prefix}no column {name!r}; {_columns_there(name, existing)}")
+            if list(existing).count(name) > 1:
+                raise InputError(f"{self._prefix}two columns are called {name!r}; rename one of them.")
 
 
 def _columns_there(name: str, existing: Sequence[str]) -> str:
@@ -234,15 +280,26 @@ def _columns_there(name: str, existing: Sequence[str]) -> str:
     return f"{there}. Did you mean {close[0]!r}?" if close else f"{there}."
 
 
-def _is_missing(value: object, *, label: bool) -> bool:
+def is_missing(value: object, *, label: bool) -> bool:
+    """Whether a value is missing: None, NaN, an empty or blank string, in a label also "nan"."""
     if isinstance(value, str):
         return not value or value.isspace() or (label and value.strip().lower() == "nan")
-    return value is None or value != value
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def not_a_text(name: str, value: object) -> str | None:
+    """Why a value can't be a text or label: bytes, a list, a mapping; None if it can."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{name!r} is binary; expected text: decode the column first"
+    if isinstance(value, list | tuple | Mapping | set) or hasattr(value, "__array__"):
+        kind = type(value).__name__
+        return f"{name!r} is a {kind}, not a text; join the words of each text first, for instance with spaces"
+    return None
 
 
 def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    if _is_missing(value, label=False):
+    if is_missing(value, label=False):
         return ""
     return json.dumps(value, ensure_ascii=False, default=str).strip('"')

@@ -19,6 +19,7 @@ import dataclasses
 import json
 import logging
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from elmokit.data.outputs import VECTOR_SUFFIXES
-from elmokit.data.shards import Shards, checksum, manifest_line, open_shards, shard_name
+from elmokit.data.shards import InputFile, Shards, manifest_line, open_shards, shard_name
 from elmokit.data.streams import STDIN
 from elmokit.data.tables import Row, Table
 from elmokit.errors import ConfigError, ElmoKitError, MissingExtra, MissingFile, OutputError
@@ -150,7 +151,7 @@ def embed_files(
         OutputError: the folder belongs to another job or run, or can't be written.
 
     Example:
-        ``embed_files("tweets/*.parquet", "vectors", VectorSpec(pooling="mean+max"), column="tweet")``
+        ``embed_files("tweets/*.parquet", "vectors", VectorSpec(encoding=Encoding("mean+max")), column="tweet")``
     """
     columns = [column] if id_column is None else [column, id_column]
     tables, suffix = _tables(source), f".{part_format.lstrip('.')}"
@@ -163,20 +164,26 @@ def embed_files(
         identity = ray.get(ray.remote(num_cpus=actors.cpus, num_gpus=actors.gpus)(_identity).remote(spec))
         spec = dataclasses.replace(spec, precision=identity["precision"])
         surveys = _survey_all(ray, tables, columns)
-        sums = [survey.sha256 for survey, _ in surveys]
-        job = {"input": sums[0] if len(sums) == 1 else sums, "columns": columns, "bad_rows": tables[0].bad_rows}
-        with open_shards(folder, job={**job, **identity, "shard_rows": part_rows}, suffix=suffix) as shards:
+        sums = [survey.file.sha256 for survey, _ in surveys]
+        job: dict[str, Any] = {
+            "input": sums[0] if len(sums) == 1 else sums,
+            "columns": columns,
+            "bad_rows": tables[0].bad_rows,
+        }
+        job |= {**identity, "shard_rows": part_rows, "format": suffix[1:]}
+        with open_shards(folder, job=job, suffix=suffix) as shards:
             _write_bad_rows(ray, folder, surveys)
             plan = _Plan.of(tables, [survey.n_rows for survey, _ in surveys], columns, part_rows, shards)
+            files = [survey.file for survey, _ in surveys]
             writer = {"spec": spec, "folder": folder, "suffix": suffix, "column": column, "id_column": id_column}
             for line, node, pid in _made(ray, plan, actors, writer):
+                files[plan.place_of(line["shard"])].check_unchanged()
                 shards.enter(line)
                 if on_part is not None:
                     numbers = {"number": line["shard"], "n_rows": line["rows"]}
                     on_part(Part(**numbers, node=node, pid=pid, n_done=shards.n_rows, n_texts=plan.n_rows))
             _check_complete(folder, shards, plan)
-            for left in folder.glob(f".part-*{suffix}"):  # of workers that were killed
-                left.unlink(missing_ok=True)
+            shards.remove_leftovers()  # of workers that were killed
             n_bad = sum(survey.n_bad for survey, _ in surveys)
             return Embedded(
                 n_texts=plan.n_rows,
@@ -236,9 +243,9 @@ class ElmoEncoder:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What a file is: its checksum, and how many of its rows can be used."""
+    """A file as it was read, and how many of its rows can be used."""
 
-    sha256: str
+    file: InputFile
     n_rows: int
     n_bad: int
 
@@ -265,6 +272,10 @@ class _Plan:
             first.append(first[-1] + -(-n // part_rows))
         finished = frozenset(number for number in range(first[-1]) if shards.has(number))
         return cls(tables, columns, part_rows, first, sum(n_rows), first[-1], finished)
+
+    def place_of(self, number: int) -> int:
+        """The place of the file that a part's rows are from."""
+        return bisect_right(self.first, number) - 1
 
     def unfinished_files(self) -> list[int]:
         """The places of files that have parts to be made."""
@@ -345,9 +356,10 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
         about = {"file": str(table.source), "row": n_rows + len(bad) + 1, "problem": problem}
         bad.append(json.dumps(about, ensure_ascii=False))
 
+    file = InputFile.of(table.source)
     for _ in dataclasses.replace(table, on_skip=note).rows(columns):
         n_rows += 1
-    return _Survey(checksum(Path(table.source)), n_rows, len(bad)), bad
+    return _Survey(file, n_rows, len(bad)), bad
 
 
 def _identity(spec: VectorSpec) -> dict[str, Any]:

@@ -1,26 +1,27 @@
 """Rows of a table → a file of vectors: the work of `elmokit embed`, the same on one machine and on many.
 
-`VectorSpec` says which vectors of which model, as plain values that can be sent to another process or machine. The
-model is opened there by its name; its weights do not travel. `VectorWriter` is a spec with its model: it writes the
-vectors of rows with what belongs beside them, and so one job's files are the same whichever engine made them.
+`VectorSpec` names a model and the vectors wanted from it in plain values that can be sent to another machine; the
+model is loaded there. `VectorWriter` is a spec with its model, and writes the vectors of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elmokit.data.outputs import WriteVectors, vector_file
+from elmokit.data.blocks import SizedStream, blocks
+from elmokit.data.outputs import vector_file
 from elmokit.data.tables import Row
-from elmokit.elmo import Elmo, Layers
+from elmokit.elmo import Elmo
+from elmokit.encoding import Encoding
 
-BLOCK = 512
-"""Texts that are read, encoded and written together."""
+_WRITTEN_TOGETHER = 512
+"""Texts whose vectors are appended to the file at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,44 +29,36 @@ class VectorSpec:
     """Which vectors of which model.
 
     Args:
-        model: "default" or whatever `Elmo.load` reads; a path must lead to it on every machine.
-        words: whether there is a vector per word instead of one per text.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
-        normalize: whether each text's vector is scaled to length 1.
-        precision: as in `Elmo`.
-        device: as in `Elmo`.
-        n_threads: threads to compute on; None for one per core. Changes no result.
+        model: "default" or any source that `Elmo.load` takes; a path must exist on every machine.
+        words: write one vector per word instead of one per text.
+        encoding: which vectors; for words only its layers count.
+        precision: see `Elmo`.
+        device: see `Elmo`.
+        n_threads: number of CPU threads; None for one per core. Does not change the results.
 
     Example:
-        >>> VectorSpec(pooling="max").open_model()  # doctest: +SKIP
+        >>> VectorSpec(encoding=Encoding(pooling="max")).open_model()  # doctest: +SKIP
         Elmo('elmokit-english-2', dim=640, n_layers=3)
     """
 
     model: str | Path = "default"
     words: bool = False
-    pooling: str = "mean"
-    layers: Layers = "mix"
-    normalize: bool = False
+    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
     precision: str = "float32"
     device: str = "cpu"
     n_threads: int | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.layers, str | int):
-            object.__setattr__(self, "layers", tuple(self.layers))
-
     def anywhere(self) -> VectorSpec:
-        """The same, with a path that also holds where another process starts.
+        """Make the path of the model absolute, so that it holds in another process.
 
         Returns:
-            the spec; a model known by a name keeps it.
+            the spec; the name of a published model stays as it is.
         """
         is_path = str(self.model) != "default" and Path(self.model).exists()
         return replace(self, model=str(Path(self.model).absolute())) if is_path else self
 
     def open_model(self) -> Elmo:
-        """The model, read here and now.
+        """Load the model.
 
         Returns:
             the model.
@@ -73,20 +66,20 @@ class VectorSpec:
         Raises:
             MissingFile: no such file or folder.
             CheckpointError: not a checkpoint.
-            ConfigError: a device or precision that is not known.
+            ConfigError: an unknown device or precision.
             MissingExtra: a device or precision that needs PyTorch.
         """
         return Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
 
 
 class VectorWriter:
-    """A model that writes what a spec asks for.
+    """Writes the vectors that a spec asks for.
 
     Args:
         elmo: the model.
-        spec: which of its vectors.
-        column: the column of rows that holds the texts.
-        id_column: a column to keep beside the vectors.
+        spec: which vectors.
+        column: the column of texts.
+        id_column: a column to copy to the output.
 
     Raises:
         ConfigError: a pooling or layers that the model does not have.
@@ -94,113 +87,113 @@ class VectorWriter:
 
     def __init__(self, elmo: Elmo, spec: VectorSpec, *, column: str = "text", id_column: str | None = None) -> None:
         self.elmo, self.spec, self._column, self._id_column = elmo, spec, column, id_column
-        self.dim = _width(elmo, spec)
-        layers = spec.layers if isinstance(spec.layers, str | int) else ",".join(f"{x:g}" for x in spec.layers)
-        self.about: dict[str, Any] = {
-            "model": elmo.name,
-            "layers": str(layers),
-            "pooling": None if spec.words else spec.pooling,
-            "normalize": spec.normalize,
-        }
+        config, encoding = elmo.config, spec.encoding
+        self.dim = encoding.word_width(config) if spec.words else elmo.width(encoding)
+        self.about: dict[str, Any] = {"model": elmo.name, "fingerprint": elmo.fingerprint, **encoding.to_dict()}
+        if spec.words:
+            del self.about["pooling"], self.about["normalize"]
 
     def identity(self) -> dict[str, Any]:
-        """What tells a job's numbers from another's, as JSON.
+        """What distinguishes the numbers of one job from another's, as JSON.
 
         Returns:
-            settings, precision, and the first numbers of a fixed text's vector, which tell one model from another.
+            the fingerprint of the model, the encoding and the precision.
         """
-        first = self.elmo.encode(["Tell me which model you are ."])[0, :8]
-        numbers = [round(float(x), 3) for x in first]
-        return {"words": self.spec.words, **self.about, "precision": self.elmo.precision, "first_numbers": numbers}
+        return {"words": self.spec.words, **self.about, "precision": self.elmo.precision}
 
-    def write_file(self, path: str | Path, rows: Iterable[Row], *, file: str | None = None) -> None:
-        """A file with the vectors of rows, whole or not at all.
+    def write_file(
+        self,
+        path: str | Path,
+        rows: Iterable[Row],
+        *,
+        file: str | None = None,
+        format: str | None = None,
+        n_rows: int | None = None,
+        show_progress: bool | None = False,
+        on_written: Callable[[int], None] | None = None,
+    ) -> int:
+        """Write the vectors of rows to one file, whole or not at all.
 
         Args:
-            path: where to; the suffix is one of `elmokit.data.outputs.VECTOR_SUFFIXES`.
-            rows: any number of them; they are read as they are encoded.
-            file: the name of the file that the rows are of, to be kept beside them.
+            path: the output; see `elmokit.data.outputs.vector_file`.
+            rows: any number of them; they are read as they are encoded, in large blocks.
+            file: the name of the input, to be written beside the vectors.
+            format: the format, for instance "npz"; None infers it from the suffix.
+            n_rows: the number of rows, for the progress bar.
+            show_progress: see `Elmo.encode`.
+            on_written: called with the number of texts written since its last call.
+
+        Returns:
+            the number of texts.
 
         Raises:
-            ConfigError: a suffix that is not known.
+            ConfigError: an unknown suffix.
             OutputError: the file can't be written.
             MissingExtra: ``.parquet`` without pyarrow.
         """
-        rest = iter(rows)
-        with vector_file(path, dim=self.dim, about=self.about) as write:
-            while block := list(islice(rest, BLOCK)):
-                self.write_block(write, block, file=file)
+        n_texts = 0
+        with vector_file(path, dim=self.dim, about=self.about, format=format) as write:
+            for block in blocks(self._encoded(rows, n_rows, show_progress), _WRITTEN_TOGETHER):
+                columns = self._columns(block, file)
+                write(columns, np.concatenate([np.atleast_2d(vectors) for _, _, vectors in block]))
+                n_texts += len(block)
+                if on_written is not None:
+                    on_written(len(block))
+        return n_texts
 
-    def write_block(self, write: WriteVectors, rows: Sequence[Row], *, file: str | None = None) -> None:
-        """The vectors of some rows, into an open file.
-
-        Args:
-            write: what `vector_file` gives.
-            rows: the rows.
-            file: the name of the file that the rows are of, to be kept beside them.
-        """
-        texts = [row.values[self._column] for row in rows]
+    def _encoded(
+        self, rows: Iterable[Row], n_rows: int | None, show_progress: bool | None
+    ) -> Iterator[tuple[Row, Any, Any]]:
+        """Each row, its words (None for text vectors) and its vectors."""
+        kept, read = tee(rows)
+        stream: Iterable[str] = (row.values[self._column] for row in read)
+        texts = stream if n_rows is None else SizedStream(stream, n_rows)
+        encoding = self.spec.encoding
         if self.spec.words:
-            self._write_words(write, rows, texts, file)
+            chosen: dict[str, Any] = {"layers": encoding.layers, "layer_weights": encoding.layer_weights}
+            word_vectors = self.elmo.encode_words_stream(texts, **chosen, show_progress=show_progress)
+            for row, words in zip(kept, word_vectors, strict=True):
+                yield row, words, words.vectors
         else:
-            vectors = self.elmo.encode(
-                texts,
-                pooling=self.spec.pooling,
-                layers=self.spec.layers,
-                normalize=self.spec.normalize,
-                show_progress=False,
-            )
-            write(self._beside(rows, [1] * len(rows), file), vectors)
+            vectors = self.elmo.encode_stream(texts, encoding, show_progress=show_progress)
+            for row, vector in zip(kept, vectors, strict=True):
+                yield row, None, vector
 
-    def _write_words(self, write: WriteVectors, rows: Sequence[Row], texts: list[str], file: str | None) -> None:
-        features = self.elmo.encode_words(texts, layers=self.spec.layers, show_progress=False)
-        found = [features[i] for i in range(len(rows))]
-        beside = self._beside(rows, [len(text.words) for text in found], file)
-        beside["word"] = [word for text in found for word in text.words]
-        for name, end in (("start", 0), ("end", 1)):
-            beside[name] = [int(place[end]) for text in found if text.offsets is not None for place in text.offsets]
-        write(beside, np.concatenate([text.vectors for text in found]))
-
-    def _beside(self, rows: Sequence[Row], times: Sequence[int], file: str | None) -> dict[str, list[Any]]:
-        repeated = [row for row, n in zip(rows, times, strict=True) for _ in range(n)]
-        beside: dict[str, list[Any]] = {} if file is None else {"file": [file] * len(repeated)}
-        beside["row"] = [row.number for row in repeated]
+    def _columns(self, block: Sequence[tuple[Row, Any, Any]], file: str | None) -> dict[str, list[Any]]:
+        """The columns beside the vectors of a block: a value per vector."""
+        n_vectors = [1 if words is None else len(words.words) for _, words, _ in block]
+        repeated = [row for (row, _, _), n in zip(block, n_vectors, strict=True) for _ in range(n)]
+        columns: dict[str, list[Any]] = {} if file is None else {"file": [file] * len(repeated)}
+        columns["row"] = [row.number for row in repeated]
         if self._id_column is not None:
-            beside["id"] = [row.values[self._id_column] for row in repeated]
-        return beside
-
-
-def _width(elmo: Elmo, spec: VectorSpec) -> int:
-    if spec.words:
-        return int(elmo.encode_words([["word"]], layers=spec.layers)[0].vectors.shape[1])
-    return int(elmo.encode([], pooling=spec.pooling, layers=spec.layers, show_progress=False).shape[1])
+            columns["id"] = [row.values[self._id_column] for row in repeated]
+        if self.spec.words:
+            texts = [words for _, words, _ in block]
+            columns["word"] = [word for words in texts for word in words.words]
+            for name, side in (("start", 0), ("end", 1)):
+                columns[name] = [int(place[side]) for words in texts for place in words.offsets]
+        return columns
 
 
 def vectors_or_none(elmo: Elmo, spec: VectorSpec, texts: Iterable[Any]) -> list[Any]:
-    """A vector per text, and None where a text is missing: for columns of tables that hold nulls.
+    """Encode a column that may hold nulls.
 
     Args:
         elmo: the model.
-        spec: which of its vectors; one per text.
-        texts: strings; None, NaN and the like are missing.
+        spec: which vectors; one per text.
+        texts: strings; None, NaN and pandas' NA are missing.
 
     Returns:
-        as many vectors, of shape (d,).
+        a vector of shape (D,) per text, None for a missing one.
 
     Raises:
         TextError: a value that is neither a string nor missing.
     """
     values = list(texts)
-    there = [i for i, value in enumerate(values) if not _is_missing(value)]
-    vectors = elmo.encode(
-        [values[i] for i in there],
-        pooling=spec.pooling,
-        layers=spec.layers,
-        normalize=spec.normalize,
-        show_progress=False,
-    )
-    found: dict[int, Any] = dict(zip(there, vectors, strict=True))
-    return [found.get(i) for i in range(len(values))]
+    places = [i for i, value in enumerate(values) if not _is_missing(value)]
+    vectors = elmo.encode([values[i] for i in places], spec.encoding, show_progress=False)
+    vector_of: dict[int, Any] = dict(zip(places, vectors, strict=True))
+    return [vector_of.get(i) for i in range(len(values))]
 
 
 def _is_missing(value: Any) -> bool:

@@ -1,19 +1,24 @@
 """Progress shows on a terminal, only there, and only when the work lasts; notes are counted, not repeated for ever."""
 
+import fcntl
 import os
 import pty
+import struct
 import sys
+import termios
 
 import pytest
 
-from elmokit.cli.options import blocks, parse_layers
+from elmokit.cli.options import parse_layers
 from elmokit.cli.screen import Screen
+from elmokit.data.blocks import blocks
 from elmokit.errors import ConfigError
 
 
 def seen_on_a_terminal(code):
     """What a process prints to a terminal on its standard error."""
     controller, terminal = pty.openpty()
+    fcntl.ioctl(controller, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = os.fork()
     if process == 0:
         os.dup2(terminal, 2)
@@ -68,16 +73,18 @@ def test_notes_are_shown_five_times_and_counted(capsys):
     assert capsys.readouterr().err == "again\n"
 
 
-def test_quiet_prints_nothing(capsys):
+def test_quiet_prints_results_only(capsys):
     screen = Screen(quiet=True)
-    screen.say("a")
+    screen.say("a result")
+    screen.done("out.npz: 3 texts")
     screen.note("b")
     screen.end_notes("c")
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("a result\n", "")
+    assert screen.show_progress is False
 
 
 def test_layers_are_understood():
-    assert [parse_layers(text) for text in ("mix", "all", "-1", "1,2,3")] == ["mix", "all", -1, (1.0, 2.0, 3.0)]
+    assert [parse_layers(text) for text in ("mix", "all", "-1", "1,2", "0.5,1")] == ["mix", "all", -1, (1, 2), (0.5, 1)]
     for text in ("top", "", "1,x"):
         with pytest.raises(ConfigError, match="--layers is"):
             parse_layers(text)

@@ -131,7 +131,7 @@ def test_a_quote_that_never_closes_costs_one_row(tmp_path):
 
 def test_a_quote_inside_a_field_is_named(tmp_path):
     path = write(tmp_path, "a.csv", 'id,tweet\n1,"say "hi" now"\n2,b\n')
-    with pytest.raises(InputError, match=r"row 1 \(line 2\): a quotation mark stands inside a quoted field"):
+    with pytest.raises(InputError, match=r"row 1 \(line 2\): a quotation mark inside a quoted field must be doubled"):
         texts(path)
     assert texts(path, bad_rows="skip") == ["b"]
 
@@ -184,8 +184,8 @@ def test_broken_json_is_named(tmp_path):
 
 
 def test_values_that_are_no_strings_become_text(tmp_path):
-    path = write(tmp_path, "a.jsonl", '{"tweet": 3}\n{"tweet": true}\n{"tweet": ["é"]}\n{"tweet": "\\"q\\""}\n')
-    assert texts(path) == ["3", "true", '["é"]', '"q"']
+    path = write(tmp_path, "a.jsonl", '{"tweet": 3}\n{"tweet": true}\n{"tweet": "\\"q\\""}\n')
+    assert texts(path) == ["3", "true", '"q"']
 
 
 def test_a_wrong_delimiter_is_guessed_in_the_message(tmp_path):
@@ -198,7 +198,7 @@ def test_a_wrong_delimiter_is_guessed_in_the_message(tmp_path):
 def test_a_column_that_stands_twice_is_refused_only_when_asked_for(tmp_path):
     path = write(tmp_path, "a.csv", "id,tweet,id\n1,a,2\n")
     assert texts(path) == ["a"]
-    with pytest.raises(InputError, match="'id' stands twice"):
+    with pytest.raises(InputError, match="two columns are called 'id'"):
         texts(path, "id")
 
 
@@ -231,7 +231,7 @@ def test_damaged_archives_are_told(tmp_path):
 
 
 def test_damaged_parquet_is_told(tmp_path):
-    with pytest.raises(InputError, match="not a whole Parquet file"):
+    with pytest.raises(InputError, match="not a Parquet file, or a damaged one"):
         texts(write(tmp_path, "a.parquet", b"PAR1 and no more"))
 
 

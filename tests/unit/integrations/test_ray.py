@@ -25,6 +25,7 @@ from elmokit.checkpoints import save
 from elmokit.cli import main
 from elmokit.data.shards import MANIFEST, open_shards
 from elmokit.data.tables import Table
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.integrations import ray as door
 from elmokit.integrations.ray import BAD_ROWS, Actors, ElmoEncoder, embed_files
@@ -160,7 +161,7 @@ def test_what_a_cluster_began_it_does_not_do_again_and_one_machine_can_end(job, 
     command += ["--shard-rows", str(PART), "--bad-rows", "skip"]
     run([*command, "--engine", "ray", "--actors", "1:2"])
     said = capsys.readouterr()
-    assert f"{lost.name} was damaged and was made again" in said.err
+    assert f"{lost.name} was damaged and was written again" in said.err
     assert "2 rows left out: see" in said.err
     assert f"{N_FIRST - 2:,} texts in 14 files, 2 of them there before" in said.out
     after = {number: (out / f"part-{number:06d}.parquet").stat().st_mtime_ns for number in listed[1:]}
@@ -169,8 +170,8 @@ def test_what_a_cluster_began_it_does_not_do_again_and_one_machine_can_end(job, 
 
     run([*command, "--shard-format", "parquet"])  # the same job, on one machine
     assert f"going on: {N_FIRST - 2:,} texts are there" in capsys.readouterr().err
-    with pytest.raises(OutputError, match="begun with pooling 'mean', now it is 'max'"):
-        embed_files(table, out, spec(job, pooling="max"), **settings)
+    with pytest.raises(OutputError, match="started with pooling 'mean', but now it is 'max'"):
+        embed_files(table, out, spec(job, encoding=Encoding(pooling="max")), **settings)
     same = json.loads((out / MANIFEST).read_text().splitlines()[0])["job"]
     with open_shards(out, job=same, suffix=".parquet"), pytest.raises(OutputError, match="another run is at work"):
         embed_files(table, out, spec(job), **settings)
@@ -195,7 +196,7 @@ def test_errors_of_workers_come_as_they_were_raised(job, cluster, tmp_path):
     with pytest.raises(InputError, match=r"row 11 .*'tweet' is empty"):
         embed_files(job / "first.csv", tmp_path / "out", spec(job), column="tweet")
     with pytest.raises(ConfigError, match="the model has the layers 0 to 2"):
-        embed_files(job / "first.csv", tmp_path / "out", spec(job, layers=9), column="tweet")
+        embed_files(job / "first.csv", tmp_path / "out", spec(job, encoding=Encoding(layers=9)), column="tweet")
     assert not (tmp_path / "out").exists()
 
 
@@ -308,8 +309,8 @@ def test_what_cannot_be_meant(job, tmp_path):
     ("options", "problem"),
     [
         (["--engine", "spark"], "expected 'local' or 'ray'"),
-        (["--actors", "2"], "--actors belongs to --engine ray"),
-        (["--engine", "ray", "--actors", "many"], 'expected a number, or two such as "1:16"'),
+        (["--actors", "2"], "--actors needs --engine ray"),
+        (["--engine", "ray", "--actors", "many"], 'expected a number, or a range such as "1:16"'),
         (["--engine", "ray", "--format", "allennlp-hdf5", "--all"], "use --engine local"),
     ],
 )

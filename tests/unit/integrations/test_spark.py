@@ -17,6 +17,7 @@ import pytest
 import elmokit
 from elmokit import Elmo
 from elmokit.checkpoints import save
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.integrations.spark import add_vectors, vectors_beside
 from elmokit.tasks.embed import VectorSpec
@@ -54,7 +55,7 @@ def spark():
 
 
 def test_the_function_over_frames(model):
-    function = vectors_beside(VectorSpec(model=model, pooling="max"), column="tweet")
+    function = vectors_beside(VectorSpec(model=model, encoding=Encoding(pooling="max")), column="tweet")
     frames = [pd.DataFrame({"id": range(4), "tweet": TEXTS}), pd.DataFrame({"id": [4], "tweet": ["one more"]})]
     first, second, nothing = function(iter([*frames, frames[0].iloc[:0]]))
     elmo = Elmo.load(model)
@@ -82,7 +83,7 @@ def test_what_cannot_be_meant():
 
 def test_a_spec_can_be_sent_and_holds_anywhere(model, monkeypatch, tmp_path):
     monkeypatch.chdir(model.parent)
-    spec = VectorSpec(model=model.name, layers=[0.5, 0.25, 0.25]).anywhere()
+    spec = VectorSpec(model=model.name, encoding=Encoding(layer_weights=[0.5, 0.25, 0.25])).anywhere()
     monkeypatch.chdir(tmp_path)
     sent = pickle.loads(pickle.dumps(spec))
     assert sent == spec

@@ -1,0 +1,79 @@
+"""Groups of options: a command takes a dataclass, the command line shows its fields as options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+import typer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Commands(typer.Typer):
+    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
+
+    Every field of such a parameter becomes an option. A default of the parameter replaces the defaults of the fields.
+    """
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
+        """Register a function as a command; see `typer.Typer.command`."""
+        register = super().command(name, **settings)
+
+        def decorate(function: F) -> F:
+            register(with_flat_options(function))
+            return function
+
+        return decorate
+
+
+def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of single options that calls `function` with its dataclasses.
+
+    Args:
+        function: its parameters are annotated for typer, or with a dataclass whose fields are.
+
+    Returns:
+        the function for typer.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Output:
+        ...     path: str = "-"
+        >>> list(inspect.signature(with_flat_options(lambda n, out=Output(): None)).parameters)
+        ['n', 'out']
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, type] = {}
+    flat: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints.get(name, Any)
+        if not is_dataclass(hint) or not isinstance(hint, type):
+            flat.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint))
+            continue
+        groups[name] = hint
+        field_hints = get_type_hints(hint, include_extras=True)
+        for field in fields(hint):
+            default = field.default if parameter.default is parameter.empty else getattr(parameter.default, field.name)
+            flat.append(
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=inspect.Parameter.empty if default is MISSING else default,
+                    annotation=field_hints[field.name],
+                )
+            )
+
+    @functools.wraps(function)
+    def call(**values: Any) -> Any:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        return function(**values)
+
+    call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
+    return call

@@ -1,0 +1,46 @@
+"""Streams → lists of a fixed size: the one place where a stream of rows is cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut a stream into lists.
+
+    Args:
+        items: any iterable.
+        size: number of items in a list.
+
+    Yields:
+        lists of `size` items; the last one may be shorter.
+
+    Example:
+        >>> list(blocks("abcde", 2))
+        [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rest = iter(items)
+    while block := list(islice(rest, size)):
+        yield block
+
+
+class SizedStream(Iterable[T]):
+    """A stream whose length is known, so that a progress bar can show how much is left.
+
+    Args:
+        items: the stream.
+        length: the number of its items.
+    """
+
+    def __init__(self, items: Iterable[T], length: int) -> None:
+        self._items, self._length = items, length
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return self._length
