@@ -41,6 +41,7 @@ TORCH_FILES = (
     "runtime.torch",
     "checkpoints.torch_file",
     "compat.allennlp",
+    "compat.allennlp_embedder",
     "compat.bilm",
     "integrations.flair",
     "integrations.torch",

@@ -1,1 +1,1 @@
-"""Doors for old code, one file per tool that people come from: the calls they know, on our runtimes."""
+"""Compatibility layers: the calls of AllenNLP, bilm-tf, simple_elmo, ELMoForManyLangs and TF-Hub on our runtimes."""

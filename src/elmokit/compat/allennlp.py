@@ -1,35 +1,29 @@
 """AllenNLP's ELMo: `Elmo`, `batch_to_ids`, `ElmoEmbedder`, with their calls, shapes and state dict (extra `torch`).
 
-Change `from allennlp.modules.elmo import Elmo, batch_to_ids` to `from elmokit.compat.allennlp import …`. `Elmo` is a
-module that trains inside another model; its `state_dict` has AllenNLP's names, so checkpoints of taggers load.
-
-Two things differ, both on purpose. The original keeps LSTM states between calls, so its vectors depend on what was
-read before; here `stateful=False` starts every call from zeros, and `stateful=True` does as the original did. And
-models without clips, highway or projection work, words may be cut to other lengths than 50, an empty sentence of a
-small model is (3, 0, dim) for its own dim, and a sentence given twice to `embed_file` keeps its first line too.
-With `do_layer_norm` one mean and variance are taken over the whole batch, boundaries included, as the original does.
+Change `from allennlp.modules.elmo import Elmo, batch_to_ids` to `from elmokit.compat.allennlp import …`. Unlike the
+original, LSTM states start from zeros with every call unless `stateful=True`, and models without clips, highway or
+projection work. `do_layer_norm` takes one mean and variance over the whole batch, boundaries included, as the original.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elmokit import checkpoints
 from elmokit.checkpoints.allennlp_archive import archive_rules
 from elmokit.checkpoints.mapping import apply_rules, revert_rules
-from elmokit.compat.allennlp_file import write_allennlp_hdf5
-from elmokit.elmo import Elmo as _Encoder
+from elmokit.compat.allennlp_embedder import ElmoEmbedder
+from elmokit.compat.sentences import checked_sentences
 from elmokit.errors import ConfigError
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
-from elmokit.runtime import State
 from elmokit.text.char_ids import BOS, EOS, sentence_boundary_ids, words_to_char_ids
 
 _SINGLE_LAYER = 9e10
@@ -45,13 +39,17 @@ def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) ->
     Returns:
         ids, zeros behind each sentence. Shape (B, T, C), int64.
 
+    Raises:
+        TextError: a string instead of a list of words.
+
     Example:
         >>> batch_to_ids([["a", "b"], []]).shape
         torch.Size([2, 2, 50])
     """
+    sentences = checked_sentences(batch, "batch")
     boundaries = dict(zip((BOS, EOS), sentence_boundary_ids(max_characters), strict=True))
-    ids = np.zeros((len(batch), max(map(len, batch), default=0), max_characters), dtype=np.int64)
-    for row, words in zip(ids, batch, strict=True):
+    ids = np.zeros((len(sentences), max(map(len, sentences), default=0), max_characters), dtype=np.int64)
+    for row, words in zip(ids, sentences, strict=True):
         row[: len(words)] = words_to_char_ids(words, max_characters)
         for place, word in enumerate(words):
             if word in boundaries:
@@ -117,7 +115,7 @@ class Elmo(nn.Module):
         requires_grad: whether the biLM is trained; the sums' weights always are unless given.
         do_layer_norm: see the module's text.
         dropout: on the representations, in training.
-        vocab_to_cache: taken for the sake of old code. Vectors are the same with and without.
+        vocab_to_cache: accepted for old code. Vectors are the same with and without.
         keep_sentence_boundaries: whether the rows of begin and end of sentence stay.
         scalar_mix_parameters: fixed weights of the layers, before the softmax.
         stateful: whether LSTM states go from call to call, as in the original.
@@ -179,22 +177,22 @@ class Elmo(nn.Module):
         """Representations of a batch.
 
         Args:
-            inputs: what `batch_to_ids` gives, (B, T, C), or with one axis more, (B, S, T, C).
-            word_inputs: taken for the sake of old code; `inputs` says it all.
+            inputs: what `batch_to_ids` gives, (B, T, C), or with one axis more, (B, S, T, C); any integer type.
+            word_inputs: accepted for old code; `inputs` says it all.
 
         Returns:
             "elmo_representations": a list of tensors (B, T, 2P), or (B, S, T, 2P); "mask": real words, bool.
         """
         shape = inputs.shape[:-1]
-        ids = with_boundaries(inputs.reshape(-1, *inputs.shape[-2:]))
+        ids = with_boundaries(inputs.reshape(math.prod(shape[:-1]), *inputs.shape[-2:]))
         carried = self._carried(len(ids)) if self.stateful else None
-        found = self._bilm(ids, carried, keep_boundaries=True)
+        layers = self._bilm(ids, carried, keep_boundaries=True)
         if self.stateful:
-            self._keep_states(found.states)
+            self._keep_states(layers.states)
         representations = []
-        mask = found.mask if self._keep else found.mask[:, 2:]
+        mask = layers.mask if self._keep else layers.mask[:, 2:]
         for mix in self.scalar_mixes:
-            mixed = mix(found.vectors, found.mask)
+            mixed = mix(layers.vectors, layers.mask)
             mixed = mixed if self._keep else mixed[:, 1:-1] * mask[..., None]
             representations.append(self._dropout(mixed))
         if len(shape) > 2:
@@ -241,6 +239,7 @@ def with_boundaries(ids: Tensor) -> Tensor:
         >>> with_boundaries(batch_to_ids([["a"]]))[0, :, 1].tolist()
         [257, 98, 258]
     """
+    ids = ids.long()
     begin, end = torch.from_numpy(sentence_boundary_ids(ids.shape[-1]).astype(np.int64)).to(ids.device)
     rows = ids.new_zeros(ids.shape[0], ids.shape[1] + 2, ids.shape[2])
     rows[:, 1:-1] = ids
@@ -271,137 +270,6 @@ def _from_allennlp(module: Elmo, state: dict[str, Any], prefix: str, *_: Any) ->
         del state[prefix + _THEIRS + name]
     for name, array in apply_rules(rules, arrays, module._bilm.config.tensor_shapes()).items():
         state[prefix + _OURS + name] = torch.from_numpy(np.array(array))
-
-
-class ElmoEmbedder:
-    """AllenNLP's `ElmoEmbedder`: lists of words → NumPy arrays, on our NumPy runtime.
-
-    Args:
-        options_file: options, or anything else that `elmokit.Elmo.load` reads; None for the original model, which is
-            fetched.
-        weight_file: the weights that belong to the options.
-        cuda_device: -1 for the CPU, else the number of a GPU (PyTorch).
-        stateful: whether LSTM states go from batch to batch, as in the original.
-
-    Example:
-        ``ElmoEmbedder("options.json", "weights.hdf5").embed_sentence(["A", "word"]).shape``
-    """
-
-    def __init__(
-        self,
-        options_file: str | Path | None = None,
-        weight_file: str | Path | None = None,
-        cuda_device: int = -1,
-        *,
-        stateful: bool = False,
-    ) -> None:
-        device = "auto" if cuda_device < 0 else f"cuda:{cuda_device}"
-        source = "original" if options_file is None else options_file
-        if weight_file is None:
-            self.elmo = _Encoder.load(source, device=device)
-        else:
-            self.elmo = _Encoder.load(options=source, weights=weight_file, device=device)
-        self.stateful = stateful
-        self._state: State | None = None
-
-    def embed_sentence(self, sentence: Sequence[str]) -> NDArray[np.float32]:
-        """One sentence's layers.
-
-        Args:
-            sentence: T words.
-
-        Returns:
-            Shape (L, T, 2P).
-        """
-        return self.embed_batch([sentence])[0]
-
-    def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        """Layers of a batch.
-
-        Args:
-            batch: B lists of words.
-
-        Returns:
-            B arrays of shape (L, T, 2P).
-        """
-        sentences = [list(words) for words in batch]
-        if self.stateful:
-            found, self._state = self.elmo.step(sentences, self._state)
-        else:
-            found = self.elmo.encode_words(sentences, layers="each", show_progress=False)
-        return [words.vectors for words in found]
-
-    def embed_sentences(
-        self, sentences: Iterable[Sequence[str]], batch_size: int = 64
-    ) -> Iterator[NDArray[np.float32]]:
-        """Layers of any number of sentences.
-
-        Args:
-            sentences: lists of words.
-            batch_size: sentences read at a time.
-
-        Yields:
-            arrays of shape (L, T, 2P), in order.
-        """
-        batch: list[Sequence[str]] = []
-        for sentence in sentences:
-            batch.append(sentence)
-            if len(batch) == batch_size:
-                yield from self.embed_batch(batch)
-                batch = []
-        if batch:
-            yield from self.embed_batch(batch)
-
-    def batch_to_embeddings(self, batch: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
-        """Layers of a batch as one tensor.
-
-        Args:
-            batch: B lists of words.
-
-        Returns:
-            layers (B, L, T, 2P), zero behind each sentence, and the mask of real words (B, T).
-        """
-        found = self.embed_batch(batch)
-        longest = max(map(len, batch), default=0)
-        layers = torch.zeros(len(batch), self.elmo.n_layers, longest, self.elmo.dim)
-        mask = torch.zeros(len(batch), longest, dtype=torch.bool)
-        for row, vectors in enumerate(found):
-            layers[row, :, : vectors.shape[1]] = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
-            mask[row, : vectors.shape[1]] = True
-        return layers, mask
-
-    def embed_file(
-        self,
-        input_file: Iterable[str],
-        output_file_path: str | Path,
-        output_format: Literal["all", "top", "average"] = "all",
-        batch_size: int = 64,
-        forget_sentences: bool = False,
-        use_sentence_keys: bool = False,
-    ) -> None:
-        """Write the vectors of a file's lines to HDF5, in AllenNLP's layout.
-
-        Args:
-            input_file: lines of words with white space between them, for instance an open file.
-            output_file_path: where to; whole or not at all.
-            output_format: "all" layers (L, T, 2P), the "top" one or the "average" of them (T, 2P).
-            batch_size: lines read at a time.
-            forget_sentences: whether `sentence_to_index` is left out.
-            use_sentence_keys: whether a dataset is named by its sentence instead of its line's number.
-
-        Raises:
-            InputError: a blank line, a sentence twice as a key, or an unknown output_format.
-            OutputError: the folder can't be written.
-        """
-        write_allennlp_hdf5(
-            input_file,
-            output_file_path,
-            self.embed_batch,
-            output_format=output_format,
-            batch_size=batch_size,
-            forget_sentences=forget_sentences,
-            use_sentence_keys=use_sentence_keys,
-        )
 
 
 def single_layer_weights(layer: int, n_layers: int) -> list[float]:

@@ -1,7 +1,7 @@
-"""The HDF5 file that `allennlp elmo` wrote, for code that reads it. No PyTorch is needed.
+"""Write the HDF5 file of `allennlp elmo`, without PyTorch.
 
-A dataset per line, named by its number from "0" (or by the sentence itself), and `sentence_to_index`, a JSON text that
-leads from a sentence to its line. A sentence that stands twice is led to its first line; its second one is there too.
+A dataset per line, named by its number from "0" (or by the sentence itself), and `sentence_to_index`, JSON that maps
+each sentence, stripped, to its first line.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _embedded(lines: Iterable[str], embed_batch: EmbedBatch, batch_size: int) ->
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
-        batch.append(line.rstrip("\r\n"))
+        batch.append(line.strip())  # as AllenNLP does
         if len(batch) == batch_size:
             yield from zip(batch, embed_batch([x.split() for x in batch]), strict=True)
             batch = []

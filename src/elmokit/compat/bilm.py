@@ -20,6 +20,7 @@ from elmokit import checkpoints
 from elmokit.checkpoints.allennlp import read_token_embeddings
 from elmokit.checkpoints.source import read_words
 from elmokit.compat.allennlp import batch_to_ids, with_boundaries
+from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError
 from elmokit.files import atomic_path, surviving_file
@@ -33,7 +34,7 @@ class Batcher:
     """Sentences → character ids with boundary rows.
 
     Args:
-        lm_vocab_file: taken for the sake of old code (the original keeps its words' ids ready); None will do.
+        lm_vocab_file: accepted for old code (the original keeps its words' ids ready); None will do.
         max_token_length: ids per word.
 
     Example:
@@ -83,9 +84,10 @@ class TokenBatcher:
         Returns:
             Shape (B, T + 2).
         """
-        rows = np.zeros((len(sentences), max(map(len, sentences), default=0) + 2), dtype=np.int64)
+        checked = checked_sentences(sentences)
+        rows = np.zeros((len(checked), max(map(len, checked), default=0) + 2), dtype=np.int64)
         unknown = self._ids["<UNK>"]
-        for row, words in zip(rows, sentences, strict=True):
+        for row, words in zip(rows, checked, strict=True):
             ids = [self._ids.get(word, unknown) for word in words]
             row[: len(ids) + 2] = [self._ids["<S>"], *ids, self._ids["</S>"]]
         return rows
@@ -99,7 +101,7 @@ class BidirectionalLanguageModel:
         weight_file: the weights that belong to the options.
         use_character_inputs: False for word ids, with `embedding_weight_file` or a model of words.
         embedding_weight_file: what `dump_token_embeddings` wrote.
-        max_batch_size: taken for the sake of old code.
+        max_batch_size: accepted for old code.
         stateful: whether LSTM states go from call to call.
 
     Raises:
@@ -142,14 +144,14 @@ class BidirectionalLanguageModel:
         """
         rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
         with torch.no_grad():
-            found = self.bilm(rows, self._states if self.stateful and self._fits(len(rows)) else None)
+            layers = self.bilm(rows, self._states if self.stateful and self._fits(len(rows)) else None)
             tokens = self.bilm.embed(rows)
         if self.stateful:
-            self._states = found.states
+            self._states = layers.states
         return {
-            "lm_embeddings": found.vectors.permute(1, 0, 2, 3).numpy(),
-            "lengths": found.mask.sum(dim=1).numpy(),
-            "mask": found.mask.numpy(),
+            "lm_embeddings": layers.vectors.permute(1, 0, 2, 3).numpy(),
+            "lengths": layers.mask.sum(dim=1).numpy(),
+            "mask": layers.mask.numpy(),
             "token_embeddings": tokens.numpy(),
         }
 
@@ -174,7 +176,7 @@ def weight_layers(
     """A weighted sum of layers, with given weights (to learn them, use `elmokit.compat.allennlp.Elmo`).
 
     Args:
-        name: taken for the sake of old code.
+        name: accepted for old code.
         bilm_ops: what `BidirectionalLanguageModel` gives.
         l2_coef: of the penalty on the weights.
         use_top_only: whether only the last layer counts.
@@ -217,7 +219,7 @@ def dump_bilm_embeddings(
     """Write all layers of a file's sentences to HDF5: dataset "0", "1", … of shape (L, T, 2P).
 
     Args:
-        vocab_file: taken for the sake of old code.
+        vocab_file: accepted for old code.
         dataset_file: a sentence a line, white space between words, UTF-8.
         options_file: see `BidirectionalLanguageModel`.
         weight_file: see `BidirectionalLanguageModel`.
@@ -230,7 +232,8 @@ def dump_bilm_embeddings(
     import h5py
 
     runtime = _runtime(options_file, weight_file)
-    sentences = [line.split() for line in Path(dataset_file).read_text(encoding="utf-8").splitlines()]
+    with Path(dataset_file).open(encoding="utf-8") as lines:  # not str.splitlines, which splits at U+2028 and others
+        sentences = [line.split() for line in lines]
     with atomic_path(outfile) as path, surviving_file(path) as disk, h5py.File(disk, "w") as file:
         for i, layers in runtime.layers(sentences):
             file.create_dataset(str(i), data=layers, dtype="float32")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.compat.sentences import checked_sentences
 from elmokit.elmo import Elmo
 from elmokit.errors import InputError
 
@@ -22,7 +23,7 @@ class Embedder:
 
     Args:
         model_dir: the model's folder or zip, "nlpl:144" and the like, or any other model that `Elmo.load` reads.
-        batch_size: taken for the sake of old code; it changes no vector.
+        batch_size: accepted for old code; it changes no vector.
 
     Example:
         ``Embedder("zhs.model").sents2elmo([["今", "天", "天气", "真", "好", "阿"]])``
@@ -42,14 +43,15 @@ class Embedder:
             for each sentence (T, 2P), or (L, T, 2P) for -2.
 
         Raises:
-            InputError: a layer that the model has not.
+            InputError: a layer that the model does not have.
+            TextError: a string instead of a list of words.
         """
         if not -2 <= output_layer < self.elmo.n_layers:
             raise InputError(
                 f"output_layer is {output_layer}; expected -2 (all), -1 (their mean) or 0 to {self.elmo.n_layers - 1}."
             )
-        found = self.elmo.encode_words([list(words) for words in sents], layers="each", show_progress=False)
-        layers = [np.asarray(words.vectors) for words in found]
+        features = self.elmo.encode_words(checked_sentences(sents, "sents"), layers="each", show_progress=False)
+        layers = [np.asarray(words.vectors) for words in features]
         if output_layer == -2:
             return layers
         return [np.asarray(x.mean(axis=0) if output_layer == -1 else x[output_layer]) for x in layers]

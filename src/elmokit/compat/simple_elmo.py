@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
+from elmokit.compat.sentences import checked_sentences, checked_strings
 from elmokit.elmo import Elmo
 from elmokit.errors import CheckpointError, InputError
 from elmokit.runtime import NumpyRuntime
@@ -39,13 +40,30 @@ class ElmoModel:
     def __init__(self) -> None:
         self._elmo: Elmo | None = None
         self._checkpoint: Checkpoint | None = None
+        self.batch_size = 32
+
+    @property
+    def vector_size(self) -> int:
+        """Width of a word's vector: 2P."""
+        return self._loaded().dim
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers, the token layer included."""
+        return self._loaded().n_layers
+
+    @property
+    def max_chars(self) -> int:
+        """Characters per word, boundaries included."""
+        cnn = self._loaded().config.char_cnn
+        return 0 if cnn is None else cnn.max_characters
 
     def load(self, directory: str | Path, max_batch_size: int = 32, limit: int = 100, full: bool = False) -> str:  # noqa: ARG002
         """Read a model.
 
         Args:
             directory: a folder or zip, or any other model that `Elmo.load` reads.
-            max_batch_size: taken for the sake of old code; it changes no vector.
+            max_batch_size: accepted for old code; it changes no vector.
             limit: the same.
             full: whether the language model's softmax is needed (for substitutes).
 
@@ -61,11 +79,15 @@ class ElmoModel:
                 f"{directory}: no softmax with its vocabulary, so no substitutes; load a training checkpoint"
                 " (model.ckpt-…) or put softmax weights (softmax/W, softmax/b) and vocab.txt beside the model."
             )
-        self._checkpoint, self._elmo = checkpoint, Elmo(checkpoint)
+        self._checkpoint, self._elmo, self.batch_size = checkpoint, Elmo(checkpoint), max_batch_size
         return "The model is now loaded."
 
     def get_elmo_vectors(
-        self, texts: Sequence[Sequence[str]], warmup: bool = True, layers: str = "average"
+        self,
+        texts: Sequence[Sequence[str]],
+        warmup: bool = True,
+        layers: str = "average",
+        session: object = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Vectors of words.
 
@@ -73,22 +95,28 @@ class ElmoModel:
             texts: N lists of words.
             warmup: whether texts start from a settled state.
             layers: "average", "top" or "all".
+            session: accepted for old code; there are no sessions.
 
         Returns:
             (N, T, 2P), or (N, L, T, 2P) for "all"; T is the longest text's, zeros behind shorter ones.
 
         Raises:
             InputError: another word for layers, or no model loaded.
+            TextError: a string instead of a list of words.
         """
-        found = self._layers(texts, warmup, layers)
-        longest = max((x.shape[-2] for x in found), default=0)
-        vectors = np.zeros((len(found), *self._leading(layers), longest, self._loaded().dim), np.float32)
-        for row, x in zip(vectors, found, strict=True):
+        arrays = self._layers(texts, warmup, layers)
+        longest = max((x.shape[-2] for x in arrays), default=0)
+        vectors = np.zeros((len(arrays), *self._leading(layers), longest, self._loaded().dim), np.float32)
+        for row, x in zip(vectors, arrays, strict=True):
             row[..., : x.shape[-2], :] = x
         return vectors
 
     def get_elmo_vector_average(
-        self, texts: Sequence[Sequence[str]], warmup: bool = True, layers: str = "average"
+        self,
+        texts: Sequence[Sequence[str]],
+        warmup: bool = True,
+        layers: str = "average",
+        session: object = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Mean vectors of texts, scaled to length 1; zeros for a text without words.
 
@@ -96,16 +124,18 @@ class ElmoModel:
             texts: N lists of words.
             warmup: see `get_elmo_vectors`.
             layers: see `get_elmo_vectors`.
+            session: see `get_elmo_vectors`.
 
         Returns:
             (N, 2P), or (N, L, 2P) for "all", where all layers of a text are scaled together.
 
         Raises:
             InputError: another word for layers, or no model loaded.
+            TextError: a string instead of a list of words.
         """
-        found = self._layers(texts, warmup, layers)
-        vectors = np.zeros((len(found), *self._leading(layers), self._loaded().dim), np.float32)
-        for row, x in zip(vectors, found, strict=True):
+        arrays = self._layers(texts, warmup, layers)
+        vectors = np.zeros((len(arrays), *self._leading(layers), self._loaded().dim), np.float32)
+        for row, x in zip(vectors, arrays, strict=True):
             if x.shape[-2]:
                 mean = x.mean(axis=-2)
                 row[...] = mean / max(float(np.linalg.norm(mean)), 1e-30)
@@ -135,7 +165,8 @@ class ElmoModel:
             raise CheckpointError("this model has no softmax; load it with full=True to see what is missing.")
         barred = [i for i, word in enumerate(words) if word in _DELIMITERS] if nodelimiters else []
         results = []
-        for text, (left, right) in zip(raw_texts, self._contexts(raw_texts), strict=True):
+        texts = checked_strings(raw_texts, "raw_texts")
+        for text, (left, right) in zip(texts, self._contexts(texts), strict=True):
             predictions = []
             for contexts in (left, right):
                 logits = contexts @ softmax.weight.T + softmax.bias
@@ -152,10 +183,10 @@ class ElmoModel:
         elmo = self._loaded()
         P = elmo.config.projection_width
         sentences = [text.split() for text in texts]
-        found = elmo.encode_words(sentences, layers=elmo.n_layers - 1, show_progress=False)
+        features = elmo.encode_words(sentences, layers=elmo.n_layers - 1, show_progress=False)
         before, after = self._edges()
         contexts = []
-        for words in found:
+        for words in features:
             top = np.asarray(words.vectors)
             left = np.concatenate([before, top[:-1, :P]])[: len(top)]
             right = np.concatenate([top[1:, P:], after])[-len(top) :] if len(top) else top[:, P:]
@@ -173,11 +204,10 @@ class ElmoModel:
     def _layers(self, texts: Sequence[Sequence[str]], warmup: bool, layers: str) -> list[NDArray[np.float32]]:
         if layers not in ("average", "top", "all"):
             raise InputError(f"layers is {layers!r}; expected 'average', 'top' or 'all'.")
-        sentences = [list(words) for words in texts]
-        found = self._loaded().encode_words(
-            sentences, layers="each", show_progress=False, state="warm" if warmup else None
+        features = self._loaded().encode_words(
+            checked_sentences(texts, "texts"), layers="each", show_progress=False, state="warm" if warmup else None
         )
-        arrays = [np.asarray(words.vectors) for words in found]
+        arrays = [np.asarray(words.vectors) for words in features]
         if layers == "all":
             return arrays
         return [np.asarray(x.mean(axis=0) if layers == "average" else x[-1]) for x in arrays]

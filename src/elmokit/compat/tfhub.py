@@ -8,13 +8,14 @@ not depend on the other texts of the batch, and everything behind a text's end i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.compat.sentences import checked_sentences, checked_strings
 from elmokit.elmo import Elmo
 from elmokit.errors import InputError
 from elmokit.runtime.pooling import mix_layers
@@ -26,27 +27,35 @@ class Module:
     """A loaded module.
 
     Args:
-        source: "tfhub" or the module's old address (fetched), a SavedModel folder or archive, or any other model that
+        spec: "tfhub" or the module's old address (fetched), a SavedModel folder or archive, or any other model that
             `Elmo.load` reads.
-        trainable: taken for the sake of old code; nothing is trained here (see `elmokit.compat.allennlp.Elmo`).
+        trainable: accepted for old code; nothing is trained here (see `elmokit.compat.allennlp.Elmo`).
+        name: accepted for old code.
+        tags: accepted for old code.
 
     Example:
         ``Module("tfhub")(["the cat is on the mat", "dogs are in the fog"], as_dict=True)["elmo"].shape``
     """
 
-    def __init__(self, source: str | Path = "tfhub", trainable: bool = False) -> None:  # noqa: ARG002
-        self.elmo = Elmo.load("tfhub" if str(source).startswith(_ADDRESSES) else source)
+    def __init__(
+        self,
+        spec: str | Path = "tfhub",
+        trainable: bool = False,  # noqa: ARG002
+        name: str = "module",  # noqa: ARG002
+        tags: Collection[str] | None = None,  # noqa: ARG002
+    ) -> None:
+        self.elmo = Elmo.load("tfhub" if str(spec).startswith(_ADDRESSES) else spec)
 
     def __call__(
-        self, inputs: Sequence[str] | Mapping[str, Any], signature: str = "default", as_dict: bool = False
+        self, inputs: Sequence[str] | Mapping[str, Any], signature: str | None = None, as_dict: bool | None = None
     ) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
         """Vectors of a batch.
 
         Args:
             inputs: for "default" B texts, cut at spaces only; for "tokens" a dict of `tokens`, B rows of words filled
                 up with "", and `sequence_len`, how many words of each row count.
-            signature: "default" or "tokens".
-            as_dict: whether all outputs come, or `default` alone.
+            signature: "default" or "tokens"; None is "default".
+            as_dict: whether all outputs are returned, or `default` alone.
 
         Returns:
             `default` (B, 2P); with as_dict also `word_emb` (B, T, P), `lstm_outputs1` … (B, T, 2P), `elmo` (B, T, 2P)
@@ -54,15 +63,16 @@ class Module:
 
         Raises:
             InputError: an unknown signature, or inputs of another kind.
+            TextError: a text or word that is no string; the message says where.
         """
-        sentences = _sentences(inputs, signature)
-        found = self.elmo.encode_words(sentences, layers="each", show_progress=False)
+        sentences = _sentences(inputs, signature or "default")
+        features = self.elmo.encode_words(sentences, layers="each", show_progress=False)
         longest = max(map(len, sentences), default=0)
         n, P, D = len(sentences), self.elmo.config.projection_width, self.elmo.dim
         layers = np.zeros((self.elmo.n_layers, n, longest, D), np.float32)
         mixed = np.zeros((n, longest, D), np.float32)
         default = np.zeros((n, D), np.float32)
-        for row, words in enumerate(found):
+        for row, words in enumerate(features):
             T = len(words.words)
             layers[:, row, :T] = words.vectors
             if T:
@@ -77,12 +87,13 @@ class Module:
 
 def _sentences(inputs: Sequence[str] | Mapping[str, Any], signature: str) -> list[list[str]]:
     if signature == "default" and not isinstance(inputs, (str, Mapping)):
-        return [[word for word in text.split(" ") if word] for text in inputs]
+        return [[word for word in text.split(" ") if word] for text in checked_strings(inputs)]
     if signature == "tokens" and isinstance(inputs, Mapping) and {"tokens", "sequence_len"} <= set(inputs):
         rows, lengths = inputs["tokens"], inputs["sequence_len"]
         if len(rows) != len(lengths) or any(not 0 <= n <= len(row) for row, n in zip(rows, lengths, strict=True)):
             raise InputError("sequence_len must say for each row of tokens how many of its words count.")
-        return [[str(word) for word in row[: int(n)]] for row, n in zip(rows, lengths, strict=True)]
+        cut = [row if isinstance(row, str) else list(row[: int(n)]) for row, n in zip(rows, lengths, strict=True)]
+        return checked_sentences(cut, "tokens")
     raise InputError(
         f"signature {signature!r} with {type(inputs).__name__}; expected 'default' with a list of texts, or 'tokens'"
         " with a dict of tokens and sequence_len."

@@ -97,7 +97,7 @@ class BiLM(nn.Module):
             looked_up: Tensor = self.word_embedding(ids)
             return looked_up
         vectors: Tensor = self.char_cnn(ids.reshape(-1, ids.shape[-1]))
-        return vectors.reshape(*ids.shape[:-1], -1)
+        return vectors.reshape(*ids.shape[:-1], self.config.projection_width)
 
     def forward(
         self, ids: Tensor, states: tuple[TowerState, TowerState] | None = None, *, keep_boundaries: bool = False

@@ -1,0 +1,67 @@
+"""Check the sentences that old code passes: lists of words, never strings, whose letters would become words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from elmokit.errors import TextError
+from elmokit.text.inputs import checked_texts, checked_words
+
+
+def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list[list[str]]:
+    """Check and copy a batch of sentences.
+
+    Args:
+        sentences: lists or tuples of words.
+        name: the argument's name, for the error.
+
+    Returns:
+        the sentences as lists.
+
+    Raises:
+        TextError: a string instead of a list, a word that is no string, or no collection; the message says where.
+
+    Example:
+        >>> checked_sentences([("a", "b"), []])
+        [['a', 'b'], []]
+        >>> checked_sentences(["a b"])
+        Traceback (most recent call last):
+        ...
+        elmokit.errors.TextError: sentences[0] is the string 'a b'; expected a list of words, such as ['a', 'b'].
+    """
+    checked = []
+    for i, sentence in enumerate(checked_texts(sentences)):
+        if isinstance(sentence, str):
+            shown = sentence if len(sentence) <= 40 else sentence[:39] + "…"
+            words = ", ".join(map(repr, shown.split()[:3])) or ""
+            raise TextError(f"{name}[{i}] is the string {shown!r}; expected a list of words, such as [{words}].")
+        checked.append(checked_words(sentence, i))
+    return checked
+
+
+def checked_strings(texts: Iterable[Any], name: str = "texts") -> list[str]:
+    """Check a batch of texts that are strings.
+
+    Args:
+        texts: strings.
+        name: the argument's name, for the error.
+
+    Returns:
+        the texts as a list.
+
+    Raises:
+        TextError: a lone string, or a text that is no string; the message says where.
+
+    Example:
+        >>> checked_strings(["a b", None])
+        Traceback (most recent call last):
+        ...
+        elmokit.errors.TextError: texts[1] is None (NoneType); expected a string.
+    """
+    checked = list(checked_texts(texts))
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            hint = " Decode it first." if isinstance(text, bytes) else ""
+            raise TextError(f"{name}[{i}] is {text!r:.60} ({type(text).__name__}); expected a string.{hint}")
+    return [text for text in checked if isinstance(text, str)]
