@@ -71,9 +71,10 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
 }
 OPTIONAL = {  # behind an extra
     "fastapi": (("server.",), False),
-    "prometheus_client": (("server.measures",), False),
+    "prometheus_client": (("server.metrics",), False),
     "pydantic": (("server.",), False),
     "starlette": (("server.",), False),
+    "h11": (("server.connections",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
     "pyarrow": (("data.records", "data.outputs", "index.store"), False),
@@ -99,13 +100,27 @@ OPTIONAL = {  # behind an extra
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 SERVER_FILES = tuple(
-    f"server.{name}" for name in ("app", "embeddings", "explorer", "gate", "refusals", "service", "similar", "words")
+    f"server.{name}"
+    for name in (
+        "app",
+        "embeddings",
+        "explorer",
+        "errors",
+        "middleware",
+        "pages",
+        "service",
+        "settings",
+        "similar",
+        "words",
+    )
 )
 TOP_ALLOWED_IN = {  # files that are of no use without the package
     "fastapi": SERVER_FILES,
-    "prometheus_client": ("server.measures",),
+    "prometheus_client": ("server.metrics",),
     "pydantic": SERVER_FILES,
     "starlette": SERVER_FILES,
+    "h11": ("server.connections",),
+    "uvicorn": ("server.connections",),
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
     "sklearn": ("integrations.sklearn",),

@@ -24,13 +24,15 @@ FLAGS = [
 
 @contextmanager
 def served(elmo, index=None):
-    """The address of a server with nothing but the explorer, in a thread of this process."""
+    """The address of a server, in a thread of this process."""
     pytest.importorskip("fastapi", reason="needs the extra server")
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra server")
-    from elmokit.server.explorer import explorer_app
+    from elmokit.server.app import create_app
+    from elmokit.server.run import uvicorn_options
+    from elmokit.server.settings import Settings
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(explorer_app(elmo, index), log_level="warning", ws="none", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(create_app(elmo, index=index), **uvicorn_options(Settings())))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():

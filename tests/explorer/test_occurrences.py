@@ -9,7 +9,8 @@ pytest.importorskip("fastapi", reason="needs the extra server")
 
 from elmokit.server.occurrences import (
     Place,
-    Reader,
+    ReadingCache,
+    make_reading,
     nearest,
     places_of,
     plane,
@@ -23,7 +24,14 @@ TEXTS = ["I read it.", "Read the letter!", "", "They read, and read; nothing els
 
 @pytest.fixture(scope="module")
 def readings(elmo):
-    return Reader(elmo).read(TEXTS)
+    return read(elmo, TEXTS)
+
+
+def read(elmo, texts):
+    found = elmo.encode_words(texts, layers="each")
+    return [
+        make_reading(elmo, text, one.words, one.offsets, one.vectors) for text, one in zip(texts, found, strict=True)
+    ]
 
 
 def cosine(a, b):
@@ -64,7 +72,7 @@ def test_nearest_are_all_others_by_falling_cosine(elmo, readings, same_word):
 
 
 def test_nearest_of_a_word_alone_is_nothing(elmo):
-    alone = Reader(elmo).read(["word"])
+    alone = read(elmo, ["word"])
     assert nearest(Place(0, 0), alone) == [[]] * (elmo.n_layers + 1)
 
 
@@ -127,20 +135,22 @@ def test_noise_is_one_sense():
     assert set(sense_numbers(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))) == {0}
 
 
-def test_a_reader_remembers_within_its_bound(elmo):
-    calls = []
+def test_a_cache_keeps_recent_readings_within_its_bytes(elmo):
+    one, two, three = read(elmo, ["one two three", "four five", "six seven"])
+    cache = ReadingCache(max_bytes=one.views.nbytes + two.views.nbytes + 5000)
+    cache.put(one)
+    cache.put(one)
+    cache.put(two)
+    assert cache.get("one two three") is one
+    cache.put(three)
+    assert cache.get("four five") is None, "it was not used for the longest time"
+    assert cache.get("one two three") is one
+    assert cache.get("six seven") is three
 
-    class Counting:
-        layer_mix = elmo.layer_mix
 
-        def encode_words(self, texts, **options):
-            calls.append(list(texts))
-            return elmo.encode_words(texts, **options)
-
-    reader = Reader(Counting(), n_words=5)
-    first = reader.read(["one two three", "four five", "one two three"])
-    assert first[0] is first[2]
-    assert reader.read(["four five"])[0] is first[1]
-    reader.read(["six seven"])
-    reader.read(["four five", "one two three"])
-    assert calls == [["one two three", "four five"], [], ["six seven"], ["one two three"]]
+def test_texts_without_words_take_room_in_a_cache_too(elmo):
+    cache = ReadingCache(max_bytes=100_000)
+    texts = [" " * 3000 + f"\t{' ' * i}" for i in range(100)]
+    for reading in read(elmo, texts):
+        cache.put(reading)
+    assert sum(cache.get(text) is not None for text in texts) < 5

@@ -361,7 +361,7 @@ def test_what_the_server_refuses_is_told_in_its_words(chromium, address):
         page.fill("#text", "\n".join(["a " * 1000] * 7))
         page.get_by_role("button", name="Read them").click()
         page.wait_for_selector("#alarm:not([hidden])")
-        assert "These are 7,000 words; the explorer reads up to 6,000 at a time." in page.inner_text("#alarm")
+        assert "More than 6,000 words; send fewer at once." in page.inner_text("#alarm")
         assert page.locator("#text").is_visible(), "nothing that was typed is lost"
         assert all("413" in text for text in page.noise)
         page.noise.clear()

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra server")
 
 import elmokit
-from elmokit.server import explorer
+from elmokit.server import explorer, pages
 
 PAGE = Path(elmokit.__file__).parent / "server" / "page"
 TEXTS = ["I read it.", "Can you read this letter?", "They read, and read."]
@@ -84,7 +84,7 @@ def test_the_index_answers_with_occurrences_in_three_parts(address, indexed):
     assert scores == sorted(scores, reverse=True)
     status, answer = ask(address, "/explorer/index", question)
     assert status == 404
-    assert "--db" in answer["detail"]
+    assert "--db" in answer["error"]["message"]
 
 
 def test_a_comparison_has_a_cosine_per_pair_of_words(elmo, address):
@@ -99,48 +99,48 @@ def test_a_comparison_has_a_cosine_per_pair_of_words(elmo, address):
 @pytest.mark.parametrize(
     ("path", "question", "status"),
     [
-        ("word", {"texts": TEXTS, "sentence": 3, "word": 0}, 422),
-        ("word", {"texts": TEXTS, "sentence": 0, "word": 4}, 422),
-        ("word", {"texts": TEXTS, "sentence": -1, "word": 0}, 422),
-        ("word", {"texts": TEXTS, "sentence": 0}, 422),
-        ("word", {"texts": [], "sentence": 0, "word": 0}, 422),
+        ("word", {"texts": TEXTS, "sentence": 3, "word": 0}, 400),
+        ("word", {"texts": TEXTS, "sentence": 0, "word": 4}, 400),
+        ("word", {"texts": TEXTS, "sentence": -1, "word": 0}, 400),
+        ("word", {"texts": TEXTS, "sentence": 0}, 400),
+        ("word", {"texts": [], "sentence": 0, "word": 0}, 400),
         ("index", {"text": "a", "word": 10**30}, 404),
-        ("read", {"texts": ["a"] * (explorer.MAX_TEXTS + 1)}, 422),
-        ("read", {"texts": ["a" * (explorer.MAX_CHARACTERS + 1)]}, 422),
+        ("read", {"texts": ["a"] * (explorer.MAX_TEXTS + 1)}, 400),
+        ("read", {"texts": ["a" * (explorer.MAX_CHARACTERS + 1)]}, 400),
         ("read", {"texts": ["a " * 1000] * 7}, 413),
-        ("read", {"texts": "one"}, 422),
-        ("read", {"texts": [1]}, 422),
-        ("read", [], 422),
-        ("compare", {"first": "a"}, 422),
+        ("read", {"texts": "one"}, 400),
+        ("read", {"texts": [1]}, 400),
+        ("read", [], 400),
+        ("compare", {"first": "a"}, 400),
     ],
 )
 def test_wrong_questions_are_refused_with_a_sentence(address, path, question, status):
     found, answer = ask(address, f"/explorer/{path}", question)
     assert found == status
-    assert answer["detail"]
+    assert answer["error"]["message"]
 
 
 def test_too_many_words_are_refused_in_words(address):
     _, answer = ask(address, "/explorer/read", {"texts": ["a " * 1000] * 7})
-    assert answer["detail"] == "These are 7,000 words; the explorer reads up to 6,000 at a time."
+    assert answer["error"]["message"] == "More than 6,000 words; send fewer at once."
 
 
 @pytest.mark.parametrize("path", ["read", "compare"])
 def test_halves_of_characters_do_no_harm(address, path):
     question = {"texts": ["a \ud800 b"], "first": "a \ud800 b", "second": "\udc00"}
     status, answer = ask(address, f"/explorer/{path}", question)
-    assert status == 422
-    assert answer["detail"]
+    assert status == 400
+    assert answer["error"]["message"]
 
 
 def test_every_part_of_the_page_is_served_with_its_headers(address):
     for name in ["", *(f"page/{path.name}" for path in PAGE.iterdir())]:
         with urllib.request.urlopen(f"{address}/{name}", timeout=30) as answer:
             body = answer.read()
-            for header, value in explorer.HEADERS.items():
+            for header, value in pages.HEADERS.items():
                 assert answer.headers[header] == value, (name, header)
         assert body == (PAGE / (name.removeprefix("page/") or "index.html")).read_bytes()
-    policy = explorer.HEADERS["Content-Security-Policy"]
+    policy = pages.HEADERS["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "http" not in policy

@@ -1,4 +1,4 @@
-"""`create_app`: the routes, the gate and the model's thread joined into one ASGI application. Start reading here."""
+"""`create_app`: routes, middleware and the model's queue joined into one ASGI application. Start reading here."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import HTMLResponse
 
 import elmokit
 from elmokit.elmo import Elmo
-from elmokit.server import embeddings, explorer, similar, words
-from elmokit.server.batches import Batches, Wanted
-from elmokit.server.gate import Gate
-from elmokit.server.measures import Measures
-from elmokit.server.reference import reference_page
-from elmokit.server.refusals import tell_errors
+from elmokit.server import embeddings, explorer, pages, similar, words
+from elmokit.server.batching import BatchQueue, EncodingTask
+from elmokit.server.errors import add_error_handlers
+from elmokit.server.metrics import Metrics
+from elmokit.server.middleware import RequestGuard
 from elmokit.server.service import Service
 from elmokit.server.settings import Settings
 
 if TYPE_CHECKING:
     from elmokit.index import WordIndex
 
+_CLOSING_S = 1.0
+
 
 def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings | None = None) -> FastAPI:
-    """An application that serves a model.
+    """Make an application that serves a model.
 
     Args:
         elmo: the model.
         index: an opened index of word occurrences, for /v1/similar and the explorer; None for none.
-        settings: bounds and choices; None for the defaults.
+        settings: limits and choices; None for the defaults.
 
     Returns:
-        an ASGI application. Its lifespan ends the model's thread, after all that waits is answered. The explorer's
-        page is at "/" unless a token is asked for, which a page opened in a browser can't send.
+        an ASGI application. The explorer's page is at "/" and the description of the API at "/docs", unless a token is
+        required, which a page opened in a browser cannot send. `app.state.service` is what the routes share.
 
     Raises:
         ConfigError: a pooling or layers that the model does not have.
@@ -44,21 +44,22 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
         ``uvicorn.run(create_app(Elmo.load()))``
     """
     settings = settings or Settings()
-    Wanted(layers=settings.layers, pooling=settings.pooling).of(elmo, [["warm", "up"]])
-    measures = Measures()
-    batches = Batches(
+    EncodingTask(settings.encoding).compute(elmo, [["warm", "up"]])
+    metrics = Metrics()
+    queue = BatchQueue(
         elmo,
         batch_words=settings.batch_words,
         batch_ms=settings.batch_ms,
         max_waiting_words=settings.max_waiting_words,
-        on_batch=measures.batch,
+        on_batch=metrics.batch,
     )
-    measures.watch(lambda: batches.waiting_words)
+    metrics.watch(lambda: queue.waiting_words)
+    service = Service(elmo, queue, settings, index)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        batches.close()
+        service.close(_CLOSING_S)
 
     app = FastAPI(
         title="elmokit",
@@ -68,14 +69,16 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
         redoc_url=None,
         lifespan=lifespan,
     )
-    service = Service(elmo, batches, settings, index)
+    app.state.service = service
     for routes in (embeddings, words, similar):
         app.include_router(routes.router(service))
-    _add_own(app, service, measures)
+        app.include_router(routes.router(service, prefix=""), include_in_schema=False)  # base URLs without /v1
+    _add_watching(app, service, metrics)
     if settings.token is None:
-        app.include_router(explorer.router(elmo, index), include_in_schema=False)
-    tell_errors(app)
-    app.add_middleware(Gate, settings=settings, measures=measures)
+        app.include_router(explorer.router(service))
+        app.include_router(pages.router())
+    add_error_handlers(app)
+    app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -87,27 +90,22 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
     return app
 
 
-def _add_own(app: FastAPI, service: Service, measures: Measures) -> None:
-    @app.get("/healthz", tags=["watching"])
+def _add_watching(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["Monitoring"])
     async def healthz() -> dict[str, str]:
-        """The process is alive."""
+        """Say that the process is alive."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["watching"], responses={503: {"description": "Not any more: shutting down."}})
+    @app.get("/readyz", tags=["Monitoring"], responses={503: {"description": "The server is shutting down."}})
     async def readyz(response: Response) -> dict[str, str]:
-        """Requests are taken on."""
-        response.status_code = 200 if service.batches.is_ready else 503
-        return {"status": "ready" if service.batches.is_ready else "not ready"}
+        """Say whether requests are accepted."""
+        response.status_code = 200 if service.queue.is_ready else 503
+        return {"status": "ready" if service.queue.is_ready else "not ready"}
 
-    @app.get("/metrics", tags=["watching"], response_class=Response)
-    def metrics() -> Response:
-        """Numbers for Prometheus."""
-        return Response(measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
-        return HTMLResponse(reference_page(app.openapi()), headers={"Content-Security-Policy": policy})
+    @app.get("/metrics", tags=["Monitoring"], response_class=Response)
+    async def metric_lines() -> Response:
+        """Give the metrics in Prometheus' text format."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _describe(app: FastAPI) -> None:

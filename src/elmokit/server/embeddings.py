@@ -1,8 +1,7 @@
-"""POST /v1/embeddings and GET /v1/models, in the shape of OpenAI's API, so that clients of it work unchanged.
+"""POST /v1/embeddings and GET /v1/models in the shape of OpenAI's API, so that its clients work unchanged.
 
-`elmokit`'s own choices (pooling, layers, length 1) may come along as further fields; fields that we do not know are
-passed over, since other servers' clients send theirs. `usage` counts words, as this model cuts them.
-Source: https://platform.openai.com/docs/api-reference/embeddings.
+Fields of elmokit's own (pooling, layers, normalize) may come along; unknown fields are ignored, since clients of other
+servers send theirs. `usage` counts words. Source: https://platform.openai.com/docs/api-reference/embeddings.
 """
 
 from __future__ import annotations
@@ -10,39 +9,52 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictStr
 
-from elmokit.server.batches import Wanted
-from elmokit.server.refusals import RESPONSES, Refused
-from elmokit.server.service import Service, float32_of, json_answer
+from elmokit.encoding import Encoding
+from elmokit.server.batching import EncodingTask
+from elmokit.server.errors import RESPONSES, RequestError
+from elmokit.server.service import Service, float32_of
 
-Weight = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
-LayersField = str | int | list[Weight] | None
+
+class FirstError(FailFast):
+    """Stop at the first wrong item of a list; hashable, so that it can be part of a union."""
+
+    __hash__ = object.__hash__
+
+
+Number = Annotated[StrictInt | float, Field(ge=-1000, le=1000)]
+LayersField = (
+    Annotated[StrictStr, Field(max_length=10)] | StrictInt | Annotated[list[Number], Field(max_length=64), FirstError()]
+)
+WeightsField = Annotated[list[Number], Field(max_length=64), FirstError()] | None
+Texts = Annotated[list[StrictStr], FirstError()]
 Format = Literal["float", "base64"]
 
-POOLING_HELP = "mean, max, mean+max, first, last, first+last or sif; the server's own choice if not given."
-LAYERS_HELP = "mix, all, the number of one layer, or a weight per layer; the server's own choice if not given."
+POOLING_HELP = "mean, max, mean+max, first, last, first+last or sif. Default: the server's setting."
+LAYERS_HELP = "mix, all, or the numbers of layers (0 is the token layer). Default: the server's setting."
+WEIGHTS_HELP = "One weight per layer, instead of layers."
 FORMAT_HELP = "float: lists of numbers; base64: the bytes of little-endian float32."
-MODEL_HELP = "The model's name, as GET /v1/models tells it, or 'default'."
+MODEL_HELP = "Name of the model, as in GET /v1/models, or 'default'."
 
 
 class EmbeddingsRequest(BaseModel):
-    """Texts to make vectors of."""
+    """Texts to embed."""
 
-    input: Annotated[str | list[str], Field(description="A text or a list of texts; one without words gets zeros.")]
+    input: Annotated[StrictStr | Texts, Field(description="A text or a list of texts; one without words gets zeros.")]
     model: Annotated[str | None, Field(description=MODEL_HELP)] = None
     encoding_format: Annotated[Format | None, Field(description=FORMAT_HELP)] = None
-    dimensions: Annotated[
-        int | None, Field(description="Vectors can't be shortened: only their own width is accepted.")
-    ] = None
-    user: Annotated[str | None, Field(description="Not used.")] = None
-    pooling: Annotated[str | None, Field(description=POOLING_HELP)] = None
-    layers: Annotated[LayersField, Field(description=LAYERS_HELP)] = None
-    normalize: Annotated[bool | None, Field(description="Whether vectors have length 1.")] = None
+    dimensions: Annotated[int | None, Field(description="Only the width of the model's vectors is accepted.")] = None
+    user: Annotated[Any, Field(description="Ignored.")] = None
+    pooling: Annotated[str | None, Field(description=POOLING_HELP, max_length=100)] = None
+    layers: Annotated[LayersField | None, Field(description=LAYERS_HELP)] = None
+    layer_weights: Annotated[WeightsField, Field(description=WEIGHTS_HELP)] = None
+    normalize: Annotated[StrictBool | None, Field(description="Whether vectors have length 1.")] = None
 
 
-class Embedding(BaseModel):
+class EmbeddingItem(BaseModel):
     """A text's vector."""
 
     object: Literal["embedding"]
@@ -51,7 +63,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Words read."""
+    """Number of words read."""
 
     prompt_tokens: int
     total_tokens: int
@@ -61,12 +73,12 @@ class EmbeddingsAnswer(BaseModel):
     """A vector per text, in the order of the texts."""
 
     object: Literal["list"]
-    data: list[Embedding]
+    data: list[EmbeddingItem]
     model: str
     usage: Usage
 
 
-class Model(BaseModel):
+class ModelItem(BaseModel):
     """A model."""
 
     id: str
@@ -79,97 +91,122 @@ class ModelsAnswer(BaseModel):
     """The models that are served: one."""
 
     object: Literal["list"]
-    data: list[Model]
+    data: list[ModelItem]
 
 
-def wanted_layers(layers: LayersField, otherwise: str | int | tuple[float, ...]) -> str | int | tuple[float, ...]:
-    """The layers of a request, as a value that requests can be sorted by.
-
-    Args:
-        layers: of the request.
-        otherwise: what holds where it does not say.
-
-    Returns:
-        as `Elmo.encode` takes them.
-    """
-    return tuple(layers) if isinstance(layers, list) else otherwise if layers is None else layers
-
-
-def usage(n_words: int) -> dict[str, int]:
-    """The usage part of an answer.
+def encoding_of(default: Encoding, **chosen: Any) -> Encoding:
+    """The encoding of a request.
 
     Args:
-        n_words: words read.
+        default: the server's setting.
+        chosen: values of the request; None where it does not say.
 
     Returns:
-        counts under OpenAI's names.
+        the encoding.
+
+    Raises:
+        ConfigError: a value that no model has.
     """
-    return {"prompt_tokens": n_words, "total_tokens": n_words}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    values = {**default.to_dict(), **given}
+    if "layers" in given and "layer_weights" not in given:
+        values["layer_weights"] = None
+    elif "layer_weights" in given and "layers" not in given:
+        values["layers"] = "mix"
+    return Encoding.from_dict(values)
 
 
-def router(service: Service) -> APIRouter:
+def body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The description of a route's body for OpenAPI: routes read bodies themselves, off the event loop.
+
+    Args:
+        model: what the body must be.
+
+    Returns:
+        for `openapi_extra` of a route.
+    """
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def texts_of(texts: str | list[str]) -> list[str]:
+    """The texts of a request.
+
+    Args:
+        texts: its field `input`.
+
+    Returns:
+        a list.
+
+    Raises:
+        RequestError: an empty list.
+    """
+    if not texts and not isinstance(texts, str):
+        raise RequestError(400, "'input' is an empty list; send at least one text.", param="input")
+    return [texts] if isinstance(texts, str) else texts
+
+
+def numbers_of(vectors: NDArray[Any], encoding: Format | None) -> Any:
+    """Vectors as JSON holds them.
+
+    Args:
+        vectors: of any shape.
+        encoding: lists of numbers, or the bytes in base64.
+
+    Returns:
+        nested lists, or a string.
+    """
+    array = float32_of(vectors)
+    return base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
+
+
+def router(service: Service, prefix: str = "/v1") -> APIRouter:
     """The routes.
 
     Args:
         service: what answers.
+        prefix: of the paths.
 
     Returns:
         a router.
     """
-    routes = APIRouter(tags=["OpenAI's shape"])
+    routes = APIRouter(prefix=prefix, tags=["OpenAI's API"])
     model = {"id": service.model_id, "object": "model", "created": 0, "owned_by": "elmokit"}
+    refused: dict[int | str, dict[str, Any]] = {code: RESPONSES[code] for code in (400, 401, 403, 404, 429)}
 
-    @routes.post("/v1/embeddings", response_model=None, responses={200: {"model": EmbeddingsAnswer}, **RESPONSES})
-    async def embeddings(request: EmbeddingsRequest) -> Response:
-        """One vector per text."""
-        service.check_model(request.model)
-        settings = service.settings
-        wanted = Wanted(
-            layers=wanted_layers(request.layers, settings.layers),
-            pooling=settings.pooling if request.pooling is None else request.pooling,
-            normalize=settings.normalize if request.normalize is None else request.normalize,
+    @routes.post(
+        "/embeddings",
+        responses={200: {"model": EmbeddingsAnswer}, **RESPONSES},
+        openapi_extra=body_of(EmbeddingsRequest),
+    )
+    async def embeddings(request: Request) -> Response:
+        """Embed texts: one vector per text."""
+        body = await service.read(request, EmbeddingsRequest)
+        service.check_model(body.model)
+        chosen = body.model_dump(include={"pooling", "layers", "layer_weights", "normalize"})
+        task = EncodingTask(encoding_of(service.settings.encoding, **chosen))
+        texts, width = texts_of(body.input), task.width(service.elmo.config)
+        if body.dimensions not in (None, width):
+            message = f"Vectors of this model are {width} wide with these layers and pooling, and can't be shortened."
+            raise RequestError(400, message, param="dimensions")
+        split = await service.split(texts)
+        vectors = await service.compute(task, [text.words for text in split])
+        items = (
+            {"object": "embedding", "index": i, "embedding": numbers_of(vector, body.encoding_format)}
+            for i, vector in enumerate(vectors)
         )
-        texts = [request.input] if isinstance(request.input, str) else request.input
-        if not texts:
-            raise Refused(400, "'input' is an empty list; send at least one text.", param="input")
-        _check_width(request.dimensions, service, wanted)
-        cut = await service.cut(texts)
-        vectors = await service.compute(wanted, cut)
-        n_words = sum(len(text.words) for text in cut)
-        return await json_answer(
-            lambda: {
-                "object": "list",
-                "data": _embeddings(vectors, request.encoding_format),
-                "model": service.model_id,
-                "usage": usage(n_words),
-            }
-        )
+        return service.answer(items, sum(len(text.words) for text in split), n_values=vectors.size)
 
-    @routes.get("/v1/models", responses={401: RESPONSES[401], 429: RESPONSES[429]})
+    @routes.get("/models", responses=refused)
+    @routes.get("/models/", include_in_schema=False)
     async def models() -> ModelsAnswer:
-        """The models that are served."""
+        """List the models that are served."""
         return ModelsAnswer.model_validate({"object": "list", "data": [model]})
 
-    @routes.get("/v1/models/{name:path}", responses={code: RESPONSES[code] for code in (401, 404, 429)})
-    async def one_model(name: str) -> Model:
-        """One model."""
+    @routes.get("/models/{name:path}", responses=refused)
+    async def one_model(name: str) -> ModelItem:
+        """Describe one model."""
         service.check_model(name)
-        return Model.model_validate(model)
+        return ModelItem.model_validate(model)
 
     return routes
-
-
-def _check_width(dimensions: int | None, service: Service, wanted: Wanted) -> None:
-    width = service.width(wanted)
-    if dimensions not in (None, width):
-        message = f"Vectors of this model are {width} wide with these layers and pooling, and can't be shortened."
-        raise Refused(400, message, param="dimensions")
-
-
-def _embeddings(vectors: Any, encoding: Format | None) -> list[dict[str, Any]]:
-    rows = float32_of(vectors)
-    if encoding == "base64":
-        written: list[Any] = [base64.b64encode(row.tobytes()).decode() for row in rows]
-    else:
-        written = rows.tolist()
-    return [{"object": "embedding", "index": i, "embedding": one} for i, one in enumerate(written)]

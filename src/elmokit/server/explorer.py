@@ -1,11 +1,8 @@
-"""The explorer: a page to look at words in context, and the questions that it asks.
+"""The routes of the explorer: what its page asks about words in context.
 
-The page is plain files inside the package (`page/`): no build step, nothing from elsewhere, no outside requests, which
-the Content-Security-Policy holds the browser to. They are read into memory once and served under fixed names, so no
-path of a request ever reaches the file system. A question carries its sentences along; the server remembers none but in
-a bounded cache, and every answer holds all layers, so the layer slider moves without asking again.
+A question carries its sentences along, and every answer holds all layers, so the layer slider of the page moves without
+asking again. Readings of recent sentences are kept, within a bound in bytes.
 
-    GET  /                   the page;  GET /page/NAME  its parts
     GET  /explorer/about     the model, its layers, the open index, the limits
     POST /explorer/read      sentences → their words
     POST /explorer/word      an occurrence → its neighbours, and the map of all occurrences of the word
@@ -15,30 +12,25 @@ a bounded cache, and every answer holds all layers, so the layer slider moves wi
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, FailFast, Field, StringConstraints
 
 from elmokit.elmo import Elmo
-from elmokit.errors import ConfigError
+from elmokit.server.batching import EncodingTask
+from elmokit.server.errors import RequestError
 from elmokit.server.occurrences import (
-    Neighbour,
     Place,
-    Reader,
     Reading,
+    ReadingCache,
+    WordNeighbour,
+    make_reading,
     nearest,
     places_of,
     planes,
@@ -46,16 +38,13 @@ from elmokit.server.occurrences import (
     similarities,
     vectors_of,
 )
+from elmokit.server.service import Service, too_much, written
 
 if TYPE_CHECKING:
-    import uvicorn
-
-    from elmokit.index import Occurrence as IndexOccurrence
-    from elmokit.index import WordIndex
+    from elmokit.index import Occurrence, WordIndex
 
 Array = NDArray[Any]
 
-PORT = 8765
 MAX_TEXTS = 300
 MAX_CHARACTERS = 4000
 MAX_WORDS = 6000
@@ -63,46 +52,18 @@ MAX_ON_MAP = 200
 MAX_FROM_INDEX = 150
 N_NEIGHBOURS = 10
 
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
-"""Of every part of the page: nothing from elsewhere, nothing inline, in nobody's frame."""
-
-_KINDS = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
-Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS)]
+Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS), FailFast()]
 Number = Annotated[int, Field(ge=0)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """An occurrence from the index: its vectors by view, and its sentence in three parts."""
-
-    vectors: Array
-    parts: dict[str, str]
-
-
-class Sentences(BaseModel):
-    """Sentences to read."""
+class ReadQuestion(BaseModel):
+    """Sentences to split into words."""
 
     texts: Texts
 
 
-class Occurrence(BaseModel):
+class WordQuestion(BaseModel):
     """A word of one of the sentences, and whether the map shows the index's occurrences of it too."""
 
     texts: Texts
@@ -111,7 +72,7 @@ class Occurrence(BaseModel):
     with_index: bool = False
 
 
-class Pair(BaseModel):
+class CompareQuestion(BaseModel):
     """Two sentences to compare."""
 
     first: Text
@@ -125,158 +86,120 @@ class IndexQuestion(BaseModel):
     word: Number
 
 
-def router(elmo: Elmo, index: WordIndex | None = None) -> APIRouter:
-    """The explorer's routes, for `FastAPI.include_router`.
+@dataclass(frozen=True, eq=False)
+class _IndexedWord:
+    """An occurrence from the index: its vectors by view, and its sentence in three parts."""
+
+    vectors: Array
+    parts: dict[str, str]
+
+
+def router(service: Service) -> APIRouter:
+    """The routes under "/explorer/".
 
     Args:
-        elmo: the model.
-        index: an opened `elmokit.index` of occurrences; None for none.
+        service: what answers.
 
     Returns:
-        a router for the page at "/" and the questions under "/explorer/".
-
-    Example:
-        ``app = FastAPI(); app.include_router(router(Elmo.load()))``
+        a router.
     """
-    routes = APIRouter(tags=["explorer"])
-    _add_page(routes)
-    _add_questions(routes, elmo, index)
+    routes = APIRouter(prefix="/explorer", include_in_schema=False)
+    explorer = _Explorer(service)
+
+    @routes.get("/about")
+    async def about() -> Response:
+        """The model, its views, and the open index."""
+        return await explorer.answer(explorer.about)
+
+    @routes.post("/read")
+    async def read(request: Request) -> Response:
+        """Sentences split into words, with what stands between them."""
+        question = await service.read(request, ReadQuestion)
+        readings = await explorer.read(question.texts)
+        return await explorer.answer(lambda: {"sentences": [_pieces(reading) for reading in readings]})
+
+    @routes.post("/word")
+    async def word(request: Request) -> Response:
+        """Neighbours of an occurrence, and the map of its word."""
+        question = await service.read(request, WordQuestion)
+        readings = await explorer.read(question.texts)
+        place = _place(readings, question.sentence, question.word)
+        indexed = await explorer.from_index(readings, place) if question.with_index else []
+        return await explorer.answer(partial(_answer, readings, indexed, place))
+
+    @routes.post("/compare")
+    async def compare(request: Request) -> Response:
+        """Similarities of two sentences' words."""
+        question = await service.read(request, CompareQuestion)
+        first, second = await explorer.read([question.first, question.second])
+        return await explorer.answer(
+            lambda: {"first": first.words, "second": second.words, "views": _rounded(similarities(first, second))}
+        )
+
+    @routes.post("/index")
+    async def index(request: Request) -> Response:
+        """The nearest occurrences in the index, in the layers that it was built from."""
+        question = await service.read(request, IndexQuestion)
+        if service.index is None:
+            raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
+        (reading,) = await explorer.read([question.text])
+        return await explorer.answer(partial(_in_index, service.index, reading, question.word))
+
     return routes
 
 
-def explorer_app(elmo: Elmo, index: WordIndex | None = None) -> FastAPI:
-    """An application with the explorer and nothing else, for this machine alone.
+class _Explorer:
+    """The model as the explorer uses it: through the server's queue, with a cache of readings."""
 
-    It answers to the names of this machine only, so a foreign page cannot reach it under a name of its own (DNS
-    rebinding).
+    def __init__(self, service: Service) -> None:
+        self.service, self.elmo = service, service.elmo
+        self._cache = ReadingCache()
 
-    Args:
-        elmo: the model.
-        index: an opened index; None for none.
+    async def answer(self, make: Callable[[], object]) -> Response:
+        """A JSON answer that is made on a thread."""
+        body = await self.service.run(lambda: written(make()))
+        return Response(body, media_type="application/json")
 
-    Returns:
-        an ASGI application.
-    """
-    app = FastAPI(title="elmokit explorer", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    app.include_router(router(elmo, index))
-
-    @app.exception_handler(RequestValidationError)
-    def refused(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse({"detail": "; ".join(one["msg"] for one in error.errors())}, status_code=422)
-
-    return app
-
-
-def run_explorer(
-    elmo: Elmo, index: WordIndex | None = None, *, port: int | None = None, on_ready: Callable[[str], None]
-) -> None:
-    """Serve the explorer on this machine until it is interrupted.
-
-    Args:
-        elmo: the model.
-        index: an opened index; None for none.
-        port: where to; None takes `PORT` if it is free, else any.
-        on_ready: called with the page's address once it can be opened, on a thread of its own.
-
-    Raises:
-        ConfigError: the port is taken, or not ours to take.
-    """
-    import uvicorn
-
-    with _listener(port) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio leaves Nagle's delay on: 40 ms
-        server = uvicorn.Server(
-            uvicorn.Config(explorer_app(elmo, index), log_level="warning", ws="none", lifespan="off")
-        )
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        threading.Thread(target=_when_started, args=(server, address, on_ready), daemon=True).start()
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
-
-
-def _listener(port: int | None) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", PORT if port is None else port))
-    except (OSError, OverflowError) as error:
-        if port is None:
-            return socket.create_server(("127.0.0.1", 0))
-        raise ConfigError(
-            f"port {port} can't be used ({error}); choose another, or none for any that is free."
-        ) from None
-
-
-def _when_started(server: uvicorn.Server, address: str, on_ready: Callable[[str], None]) -> None:
-    while not server.started:
-        if server.should_exit:
-            return
-        time.sleep(0.02)
-    on_ready(address)
-
-
-def _add_page(routes: APIRouter) -> None:
-    folder = files("elmokit.server") / "page"
-    parts = {part.name: part.read_bytes() for part in folder.iterdir() if part.name.rpartition(".")[2] in _KINDS}
-
-    def answer(name: str) -> Response:
-        return Response(parts[name], media_type=_KINDS[name.rpartition(".")[2]], headers=dict(HEADERS))
-
-    @routes.get("/", include_in_schema=False)
-    def page() -> Response:
-        return answer("index.html")
-
-    @routes.get("/page/{name}", include_in_schema=False)
-    def part(name: str) -> Response:
-        if name not in parts:
-            raise HTTPException(404, "no such part of the page")
-        return answer(name)
-
-
-def _add_questions(routes: APIRouter, elmo: Elmo, index: WordIndex | None) -> None:
-    reader = Reader(elmo, n_words=2 * MAX_WORDS)
-
-    @routes.get("/explorer/about")
-    def about() -> dict[str, Any]:
-        """The model, its views, and the open index."""
-        views = _views(elmo)
+    def about(self) -> dict[str, Any]:
+        views, index = _views(self.elmo), self.service.index
         return {
-            "model": elmo.name,
-            "dim": elmo.dim,
+            "model": self.elmo.name,
+            "dim": self.elmo.dim,
             "views": views,
             "start": len(views) - 2,
             "index": None if index is None else dict(index.about()),
             "limits": {"texts": MAX_TEXTS, "characters": MAX_CHARACTERS, "words": MAX_WORDS},
         }
 
-    @routes.post("/explorer/read")
-    def read(question: Sentences) -> dict[str, Any]:
-        """Sentences cut into words, with what stands between them."""
-        return {"sentences": [_cut(reading) for reading in _read(reader, question.texts)]}
+    async def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Readings of sentences, in their order; equal sentences share one."""
+        readings = {text: reading for text in texts if (reading := self._cache.get(text)) is not None}
+        missing = [text for text in dict.fromkeys(texts) if text not in readings]
+        if missing:
+            split = await self.service.split(missing, param="texts", max_words=MAX_WORDS)
+            task = EncodingTask(words=True, each=True)
+            sentences = [text.words for text in split]
+            features = await self.service.compute(task, sentences, max_values=MAX_WORDS * task.width(self.elmo.config))
+            for text, words, layers in zip(missing, split, features, strict=True):
+                readings[text] = make_reading(self.elmo, text, words.words, words.offsets, layers.vectors)
+                self._cache.put(readings[text])
+        if sum(len(readings[text].words) for text in texts) > MAX_WORDS:
+            raise too_much(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
+        return [readings[text] for text in texts]
 
-    @routes.post("/explorer/word")
-    def word(question: Occurrence) -> dict[str, Any]:
-        """Neighbours of an occurrence, and the map of its word."""
-        readings = _read(reader, question.texts)
-        place = _place(readings, question.sentence, question.word)
-        beyond = _from_index(reader, index, readings, place) if question.with_index and index is not None else []
-        return _answer(readings, beyond, place)
-
-    @routes.post("/explorer/compare")
-    def compare(question: Pair) -> dict[str, Any]:
-        """Similarities of two sentences' words."""
-        first, second = _read(reader, [question.first, question.second])
-        return {"first": first.words, "second": second.words, "views": _rounded(similarities(first, second))}
-
-    @routes.post("/explorer/index")
-    def in_index(question: IndexQuestion) -> dict[str, Any]:
-        """The nearest occurrences in the index, in the layers that it was built from."""
+    async def from_index(self, readings: Sequence[Reading], place: Place) -> list[_IndexedWord]:
+        """The index's occurrences of a word, read again here: the index keeps one layer, the map shows all."""
+        index = self.service.index
         if index is None:
-            raise HTTPException(404, "No index is open: start with `elmokit explore --db DIR`.")
-        (reading,) = _read(reader, [question.text])
-        word = reading.words[_place([reading], 0, question.word).word]
-        vector = index.vector(word, list(reading.words), position=question.word)
-        found = index.search(vector, k=N_NEIGHBOURS)
-        return {"neighbours": [{**_three_parts(one), "score": round(one.similarity, 4)} for one in found]}
+            return []
+        word = readings[place.sentence].words[place.word]
+        occurrences = await self.service.run(partial(index.occurrences, word, limit=MAX_FROM_INDEX))
+        again = await self.read([one.text for one in occurrences])
+        return [
+            _IndexedWord(reading.views[:, places[0]], _three_parts(one))
+            for one, reading in zip(occurrences, again, strict=True)
+            if len(places := np.flatnonzero((reading.offsets == (one.start, one.end)).all(axis=1)))
+        ]
 
 
 def _views(elmo: Elmo) -> list[dict[str, str]]:
@@ -284,31 +207,23 @@ def _views(elmo: Elmo) -> list[dict[str, str]]:
     what = "words" if elmo.config.char_cnn is None else "characters"
     named = [(what, f"The {what} alone: a word has one vector, wherever it stands.")]
     if elmo.n_layers == 3:
-        named.append(("syntax", "First LSTM layer: more of the part that the word plays in its sentence."))
-        named.append(("meaning", "Second LSTM layer: more of what the word means here."))
+        named.append(("syntax", "First LSTM layer: more about the role of the word in its sentence."))
+        named.append(("meaning", "Second LSTM layer: more about what the word means here."))
     else:
         last = elmo.n_layers - 1
         named += [(f"layer {i}", f"LSTM layer {i} of {last}.") for i in range(1, elmo.n_layers)]
     shares = " + ".join(f"{share:.2f}" for share in elmo.layer_mix.shares(elmo.n_layers))
-    named.append(("layer mix", f"All layers, in the shares {shares}: what encode gives by itself."))
+    named.append(("layer mix", f"All layers, weighted {shares}: what encode gives by default."))
     return [{"name": name, "about": about} for name, about in named]
-
-
-def _read(reader: Reader, texts: Sequence[str]) -> list[Reading]:
-    readings = reader.read(texts)
-    n_words = sum(len(reading.words) for reading in readings)
-    if n_words > MAX_WORDS:
-        raise HTTPException(413, f"These are {n_words:,} words; the explorer reads up to {MAX_WORDS:,} at a time.")
-    return readings
 
 
 def _place(readings: Sequence[Reading], sentence: int, word: int) -> Place:
     if sentence >= len(readings) or word >= len(readings[sentence].words):
-        raise HTTPException(422, f"There is no word {word} in sentence {sentence} (both counted from 0).")
+        raise RequestError(400, f"There is no word {word} in sentence {sentence} (both counted from 0).")
     return Place(sentence, word)
 
 
-def _cut(reading: Reading) -> dict[str, Any]:
+def _pieces(reading: Reading) -> dict[str, Any]:
     pieces, end = [], 0
     for start, stop in reading.offsets.tolist():
         pieces.append((reading.text[end:start], reading.text[start:stop]))
@@ -316,28 +231,23 @@ def _cut(reading: Reading) -> dict[str, Any]:
     return {"pieces": pieces, "tail": reading.text[end:]}
 
 
-def _from_index(reader: Reader, index: WordIndex, readings: Sequence[Reading], place: Place) -> list[_Found]:
-    """The index's occurrences of a word, read again here: the index keeps one layer, the map shows all."""
-    word = readings[place.sentence].words[place.word]
-    found = index.occurrences(word, limit=MAX_FROM_INDEX)
-    read = _read(reader, [one.text for one in found])
-    return [
-        _Found(reading.views[:, places[0]], _three_parts(one))
-        for one, reading in zip(found, read, strict=True)
-        if len(places := np.flatnonzero((reading.offsets == (one.start, one.end)).all(axis=1)))
-    ]
+def _in_index(index: WordIndex, reading: Reading, number: int) -> dict[str, Any]:
+    word = reading.words[_place([reading], 0, number).word]
+    vector = index.vector(word, list(reading.words), position=number)
+    near = index.search(vector, k=N_NEIGHBOURS)
+    return {"neighbours": [{**_three_parts(one), "score": round(one.similarity, 4)} for one in near]}
 
 
-def _answer(readings: Sequence[Reading], beyond: Sequence[_Found], place: Place) -> dict[str, Any]:
+def _answer(readings: Sequence[Reading], indexed: Sequence[_IndexedWord], place: Place) -> dict[str, Any]:
     """What the page draws for an occurrence: its neighbours in every view, and the map of its word."""
     word = readings[place.sentence].words[place.word]
     places = places_of(word, readings)
     kept = places[:MAX_ON_MAP] if place in places[:MAX_ON_MAP] else [place, *places[: MAX_ON_MAP - 1]]
-    vectors = np.concatenate([vectors_of(kept, readings), *(one.vectors[:, None] for one in beyond)], axis=1)
+    vectors = np.concatenate([vectors_of(kept, readings), *(one.vectors[:, None] for one in indexed)], axis=1)
     points, shares = planes(vectors)
     senses = sense_numbers(vectors[-1])
-    of_own: list[dict[str, Any]] = [{"sentence": own.sentence, "word": own.word} for own in kept]
-    of_index: list[dict[str, Any]] = [{"sentence": None, **one.parts} for one in beyond]
+    own: list[dict[str, Any]] = [{"sentence": one.sentence, "word": one.word} for one in kept]
+    others: list[dict[str, Any]] = [{"sentence": None, **one.parts} for one in indexed]
     return {
         "word": word,
         "left_out": len(places) - len(kept),
@@ -345,38 +255,35 @@ def _answer(readings: Sequence[Reading], beyond: Sequence[_Found], place: Place)
             "same": _lines(nearest(place, readings, k=N_NEIGHBOURS, same_word=True)),
             "any": _lines(nearest(place, readings, k=N_NEIGHBOURS)),
         },
-        "occurrences": [
-            {**one, "sense": sense} for one, sense in zip([*of_own, *of_index], senses.tolist(), strict=True)
-        ],
+        "occurrences": [{**one, "sense": sense} for one, sense in zip([*own, *others], senses.tolist(), strict=True)],
         "senses": _senses(vectors[-1], senses),
         "views": [{"points": _rounded(at), "shares": _rounded(of)} for at, of in zip(points, shares, strict=True)],
     }
 
 
 def _senses(vectors: Array, senses: Array) -> list[dict[str, int]]:
-    """Every sense's size, and its most typical occurrence: the one nearest to the middle."""
-    told = []
+    """Every sense's size, and its most typical occurrence: the one nearest to the mean."""
+    sizes = []
     for sense in range(int(senses.max()) + 1):
         members = np.flatnonzero(senses == sense)
-        middle = vectors[members].mean(axis=0)
-        told.append({"size": len(members), "typical": int(members[(vectors[members] @ middle).argmax()])})
-    return told
+        mean = vectors[members].mean(axis=0)
+        sizes.append({"size": len(members), "typical": int(members[(vectors[members] @ mean).argmax()])})
+    return sizes
 
 
-def _lines(found: Sequence[Sequence[Neighbour]]) -> list[list[dict[str, Any]]]:
+def _lines(neighbours: Sequence[Sequence[WordNeighbour]]) -> list[list[dict[str, Any]]]:
     return [
         [{"sentence": at.place.sentence, "word": at.place.word, "score": round(at.score, 4)} for at in view]
-        for view in found
+        for view in neighbours
     ]
 
 
-def _three_parts(found: IndexOccurrence) -> dict[str, str]:
-    text = found.text
+def _three_parts(one: Occurrence) -> dict[str, str]:
     return {
-        "before": text[: found.start],
-        "text": text[found.start : found.end],
-        "after": text[found.end :],
-        "document": found.document,
+        "before": one.text[: one.start],
+        "text": one.text[one.start : one.end],
+        "after": one.text[one.end :],
+        "document": one.document,
     }
 
 

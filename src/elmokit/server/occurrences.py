@@ -1,32 +1,27 @@
-"""Sentences → what the explorer shows of their words: nearest occurrences, a map, a table of similarities.
+"""What the explorer shows of words in context: nearest occurrences, a map, a table of similarities.
 
-Everything is computed for all *views* at once, a view being a layer or, last, the layer mix: an answer then holds what
-the page's layer slider needs, and moving it asks the server nothing. Vectors are scaled to length 1, so that a product
+Everything is computed for all *views* at once: the layers and, last, the layer mix. Vectors have length 1, so a product
 is a cosine. The maps of neighbouring views are turned onto each other (orthogonal Procrustes), so that a point's way
 from one to the next means something.
-
-Costs: L + 1 vectors per word are kept for sentences seen lately (10 kB a word in the embedded model), up to a bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
-from elmokit.features import WordVectors
 from elmokit.index.clusters import choose_clusters
 from elmokit.runtime.pooling import mix_layers
 
 Array = NDArray[Any]
 
 _SAME = 1e-6
-"""Squared distances below this are rounding: such vectors are one."""
+"""Squared distances below this are rounding."""
 
 MAX_SENSES = 6
 _CONVINCING = 0.1
@@ -59,62 +54,78 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class WordNeighbour:
     """An occurrence and its cosine to the one that was asked about."""
 
     place: Place
     score: float
 
 
-class Reader:
-    """Reads sentences, and remembers those read lately: a page asks about the same ones again and again.
+class ReadingCache:
+    """Readings of recent sentences: a page asks about the same ones again and again.
+
+    Args:
+        max_bytes: size of all that is kept, texts included. Long-unused readings go first.
+    """
+
+    def __init__(self, *, max_bytes: int = 128_000_000) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._kept: dict[str, Reading] = {}  # least recently used first
+
+    def get(self, text: str) -> Reading | None:
+        """The reading of a sentence.
+
+        Args:
+            text: the sentence.
+
+        Returns:
+            the reading; None if it is not kept.
+        """
+        reading = self._kept.pop(text, None)
+        if reading is not None:
+            self._kept[text] = reading
+        return reading
+
+    def put(self, reading: Reading) -> None:
+        """Keep a reading.
+
+        Args:
+            reading: the reading of a sentence.
+        """
+        self._n_bytes -= _size(self._kept.pop(reading.text, None))
+        self._kept[reading.text] = reading
+        self._n_bytes += _size(reading)
+        while self._n_bytes > self._max_bytes and self._kept:
+            self._n_bytes -= _size(self._kept.pop(next(iter(self._kept))))
+
+
+def _size(reading: Reading | None) -> int:
+    """Bytes of a reading: arrays, its text and words at four bytes a character, and objects."""
+    if reading is None:
+        return 0
+    return int(reading.views.nbytes + reading.offsets.nbytes + 8 * len(reading.text) + 100 * len(reading.words) + 500)
+
+
+def make_reading(
+    elmo: Elmo, text: str, words: Sequence[str], offsets: Sequence[tuple[int, int]], layers: Array
+) -> Reading:
+    """Make the reading of a sentence from its word vectors.
 
     Args:
         elmo: the model.
-        n_words: words whose vectors are kept at most.
+        text: the sentence.
+        words: its T words.
+        offsets: begin and end of each word.
+        layers: vectors of all layers. Shape (L, T, 2P).
 
-    Example:
-        ``Reader(Elmo.load()).read(["I read it.", "Can you read it?"])``
+    Returns:
+        the reading.
     """
-
-    def __init__(self, elmo: Elmo, *, n_words: int = 10_000) -> None:
-        self.elmo = elmo
-        self._n_words = n_words
-        self._kept: dict[str, Reading] = {}  # least recently read first
-        self._lock = Lock()
-
-    def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Readings of sentences, in their order.
-
-        Args:
-            texts: sentences.
-
-        Returns:
-            one reading per sentence; equal sentences share one.
-        """
-        with self._lock:
-            new = [text for text in dict.fromkeys(texts) if text not in self._kept]
-            found = self.elmo.encode_words(new, layers="each", show_progress=False)
-            read = {text: _reading(self.elmo, text, vectors) for text, vectors in zip(new, found, strict=True)}
-            for text in dict.fromkeys(texts):
-                self._kept[text] = read[text] = read.get(text) or self._kept.pop(text)
-            self._forget()
-            return [read[text] for text in texts]
-
-    def _forget(self) -> None:
-        room = self._n_words - sum(len(reading.words) for reading in self._kept.values())
-        for text in list(self._kept):
-            if room >= 0:
-                break
-            room += len(self._kept.pop(text).words)
-
-
-def _reading(elmo: Elmo, text: str, found: WordVectors) -> Reading:
-    assert found.offsets is not None, "a text was given, not its words"
-    mixed = mix_layers(found.vectors, elmo.layer_mix)
-    views = np.concatenate([found.vectors, mixed[None]])
+    views = np.concatenate([layers, mix_layers(layers, elmo.layer_mix)[None]])  # (L + 1, T, 2P)
     lengths = np.linalg.norm(views, axis=-1, keepdims=True)
-    return Reading(text, found.words, found.offsets, views / np.maximum(lengths, 1e-12))
+    places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+    return Reading(text, tuple(words), places, views / np.maximum(lengths, 1e-12))
 
 
 def places_of(word: str, readings: Sequence[Reading]) -> list[Place]:
@@ -146,17 +157,17 @@ def vectors_of(places: Sequence[Place], readings: Sequence[Reading]) -> Array:
 
 def nearest(
     place: Place, readings: Sequence[Reading], *, k: int = 10, same_word: bool = False
-) -> list[list[Neighbour]]:
+) -> list[list[WordNeighbour]]:
     """The occurrences whose vectors are nearest to that of one, by cosine, in every view.
 
     Args:
         place: the occurrence.
         readings: the sentences to look in.
-        k: how many at most.
-        same_word: only occurrences of the same word; else of any word, marks (without a letter or digit) left out.
+        k: number of neighbours per view.
+        same_word: only occurrences of the same word; else of any word that has a letter or digit.
 
     Returns:
-        for each view its neighbours, the nearest first; equally near ones in reading order.
+        the neighbours of every view, nearest first; equally near ones in reading order.
     """
     word = readings[place.sentence].words[place.word]
     if same_word:
@@ -169,7 +180,7 @@ def nearest(
     scores = np.einsum("vnd,vd->vn", vectors_of(others, readings), own)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return [
-        [Neighbour(others[i], float(view_scores[i])) for i in best.tolist()]
+        [WordNeighbour(others[i], float(view_scores[i])) for i in best.tolist()]
         for view_scores, best in zip(scores, order, strict=True)
     ]
 
@@ -199,8 +210,8 @@ def plane(vectors: Array) -> tuple[Array, Array]:
         vectors: Shape (N, D).
 
     Returns:
-        points around (0, 0), Shape (N, 2), and the shares of the variance that x and y hold, Shape (2,); all zeros
-        where the vectors are one and the same.
+        points around (0, 0), shape (N, 2), and the shares of the variance along x and y, shape (2,); zeros where all
+        vectors are equal.
 
     Example:
         >>> points, shares = plane(np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0]]))
@@ -212,35 +223,34 @@ def plane(vectors: Array) -> tuple[Array, Array]:
     points, shares = np.zeros((len(vectors), 2)), np.zeros(2)
     if total <= _SAME * len(vectors):
         return points, shares
-    values, directions = np.linalg.eigh(centred @ centred.T)  # N × N: fewer words than dimensions
-    found = min(2, len(vectors))
-    top = np.maximum(values[::-1][:found], 0.0)
-    points[:, :found] = directions[:, ::-1][:, :found] * np.sqrt(top)
-    shares[:found] = top / total
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    n = min(2, len(sizes))
+    points[:, :n] = left[:, :n] * sizes[:n]
+    shares[:n] = np.square(sizes[:n]) / total
     return points, shares
 
 
 def planes(vectors: Array) -> tuple[Array, Array]:
-    """The map of every view, each turned or mirrored to lie as the next one's does; the last lies as it comes.
+    """The map of every view, each turned or mirrored to lie as the next one does.
 
     Args:
         vectors: Shape (V, N, D).
 
     Returns:
-        points, Shape (V, N, 2), and shares of the variance, Shape (V, 2).
+        points, shape (V, N, 2), and shares of the variance, shape (V, 2).
     """
-    found = [plane(view) for view in vectors]
-    points = [of for of, _ in found]
+    maps = [plane(view) for view in vectors]
+    points = [at for at, _ in maps]
     for i in reversed(range(len(points) - 1)):
         left, _, right = np.linalg.svd(points[i].T @ points[i + 1])
         points[i] = points[i] @ left @ right
-    return np.stack(points), np.stack([shares for _, shares in found])
+    return np.stack(points), np.stack([shares for _, shares in maps])
 
 
 def sense_numbers(vectors: Array) -> NDArray[np.intp]:
     """Group occurrences of a word by their vectors, as the index groups its own (`elmokit.index.clusters`).
 
-    What all of them share is taken away first: it says nothing of their senses.
+    Their mean is subtracted first.
 
     Args:
         vectors: of length 1. Shape (N, D).
@@ -258,7 +268,7 @@ def sense_numbers(vectors: Array) -> NDArray[np.intp]:
     units = moved / np.maximum(lengths, 1e-12)
     if float(np.square(lengths).max()) < _SAME:
         return np.zeros(len(vectors), np.intp)
-    most = min(MAX_SENSES, max(2, len(units) // 5))  # few occurrences show few senses
+    most = min(MAX_SENSES, max(2, len(units) // 5))
     labels, _ = choose_clusters(units, most=most, least_silhouette=_CONVINCING, smallest=2)
     return _numbered(labels)
 

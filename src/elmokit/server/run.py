@@ -1,16 +1,19 @@
-"""A server process, or several: bind, serve, end without losing a request.
+"""Run a server: bind, serve, and end in time without losing a request.
 
-The socket is bound here, before the model is loaded, so a taken port is told at once, and all workers share it. On
-SIGTERM or Ctrl-C uvicorn takes no new connection, lets every request in work finish, and then the model's thread ends.
-Several workers are several processes, each with a model of its own: the file's weights are mapped into memory and
-shared, what is computed from them (float32 rows, caches) is each one's own, and the cores are shared out.
+The socket is bound before the model is loaded, so a taken port is reported at once, and all workers share it. On
+SIGTERM or Ctrl-C no new connection is accepted and requests in progress have `Settings.shutdown_s` seconds to finish.
+Several workers are several processes, each with a model of its own; they end when their supervisor does.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import shutil
+import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -19,32 +22,36 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError
-from elmokit.server.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PORT = 8000
+    from elmokit.server.settings import Settings
 
-_ORDER = "ELMOKIT_SERVE"
-"""The environment variable by which workers learn what to serve."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_CONFIG = "ELMOKIT_SERVE"
+"""Environment variable that tells worker processes what to serve."""
+_METRICS = "PROMETHEUS_MULTIPROC_DIR"
+_SPARE_FILES = 64
+"""File descriptors that are left for other things than connections."""
 
 
 @dataclass(frozen=True)
-class Order:
+class ServeConfig:
     """What to serve.
 
     Args:
-        model: as for `Elmo.load`.
+        model: see `Elmo.load`.
         device: see `Elmo`.
         precision: see `Elmo`.
         n_threads: see `Elmo`.
-        db: the folder of an index; None for none.
+        db: folder of an index; None for none.
     """
 
     model: str = "default"
@@ -54,10 +61,10 @@ class Order:
     db: str | None = None
 
     def app(self, settings: Settings) -> FastAPI:
-        """Load all of it.
+        """Load the model and the index.
 
         Args:
-            settings: bounds and choices.
+            settings: limits and choices.
 
         Returns:
             the application.
@@ -77,89 +84,132 @@ class Order:
 
 
 def run_server(
-    order: Order,
+    config: ServeConfig,
+    settings: Settings,
     *,
-    settings: Settings | None = None,
     host: str = "127.0.0.1",
-    port: int = PORT,
+    port: int = 8000,
+    any_port: bool = False,
     n_workers: int = 1,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Args:
-        order: what to serve.
-        settings: bounds and choices; None for the defaults. On a loopback address only this machine's own names are
-            answered to, unless they name others.
-        host: the address to bind.
-        port: the port; 0 for any that is free.
-        n_workers: processes.
-        on_ready: called with the server's address once requests are taken on, on a thread of its own.
+        config: what to serve.
+        settings: limits and choices. On a loopback address the allowed hosts default to the names of this machine.
+        host: address to bind.
+        port: port to bind; 0 for any that is free.
+        any_port: whether to take any free port if that one is taken.
+        n_workers: number of processes.
+        on_ready: called with the server's address, on a thread, once requests are accepted.
 
     Raises:
-        ConfigError: the address is taken, not ours to take, or not one of this machine.
+        ConfigError: the address is taken, not allowed, or not one of this machine.
         ElmoKitError: a model or index that can't be opened.
     """
     import uvicorn
 
-    settings = settings or Settings()
     if host in LOOPBACK and not settings.allowed_hosts:
-        settings = replace(settings, allowed_hosts=LOOPBACK)
-    with _listener(host, port) as listener, tempfile.TemporaryDirectory(prefix="elmokit-") as folder:
-        shown = f"[{host}]" if ":" in host else host
+        settings = settings.model_copy(update={"allowed_hosts": LOOPBACK})
+    ended, app = threading.Event(), None
+    with _listener(host, port, any_port) as listener, tempfile.TemporaryDirectory(prefix="elmokit-") as folder:
         port = listener.getsockname()[1]
-        address = f"http://{shown}:{port}"
-        ended = threading.Event()
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         threading.Thread(target=_when_ready, args=(host, port, ended, lambda: on_ready(address)), daemon=True).start()
         try:
             if n_workers == 1:
-                server = uvicorn.Server(uvicorn.Config(order.app(settings), **_options(settings)))
+                app = config.app(settings)
                 with suppress(KeyboardInterrupt):
-                    server.run(sockets=[listener])
+                    uvicorn.Server(uvicorn.Config(app, **uvicorn_options(settings))).run(sockets=[listener])
             else:
-                _run_workers(order, settings, listener.fileno(), n_workers=n_workers, folder=folder)
+                _run_workers(config, settings, listener.fileno(), n_workers=n_workers, folder=folder)
         finally:
             ended.set()
+            if app is not None and app.state.service.is_busy:
+                _exit_now(folder)
 
 
 def worker_app() -> FastAPI:
-    """What a worker process serves: uvicorn calls this there, and the environment says what to load.
+    """Make the application of a worker process; uvicorn calls this, and the environment says what to load.
 
     Returns:
         the application.
     """
-    told = json.loads(os.environ[_ORDER])
-    return Order(**told["order"]).app(Settings.from_json(told["settings"]))
+    from elmokit.server.settings import Settings
+
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    told = json.loads(os.environ[_CONFIG])
+    return ServeConfig(**told["config"]).app(Settings(**told["settings"]))
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def _end_with_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        shutil.rmtree(os.environ[_METRICS], ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit_now(folder: str) -> None:
+    """End the process although threads are busy for requests that nobody waits for: Python would wait for them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGTERM)
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn serves: with limited connections, and no log of requests.
+
+    Args:
+        settings: limits and choices.
+
+    Returns:
+        for `uvicorn.Config`.
+    """
+    from elmokit.server.connections import LimitedConnection
+
+    protocol = partial(
+        LimitedConnection,
+        max_connections=min(settings.max_connections, _most_connections()),
+        header_timeout_s=settings.header_timeout_s,
+    )
     return {
-        "log_level": "warning",
+        "http": protocol,
+        "log_level": "error",
         "access_log": False,
         "ws": "none",
         "server_header": False,
         "proxy_headers": False,
-        "timeout_graceful_shutdown": int(settings.timeout_s) + 5,
+        "timeout_graceful_shutdown": int(settings.shutdown_s) or 1,
     }
 
 
-def _run_workers(order: Order, settings: Settings, fd: int, *, n_workers: int, folder: str) -> None:
+def _most_connections() -> int:
+    """Connections for which there are file descriptors."""
+    with suppress(ImportError):  # not on Windows
+        import resource
+
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            return max(1, files - _SPARE_FILES)
+    return 1_000_000
+
+
+def _run_workers(config: ServeConfig, settings: Settings, fd: int, *, n_workers: int, folder: str) -> None:
     """Let uvicorn's supervisor start the processes and replace those that die."""
     import uvicorn
 
-    if order.n_threads is None:
-        order = replace(order, n_threads=max(1, len(os.sched_getaffinity(0)) // n_workers))
-    told = json.dumps({"order": asdict(order), "settings": settings.to_json()})
-    added = {_ORDER: told, "PROMETHEUS_MULTIPROC_DIR": folder}
+    if config.n_threads is None:
+        config = replace(config, n_threads=max(1, len(os.sched_getaffinity(0)) // n_workers))
+    told = json.dumps({"config": asdict(config), "settings": settings.model_dump()})
+    added = {_CONFIG: told, _METRICS: folder}
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:
         uvicorn.run(
-            "elmokit.server.run:worker_app",
-            factory=True,
-            workers=n_workers,
-            fd=fd,
-            **_options(settings),
+            "elmokit.server.run:worker_app", factory=True, workers=n_workers, fd=fd, **uvicorn_options(settings)
         )
     finally:
         for name, value in before.items():
@@ -169,11 +219,13 @@ def _run_workers(order: Order, settings: Settings, fd: int, *, n_workers: int, f
                 os.environ[name] = value
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(host: str, port: int, any_port: bool) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
+        if any_port:
+            return _listener(host, 0, False)
         raise ConfigError(
             f"the address {host}, port {port} can't be used ({error}); choose another (--host, --port)."
         ) from None

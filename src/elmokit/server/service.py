@@ -1,187 +1,286 @@
-"""What the routes share: a request's texts → words within the bounds → results of the model, without blocking anybody.
+"""What the routes share: bodies, words of texts and answers, within the limits and off the event loop.
 
-Cutting texts and writing answers take time in proportion to the request, so they run on threads; the model has its own
-(`elmokit.server.batches`); the event loop only passes things on. Everything that can go wrong on the way becomes a
-`Refused` here.
+Parsing, splitting texts into words and writing answers run on a few threads, in pieces, so that neither a large request
+nor a slow reader holds up the others; the model has threads of its own (`elmokit.server.batching`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from fastapi import Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.types import Receive, Scope, Send
 
 from elmokit.elmo import Elmo
-from elmokit.server.batches import Batches, Closed, Full, Wanted
-from elmokit.server.refusals import Refused
+from elmokit.server.batching import BatchQueue, EncodingTask, QueueClosed, QueueFull
+from elmokit.server.errors import RequestError, invalid
 from elmokit.server.settings import Settings
 from elmokit.text.tokens import get_tokenizer
 
 if TYPE_CHECKING:
     from elmokit.index import WordIndex
 
+T = TypeVar("T")
+Body = TypeVar("Body", bound=BaseModel)
 
 _JSON = TypeAdapter(Any)
-_WIDTHS_KEPT = 1000
+_N_THREADS = 4
+_TEXT_CHARACTERS = 50_000
+"""Characters that are split at a time; between two pieces other requests have their turn."""
+_WORD_CHARACTERS = 512
+"""Characters of a word that reach the model. No model reads further, and its cache must not hold more."""
+_CHUNK_BYTES = 65_536
+_LARGE_ANSWER, _N_LARGE_ANSWERS = 100_000, 8
+"""Answers of more numbers than this are large; so many are held at a time, until the client has read them."""
 
 
 @dataclass(frozen=True, eq=False)
-class CutText:
-    """A text's words and where each stands.
+class SplitText:
+    """A text's words.
 
     Args:
         words: T words.
-        offsets: begin and end in characters. Shape (T, 2).
+        offsets: begin and end of each in the text, in characters. Shape (T, 2).
     """
 
     words: list[str]
     offsets: list[tuple[int, int]]
 
 
-@dataclass(frozen=True, eq=False)
 class Service:
-    """A model, its queue, its bounds.
+    """A model, its queue and its limits.
 
     Args:
         elmo: the model.
-        batches: its thread.
-        settings: the bounds.
+        queue: its queue.
+        settings: the limits.
         index: an opened index; None for none.
     """
 
-    elmo: Elmo
-    batches: Batches
-    settings: Settings
-    index: WordIndex | None = None
-    _widths: dict[Wanted, int] = field(default_factory=dict, repr=False)
+    def __init__(self, elmo: Elmo, queue: BatchQueue, settings: Settings, index: WordIndex | None = None) -> None:
+        self.elmo, self.queue, self.settings, self.index = elmo, queue, settings, index
+        self._tokenize = get_tokenizer(elmo.config.tokenizer)
+        self._threads = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="elmokit-http")
+        self._running: set[Future[Any]] = set()
+        self._closed_cleanly = True
+        self._large_answers = asyncio.Semaphore(_N_LARGE_ANSWERS)
 
     @property
     def model_id(self) -> str:
         """The name that clients ask for; of a model from a folder, the folder's name alone."""
         return self.settings.model_id or PurePath(self.elmo.name).name or "elmokit"
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether threads are still at work that nobody waits for, after `close`."""
+        return not self._closed_cleanly or any(not future.done() for future in self._running)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """End all threads, after what waits is done.
+
+        Args:
+            timeout_s: seconds to wait for that; None for no limit.
+        """
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._closed_cleanly = self.queue.close(timeout_s)
+
     def check_model(self, name: str | None) -> None:
         """Refuse a request for another model.
 
         Args:
-            name: as in the request; None and "default" are always this one.
+            name: as in the request; None, "" and "default" are always this one.
 
         Raises:
-            Refused: another model.
+            RequestError: another model.
         """
-        if name not in (None, "default", self.model_id):
+        if name not in (None, "", "default", self.model_id):
             message = f"There is no such model here; this server has {self.model_id!r} (or say 'default')."
-            raise Refused(404, message, param="model", code="model_not_found")
+            raise RequestError(404, message, param="model", code="model_not_found")
 
-    async def cut(self, texts: Sequence[str], *, param: str = "input") -> list[CutText]:
-        """Texts → words, within the bounds.
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function on a thread.
+
+        Args:
+            function: what to call; its thread goes on when the request is cancelled.
+
+        Returns:
+            what it returns.
+        """
+        try:
+            future = self._threads.submit(function)
+        except RuntimeError:  # after `close`
+            raise _shutting_down() from None
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return await asyncio.wrap_future(future)
+
+    async def read(self, request: Request, model: type[Body]) -> Body:
+        """The body of a request, whatever its Content-Type says.
+
+        Args:
+            request: the request.
+            model: what the body must be.
+
+        Returns:
+            the checked body.
+
+        Raises:
+            RequestError: not JSON, or not what the model says; only the first mistake is looked for.
+        """
+        body = await request.body()
+        try:
+            return await self.run(lambda: model.model_validate(_parsed(body)))
+        except ValidationError as error:
+            raise invalid(error) from None
+
+    async def split(
+        self, texts: Sequence[str], *, param: str = "input", max_texts: int | None = None, max_words: int | None = None
+    ) -> list[SplitText]:
+        """Texts → words, within the limits.
 
         Args:
             texts: N texts.
             param: the field that they came in.
+            max_texts: texts allowed; None for the setting.
+            max_words: words allowed; None for the setting.
 
         Returns:
             the words of each.
 
         Raises:
-            Refused: too many texts or words.
+            RequestError: too many texts or words; the rest is not split.
         """
-        if len(texts) > self.settings.max_texts:
-            raise _too_much(f"{len(texts):,} texts", f"{self.settings.max_texts:,} in a request", param)
-        found = await asyncio.to_thread(self._cut, texts)
-        n_words = sum(len(text.words) for text in found)
-        if n_words > self.settings.max_words:
-            raise _too_much(f"{n_words:,} words", f"{self.settings.max_words:,} in a request", param)
-        return found
+        max_texts, max_words = max_texts or self.settings.max_texts, max_words or self.settings.max_words
+        if len(texts) > max_texts:
+            raise too_much(f"{len(texts):,} texts; a request may have {max_texts:,}.", param)
+        split: list[SplitText] = []
+        n_words = 0
+        for block in _blocks(texts):
+            split += await self.run(partial(self._split, block))
+            n_words += sum(len(text.words) for text in split[-len(block) :])
+            if n_words > max_words:
+                raise too_much(f"More than {max_words:,} words; send fewer at once.", param)
+        return split
 
-    def _cut(self, texts: Sequence[str]) -> list[CutText]:
-        tokenize = get_tokenizer(self.elmo.config.tokenizer)
-        cut = [tokenize(text) for text in texts]
-        return [CutText([one.word for one in text], [(one.start, one.end) for one in text]) for text in cut]
+    def _split(self, texts: Sequence[str]) -> list[SplitText]:
+        tokens = [self._tokenize(text) for text in texts]
+        return [SplitText([one.word for one in text], [(one.start, one.end) for one in text]) for text in tokens]
 
-    async def compute(self, wanted: Wanted, texts: Sequence[CutText]) -> Any:
+    async def compute(
+        self, task: EncodingTask, sentences: Sequence[Sequence[str]], *, max_values: int | None = None
+    ) -> Any:
         """Vectors of texts, as `Elmo` gives them.
 
         Args:
-            wanted: which.
-            texts: N texts.
+            task: which vectors.
+            sentences: the words of N texts.
+            max_values: numbers allowed; None for the setting.
 
         Returns:
-            N results in order (see `Wanted.of`).
+            N results in order (see `EncodingTask.compute`).
 
         Raises:
             ConfigError: layers or a pooling that the model does not have.
-            Refused: too many numbers, a full queue, or too long a wait.
+            RequestError: too many numbers, or a full queue.
         """
-        per_vector = self.width(wanted)
-        n_vectors = sum(len(text.words) for text in texts) if wanted.words else len(texts)
-        if n_vectors * per_vector > self.settings.max_values:
-            raise _too_much(
-                f"{n_vectors:,} vectors of {per_vector:,} numbers", f"{self.settings.max_values:,} numbers", "input"
-            )
-        sentences = [text.words for text in texts]
-        return await self._promised(lambda: self.batches.submit(wanted, sentences))
-
-    def width(self, wanted: Wanted) -> int:
-        """Numbers per vector; of all layers together where they are kept apart.
-
-        Args:
-            wanted: which vectors.
-
-        Returns:
-            the width, found by asking the model for a text without words; remembered, since some poolings prepare much.
-
-        Raises:
-            ConfigError: layers or a pooling that the model does not have.
-        """
-        if wanted not in self._widths:
-            nothing = wanted.of(self.elmo, [[]])[0]
-            shape = nothing.vectors.shape if wanted.words else nothing.shape
-            if len(self._widths) >= _WIDTHS_KEPT:
-                self._widths.clear()
-            self._widths[wanted] = math.prod(size for size in shape if size)
-        return self._widths[wanted]
-
-    async def call(self, function: Callable[[], Any], *, n_words: int = 1) -> Any:
-        """Something else that uses the model, on its thread.
-
-        Args:
-            function: what.
-            n_words: what it costs, in words.
-
-        Returns:
-            what the function returns.
-
-        Raises:
-            Refused: a full queue, or too long a wait.
-        """
-        return await self._promised(lambda: self.batches.call(function, n_words=n_words))
-
-    async def _promised(self, submit: Callable[[], Future[Any]]) -> Any:
+        width = task.width(self.elmo.config)
+        n_vectors = sum(map(len, sentences)) if task.words else len(sentences)
+        max_values = max_values or self.settings.max_values
+        if n_vectors * width > max_values:
+            message = f"{n_vectors:,} vectors of {width:,} numbers; an answer may have {max_values:,} numbers."
+            raise too_much(message, "input")
+        shortened = [[word[:_WORD_CHARACTERS] for word in words] for words in sentences]
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(submit()), self.settings.timeout_s)
-        except Full as full:
+            return await asyncio.wrap_future(self.queue.submit(task, shortened))
+        except QueueFull as full:
             message = f"Too many words wait for the model; try again in {full.retry_after} s."
-            raise Refused(429, message, code="busy", headers={"Retry-After": str(full.retry_after)}) from None
-        except Closed:
-            raise Refused(503, "The server is shutting down.", code="shutting_down") from None
-        except asyncio.TimeoutError:
-            message = f"No answer within {self.settings.timeout_s:g} s; ask for less at once."
-            raise Refused(504, message, code="timeout") from None
+            headers = {"Retry-After": str(full.retry_after)}
+            raise RequestError(429, message, code="busy", headers=headers) from None
+        except QueueClosed:
+            raise _shutting_down() from None
+
+    def answer(self, items: Iterable[Mapping[str, Any]], n_words: int, *, n_values: int) -> Response:
+        """An answer with a list, in OpenAI's shape.
+
+        Args:
+            items: the list; each item is made and written on a thread, when its turn comes.
+            n_words: words that were read.
+            n_values: numbers in the answer.
+
+        Returns:
+            the response. Reading its numbers gives the same float32 back.
+        """
+        usage = {"prompt_tokens": n_words, "total_tokens": n_words}
+        tail = written({"model": self.model_id, "usage": usage})[1:]
+
+        async def whole() -> bytes:
+            return await self.run(lambda: b'{"object":"list","data":[' + b",".join(map(written, items)) + b"]," + tail)
+
+        return _ListResponse(whole, self._large_answers if n_values > _LARGE_ANSWER else None)
 
 
-def _too_much(what: str, bound: str, param: str) -> Refused:
-    return Refused(413, f"{what}; this server takes up to {bound}.", param=param, code="too_large")
+class _ListResponse(Response):
+    """A JSON body that is written when it is sent, and sent no faster than the client reads."""
+
+    def __init__(self, whole: Callable[[], Any], limit: asyncio.Semaphore | None) -> None:
+        super().__init__(media_type="application/json")
+        self._whole, self._limit = whole, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        if self._limit is None:
+            await self._send(send)
+        else:
+            async with self._limit:
+                await self._send(send)
+
+    async def _send(self, send: Send) -> None:
+        body: bytes = await self._whole()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        view = memoryview(body)
+        for start in range(0, len(body), _CHUNK_BYTES):
+            chunk = bytes(view[start : start + _CHUNK_BYTES])
+            more = start + _CHUNK_BYTES < len(body)
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def too_much(message: str, param: str) -> RequestError:
+    """An error for a request beyond a limit.
+
+    Args:
+        message: what came and what is allowed.
+        param: the field.
+
+    Returns:
+        the error.
+    """
+    return RequestError(413, message, param=param, code="too_large")
+
+
+def written(value: object) -> bytes:
+    """A value as JSON.
+
+    Args:
+        value: of JSON types and mappings.
+
+    Returns:
+        the bytes; unpaired surrogates, which UTF-8 cannot hold, are escaped.
+    """
+    try:
+        return _JSON.dump_json(value)
+    except ValueError:
+        return json.dumps(value).encode()
 
 
 def float32_of(vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -196,20 +295,26 @@ def float32_of(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(vectors, dtype="<f4")
 
 
-async def json_answer(make: Callable[[], object]) -> Response:
-    """An answer that is put together and written on a thread.
-
-    Args:
-        make: gives the body, of JSON types.
-
-    Returns:
-        the response. Numbers are written so that reading them gives the same float32 back.
-    """
-    return Response(await asyncio.to_thread(lambda: _written(make())), media_type="application/json")
-
-
-def _written(body: object) -> bytes:
+def _parsed(body: bytes) -> Any:
     try:
-        return _JSON.dump_json(body)
-    except ValueError:  # a word with an unpaired surrogate, which only an escape can say
-        return json.dumps(body).encode()
+        return _JSON.validate_json(body)
+    except ValueError:
+        try:
+            return json.loads(body)  # slower; reads unpaired surrogates, a byte order mark and UTF-16
+        except (ValueError, RecursionError):
+            raise RequestError(400, "The body is not JSON.") from None
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    start, n_characters = 0, 0
+    for i, text in enumerate(texts):
+        n_characters += len(text) + 1
+        if n_characters > _TEXT_CHARACTERS:
+            yield texts[start : i + 1]
+            start, n_characters = i + 1, 0
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _shutting_down() -> RequestError:
+    return RequestError(503, "The server is shutting down.", code="shutting_down")

@@ -1,96 +1,84 @@
-"""What a server does and how much it takes on, as one frozen value that can be sent to its worker processes.
-
-Every bound protects the others' requests from one: bytes bound what is parsed, texts and words what is computed, values
-what is written back, requests and waiting words what is held in memory while the model is busy.
-"""
+"""`Settings`: limits and choices of a server, validated by pydantic and sent as JSON to worker processes."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+)
+
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError
 
+EncodingField = Annotated[
+    InstanceOf[Encoding],
+    BeforeValidator(lambda value: Encoding.from_dict(value) if isinstance(value, dict) else value),
+    PlainSerializer(Encoding.to_dict),
+]
+Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a server.
 
-    Args:
-        model_id: the name that clients ask for; None takes the model's own.
-        pooling: how words become a text's vector where the request does not say (see `Elmo.encode`).
-        layers: which layers, where the request does not say (see `Elmo.encode`).
-        normalize: whether vectors have length 1, where the request does not say.
-        max_bytes: of a request's body.
-        max_texts: texts in a request.
-        max_words: words in a request, all texts together.
-        max_values: numbers in an answer.
-        max_requests: requests that are worked on at a time; more get 429.
-        max_waiting_words: words that wait for the model; a request beyond gets 429.
-        batch_words: words that are read together.
-        batch_ms: how long the first request of a batch waits for others, in milliseconds.
-        timeout_s: how long a request may take, in seconds.
-        token: what clients must send as a bearer token; None asks for none.
-        cors_origins: origins whose pages may ask from a browser; none by default.
-        allowed_hosts: names that clients may call the server by; empty for any.
+class Settings(BaseModel):
+    """Limits and choices of a server.
 
     Raises:
-        ConfigError: a bound that is not positive, or a waiting time below 0.
+        ConfigError: a limit that is not positive, an unknown name, or a token that cannot travel in a header.
 
     Example:
         >>> Settings(max_texts=10).max_texts, "secret" in repr(Settings(token="secret"))
         (10, False)
-        >>> Settings.from_json(Settings(token="secret").to_json()).token
-        'secret'
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
     model_id: str | None = None
-    pooling: str = "mean"
-    layers: str | int | tuple[float, ...] = "mix"
-    normalize: bool = False
-    max_bytes: int = 4_000_000
-    max_texts: int = 2048
-    max_words: int = 50_000
-    max_values: int = 2_000_000
-    max_requests: int = 256
-    max_waiting_words: int = 200_000
-    batch_words: int = 4096
-    batch_ms: float = 2.0
-    timeout_s: float = 60.0
-    token: str | None = field(default=None, repr=False)
+    """Name that clients ask for; None for the model's own."""
+    encoding: EncodingField = Encoding()
+    """Which vectors a request gets that does not say."""
+    max_bytes: Count = 4_000_000
+    """Size of a request's body."""
+    max_texts: Count = 2048
+    """Texts in a request."""
+    max_words: Count = 50_000
+    """Words in a request, all texts together."""
+    max_values: Count = 2_000_000
+    """Numbers in an answer."""
+    max_requests: Count = 256
+    """Requests in progress whose body has arrived; further ones get status 429."""
+    max_waiting_words: Count = 200_000
+    """Words that wait for the model; a request that would exceed it gets status 429."""
+    max_connections: Count = 1000
+    """Open connections. At the limit the one that has been idle longest is closed for a new one."""
+    batch_words: Count = 4096
+    """Words that are computed together; longer requests are computed in turns of this size."""
+    batch_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """Milliseconds that the first request of a batch waits for others."""
+    timeout_s: Seconds = 60.0
+    """Seconds from the first byte of a request to the first byte of its answer."""
+    header_timeout_s: Seconds = 10.0
+    """Seconds in which the headers of a request must arrive."""
+    shutdown_s: Seconds = 15.0
+    """Seconds that requests in progress have to finish after SIGTERM."""
+    token: Annotated[str | None, Field(repr=False, pattern=r"^[ -~]*[!-~][ -~]*$")] = None
+    """Bearer token that clients must send; None for none."""
     cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may send requests from a browser."""
     allowed_hosts: tuple[str, ...] = ()
+    """Host names that clients may use; empty for any."""
 
-    def __post_init__(self) -> None:
-        for one in dataclasses.fields(self):
-            value = getattr(self, one.name)
-            bound = one.name.startswith("max_") or one.name in ("batch_words", "timeout_s")
-            if (bound and not value > 0) or (one.name == "batch_ms" and not value >= 0):
-                raise ConfigError(f"{one.name} is {value}; expected a positive number.")
-        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
-            raise ConfigError("the token must be of printable ASCII characters, and not empty: it travels in a header.")
-
-    def to_json(self) -> str:
-        """The settings as text.
-
-        Returns:
-            a JSON object, the token included.
-        """
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Settings:
-        """What `to_json` wrote.
-
-        Args:
-            text: the JSON object.
-
-        Returns:
-            the settings.
-        """
-        values: dict[str, Any] = json.loads(text)
-        for name, value in values.items():
-            values[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**values)
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = first["loc"][0]
+            shown = "" if name == "token" else f" is {values.get(str(name))!r}"
+            raise ConfigError(f"{name}{shown}: {first['msg']}.") from None

@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from elmokit.features import WordVectors
-from elmokit.server.batches import Wanted
+from elmokit.server.batching import EncodingTask
 from elmokit.server.embeddings import (
     FORMAT_HELP,
     LAYERS_HELP,
     MODEL_HELP,
+    WEIGHTS_HELP,
     Format,
     LayersField,
+    Texts,
     Usage,
-    usage,
-    wanted_layers,
+    WeightsField,
+    body_of,
+    encoding_of,
+    numbers_of,
+    texts_of,
 )
-from elmokit.server.refusals import RESPONSES, Refused
-from elmokit.server.service import CutText, Service, float32_of, json_answer
+from elmokit.server.errors import RESPONSES
+from elmokit.server.service import Service
 
 
 class WordsRequest(BaseModel):
-    """Texts whose words get vectors."""
+    """Texts whose words are embedded."""
 
     model_config = ConfigDict(extra="forbid")
 
-    input: Annotated[str | list[str], Field(description="A text or a list of texts.")]
+    input: Annotated[StrictStr | Texts, Field(description="A text or a list of texts.")]
     model: Annotated[str | None, Field(description=MODEL_HELP)] = None
-    layers: Annotated[LayersField, Field(description=f"{LAYERS_HELP} Or each: every layer apart.")] = None
+    layers: Annotated[LayersField | None, Field(description=f"{LAYERS_HELP} Or each: every layer apart.")] = None
+    layer_weights: Annotated[WeightsField, Field(description=WEIGHTS_HELP)] = None
     encoding_format: Annotated[Format, Field(description=FORMAT_HELP)] = "float"
 
 
-class WordsOfText(BaseModel):
-    """A text's words."""
+class WordsItem(BaseModel):
+    """The words of a text."""
 
     index: int
     words: list[str]
@@ -50,50 +53,44 @@ class WordsAnswer(BaseModel):
     """The words of each text, in the order of the texts."""
 
     object: Literal["list"]
-    data: list[WordsOfText]
+    data: list[WordsItem]
     model: str
     usage: Usage
 
 
-def router(service: Service) -> APIRouter:
+def router(service: Service, prefix: str = "/v1") -> APIRouter:
     """The route.
 
     Args:
         service: what answers.
+        prefix: of the paths.
 
     Returns:
         a router.
     """
-    routes = APIRouter(tags=["words"])
+    routes = APIRouter(prefix=prefix, tags=["Words"])
 
-    @routes.post("/v1/words", response_model=None, responses={200: {"model": WordsAnswer}, **RESPONSES})
-    async def words(request: WordsRequest) -> Response:
-        """A vector per word."""
-        service.check_model(request.model)
-        texts = [request.input] if isinstance(request.input, str) else request.input
-        if not texts:
-            raise Refused(400, "'input' is an empty list; send at least one text.", param="input")
-        wanted = Wanted(words=True, layers=wanted_layers(request.layers, service.settings.layers))
-        cut = await service.cut(texts)
-        found = await service.compute(wanted, cut)
-        return await json_answer(
-            lambda: {
-                "object": "list",
-                "data": _words(cut, found, request.encoding_format),
-                "model": service.model_id,
-                "usage": usage(sum(len(text.words) for text in cut)),
+    @routes.post("/words", responses={200: {"model": WordsAnswer}, **RESPONSES}, openapi_extra=body_of(WordsRequest))
+    async def words(request: Request) -> Response:
+        """Embed the words of texts: one vector per word."""
+        body = await service.read(request, WordsRequest)
+        service.check_model(body.model)
+        each = body.layers == "each"
+        chosen = {} if each else {"layers": body.layers, "layer_weights": body.layer_weights}
+        task = EncodingTask(encoding_of(service.settings.encoding, **chosen), words=True, each=each)
+        split = await service.split(texts_of(body.input))
+        features = await service.compute(task, [text.words for text in split])
+        n_values = sum(one.vectors.size for one in features)
+        items = (
+            {
+                "index": i,
+                "words": text.words,
+                "offsets": text.offsets,
+                "shape": one.vectors.shape,
+                "vectors": numbers_of(one.vectors, body.encoding_format),
             }
+            for i, (text, one) in enumerate(zip(split, features, strict=True))
         )
+        return service.answer(items, sum(len(text.words) for text in split), n_values=n_values)
 
     return routes
-
-
-def _words(cut: Sequence[CutText], found: Sequence[WordVectors], encoding: Format) -> list[dict[str, Any]]:
-    data = []
-    for i, (text, one) in enumerate(zip(cut, found, strict=True)):
-        vectors = float32_of(one.vectors)
-        written: Any = base64.b64encode(vectors.tobytes()).decode() if encoding == "base64" else vectors.tolist()
-        data.append(
-            {"index": i, "words": text.words, "offsets": text.offsets, "shape": vectors.shape, "vectors": written}
-        )
-    return data

@@ -1,4 +1,4 @@
-"""A tiny model behind a real socket, in a thread of this process."""
+"""A tiny model behind a real socket, in a thread of this process, as `elmokit serve` would start it."""
 
 import socket
 import threading
@@ -23,13 +23,13 @@ class Gate:
         self._encode = elmo.encode
         elmo.encode = self.encode
 
-    def encode(self, texts, **choices):
+    def encode(self, texts, *arguments, **choices):
         texts = list(texts)
         if any(texts):
             self.calls.append(texts)
             self.computing.set()
             assert self.opened.wait(60)
-        return self._encode(texts, **choices)
+        return self._encode(texts, *arguments, **choices)
 
 
 @contextmanager
@@ -37,11 +37,14 @@ def _served(elmo, *, index=None, **settings):
     import uvicorn
 
     from elmokit.server.app import create_app
+    from elmokit.server.run import uvicorn_options
     from elmokit.server.settings import Settings
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(elmo, index=index, settings=Settings(**settings))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    chosen = Settings(**settings)
+    app = create_app(elmo, index=index, settings=chosen)
+    server = uvicorn.Server(uvicorn.Config(app, **{**uvicorn_options(chosen), "log_level": "critical"}))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started and thread.is_alive():
@@ -49,6 +52,7 @@ def _served(elmo, *, index=None, **settings):
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+            client.service, client.state = app.state.service, server.server_state
             yield client
     finally:
         server.should_exit = True
@@ -69,7 +73,7 @@ def elmo():
 
 @pytest.fixture
 def held(elmo):
-    """The gate of `elmo`, closed; opened at the end, whatever happens."""
+    """The gate of `elmo`, opened at the end, whatever happens."""
     elmo.encode([["warm"]])
     gate = Gate(elmo)
     gate.opened.set()
@@ -80,5 +84,5 @@ def held(elmo):
 @pytest.fixture(scope="module")
 def client():
     """A server with the defaults, for questions that leave nothing behind."""
-    with _served(tiny_elmo()) as found:
-        yield found
+    with _served(tiny_elmo()) as opened:
+        yield opened

@@ -11,9 +11,7 @@ export function useToken(text) {
 
 async function sentenceOf(response) {
   const body = await response.json().catch(() => ({}));
-  const told = body?.error?.message ?? body?.detail;
-  if (Array.isArray(told)) return told.map((one) => one.msg).join("; ");
-  return told || `The server answered ${response.status}.`;
+  return body?.error?.message || `The server answered ${response.status}.`;
 }
 
 /** Ask; the answer is parsed JSON. Throws `Failure` with a sentence, or AbortError when `signal` cancelled it. */

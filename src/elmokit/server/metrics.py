@@ -12,17 +12,17 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from elmokit.server.batches import Batch
+from elmokit.server.batching import BatchStats
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _WORDS = (16, 64, 256, 1024, 4096, 16384, 65536)
 
 
-class Measures:
+class Metrics:
     """Counters of one server.
 
     Example:
-        ``Measures().text()`` is what /metrics answers.
+        ``Metrics().text()`` is what /metrics answers.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Measures:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def batch(self, batch: Batch) -> None:
+    def batch(self, batch: BatchStats) -> None:
         """Count a computed batch.
 
         Args:

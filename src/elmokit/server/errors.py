@@ -1,0 +1,127 @@
+"""Error answers in the shape of OpenAI's API: `{"error": {"message", "type", "param", "code"}}` for every failure.
+
+Clients of that API turn them into their own exceptions by the status. The JSON is ASCII, since a message may quote
+text that no encoding can carry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from elmokit.errors import ElmoKitError
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class ErrorDetails(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorAnswer(BaseModel):
+    """Body of every answer that is not a success."""
+
+    error: ErrorDetails
+
+
+class RequestError(Exception):
+    """A request that is answered with an error.
+
+    Args:
+        status: HTTP status.
+        message: one paragraph for people.
+        param: the field that is wrong.
+        code: a word for programs.
+        headers: further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The answer, with a JSON body."""
+        kind = "server_error" if self.status >= 500 else _TYPES.get(self.status, "invalid_request_error")
+        details = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return Response(json.dumps({"error": details}), self.status, self.headers, "application/json")
+
+
+RESPONSES: dict[int | str, dict[str, object]] = {
+    400: {"model": ErrorAnswer, "description": "The request is not valid; the message says why."},
+    401: {"model": ErrorAnswer, "description": "The bearer token is missing or wrong."},
+    403: {"model": ErrorAnswer, "description": "A page of another origin sent the request."},
+    404: {"model": ErrorAnswer, "description": "No such model or route."},
+    408: {"model": ErrorAnswer, "description": "The body did not arrive in time."},
+    413: {"model": ErrorAnswer, "description": "Too many bytes, texts, words or numbers."},
+    415: {"model": ErrorAnswer, "description": "The body is compressed."},
+    429: {"model": ErrorAnswer, "description": "Busy; try again after the seconds in Retry-After."},
+    503: {"model": ErrorAnswer, "description": "The server is shutting down."},
+    504: {"model": ErrorAnswer, "description": "The answer took too long."},
+}
+"""Error answers of the routes, for the OpenAPI description."""
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let an application answer every exception in the shape of this file.
+
+    Args:
+        app: the application; changed in place.
+    """
+
+    @app.exception_handler(RequestError)
+    async def refused(_request: Request, error: RequestError) -> Response:
+        return error.response()
+
+    @app.exception_handler(ElmoKitError)
+    async def ours(_request: Request, error: ElmoKitError) -> Response:
+        return RequestError(400, str(error)).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = f"There is no route {request.url.path[:100]!r}; the API is at /v1, its description at /docs."
+        return RequestError(error.status_code, message, headers=error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def defect(_request: Request, _error: Exception) -> Response:
+        return RequestError(500, "The server failed; its log says more.").response()
+
+
+def invalid(error: ValidationError) -> RequestError:
+    """The answer to a body that does not fit its model.
+
+    Args:
+        error: what pydantic says.
+
+    Returns:
+        an error that names the first wrong field, and never quotes the value, which may be large or unprintable.
+    """
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = next((part for part in first["loc"][:1] if isinstance(part, str)), None)
+    if field == "input":
+        message = (
+            "'input' must be a string or a list of strings. (Lists of token numbers are for OpenAI's own tokenizers; in"
+            " LangChain, check_embedding_ctx_len=False sends text.)"
+        )
+        return RequestError(400, message, param="input")
+    return RequestError(400, f"{field or 'The body'}: {first['msg']}.", param=field)
