@@ -1,4 +1,4 @@
-"""`elmokit cluster` and `elmokit map`: what a file's texts are about, as groups and as a picture."""
+"""`elmokit cluster` and `elmokit map`: what the texts of a file are about, as clusters and as a map."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Number = Annotated[
     str, typer.Option("--clusters", "-k", help='How many, or "auto": 2 to 12, by the largest silhouette.')
 ]
-Seed = Annotated[int, typer.Option(help="For the same result again.")]
+Seed = Annotated[int, typer.Option(help="Seed of k-means and UMAP.")]
 
 
 def cluster(
@@ -29,7 +29,7 @@ def cluster(
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Group texts by k-means and name each group by the words that it uses more than the others (extra "sklearn").
+    """Group texts by k-means and name each cluster by the words it uses more than the others (extra "tasks").
 
     Example:  elmokit cluster tweets.csv --text tweet --clusters 8 --out groups.csv
     """
@@ -45,7 +45,8 @@ def cluster(
     rows = texts.read_rows(screen, table, [text])
     words = [row.values[text] for row in rows]
     vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
-    numbers, labels, silhouette = _clustered(directions(vectors, mean=mean_of(vectors)), words, wanted, seed)
+    points = directions(vectors, mean=mean_of(vectors))
+    numbers, labels, silhouette = _clustered(screen, points, words, wanted, seed)
     with table_file(out, ["row", "cluster", "label", "text"]) as write:
         for row, number in zip(rows, numbers, strict=True):
             write([row.number, number + 1, labels[number], row.values[text]])
@@ -60,13 +61,13 @@ def cluster(
 def map_texts(
     ctx: typer.Context,
     source: options.Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="Where to: .html (to move about in) or .png.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Output file: .html (interactive) or .png.")],
     method: Annotated[str, typer.Option(metavar="pca|umap", help='"umap" needs the extra "umap".')] = "pca",
     colour: Annotated[
-        str | None, typer.Option("--color", "--colour", help="A column whose values colour the texts.")
+        str | None, typer.Option("--color", "--colour", help="A column whose values give the colors.")
     ] = None,
     clusters: Annotated[
-        str | None, typer.Option("--clusters", "-k", help='Colour by clusters: how many, or "auto".')
+        str | None, typer.Option("--clusters", "-k", help='Color by clusters: their number, or "auto".')
     ] = None,
     text: options.TextColumn = "text",
     seed: Seed = 0,
@@ -75,22 +76,21 @@ def map_texts(
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Lay texts out on a plane, like near like: one HTML page to move about in, or a PNG (extra "plots").
+    """Draw a map of texts, similar texts close together: an HTML page or a PNG (extras "tasks", "plots").
 
-    Example:  elmokit map tweets.csv --text tweet --colour label --out map.html
+    Example:  elmokit map tweets.csv --text tweet --color label --out map.html
     """
+    from datetime import date
     from pathlib import Path
 
     from elmokit.errors import ConfigError
-    from elmokit.tasks.map_page import write_map_page
-    from elmokit.tasks.map_picture import draw_map
-    from elmokit.tasks.maps import plane_of
+    from elmokit.tasks.maps import draw_map, plane_of, write_map_page
     from elmokit.tasks.similar import directions, mean_of
 
     screen: Screen = ctx.obj
     suffix = Path(out).suffix.lower()
     if suffix not in (".html", ".png") or (colour and clusters):
-        raise ConfigError(f"--out {out}: expected .html or .png; and give --colour or --clusters, not both.")
+        raise ConfigError(f"--out {out}: expected .html or .png; and give --color or --clusters, not both.")
     table = reading.table(screen, source)
     text = texts.column_of(table, text)
     rows = texts.read_rows(screen, table, [text, *([colour] if colour else [])])
@@ -100,11 +100,11 @@ def map_texts(
     plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
     groups = [row.values[colour] for row in rows] if colour else None
     if clusters:
-        numbers, labels, _ = _clustered(points, words, _number(clusters), seed)
+        numbers, labels, _ = _clustered(screen, points, words, _number(clusters), seed)
         groups = [f"{number + 1}: {labels[number]}" for number in numbers]
-    title = f"{Path(source).name}: {len(rows):,} texts, {method.upper()}"
+    title = f"{Path(source).name}: {len(rows):,} texts, {method.upper()}, {date.today().isoformat()}"
     if suffix == ".html":
-        write_map_page(out, plane, words, groups, title=title)
+        write_map_page(out, plane, words, groups, title=title, rows=[row.number for row in rows])
     else:
         draw_map(out, plane, groups, title=title)
     kept = "" if plane.share is None else f"; the plane keeps {plane.share:.0%} of the vectors' variance"
@@ -122,12 +122,14 @@ def _number(text: str) -> int | None:
 
 
 def _clustered(
-    points: Any, words: list[str], wanted: int | None, seed: int
+    screen: Screen, points: Any, words: list[str], wanted: int | None, seed: int
 ) -> tuple[list[int], list[str], float | None]:
-    """The cluster of each text, the label of each cluster, and the silhouette where it chose their number."""
-    from elmokit.tasks.cluster import cluster_texts
-    from elmokit.tasks.cluster_words import cluster_words
+    """The cluster of each text, the label of each cluster, and the silhouette if it chose their number."""
+    from elmokit.tasks.cluster import cluster_texts, cluster_words, looks_english
 
-    found = cluster_texts(points, wanted, seed=seed)
-    labels = [" ".join(of_one) for of_one in cluster_words(words, found.numbers)]
-    return found.numbers.tolist(), labels, found.silhouette
+    clusters = cluster_texts(points, wanted, seed=seed)
+    english = looks_english(words)
+    if not english:
+        screen.note("the texts do not look English, the only language scikit-learn has stop words for: names keep them")
+    names = cluster_words(words, clusters.numbers, stop_words="english" if english else None)
+    return clusters.numbers.tolist(), [" ".join(of_one) for of_one in names], clusters.silhouette

@@ -1,4 +1,4 @@
-"""`elmokit similar` and `elmokit duplicates`: texts of a file that are alike."""
+"""`elmokit similar` and `elmokit duplicates`: the similar texts of a file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def similar(
     ctx: typer.Context,
     source: options.Source,
     query: Annotated[
-        list[str] | None, typer.Option("--query", help="A text to find the like of; may be given several times.")
+        list[str] | None, typer.Option("--query", help="Find texts similar to this one; may be repeated.")
     ] = None,
     out: options.TableOut = "-",
-    n: Annotated[int, typer.Option("-n", help="How many texts for each.")] = 10,
+    n: Annotated[int, typer.Option("-n", help="Number of similar texts per text.")] = 10,
     text: options.TextColumn = "text",
     centre: texts.Centering = True,
     pooling: options.Pooling = "mean",
@@ -27,7 +27,7 @@ def similar(
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Find the most similar texts: of queries, or, without any, of every text of the file.
+    """Find the texts most similar to the queries, or, without queries, to each text of the file.
 
     Exact: every pair is compared. The file's vectors are held in memory (2.5 KB a text).
 
@@ -62,7 +62,7 @@ def duplicates(
     ctx: typer.Context,
     source: options.Source,
     out: options.TableOut = "-",
-    threshold: Annotated[float, typer.Option(help="The cosine from which on two texts are near-duplicates.")] = 0.95,
+    threshold: Annotated[float, typer.Option(help="Texts with a cosine above this are near-duplicates.")] = 0.95,
     text: options.TextColumn = "text",
     centre: texts.Centering = True,
     pooling: options.Pooling = "mean",
@@ -75,8 +75,7 @@ def duplicates(
     Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
     """
     from elmokit.data.outputs import table_file
-    from elmokit.tasks.duplicates import distinct_rows, duplicate_groups
-    from elmokit.tasks.similar import directions, mean_of
+    from elmokit.tasks.similar import directions, distinct_rows, duplicate_groups, mean_of
 
     screen: Screen = ctx.obj
     table = reading.table(screen, source)

@@ -1,20 +1,17 @@
-"""Which passage answers a question: words in common (BM25) and likeness in meaning, together.
+"""Rank passages by how well they answer a question: BM25 (by bm25s, extra `tasks`) and similarity of words.
 
-BM25 is hard to beat where questions and answers share words, and blind where they do not. The second half is how well
-the question's words are covered by the passage: each is matched with its most similar word there (the recall of
-`elmokit.tasks.alignment`). Both are added:
+The second part says how well the words of the question are covered: each is matched with its most similar word in the
+passage (the recall of `elmokit.tasks.alignment`), in layer 0, the mean vector subtracted. Both are added:
 
     score = BM25 / best BM25 of the question + weight · coverage
 
-Words are compared in layer 0, which knows spelling and so forms of a word, common part taken off: on the development
-part of WikiQA it ranked better than the mix of layers, and far better than the cosine of whole texts. Weight and rarity
-were chosen there too; on the test part BM25 alone is as good or slightly better, as benchmarks/quality_answers.py
-measures. Word vectors are computed for the passages in question only, the `n_candidates` best by BM25, and kept, so
-that the next question costs less.
+Weight and idf were chosen on the development part of WikiQA; on its test part BM25 alone is as good or slightly
+better (benchmarks/quality_answers.py).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,16 +19,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.alignment import inverse_document_frequencies, weights_of
-from elmokit.tasks.bm25 import BM25, terms_of
 from elmokit.tasks.classify import text_list
 from elmokit.tasks.similar import directions
 
 WEIGHT = 0.5
-"""Of coverage against BM25, chosen on the development part of WikiQA."""
+"""Weight of coverage against BM25, chosen on the development part of WikiQA."""
 
 _MEAN_WORDS = 20_000
+_TERM = re.compile(r"[^\W_]+")
 
 
 class _Words(Protocol):
@@ -42,7 +39,7 @@ class _Words(Protocol):
 
 
 class WordEncoder(Protocol):
-    """What is asked of a model: `elmokit.Elmo` is one."""
+    """The model: `elmokit.Elmo` is one."""
 
     def encode_words_stream(
         self, texts: Iterable[str], *, layers: Any = ..., show_progress: bool | None = ...
@@ -58,9 +55,9 @@ class Answer:
     Args:
         place: its number among the passages, from 0.
         passage: the passage.
-        score: what answers are ordered by; it compares within one question only.
-        bm25: its share of words in common, 0 for none.
-        coverage: how well the question's words are covered, from −1 to 1.
+        score: what answers are sorted by; comparable within one question only.
+        bm25: its BM25 score; 0 if it shares no word with the question.
+        coverage: how well it covers the words of the question, from -1 to 1.
     """
 
     place: int
@@ -71,19 +68,20 @@ class Answer:
 
 
 class Answers:
-    """Passages to ask questions of.
+    """Passages that can be searched with questions.
 
     Args:
         elmo: the model.
-        passages: N texts, for instance sentences (see `elmokit.text.sentences`).
+        passages: N texts, for example sentences (see `elmokit.text.sentences`).
         weight: of coverage against BM25; 0 is BM25 alone.
-        layers: which of the model's layers words are compared by, "each" excepted.
-        idf: whether rare words of a question count more; marks count nothing anyhow.
-        n_candidates: passages that are compared by meaning: the best by BM25. The vectors of those that were are kept.
+        layers: the layers in which words are compared, all but "each".
+        idf: whether rare words of a question count more. Punctuation never counts.
+        n_candidates: the number of passages, best by BM25, whose coverage is computed. Their word vectors are cached.
 
     Raises:
         InputError: no passages, or a missing one.
         ConfigError: a negative weight, or no candidates.
+        MissingExtra: bm25s is not installed.
 
     Example (`elmo` is any loaded model):
         ``Answers(elmo, split_sentences(article)).best("Who wrote Emma?", n=1)[0].passage``
@@ -103,20 +101,20 @@ class Answers:
             raise ConfigError(f"weight is {weight} and n_candidates {n_candidates}; expected 0 or more, and 1 or more.")
         self.elmo, self.passages = elmo, text_list(passages)
         self.weight, self.layers, self.idf, self.n_candidates = weight, layers, idf, n_candidates
-        self._index = BM25(self.passages)
+        self._index = _Bm25(self.passages)
         self._rarity = inverse_document_frequencies(terms_of(passage) for passage in self.passages)
         self._mean = self._mean_vector()
         self._kept: dict[int, NDArray[np.float32]] = {}
 
     def best(self, question: str, *, n: int = 5) -> list[Answer]:
-        """The passages that answer best.
+        """Find the passages that answer a question best.
 
         Args:
             question: a string.
-            n: answers.
+            n: number of answers.
 
         Returns:
-            the best first; of equal ones, those that come first in the passages.
+            the best first; ties in the order of the passages.
         """
         bm25, coverage = self.parts(question)
         scores = combine(bm25, coverage, self.weight)
@@ -126,24 +124,24 @@ class Answers:
     def parts(
         self, question: str, places: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Both halves of the score.
+        """Both parts of the score.
 
         Args:
             question: a string.
-            places: which passages are asked, by number; None for all.
+            places: the numbers of the passages to score; None for all.
 
         Returns:
-            BM25 and coverage of each, shapes (n,) and (n,); passages beyond the candidates have the least coverage of
-            the candidates. Without weight, coverage is not computed and zeros.
+            BM25 and coverage, shapes (n,) and (n,). Passages that are no candidates get the smallest coverage of the
+            candidates. With weight 0, coverage is not computed and zero.
         """
         asked = np.arange(len(self.passages)) if places is None else np.asarray(places, dtype=np.int64)
         bm25 = self._index.scores(question)[asked]
         if self.weight == 0 or not len(asked):
             return bm25, np.zeros(len(asked))
         among = np.argsort(-bm25, kind="stable")[: self.n_candidates]
-        found = self._coverage(question, asked[among])
-        coverage = np.full(len(asked), found.min())
-        coverage[among] = found
+        of_candidates = self._coverage(question, asked[among])
+        coverage = np.full(len(asked), of_candidates.min())
+        coverage[among] = of_candidates
         return bm25, coverage
 
     def _coverage(self, question: str, places: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -157,7 +155,7 @@ class Answers:
         return np.asarray(np.array(best) @ (weights / weights.sum()))
 
     def _weights(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """How much each word of a question counts; marks, which are no terms, nothing. Shape (T,)."""
+        """The weight of each word of a question; punctuation has none. Shape (T,)."""
         counted = np.array([bool(terms_of(word)) for word in words], dtype=np.float64)
         return counted * weights_of([word.lower() for word in words], self._rarity) if self.idf else counted
 
@@ -172,7 +170,7 @@ class Answers:
         return self.elmo.encode_words_stream(texts, layers=self.layers, show_progress=False)
 
     def _mean_vector(self) -> NDArray[np.float64]:
-        """The mean word vector of the passages, from as many of them, evenly spread, as 20,000 words take."""
+        """The mean word vector of about 20,000 words, from passages spread evenly."""
         n_words = sum(len(terms_of(passage)) for passage in self.passages)
         step = max(1, n_words // _MEAN_WORDS)
         total, n = np.zeros(1), 0
@@ -182,18 +180,57 @@ class Answers:
 
 
 def combine(bm25: NDArray[np.float64], coverage: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Both halves, in one score.
+    """Add both parts: BM25 / best BM25 + weight · coverage.
 
     Args:
-        bm25: of each passage. Shape (n,).
-        coverage: likewise. Shape (n,).
+        bm25: Shape (n,).
+        coverage: Shape (n,).
         weight: of coverage.
 
     Returns:
-        comparable within one question. Shape (n,).
+        scores, comparable within one question. Shape (n,).
 
     Example:
         >>> combine(np.array([4.0, 1.0]), np.array([0.5, 0.8]), 2.0).tolist()
         [2.0, 1.85]
     """
     return np.asarray(bm25 / max(float(bm25.max(initial=0)), 1e-9) + weight * coverage)
+
+
+def terms_of(text: str) -> list[str]:
+    """The words that BM25 counts: runs of letters and digits, in lower case.
+
+    Args:
+        text: any string.
+
+    Returns:
+        the words.
+
+    Example:
+        >>> terms_of("Who wrote 'Emma' (1815)?")
+        ['who', 'wrote', 'emma', '1815']
+    """
+    return _TERM.findall(text.lower())
+
+
+class _Bm25:
+    """Okapi BM25 with Lucene's idf. k1 and b are those of Anserini's baselines; WikiQA's development part agrees."""
+
+    def __init__(self, passages: Sequence[str], *, k1: float = 0.9, b: float = 0.4) -> None:
+        if not passages:
+            raise InputError("no passages to search.")
+        try:
+            import bm25s
+        except ImportError:
+            raise MissingExtra("bm25s", "tasks", "ranking passages") from None
+        terms = [terms_of(passage) for passage in passages]
+        self._n_passages = len(terms)
+        self._index = bm25s.BM25(k1=k1, b=b, method="lucene") if any(terms) else None
+        if self._index is not None:
+            self._index.index(terms, show_progress=False)
+
+    def scores(self, question: str) -> NDArray[np.float64]:
+        terms = terms_of(question)
+        if self._index is None or not terms:  # bm25s takes neither
+            return np.zeros(self._n_passages)
+        return np.asarray(self._index.get_scores(terms), dtype=np.float64)

@@ -1,31 +1,34 @@
-"""Clusters of texts: k-means on the directions of their vectors, their number given or chosen by silhouette.
+"""Clusters of texts by scikit-learn's k-means, and words that describe each cluster (extra `tasks`).
 
-scikit-learn does the work (extra `sklearn`). On vectors of length 1, k-means groups by cosine. The silhouette tells
-how much nearer texts are to their own cluster than to the next, from −1 to 1; it is computed on at most 2,000 texts,
-since it takes all pairs. What a cluster is about is told by `elmokit.tasks.cluster_words`.
+On vectors of length 1, k-means groups by cosine. The number of clusters is given, or chosen by the silhouette.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.progress import progress_bar
 
-_SILHOUETTE_TEXTS = 2000
+_SILHOUETTE_TEXTS = 2000  # the silhouette compares all pairs
+_ENGLISH_SHARE = 0.12  # English text has 0.25 to 0.5 of scikit-learn's stop words, German and Spanish below 0.1
+_TERM = r"[^\W_]{2,}"
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Which text belongs where.
+    """The clusters of texts.
 
     Args:
         numbers: the cluster of each text, from 0, the largest cluster first. Shape (N,).
-        centres: the mean of each cluster's vectors. Shape (k, D).
-        silhouette: of the whole; None where it was not asked for.
+        centres: the mean of the vectors of each cluster. Shape (k, D).
+        silhouette: how well the clusters are separated, from -1 to 1; None where the number of clusters was given.
     """
 
     numbers: NDArray[np.int64]
@@ -33,21 +36,29 @@ class Clusters:
     silhouette: float | None = None
 
 
-def cluster_texts(texts: NDArray[Any], n_clusters: int | None = None, *, most: int = 12, seed: int = 0) -> Clusters:
-    """Group texts.
+def cluster_texts(
+    texts: NDArray[Any],
+    n_clusters: int | None = None,
+    *,
+    most: int = 12,
+    seed: int = 0,
+    show_progress: bool | None = None,
+) -> Clusters:
+    """Cluster texts with k-means.
 
     Args:
-        texts: of length 1, from `elmokit.tasks.similar.directions`. Shape (N, D).
-        n_clusters: how many; None tries 2 to `most` and takes the number of the largest silhouette.
-        most: clusters at most where the number is chosen.
-        seed: of the start, the same for the same result.
+        texts: vectors of length 1, from `elmokit.tasks.similar.directions`. Shape (N, D).
+        n_clusters: number of clusters; None tries 2 to `most` and keeps the number with the largest silhouette.
+        most: the largest number tried.
+        seed: of k-means.
+        show_progress: see `Elmo.encode`; the bar counts the numbers of clusters tried.
 
     Returns:
         the clusters.
 
     Raises:
-        InputError: fewer texts than clusters, or than three where the number is chosen.
-        ConfigError: a number below 1.
+        InputError: fewer different texts than clusters, or fewer than three texts where the number is chosen.
+        ConfigError: `n_clusters` below 1.
         MissingExtra: scikit-learn is not installed.
 
     Example:
@@ -56,25 +67,33 @@ def cluster_texts(texts: NDArray[Any], n_clusters: int | None = None, *, most: i
     if n_clusters is not None:
         return _k_means(texts, n_clusters, seed)
     if len(texts) < 3:
-        raise InputError(f"{len(texts)} texts: to choose the number of clusters takes three at least.")
-    tried = [_k_means(texts, k, seed, judged=True) for k in range(2, max(2, min(most, len(texts) - 1)) + 1)]
-    return max(tried, key=lambda found: -1.0 if found.silhouette is None else found.silhouette)
+        raise InputError(f"{len(texts)} texts: choosing the number of clusters needs at least three.")
+    numbers = range(2, max(2, min(most, len(texts) - 1)) + 1)
+    best, best_silhouette = None, -np.inf
+    with progress_bar("clustering", total=len(numbers), show=show_progress) as advance:
+        for k in numbers:
+            clusters = _k_means(texts, k, seed)
+            silhouette = _silhouette(texts, clusters.numbers, seed)
+            if silhouette > best_silhouette:
+                best, best_silhouette = clusters, silhouette
+            advance(1)
+    assert best is not None, "at least one number was tried"
+    return Clusters(best.numbers, best.centres, best_silhouette)
 
 
-def _k_means(texts: NDArray[Any], k: int, seed: int, *, judged: bool = False) -> Clusters:
+def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
     if k < 1:
         raise ConfigError(f"{k} clusters; expected 1 or more.")
     n_distinct = len(np.unique(texts, axis=0)) if len(texts) else 0
     if n_distinct < k:
-        raise InputError(f"{n_distinct} different texts; {k} clusters need as many at least.")
+        raise InputError(f"{n_distinct} different texts; {k} clusters need at least as many.")
     try:
         from sklearn.cluster import KMeans
     except ImportError:
-        raise MissingExtra("scikit-learn", "sklearn", "clustering") from None
-    found = KMeans(k, n_init=4, random_state=seed).fit(texts)
-    order = np.argsort(-np.bincount(found.labels_, minlength=k), kind="stable")
-    numbers = np.argsort(order)[found.labels_].astype(np.int64)
-    return Clusters(numbers, found.cluster_centers_[order], _silhouette(texts, numbers, seed) if judged else None)
+        raise MissingExtra("scikit-learn", "tasks", "clustering") from None
+    fitted = KMeans(k, n_init=4, random_state=seed).fit(texts)
+    order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
+    return Clusters(np.argsort(order)[fitted.labels_].astype(np.int64), fitted.cluster_centers_[order])
 
 
 def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> float:
@@ -86,3 +105,74 @@ def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> f
     if not 1 < len(np.unique(numbers[rows])) < len(rows):
         return -1.0
     return float(silhouette_score(texts[rows], numbers[rows], metric="cosine"))
+
+
+def cluster_words(
+    texts: Sequence[str], numbers: ArrayLike, *, n: int = 5, stop_words: str | Sequence[str] | None = "english"
+) -> list[list[str]]:
+    """Describe each cluster by the words it uses more than the others (class-based TF-IDF).
+
+    The weight of a word is its share of the cluster's words times log(1 + A / f), where A is the mean number of words
+    per cluster and f the frequency of the word in all clusters (Grootendorst 2022, BERTopic, arXiv:2203.05794).
+
+    Args:
+        texts: N texts.
+        numbers: the cluster of each text, from 0. Shape (N,).
+        n: words per cluster. Words of one letter are left out.
+        stop_words: words to leave out: "english" (scikit-learn's list), a list, or None.
+
+    Returns:
+        for each cluster its words, best first.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+
+    Example:
+        >>> cluster_words(["the cat and the cat", "the fast car", "the car"], [0, 1, 1], n=2)
+        [['cat'], ['car', 'fast']]
+    """
+    clusters = np.asarray(numbers, dtype=np.int64)
+    n_clusters = int(clusters.max(initial=-1)) + 1
+    left_out = _english_stop_words() if isinstance(stop_words, str) else frozenset(stop_words or ())
+    try:
+        from sklearn.feature_extraction.text import CountVectorizer
+    except ImportError:
+        raise MissingExtra("scikit-learn", "tasks", "cluster words") from None
+    vectorizer = CountVectorizer(token_pattern=_TERM, stop_words=sorted(left_out) or None)
+    try:
+        counts = vectorizer.fit_transform(texts)
+    except ValueError:  # no words, or stop words only
+        return [[] for _ in range(n_clusters)]
+    by_cluster = np.stack([np.asarray(counts[clusters == c].sum(0))[0] for c in range(n_clusters)])  # (k, V)
+    totals = by_cluster.sum(0)
+    weights = by_cluster * np.log1p(totals.sum() / n_clusters / totals)
+    terms = vectorizer.get_feature_names_out()
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :n]
+    return [[str(terms[i]) for i in best if weights[c, i] > 0] for c, best in enumerate(order)]
+
+
+def looks_english(texts: Sequence[str]) -> bool:
+    """Whether enough of the words are scikit-learn's English stop words, the only list that it has.
+
+    Args:
+        texts: any number of texts; the first 2,000 are read.
+
+    Returns:
+        False for other languages, for which `cluster_words` needs a list of stop words.
+
+    Example:
+        >>> looks_english(["the cat is on the mat"]), looks_english(["die Katze liegt auf der Matte"])
+        (True, False)
+    """
+    words = [word for text in texts[:2000] for word in re.findall(_TERM, text.lower())]
+    stop_words = _english_stop_words()
+    return sum(word in stop_words for word in words) >= _ENGLISH_SHARE * len(words)
+
+
+def _english_stop_words() -> frozenset[str]:
+    try:
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+    except ImportError:
+        raise MissingExtra("scikit-learn", "tasks", "cluster words") from None
+    # contractions come apart at the apostrophe: "don't" leaves "don", "it's" leaves nothing of two letters
+    return frozenset(ENGLISH_STOP_WORDS) | {"don", "didn", "doesn", "isn", "wasn", "ve", "ll", "re", "im"}

@@ -1,30 +1,43 @@
-"""Vectors → places on a plane, to look at: PCA by NumPy, or UMAP (extra `umap`).
+"""Vectors of texts → points in a plane, by PCA (extra `tasks`) or UMAP, and the map as an HTML page or a PNG.
 
-PCA keeps the two directions along which texts differ most: fast, exact, the same for everybody, and honest about
-distances; but most of the differences lie in the other directions, and `Plane.share` tells how much is kept. UMAP
-(McInnes et al. 2018, arXiv:1802.03426) keeps neighbours together; distances between its islands mean nothing.
+PCA keeps distances as far as a plane can; `Plane.share` says how much of the variance it keeps. UMAP (McInnes et al.
+2018, arXiv:1802.03426) keeps neighbours together; distances between its islands mean nothing. The page is `map.html`
+with the texts as data in it: it loads nothing from elsewhere, and its own policy forbids it.
 """
 
 from __future__ import annotations
 
+import html
+import json
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.files import atomic_path
 
 Method = Literal["pca", "umap"]
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7d00", "#6b6b6b")
+"""Okabe and Ito's colours for colour-blind readers; the yellow and the black are changed to show on any background."""
+
+_MARKERS = "osD^v"  # the page draws the same shapes: with eight colours, 40 groups can be told apart
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Texts on a plane.
+    """Texts in a plane.
 
     Args:
         places: Shape (N, 2).
-        share: of the variance that is kept, for PCA; None for UMAP.
+        share: the share of the variance that the plane keeps; None for UMAP.
     """
 
     places: NDArray[np.float64]
@@ -32,46 +45,49 @@ class Plane:
 
 
 def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) -> Plane:
-    """Lay vectors out on a plane.
+    """Project vectors onto a plane.
 
     Args:
-        vectors: a row per text. Shape (N, D).
+        vectors: one row per text. Shape (N, D).
         method: "pca" or "umap".
-        seed: for UMAP.
+        seed: of UMAP.
 
     Returns:
-        the plane; PCA's axes point to where the longest of a component's loadings is positive.
+        the plane. The signs of PCA's axes are fixed, so that the result is the same each time.
 
     Raises:
-        ConfigError: a method that is not known.
-        InputError: too few texts for a plane: fewer than two, for UMAP four.
-        MissingExtra: UMAP is not installed.
+        ConfigError: an unknown method.
+        InputError: too few texts: fewer than two, for UMAP fewer than four.
+        MissingExtra: scikit-learn or UMAP is not installed.
 
     Example:
         >>> plane = plane_of(np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [4.0, 2.0, 1.0]]))
-        >>> plane.places.round(1).tolist()
-        [[-2.0, -1.0], [2.0, -1.0], [-2.0, 1.0], [2.0, 1.0]]
-        >>> plane.share
-        1.0
+        >>> plane.places.round(1).tolist(), plane.share
+        ([[-2.0, -1.0], [2.0, -1.0], [-2.0, 1.0], [2.0, 1.0]], 1.0)
     """
     if method not in get_args(Method):
         raise ConfigError(f"method is {method!r}; expected 'pca' or 'umap'.")
     least = 2 if method == "pca" else 4
     if len(vectors) < least:
-        raise InputError(f"{len(vectors)} texts: a map by {method} takes {least} at least.")
-    return _pca(np.asarray(vectors, dtype=np.float64)) if method == "pca" else _umap(vectors, seed)
+        raise InputError(f"{len(vectors)} texts: a map by {method} needs at least {least}.")
+    return _pca(vectors) if method == "pca" else _umap(vectors, seed)
 
 
-def _pca(vectors: NDArray[np.float64]) -> Plane:
-    """By the eigenvectors of the D × D covariance, so that the cost grows with N only once."""
-    centred = vectors - vectors.mean(0)
-    values, axes = np.linalg.eigh(centred.T @ centred)
-    values, axes = np.maximum(values[::-1], 0), axes[:, ::-1][:, :2]
-    axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1, 1)
+def _pca(vectors: NDArray[Any]) -> Plane:
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError:
+        raise MissingExtra("scikit-learn", "tasks", "maps") from None
+    n = min(2, *vectors.shape)
+    centred = np.asarray(vectors, dtype=np.float64) - np.mean(vectors, axis=0, dtype=np.float64)
     places = np.zeros((len(vectors), 2))
-    places[:, : axes.shape[1]] = centred @ axes
-    total = values.sum()
-    return Plane(places, round(float(values[:2].sum() / total), 6) if total > 0 else 1.0)
+    if not np.abs(centred).max() > 1e-12:
+        return Plane(places, 1.0)
+    pca = PCA(n, svd_solver="full" if len(vectors) < centred.shape[1] else "covariance_eigh").fit(centred)
+    largest = np.abs(pca.components_).argmax(1)
+    signs = np.where(pca.components_[np.arange(n), largest] < 0, -1, 1)
+    places[:, :n] = pca.transform(centred) * signs
+    return Plane(places, round(float(pca.explained_variance_ratio_.sum()), 6))
 
 
 def _umap(vectors: NDArray[Any], seed: int) -> Plane:
@@ -79,7 +95,133 @@ def _umap(vectors: NDArray[Any], seed: int) -> Plane:
         import umap
     except ImportError:
         raise MissingExtra("umap-learn", "umap", "maps by UMAP") from None
+    few = {"init": "random"} if len(vectors) < 16 else {}  # the spectral start needs more texts
     n_neighbors = min(15, len(vectors) - 1)
-    few = {"init": "random"} if len(vectors) < 16 else {}  # its spectral start needs more texts
-    made = umap.UMAP(n_neighbors=n_neighbors, metric="cosine", random_state=seed, n_jobs=1, **few)
-    return Plane(np.asarray(made.fit_transform(vectors), dtype=np.float64))
+    reducer = umap.UMAP(n_neighbors=n_neighbors, metric="cosine", random_state=seed, n_jobs=1, **few)
+    return Plane(np.asarray(reducer.fit_transform(vectors), dtype=np.float64))
+
+
+def map_page(
+    plane: Plane,
+    texts: Sequence[str],
+    groups: Sequence[str] | None = None,
+    *,
+    title: str = "Map of texts",
+    rows: Sequence[int] | None = None,
+) -> str:
+    """Make a page that shows a map of texts.
+
+    Args:
+        plane: the places of the texts. Shape (N, 2).
+        texts: what is shown at each place.
+        groups: the name of each text's group, for colour and shape; None for one colour.
+        title: of the page.
+        rows: the row number of each text in its file; None counts from 1.
+
+    Returns:
+        the HTML.
+
+    Raises:
+        ConfigError: the numbers of places, texts, groups and rows differ.
+
+    Example:
+        >>> "</script><b>" in map_page(Plane(np.zeros((1, 2))), ["</script><b>"])
+        False
+    """
+    names = sorted(set(groups)) if groups is not None else [""]
+    numbers = {name: number for number, name in enumerate(names)}
+    group_of = [0] * len(texts) if groups is None else [numbers[name] for name in groups]
+    row_of = list(range(1, len(texts) + 1) if rows is None else rows)
+    if not len(plane.places) == len(texts) == len(group_of) == len(row_of):
+        raise ConfigError(
+            f"{len(plane.places)} places, {len(texts)} texts, {len(group_of)} groups, {len(row_of)} rows: expected"
+            " the same number of each."
+        )
+    data = {
+        "texts": list(texts),
+        "rows": row_of,
+        "places": [float(f"{value:.5g}") for value in plane.places.ravel()],
+        "groups": group_of,
+        "names": names,
+        "colors": PALETTE,
+    }
+    # "<" is escaped so that no text can end the script element that holds it
+    escaped = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    page = resources.files("elmokit.tasks").joinpath("map.html").read_text(encoding="utf-8")
+    before, after = page.split("{{data}}")
+    return before.replace("{{title}}", html.escape(title)) + escaped + after
+
+
+def write_map_page(
+    path: str | Path,
+    plane: Plane,
+    texts: Sequence[str],
+    groups: Sequence[str] | None = None,
+    *,
+    title: str = "Map of texts",
+    rows: Sequence[int] | None = None,
+) -> None:
+    """Write the page of `map_page` to a file, whole or not at all.
+
+    Args:
+        path: the HTML file.
+        plane: see `map_page`.
+        texts: see `map_page`.
+        groups: see `map_page`.
+        title: see `map_page`.
+        rows: see `map_page`.
+
+    Raises:
+        ConfigError: see `map_page`.
+        OutputError: the file can't be written.
+    """
+    page = map_page(plane, texts, groups, title=title, rows=rows)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None, *, title: str = "") -> None:
+    """Draw a map of texts as a PNG (extra `plots`).
+
+    Args:
+        path: the PNG file.
+        plane: the places of the texts. Shape (N, 2).
+        groups: the name of each text's group; None for one colour. The ten largest are named.
+        title: above the picture.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: the file can't be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "plots", "drawing maps") from None
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    names = np.array([""] * len(plane.places) if groups is None else list(groups), dtype=np.str_)
+    different, counts = np.unique(names, return_counts=True)
+    size = float(np.clip(4000 / max(len(names), 1), 4, 36))
+    for i, name in enumerate(different[np.argsort(-counts, kind="stable")].tolist()):
+        points = plane.places[names == name]
+        named = groups is not None and i < _MOST_NAMED
+        color, marker = (PALETTE[i % len(PALETTE)], _MARKERS[i // len(PALETTE)]) if i < _MOST_NAMED else ("0.75", "o")
+        label = f"{_shortened(name)} ({len(points)})" if named else "_"
+        axes.scatter(
+            points[:, 0], points[:, 1], s=size, color=color, marker=marker, alpha=0.7, linewidths=0, label=label
+        )
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, parse_math=False)
+    if groups is not None:
+        for text in axes.legend(loc="best", fontsize="small", framealpha=0.8).get_texts():
+            text.set_parse_math(False)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is drawn as a box
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _shortened(name: str) -> str:
+    name = name if len(name) <= 40 else name[:39] + "…"
+    return name if name and not name.startswith("_") else f" {name}"  # matplotlib hides labels that start with "_"

@@ -1,9 +1,8 @@
-"""Which texts are alike: cosines of text vectors, exact, in blocks, so that memory does not grow with their square.
+"""Similar texts and near-duplicates: exact cosines of text vectors, computed in blocks.
 
-Vectors of a biLM share a large common part, so plain cosines lie close together; `directions` takes off the mean
-vector of the texts at hand first (see `elmokit.tasks.pair_scores` for the same on pairs). All pairs of N texts cost
-N²·D operations; a block of them is 1,024 × 8,192 cosines (32 MB). What is held is a vector per text: 2.5 GB for a
-million of width 640.
+Vectors of a biLM share a large common part, so plain cosines are all high: subtract the mean of the texts first
+(`directions(vectors, mean=mean_of(vectors))`). All pairs of N texts cost N²·D operations; a block is 1,024 × 8,192
+cosines (32 MB), so memory grows with N only.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _BLOCK_ROWS, _BLOCK_COLUMNS = 1024, 8192
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class SimilarTexts:
     """The most similar texts of each query, best first.
 
     Args:
         rows: their row numbers among the texts. Shape (N, k).
-        cosines: how similar they are, from −1 to 1. Shape (N, k).
+        cosines: their similarities, from -1 to 1. Shape (N, k).
     """
 
     rows: NDArray[np.int64]
@@ -36,11 +35,12 @@ class Neighbours:
 
 
 def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float32]:
-    """Vectors of length 1, whose products are cosines.
+    """Scale vectors to length 1, so that their products are cosines.
 
     Args:
-        vectors: a row per text; zeros, as of texts without words, stay zeros. Shape (N, D).
-        mean: taken off first; None takes nothing off. Shape (D,).
+        vectors: one row per text; zeros, as of texts without words, stay zeros. Shape (N, D).
+        mean: subtracted first; None subtracts nothing. A row that equals the mean keeps its own direction, so that
+            identical texts stay similar to each other. Shape (D,).
 
     Returns:
         Shape (N, D).
@@ -51,19 +51,15 @@ def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float
     """
     rows = np.asarray(vectors, dtype=np.float32)
     if mean is not None:
-        rows = np.where(rows.any(1, keepdims=True), rows - np.asarray(mean, dtype=np.float32), 0)
+        centred = np.where(rows.any(1, keepdims=True), rows - np.asarray(mean, dtype=np.float32), 0)
+        at_mean = np.linalg.norm(centred, axis=1) <= 1e-5 * np.linalg.norm(rows, axis=1)  # float32 noise
+        rows = np.where(at_mean[:, None], rows, centred)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 1e-12, lengths, 1), dtype=np.float32)
 
 
 def mean_of(vectors: Array) -> NDArray[np.float64]:
-    """The mean of the rows that are not zeros; zeros where there is none.
-
-    Args:
-        vectors: Shape (N, D).
-
-    Returns:
-        Shape (D,).
+    """The mean of the rows that are not zeros; zeros if there is none. (N, D) → (D,).
 
     Example:
         >>> mean_of(np.array([[1.0, 3.0], [0.0, 0.0], [3.0, 3.0]])).tolist()
@@ -73,17 +69,17 @@ def mean_of(vectors: Array) -> NDArray[np.float64]:
     return np.asarray(kept.mean(0, dtype=np.float64)) if len(kept) else np.zeros(vectors.shape[1])
 
 
-def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) -> Neighbours:
-    """The k most similar texts of each query.
+def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) -> SimilarTexts:
+    """Find the k most similar texts of each query.
 
     Args:
-        queries: of length 1, from `directions`. Shape (N, D).
+        queries: vectors of length 1, from `directions`. Shape (N, D).
         texts: likewise. Shape (M, D).
-        k: neighbours; where there are fewer texts, all of them.
-        skip_self: the queries are the texts, and none is its own neighbour.
+        k: texts per query; all of them if there are fewer.
+        skip_self: the queries are the texts, and no text is similar to itself.
 
     Returns:
-        the neighbours; of equally similar ones, those that come first in the texts come first.
+        row numbers and cosines, best first; ties in the order of the texts.
 
     Raises:
         ConfigError: k below 1, two widths, or `skip_self` with other queries than texts.
@@ -101,31 +97,31 @@ def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) ->
     for start in range(0, len(queries), _BLOCK_ROWS):
         block = slice(start, start + _BLOCK_ROWS)
         rows[block], cosines[block] = _best(queries[block], texts, k, start if skip_self else None)
-    return Neighbours(rows, cosines)
+    return SimilarTexts(rows, cosines)
 
 
 def _best(queries: Array, texts: Array, k: int, first: int | None) -> tuple[Array, Array]:
-    """The best k of one block of queries; `first` is the number of its first row among the texts, never its own."""
+    """The best k of a block of queries; `first` is the row of its first query among the texts, for `skip_self`."""
     best_rows, best = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
     for start in range(0, len(texts), _BLOCK_COLUMNS):
-        found = queries @ texts[start : start + _BLOCK_COLUMNS].T
+        cosines = queries @ texts[start : start + _BLOCK_COLUMNS].T
         if first is not None:
             own = np.arange(first, first + len(queries)) - start
-            here = (own >= 0) & (own < found.shape[1])
-            found[np.flatnonzero(here), own[here]] = -np.inf
-        numbers = np.broadcast_to(np.arange(start, start + found.shape[1]), found.shape)
-        best_rows, best = np.hstack([best_rows, numbers]), np.hstack([best, found])
+            here = (own >= 0) & (own < cosines.shape[1])
+            cosines[np.flatnonzero(here), own[here]] = -np.inf
+        numbers = np.broadcast_to(np.arange(start, start + cosines.shape[1]), cosines.shape)
+        best_rows, best = np.hstack([best_rows, numbers]), np.hstack([best, cosines])
         order = np.argsort(-best, axis=1, kind="stable")[:, :k]
         best_rows, best = np.take_along_axis(best_rows, order, 1), np.take_along_axis(best, order, 1)
     return best_rows, np.clip(best, -1, 1)
 
 
 def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """All pairs of texts that are alike.
+    """Find all pairs of similar texts.
 
     Args:
-        texts: of length 1, from `directions`. Shape (N, D).
-        threshold: the least cosine.
+        texts: vectors of length 1, from `directions`. Shape (N, D).
+        threshold: the smallest cosine.
 
     Yields:
         block by block, pairs of row numbers (first < second), Shape (n, 2), and their cosines, Shape (n,).
@@ -137,9 +133,66 @@ def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.i
     """
     for top in range(0, len(texts), _BLOCK_ROWS):
         for left in range(top, len(texts), _BLOCK_COLUMNS):
-            found = texts[top : top + _BLOCK_ROWS] @ texts[left : left + _BLOCK_COLUMNS].T
-            rows, columns = np.nonzero(found >= threshold)
+            cosines = texts[top : top + _BLOCK_ROWS] @ texts[left : left + _BLOCK_COLUMNS].T
+            rows, columns = np.nonzero(cosines >= threshold)
             above = rows + top < columns + left
             rows, columns = rows[above], columns[above]
             if len(rows):
-                yield np.stack([rows + top, columns + left], axis=1), found[rows, columns]
+                yield np.stack([rows + top, columns + left], axis=1), cosines[rows, columns]
+
+
+def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[list[int]]:
+    """Find groups of near-duplicates: texts linked by pairs of a cosine above a threshold (single linkage).
+
+    A group may hold two texts that are less similar than the threshold, with others between them. Texts without words
+    are duplicates of nothing.
+
+    Args:
+        texts: vectors of length 1, from `directions`; zeros for texts without words. Shape (N, D).
+        threshold: the smallest cosine of a link, above 0 and at most 1.
+
+    Returns:
+        groups of two or more row numbers, in order, sorted by their first row.
+
+    Raises:
+        ConfigError: a threshold out of range.
+
+    Example:
+        >>> duplicate_groups(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+        [[0, 2]]
+    """
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"threshold is {threshold}; expected a cosine above 0 and at most 1.")
+    parents = list(range(len(texts)))
+
+    def root(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]  # halve the path for the next call
+            row = parents[row]
+        return row
+
+    for pairs, _ in similar_pairs(texts, threshold - 1e-6):  # float32: the cosine of equal texts may be below 1
+        for first, second in pairs.tolist():
+            one, other = sorted((root(first), root(second)))
+            parents[other] = one
+    groups: dict[int, list[int]] = {}
+    for row in range(len(texts)):
+        groups.setdefault(root(row), []).append(row)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def distinct_rows(n_rows: int, groups: list[list[int]]) -> NDArray[np.int64]:
+    """The rows that are left if each group keeps its first row only.
+
+    Args:
+        n_rows: number of rows.
+        groups: from `duplicate_groups`.
+
+    Returns:
+        row numbers, in order.
+
+    Example:
+        >>> distinct_rows(4, [[0, 2]]).tolist()
+        [0, 1, 3]
+    """
+    return np.setdiff1d(np.arange(n_rows), [row for group in groups for row in group[1:]])

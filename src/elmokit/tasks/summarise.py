@@ -1,9 +1,8 @@
-"""The sentences of a text that say most of it: central ones, without saying a thing twice.
+"""Extractive summaries: the central sentences of a text, without repetition.
 
-Centrality is LexRank's (Erkan & Radev 2004): sentences vote for those that are like them, votes of central sentences
-count more, and the shares settle by power iteration. Likeness is the cosine of sentence vectors; those of a biLM are
-all alike to some degree, so what the two least similar sentences of the text have in common is taken off. Redundancy
-is kept down by maximal marginal relevance (Carbonell & Goldstein 1998). All pairs of sentences: up to some thousands.
+Centrality is LexRank's (Erkan & Radev 2004): PageRank over the cosines of sentence vectors. All sentences of a biLM are
+similar to some degree, so the cosine of the two least similar ones counts as 0. Maximal marginal relevance (Carbonell &
+Goldstein 1998) avoids repetition. Memory grows with the square of the number of sentences.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from elmokit.errors import ConfigError
 from elmokit.tasks.similar import directions
 from elmokit.text.sentences import split_sentences
 
-_STEPS, _SETTLED = 200, 1e-9
-_SAME = 1e-6
-"""Cosines that differ by less are the same: vectors are float32."""
+_MAX_STEPS, _CONVERGED = 200, 1e-9
+_SAME = 1e-6  # cosines of float32 vectors that differ by less are the same
 
 
 class TextEncoder(Protocol):
-    """What is asked of a model: `elmokit.Elmo` is one."""
+    """The model: `elmokit.Elmo` is one."""
 
     def encode(self, texts: Sequence[str], *, show_progress: bool | None = ...) -> NDArray[Any]:
         """A vector per text."""
@@ -37,9 +35,9 @@ class SummarySentence:
     """A sentence of a summary.
 
     Args:
-        place: its number among the text's sentences, from 0.
+        place: its number among the sentences of the text, from 0.
         sentence: the sentence.
-        centrality: its share of all votes; the mean over a text of n sentences is 1 / n.
+        centrality: its LexRank; the mean over a text of n sentences is 1 / n.
     """
 
     place: int
@@ -50,13 +48,13 @@ class SummarySentence:
 def summarise(
     elmo: TextEncoder, text: str | Sequence[str], *, n: int = 3, relevance: float = 0.7
 ) -> list[SummarySentence]:
-    """The sentences that say most of a text.
+    """Summarise a text by its most central sentences.
 
     Args:
         elmo: the model.
-        text: a text, which is cut into sentences, or its sentences.
-        n: sentences; all of them where there are fewer.
-        relevance: from 0 to 1, how much being central counts against not repeating what was chosen before.
+        text: a text, which is split into sentences, or a list of sentences.
+        n: number of sentences; all of them if there are fewer.
+        relevance: from 0 to 1, the weight of centrality against the similarity to sentences chosen before.
 
     Returns:
         the sentences in the order of the text.
@@ -72,20 +70,20 @@ def summarise(
         raise ConfigError(f"n is {n} and relevance {relevance}; expected 1 or more, and a number from 0 to 1.")
     if not sentences:
         return []
-    likeness = rescaled_cosines(elmo.encode(sentences, show_progress=False))
-    shares = centrality(likeness)
-    chosen = without_redundancy(shares, likeness, n, relevance=relevance)
+    similarities = rescaled_cosines(elmo.encode(sentences, show_progress=False))
+    shares = centrality(similarities)
+    chosen = without_redundancy(shares, similarities, n, relevance=relevance)
     return [SummarySentence(place, sentences[place], float(shares[place])) for place in sorted(chosen)]
 
 
 def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """How alike sentences are, from 0 for the text's least similar two to 1 for the same.
+    """Similarities of sentences, from 0 for the two least similar ones to 1 for equal ones.
 
     Args:
-        vectors: a row per sentence. Shape (n, D).
+        vectors: one row per sentence. Shape (n, D).
 
     Returns:
-        Shape (n, n); a sentence without words is like nothing, itself excepted.
+        Shape (n, n). A sentence without words is similar to itself only.
 
     Example:
         >>> rescaled_cosines(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])).round(2).tolist()
@@ -95,18 +93,18 @@ def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
     cosines = np.clip(rows @ rows.T, -1, 1)
     with_words = rows.any(1)
     least = float(cosines[np.ix_(with_words, with_words)].min(initial=1.0))
-    found = (cosines - least) / (1 - least) if least < 1 - _SAME else np.ones_like(cosines)
-    found[~with_words] = found[:, ~with_words] = 0
-    np.fill_diagonal(found, 1)
-    return np.asarray(found)
+    scaled = (cosines - least) / (1 - least) if least < 1 - _SAME else np.ones_like(cosines)
+    scaled[~with_words] = scaled[:, ~with_words] = 0
+    np.fill_diagonal(scaled, 1)
+    return np.asarray(scaled)
 
 
-def centrality(likeness: NDArray[np.float64], *, damping: float = 0.85) -> NDArray[np.float64]:
-    """LexRank: where a reader ends who goes on from each sentence to one that is like it.
+def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> NDArray[np.float64]:
+    """LexRank: PageRank over the similarities of sentences, by power iteration.
 
     Args:
-        likeness: how alike sentences are, not negative. Shape (n, n).
-        damping: chance to follow likeness; else the reader starts anywhere.
+        similarities: similarities, not negative. Shape (n, n).
+        damping: the probability of following a similarity instead of jumping anywhere.
 
     Returns:
         shares that sum to 1. Shape (n,).
@@ -115,35 +113,35 @@ def centrality(likeness: NDArray[np.float64], *, damping: float = 0.85) -> NDArr
         >>> int(centrality(np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.0], [0.5, 0.0, 1.0]])).argmax())
         0
     """
-    n = len(likeness)
-    votes = likeness / np.maximum(likeness.sum(1, keepdims=True), 1e-12)
+    n = len(similarities)
+    votes = similarities / np.maximum(similarities.sum(1, keepdims=True), 1e-12)
     shares = np.full(n, 1 / n)
-    for _ in range(_STEPS):
+    for _ in range(_MAX_STEPS):
         before = shares
         shares = (1 - damping) / n + damping * (before @ votes)
         shares = shares / shares.sum()
-        if np.abs(shares - before).max() < _SETTLED:
+        if np.abs(shares - before).max() < _CONVERGED:
             break
     return np.asarray(shares)
 
 
 def without_redundancy(
-    shares: NDArray[np.float64], likeness: NDArray[np.float64], n: int, *, relevance: float
+    shares: NDArray[np.float64], similarities: NDArray[np.float64], n: int, *, relevance: float
 ) -> list[int]:
-    """Maximal marginal relevance: one by one, the most central that is least like what was chosen.
+    """Maximal marginal relevance: choose central sentences that differ from those chosen before.
 
     Args:
         shares: centrality. Shape (N,).
-        likeness: from 0 to 1. Shape (N, N).
-        n: how many are chosen.
-        relevance: from 0 to 1.
+        similarities: similarities from 0 to 1. Shape (N, N).
+        n: number of sentences.
+        relevance: weight of centrality, from 0 to 1.
 
     Returns:
-        their places, in the order they were chosen.
+        their places, in the order in which they were chosen.
 
     Example:
-        >>> likeness = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.1], [0.1, 0.1, 1.0]])
-        >>> without_redundancy(np.array([0.4, 0.4, 0.2]), likeness, 2, relevance=0.5)
+        >>> similarities = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.1], [0.1, 0.1, 1.0]])
+        >>> without_redundancy(np.array([0.4, 0.4, 0.2]), similarities, 2, relevance=0.5)
         [0, 2]
     """
     scaled = shares / max(float(shares.max(initial=0)), 1e-12)
@@ -154,5 +152,5 @@ def without_redundancy(
         best = int(values.argmax())
         chosen.append(best)
         left[best] = False
-        repeated = np.maximum(repeated, likeness[best])
+        repeated = np.maximum(repeated, similarities[best])
     return chosen
