@@ -3,7 +3,7 @@
     python benchmarks/ceiling.py
 
 A large product per core, all cores at once: NumPy and the compiled loops in float32, PyTorch and the compiled loops in
-bfloat16, PyTorch in int8, as far as they are installed. The ceiling of a precision is the fastest of them.
+bfloat16, as far as they are installed. The ceiling of a precision is the fastest of them.
 """
 
 import statistics
@@ -43,17 +43,12 @@ def float32_task():
 def torch_task(precision):
     import torch
 
-    from elmokit.runtime.torch import TorchProduct
+    from elmokit.runtime.backends.torch import TorchProduct
 
-    x, out = np.ones((ROWS, K), np.float32), None
     product = TorchProduct(np.ones((K, N), np.float32), precision, torch.device("cpu"))
-    if precision == "bfloat16":
-        x = torch.ones(ROWS, K, dtype=torch.bfloat16)
-        run = lambda: torch.ops.mkldnn._linear_pointwise(x, product.weight, None, "none", [], "")  # noqa: E731
-    else:
-        x = torch.ones(ROWS, K, dtype=torch.int8)
-        run = lambda: torch._int_mm(x, product.weight.t())  # noqa: E731
-    return lambda: [run() for _ in range(4)] and out
+    x = torch.ones(ROWS, K, dtype=torch.bfloat16)
+    run = lambda: torch.ops.mkldnn._linear_pointwise(x, product.weight, None, "none", [], "")  # noqa: E731
+    return lambda: [run() for _ in range(4)] and None
 
 
 def native_task(precision):
@@ -72,16 +67,16 @@ def ways(precision):
         yield "NumPy", float32_task, None
     else:
         try:
-            from elmokit.runtime.torch import _one_torch_thread
+            from elmokit.runtime.backends.torch import one_torch_thread
 
-            yield "PyTorch", lambda: torch_task(precision), _one_torch_thread
+            yield "PyTorch", lambda: torch_task(precision), one_torch_thread
         except ImportError:
             pass
     if precision in native_precisions():
         yield "compiled loops", lambda: native_task(precision), None
 
 
-def measure(precisions=("float32", "bfloat16", "int8")):
+def measure(precisions=("float32", "bfloat16")):
     """GFLOP/s by precision: of the fastest way, and of each."""
     found = {}
     for precision in precisions:

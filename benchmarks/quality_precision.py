@@ -34,7 +34,7 @@ class Kept:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
     data = SHARED / "data"
     texts = list(find_set("tweets").read(data).texts)

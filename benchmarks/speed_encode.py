@@ -1,6 +1,6 @@
 """Words per second of `layers`, by model size, precision and batch budget, against the ceiling of the same run.
 
-    python benchmarks/speed_encode.py [--sizes small original] [--precisions float32 bfloat16-torch int8] [--texts 7920]
+    python benchmarks/speed_encode.py [--sizes small original] [--precisions float32 bfloat16-torch] [--texts 7920]
 
 Each line: cold (every distinct word goes through the character CNN) and warm (words in the cache). "of ceiling" is
 the LSTMs' and highway layers' arithmetic as a loop without shortcuts needs it (words once per sentence, distinct
@@ -40,9 +40,7 @@ def top_layer(runtime, texts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["small", "medium", "original"])
-    parser.add_argument(
-        "--precisions", nargs="+", default=["float32", "float32-numpy", "bfloat16", "bfloat16-torch", "int8"]
-    )
+    parser.add_argument("--precisions", nargs="+", default=["float32", "float32-numpy", "bfloat16", "bfloat16-torch"])
     parser.add_argument("--batch-words", nargs="+", type=int, default=[4096])
     parser.add_argument("--texts", type=int, default=320)
     parser.add_argument("--name", default="speed_encode")

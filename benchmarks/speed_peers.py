@@ -41,8 +41,7 @@ def engine_elmokit(folder, precision="float32"):
     np.savez(Path(folder) / f"elmokit-{precision}.npz", *[first[i] for i in range(4)])
 
     def turn(texts):
-        runtime_of_turn = getattr(runtime, "_runtime", runtime)
-        runtime_of_turn._cache._slots.clear()
+        runtime.tokens._cache._slots.clear()
         for _ in runtime.layers(texts):
             pass
 
@@ -200,7 +199,7 @@ def engine_embedded(_folder, precision="float32"):
     elmo = Elmo.load(precision=precision)
 
     def turn(texts):
-        elmo._runtime._cache._slots.clear()
+        elmo._engine.tokens._cache._slots.clear()
         return elmo.encode([" ".join(text) for text in texts])
 
     return turn
@@ -211,7 +210,6 @@ ENGINES = {
     "elmokit bfloat16": (None, lambda folder: engine_elmokit(folder, "bfloat16")),
     "elmokit NumPy": (None, lambda folder: engine_elmokit(folder, "float32-numpy")),
     "elmokit PyTorch bfloat16": (None, lambda folder: engine_elmokit(folder, "bfloat16-torch")),
-    "elmokit int8": (None, lambda folder: engine_elmokit(folder, "int8")),
     "simple_elmo": ("tf", engine_simple_elmo),
     "simple_elmo as called": ("tf", engine_simple_elmo_as_called),
     "allennlp": ("torch", engine_allennlp),

@@ -51,20 +51,21 @@ def load_model(size):
 
 
 def make_runtime(config, tensors, way, batch_words=4096):
-    """A runtime: a precision (whatever computes it fastest here), or "float32-numpy" or "bfloat16-torch"."""
-    import elmokit.runtime
+    """An engine: a precision (whatever computes it fastest here), or "float32-numpy" or "bfloat16-torch"."""
+    import elmokit.runtime.backends
 
     precision, _, engine = way.partition("-")
     if engine == "numpy":
-        runtime = elmokit.runtime.NumpyRuntime(config, tensors, dtype=precision)
-    elif engine == "torch":
-        from elmokit.runtime.torch import TorchRuntime
+        from elmokit.runtime.backends.numpy import numpy_backend
 
-        runtime = TorchRuntime(config, tensors, precision=precision)
+        backend = numpy_backend(config, tensors, precision)
+    elif engine == "torch":
+        from elmokit.runtime.backends.torch import torch_backend
+
+        backend = torch_backend(config, tensors, precision=precision)
     else:
-        runtime = elmokit.runtime.make_runtime(config, tensors, precision=precision)
-    getattr(runtime, "_runtime", runtime).batch_words = batch_words
-    return runtime
+        backend = elmokit.runtime.backends.make_backend(config, tensors, precision=precision)
+    return elmokit.runtime.Engine(config, tensors, backend=backend, batch_words=batch_words)
 
 
 def tweets(n=None):

@@ -38,7 +38,7 @@ SIDEWAYS_ALLOWED = {0}  # the ground floor is one room with several doors; it ma
 TORCH_FILES = (
     "nn.",
     "training.",
-    "runtime.torch",
+    "runtime.backends.torch",
     "checkpoints.torch_file",
     "compat.allennlp",
     "compat.allennlp_embedder",
@@ -67,7 +67,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "narwhals": (("data.frames",), False),
     "h5py": (("features", "checkpoints.", "data.outputs", "compat."), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
-    "threadpoolctl": (("runtime.threads", "runtime.torch"), False),
+    "threadpoolctl": (("runtime.threads", "runtime.backends.torch"), False),
 }
 OPTIONAL = {  # behind an extra
     "fastapi": (("server.",), False),

@@ -172,6 +172,58 @@ class Encoding:
             raise ConfigError(f"not an encoding: {error}.") from error
 
 
+def one_encoding(
+    encoding: Encoding | None, pooling: str, layers: Any, normalize: bool, layer_weights: Any = None
+) -> Encoding:
+    """The encoding that is given whole or in parts.
+
+    Args:
+        encoding: the whole; the parts must then be the defaults.
+        pooling: see `Encoding`.
+        layers: see `Encoding`.
+        normalize: see `Encoding`.
+        layer_weights: see `Encoding`.
+
+    Raises:
+        ConfigError: both are given, or see `Encoding`.
+    """
+    if encoding is not None and not isinstance(encoding, Encoding):
+        raise ConfigError(f"encoding is {encoding!r}; expected an Encoding. Name other arguments: pooling='max'.")
+    if layer_weights is None and holds_weights(layers):
+        layers, layer_weights = "mix", layers
+    parts = Encoding(pooling, layers, normalize, layer_weights)
+    if encoding is not None and parts != Encoding():
+        raise ConfigError("give either encoding or pooling, layers, layer_weights and normalize, not both.")
+    return encoding or parts
+
+
+ALIASES = {"show_progress_bar": "show_progress", "normalize_embeddings": "normalize"}
+"""Arguments as sentence-transformers spells them, and their names here."""
+
+
+def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """Options with those that were given under sentence-transformers' names.
+
+    Args:
+        aliases: names of `ALIASES`, convert_to_tensor, convert_to_numpy.
+        options: the options under their own names.
+
+    Raises:
+        TypeError: an unknown name, as Python raises it for an argument that does not exist.
+
+    Example:
+        >>> with_aliases({"show_progress_bar": False}, show_progress=None)["show_progress"]
+        False
+    """
+    merged = {**options, "convert_to_tensor": False, "convert_to_numpy": True}
+    for name, value in aliases.items():
+        known = ALIASES.get(name, name)
+        if known not in merged or name in options:
+            raise TypeError(f"encode() got an unexpected keyword argument {name!r}")
+        merged[known] = value
+    return merged
+
+
 def holds_weights(layers: Any) -> bool:
     """Whether a value is a list of numbers of which one is no integer: layer weights, not layers."""
     if isinstance(layers, str) or not isinstance(layers, Iterable):

@@ -63,11 +63,11 @@ def test_load_save_load_is_equal_bit_for_bit(sample, form, tmp_path):
 
 
 def test_vectors_are_those_of_the_reference(sample, tmp_path):
-    from elmokit.runtime.numpy import NumpyRuntime
+    from unit.runtime.models import numpy_engine
 
     chosen, _, source = sample
     checkpoint = load(source)
-    runtime = NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
+    runtime = numpy_engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
     sentences, layers = expected(chosen, tmp_path)
     found = dict(runtime.layers(sentences))
     for i, vectors in enumerate(layers):

@@ -56,11 +56,11 @@ def as_float64(checkpoint):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 2e-7), ("float32", 2e-6)])
 def test_numpy_runtime_equals_reference(variant, dtype, tolerance):
-    from elmokit.runtime.numpy import NumpyRuntime
+    from unit.runtime.models import numpy_engine
 
     name, folder, expected = variant
     checkpoint = load(folder)
-    runtime = NumpyRuntime(checkpoint.config, as_float64(checkpoint), words=checkpoint.words, dtype=dtype)
+    runtime = numpy_engine(checkpoint.config, as_float64(checkpoint), words=checkpoint.words, dtype=dtype)
     found = dict(runtime.layers(make_tiny.sentences(name)))
     assert sorted(found) == list(range(len(expected)))
     for i, vectors in enumerate(expected):
@@ -100,11 +100,11 @@ def input_rows(checkpoint, words):
 
 
 def test_numpy_runtime_equals_bilm_tf_with_carried_state(shared):
-    from elmokit.runtime.numpy import NumpyRuntime
+    from unit.runtime.models import numpy_engine
 
     folder = shared / "golden" / "bilm_tf"
     checkpoint = load(folder)
-    runtime, state = NumpyRuntime(checkpoint.config, checkpoint.tensors), None
+    runtime, state = numpy_engine(checkpoint.config, checkpoint.tensors), None
     for batch, expected in golden_batches(folder):
         found, state = runtime.step(batch, state)
         for layers, top in zip(found, expected, strict=True):

@@ -74,7 +74,7 @@ def test_a_words_vectors_are_the_same_among_any_neighbours(elmo, texts, others, 
 def test_the_batch_size_changes_nothing(batch_words):
     texts = [" ".join(f"w{(i * k) % 50}" for k in range(i % 23)) for i in range(60)]
     elmo, other = tiny_elmo(), tiny_elmo(n_threads=1)
-    other._runtime.batch_words = batch_words
+    other._engine.batch_words = batch_words
     assert_close(elmo.encode(texts, layers="all"), other.encode(texts, layers="all"))
 
 

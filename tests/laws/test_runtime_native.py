@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elmokit.runtime.backends.native import NativeRuntime
 from elmokit.runtime.kernels import native_precisions
-from unit.runtime.models import CONFIGS, tensors_of, words_of
+from unit.runtime.models import CONFIGS, native_engine, tensors_of, words_of
 
 if not native_precisions():
     pytest.skip("no compiled loops on this machine", allow_module_level=True)
@@ -20,7 +19,7 @@ TEXTS = st.lists(st.lists(WORDS, max_size=9), min_size=1, max_size=20)
 
 def runtime_of(name, precision, **options):
     config = CONFIGS[name]
-    return NativeRuntime(config, tensors_of(config), words=words_of(config), precision=precision, **options)
+    return native_engine(config, tensors_of(config), words=words_of(config), precision=precision, **options)
 
 
 RUNTIMES = {(name, precision): runtime_of(name, precision) for name in CONFIGS for precision in native_precisions()}

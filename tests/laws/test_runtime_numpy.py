@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
-from elmokit.runtime.numpy import NumpyRuntime
-from unit.runtime.models import CONFIGS, tensors_of, words_of
+from unit.runtime.models import CONFIGS, numpy_engine, tensors_of, words_of
 
 WIDE = ElmoConfig(  # few rows of these shapes are small products for OpenBLAS
     projection_width=20,
@@ -27,7 +26,7 @@ TEXTS = st.lists(st.lists(WORDS, max_size=9), min_size=1, max_size=20)
 
 
 def runtime_of(config, **options):
-    return NumpyRuntime(config, tensors_of(config), words=words_of(config), **options)
+    return numpy_engine(config, tensors_of(config), words=words_of(config), **options)
 
 
 RUNTIMES = {(name, dtype): runtime_of(config, dtype=dtype) for name, config in MODELS.items() for dtype in ("f4", "f8")}

@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unit.runtime.models import CONFIGS, tensors_of, words_of
+from unit.runtime.models import CONFIGS, tensors_of, torch_engine, words_of
 
 pytest.importorskip("torch")
 
-from elmokit.runtime.torch import PRECISIONS, TorchRuntime
-
-TOLERANCE = {"float32": 1e-6, "bfloat16": 0.0, "int8": 0.0}  # relative to the largest value
+PRECISIONS = ("float32", "bfloat16")
+TOLERANCE = {"float32": 1e-6, "bfloat16": 0.0}  # relative to the largest value
 WORDS = st.sampled_from(["the", "cat", "", "\0", "\ud83d", "🙂", "é" * 30, "x" * 500, "sat", "on"])
 TEXTS = st.lists(st.lists(WORDS, max_size=9), min_size=1, max_size=20)
 RUNTIMES = {
-    (name, precision): TorchRuntime(
+    (name, precision): torch_engine(
         CONFIGS[name], tensors_of(CONFIGS[name]), words=words_of(CONFIGS[name]), precision=precision
     )
     for name in ("published kind", "no projections, tanh, no highway", "whole words")

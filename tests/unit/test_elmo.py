@@ -126,7 +126,7 @@ def test_normalized_vectors_have_length_one_and_zeros_stay_zeros(elmo):
 
 
 def test_streams_give_the_same_numbers_in_order_and_read_no_further_than_needed(elmo, monkeypatch):
-    monkeypatch.setattr("elmokit.elmo._STREAM_TEXTS", 4)
+    monkeypatch.setattr("elmokit.text.inputs.BLOCK_TEXTS", 4)
     taken = []
 
     def texts():
@@ -313,7 +313,7 @@ def test_float64_is_float64():
     np.testing.assert_allclose(vectors, tiny_elmo().encode(TEXTS), atol=1e-5)
 
 
-@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.05), ("int8", 0.1)])
+@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.05)])
 def test_lower_precisions_stay_near_and_keep_the_order(elmo, precision, error):
     pytest.importorskip("torch")
     exact, rounded = elmo.encode(TEXTS), tiny_elmo(precision=precision).encode(TEXTS)

@@ -31,7 +31,7 @@ def test_a_pickle_names_the_folder_and_the_options_and_holds_no_weights(folder):
     assert str(folder).encode() in data
     again = pickle.loads(data)
     assert np.array_equal(again.encode(TEXTS), elmo.encode(TEXTS))
-    assert (again.precision, again._runtime._workers.n_threads, again.name) == ("float64", 3, elmo.name)
+    assert (again.precision, again._engine.workers.n_threads, again.name) == ("float64", 3, elmo.name)
     assert pickle.dumps(again) == data
 
 
@@ -68,7 +68,7 @@ def test_a_pair_of_files_stays_a_pair(tmp_path):
 
 
 def test_a_model_made_in_memory_says_what_to_do():
-    with pytest.raises(ConfigError, match=r"made in memory.*checkpoints\.save"):
+    with pytest.raises(ConfigError, match=r"made in memory.*elmo\.save"):
         pickle.dumps(tiny_elmo())
 
 

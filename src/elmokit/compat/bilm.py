@@ -26,7 +26,7 @@ from elmokit.errors import CheckpointError, InputError
 from elmokit.files import atomic_path, surviving_file
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
-from elmokit.runtime import NumpyRuntime
+from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
 
 
@@ -270,6 +270,6 @@ def dump_token_embeddings(
         file.create_dataset("embedding", data=vectors)
 
 
-def _runtime(options_file: str | Path, weight_file: str | Path | None) -> NumpyRuntime:
+def _runtime(options_file: str | Path, weight_file: str | Path | None) -> Engine:
     checkpoint = checkpoints.load(options_file, weights=weight_file)
-    return NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
+    return Engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words)

@@ -25,7 +25,7 @@ from elmokit.checkpoints import Checkpoint
 from elmokit.compat.sentences import checked_sentences, checked_strings
 from elmokit.elmo import Elmo
 from elmokit.errors import CheckpointError, InputError
-from elmokit.runtime import NumpyRuntime
+from elmokit.runtime import Engine
 
 _DELIMITERS = ("<S>", "</S>")
 
@@ -196,7 +196,7 @@ class ElmoModel:
     def _edges(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Top outputs of both towers when they have read a boundary alone, (1, P) each."""
         model = self._loaded_checkpoint()
-        state = NumpyRuntime(model.config, model.tensors, words=model.words).after_boundary(None)
+        state = Engine(model.config, model.tensors, words=model.words).after_boundary(None)
         # with skip connections a layer puts out the sum of all hidden states up to it
         top = state.hidden.sum(axis=1) if model.config.bilstm.skip_connections else state.hidden[:, -1]
         return top[0], top[1]

@@ -1,19 +1,22 @@
 """Layers → one vector per word → one vector per text, on NumPy arrays of one text at a time.
 
-A text's vectors depend on that text alone, so nothing here sees a batch. A text without words gives zeros.
+`PoolTexts` and `KeepWords` are what `Elmo` lets the engine keep of each text. A text's vector depends on that text
+alone. A text without words gives zeros. Poolings work on each dimension by itself, so a long text is pooled segment by
+segment, each direction by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.config import LayerMix
-from elmokit.encoding import POOLINGS
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.encoding import POOLINGS, Encoding
 from elmokit.errors import ConfigError
+from elmokit.runtime.engine import Collector, KeepLayers, Slab
 
 Array = NDArray[Any]
 
@@ -40,15 +43,28 @@ def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
     """
     shares = layer_mix.shares(len(layers))
     if layer_mix.layer_norm:
-        layers = np.stack([_normalise(layer) for layer in layers])
-    weights = np.array([layer_mix.gamma * share for share in shares], dtype=layers.dtype)
-    mixed: Array = layers[0] * weights[0]
-    for layer, weight in zip(layers[1:], weights[1:], strict=True):
-        mixed += layer * weight
-    return mixed
+        layers = np.stack([_normalised(layer) for layer in layers])
+    return weighted_sum(layers, [layer_mix.gamma * share for share in shares])
 
 
-def _normalise(layer: Array) -> Array:
+def weighted_sum(layers: Array, weights: Sequence[float]) -> Array:
+    """Σ weightₗ · hₗ, added layer by layer.
+
+    Args:
+        layers: Shape (L, T, D).
+        weights: L numbers.
+
+    Returns:
+        Shape (T, D).
+    """
+    numbers = np.array(weights, dtype=layers.dtype)
+    total: Array = layers[0] * numbers[0]
+    for layer, weight in zip(layers[1:], numbers[1:], strict=True):
+        total += layer * weight
+    return total
+
+
+def _normalised(layer: Array) -> Array:
     """Mean 0 and variance 1 over one text's words and dimensions (ε 1e-12, as the original)."""
     if not layer.size:
         return layer
@@ -57,35 +73,22 @@ def _normalise(layer: Array) -> Array:
     return np.asarray(centred / scale, dtype=layer.dtype)
 
 
-def _sif(vectors: Array, shares: Array | None) -> Array:
-    """Mean of the vectors, each weighted by a / (a + p(word)): frequent words count less."""
-    weights = np.ones(len(vectors)) if shares is None else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
-    return np.asarray((weights @ vectors) / len(vectors), dtype=vectors.dtype)
-
-
-_SIMPLE: Mapping[str, Callable[[Array], Array]] = {
-    "mean": lambda vectors: np.asarray(vectors.mean(axis=0)),
-    "max": lambda vectors: np.asarray(vectors.max(axis=0)),
-    "first": lambda vectors: np.array(vectors[0]),
-    "last": lambda vectors: np.array(vectors[-1]),
-}
-
-
-def pooled_width(pooling: str, dim: int) -> int:
-    """Width of a text's vector.
+def select_layers(layers: Array, encoding: Encoding, layer_mix: LayerMix) -> Array:
+    """What an encoding makes of the layers of a text, before they are concatenated.
 
     Args:
-        pooling: one of `POOLINGS`.
-        dim: width of a word's vector.
+        layers: Shape (L, T, D).
+        encoding: which layers, or their weights.
+        layer_mix: the model's own mix, for "mix".
 
     Returns:
-        `dim`, or twice that for the poolings with a "+".
-
-    Example:
-        >>> pooled_width("mean", 32), pooled_width("mean+max", 32)
-        (32, 64)
+        one mixed layer, or the selected ones. Shape (k, T, D).
     """
-    return dim * (1 + pooling.count("+"))
+    if encoding.layer_weights is not None:
+        return weighted_sum(layers, encoding.layer_weights)[None]
+    if encoding.layers == "mix":
+        return mix_layers(layers, layer_mix)[None]
+    return layers if encoding.layers == "all" else layers[list(encoding.numbers(len(layers)))]
 
 
 def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
@@ -93,7 +96,7 @@ def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
 
     Args:
         vectors: Shape (T, D).
-        pooling: one of `POOLINGS`.
+        pooling: one of `elmokit.encoding.POOLINGS`.
         shares: p(word) of each word, for "sif": its share of all running words; None counts all words alike.
             Shape (T,).
 
@@ -101,16 +104,207 @@ def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
         the text's vector, zeros for a text without words. Shape (D,), or (2D,) for "mean+max" and "first+last".
 
     Raises:
-        ConfigError: no pooling has that name.
+        ConfigError: an unknown pooling.
 
     Example:
         >>> pool(np.array([[1.0, 4.0], [3.0, 2.0]]), "mean+max")
         array([2., 3., 3., 4.])
     """
     if pooling not in POOLINGS:
-        raise ConfigError(f"no pooling is called {pooling!r}; known are {', '.join(map(repr, POOLINGS))}.")
+        raise ConfigError(f"pooling is {pooling!r}; expected one of {', '.join(map(repr, POOLINGS))}.")
     if not len(vectors):
-        return np.zeros(pooled_width(pooling, vectors.shape[1]), vectors.dtype)
-    if pooling == "sif":
-        return _sif(vectors, shares)
-    return np.concatenate([_SIMPLE[part](vectors) for part in pooling.split("+")])
+        return np.zeros(vectors.shape[1] * (1 + pooling.count("+")), vectors.dtype)
+    return np.concatenate([_POOLED[part](vectors, shares) for part in pooling.split("+")])
+
+
+def _sif(vectors: Array, shares: Array | None) -> Array:
+    """Mean of the vectors, each weighted by a / (a + p(word)): frequent words count less."""
+    weights = np.ones(len(vectors)) if shares is None else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
+    return np.asarray((vectors * weights[:, None]).mean(axis=0), dtype=vectors.dtype)
+
+
+_POOLED: Mapping[str, Callable[[Array, Array | None], Array]] = {
+    "mean": lambda vectors, _: np.asarray(vectors.mean(axis=0)),
+    "max": lambda vectors, _: np.asarray(vectors.max(axis=0)),
+    "first": lambda vectors, _: vectors[0],
+    "last": lambda vectors, _: vectors[-1],
+    "sif": _sif,
+}
+
+
+def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
+    """p(word), each word's share of all counted words.
+
+    Args:
+        counts: how often words occur; None if nobody knows.
+
+    Returns:
+        the shares.
+
+    Raises:
+        ConfigError: no counts, negative ones, or only zeros.
+
+    Example:
+        >>> word_shares({"the": 3, "cat": 1})
+        {'the': 0.75, 'cat': 0.25}
+    """
+    if counts is None:
+        raise ConfigError(
+            "pooling='sif' weighs words by how often they occur, and this model came without its words' counts: give"
+            " word_frequencies={word: count, …}."
+        )
+    total = float(sum(counts.values()))
+    if not 0 < total < np.inf or any(not count >= 0 for count in counts.values()):
+        raise ConfigError("word_frequencies must hold finite numbers that are not negative, and not only zeros.")
+    return {word: count / total for word, count in counts.items()}
+
+
+class PoolTexts:
+    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text.
+
+    Args:
+        sentences: the words of each text.
+        encoding: which vector.
+        config: the model.
+        layer_mix: the model's own mix.
+        word_shares: p(word), for "sif".
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sequence[str]],
+        encoding: Encoding,
+        config: ElmoConfig,
+        layer_mix: LayerMix,
+        word_shares: Mapping[str, float] | None = None,
+    ) -> None:
+        self.sentences, self.encoding, self.layer_mix = sentences, encoding, layer_mix
+        self.width, self._config, self._word_shares = encoding.width(config), config, word_shares
+
+    def shares(self, words: Sequence[str]) -> Array | None:
+        """p(word) of each word, for "sif"."""
+        known = self._word_shares
+        return None if known is None else np.array([known.get(word, 0.0) for word in words])
+
+    def whole(self, i: int, layers: Array) -> Array:
+        """The vector of text i."""
+        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
+        return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
+
+    def segments(self, i: int) -> Collector:
+        """A collector of the vector of text i."""
+        if self.layer_mix.layer_norm and self.encoding.layers == "mix":  # needs all words at once
+            return _WholeText(self, i, len(self.sentences[i]), self._config)
+        return _LongText(self, self.sentences[i])
+
+    def scaled(self, vector: Array) -> Array:
+        """The vector, scaled to length 1 where the encoding says so."""
+        length = np.linalg.norm(vector) if self.encoding.normalize else 0.0
+        return np.asarray(vector / length) if length > 0 else vector
+
+
+class KeepWords:
+    """A `elmokit.runtime.engine.Reduce` that keeps a vector per word.
+
+    Args:
+        sentences: the words of each text.
+        encoding: which layers; None for all layers apart, (L, T, 2P).
+        config: the model.
+        layer_mix: the model's own mix.
+    """
+
+    def __init__(
+        self, sentences: Sequence[Sequence[str]], encoding: Encoding | None, config: ElmoConfig, layer_mix: LayerMix
+    ) -> None:
+        self.sentences, self.encoding, self.layer_mix, self._config = sentences, encoding, layer_mix, config
+
+    def whole(self, i: int, layers: Array) -> Array:  # noqa: ARG002  # the protocol names the text
+        """Word vectors of text i, (T, d)."""
+        if self.encoding is None:
+            return np.array(layers)
+        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
+        return np.array(vectors) if vectors.base is not None else vectors
+
+    def segments(self, i: int) -> Collector:
+        """A collector of the word vectors of text i."""
+        n_words = len(self.sentences[i])
+        if self.encoding is None or (self.layer_mix.layer_norm and self.encoding.layers == "mix"):
+            return _WholeText(self, i, n_words, self._config)
+        return _LongWords(self.encoding, self.layer_mix, n_words, self.encoding.word_width(self._config))
+
+
+def _concatenated(layers: Array) -> Array:
+    """Layers of each word end to end, (k, T, D) → (T, k · D)."""
+    return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=-1)
+
+
+class _WholeText:
+    """All layers of a long text, for what needs them at once."""
+
+    def __init__(self, reduce: PoolTexts | KeepWords, i: int, n_words: int, config: ElmoConfig) -> None:
+        self._reduce, self._i, self._n_words, self._config = reduce, i, n_words, config
+        self._slab: Slab | None = None
+
+    def add(self, direction: int, start: int, layers: Array) -> None:
+        if self._slab is None:
+            self._slab = KeepLayers([self._n_words], self._config, layers.dtype).segments(0)
+        self._slab.add(direction, start, layers)
+
+    def result(self) -> Array:
+        assert self._slab is not None, "a long text has segments"
+        return self._reduce.whole(self._i, self._slab.result())
+
+
+class _LongWords:
+    """Word vectors of a long text. Layers j of direction d stand at [:, j, d] of (T, k, 2, P)."""
+
+    def __init__(self, encoding: Encoding, layer_mix: LayerMix, n_words: int, width: int) -> None:
+        self._encoding, self._mix, self._shape = encoding, layer_mix, (n_words, width)
+        self._vectors: Array | None = None
+
+    def add(self, direction: int, start: int, layers: Array) -> None:
+        if self._vectors is None:
+            self._vectors = np.empty(self._shape, layers.dtype)
+        selected = select_layers(layers, self._encoding, self._mix)  # (k, n, P)
+        k, n, P = selected.shape
+        places = self._vectors.reshape(-1, k, 2, P)
+        places[start : start + n, :, direction] = selected.transpose(1, 0, 2)
+
+    def result(self) -> Array:
+        assert self._vectors is not None, "a long text has segments"
+        return self._vectors
+
+
+class _LongText:
+    """One vector of a long text: sums, maxima and ends of each direction by itself, (k, 2, P); sums in float64."""
+
+    def __init__(self, texts: PoolTexts, words: Sequence[str]) -> None:
+        self._texts, self._words = texts, words
+        self._pooled: dict[str, dict[int, Array]] = {part: {} for part in texts.encoding.pooling.split("+")}
+        self._dtype: Any = None
+
+    def add(self, direction: int, start: int, layers: Array) -> None:
+        selected = select_layers(layers, self._texts.encoding, self._texts.layer_mix)  # (k, n, P)
+        end, self._dtype = start + selected.shape[1], layers.dtype
+        for part, pooled in self._pooled.items():
+            if part in ("mean", "sif"):
+                shares = self._texts.shares(self._words[start:end])
+                weights = (
+                    np.ones(end - start)
+                    if part == "mean" or shares is None
+                    else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
+                )
+                total = np.einsum("n,knp->kp", weights, selected)
+                pooled[direction] = pooled.get(direction, 0) + total
+            elif part == "max":
+                top = selected.max(axis=1)
+                pooled[direction] = np.maximum(pooled.get(direction, top), top)
+            elif (part == "first" and start == 0) or (part == "last" and end == len(self._words)):
+                pooled[direction] = np.array(selected[:, 0 if part == "first" else -1])
+
+    def result(self) -> Array:
+        parts = []
+        for part, pooled in self._pooled.items():
+            vector = np.stack([pooled[0], pooled[1]], axis=1).reshape(-1)  # (k, 2, P) → (k · 2P,)
+            parts.append(vector / len(self._words) if part in ("mean", "sif") else vector)
+        return self._texts.scaled(np.concatenate(parts).astype(self._dtype))

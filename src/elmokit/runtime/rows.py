@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,14 +166,14 @@ class BufferPool:
 
     def __init__(self, dtype: DTypeLike) -> None:
         self.dtype = dtype
-        self._free: SimpleQueue[Buffers] = SimpleQueue()
+        self._free: list[Buffers] = []  # append and pop need no lock, which a fork could leave held
 
     @contextmanager
     def borrowed(self) -> Iterator[Buffers]:
         """Buffers for one task, given back after the block."""
         try:
-            buffers = self._free.get_nowait()
-        except Empty:
+            buffers = self._free.pop()
+        except IndexError:
             buffers = Buffers(self.dtype)
         yield buffers
-        self._free.put(buffers)
+        self._free.append(buffers)

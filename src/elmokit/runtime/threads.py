@@ -1,9 +1,8 @@
 """Threads for independent pieces of work, and BLAS kept to one thread while they run.
 
-Whole batches on a thread each, and where there are fewer batches than threads their two directions, every matrix
-product on one core, beat products spread over the cores: they are small, and spreading them costs more than it gains.
-BLAS is limited for as long as we compute and gets its own number back afterwards; the limit is counted, since it is
-the whole process's.
+A whole batch on each thread beats matrix products that are spread over the cores: the products are small, and spreading
+them costs more than it gains. The limit on BLAS belongs to the process, so it is counted: set when the first
+computation begins, whichever thread runs it, and taken back after the last.
 """
 
 from __future__ import annotations
@@ -13,35 +12,52 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock, local
 from typing import Any, TypeVar
+
+from elmokit.errors import ConfigError
 
 Result = TypeVar("Result")
 
 
 class _Blas:
-    """How many computations run, and what to give BLAS back after the last."""
+    """How many computations run, and the numbers of threads to give back after the last."""
 
     lock = Lock()
     n_users = 0
-    limiter: Any = None
-    controller: Any = None
+    before: tuple[int, ...] = ()
+
+
+@cache
+def _blas_libraries() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_blas_threads(numbers: Iterable[int]) -> None:
+    """Set the number of threads of each library, from any thread.
+
+    From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others. We count
+    the computations of all threads ourselves, so we call the function below that check.
+    """
+    for library, n in zip(_blas_libraries(), numbers, strict=True):
+        getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Matrix products inside the block run on one thread each.
+    """Matrix products inside the block run on one thread each, whichever thread calls.
 
     Example:
         >>> with single_threaded_blas():
         ...     pass
     """
-    from threadpoolctl import ThreadpoolController
-
     with _Blas.lock:
         if _Blas.n_users == 0:
-            _Blas.controller = _Blas.controller or ThreadpoolController()
-            _Blas.limiter = _Blas.controller.limit(limits=1, user_api="blas")
+            _Blas.before = tuple(library.get_num_threads() for library in _blas_libraries())
+            _set_blas_threads([1] * len(_Blas.before))
         _Blas.n_users += 1
     try:
         yield
@@ -49,7 +65,16 @@ def single_threaded_blas() -> Iterator[None]:
         with _Blas.lock:
             _Blas.n_users -= 1
             if _Blas.n_users == 0:
-                _Blas.limiter.restore_original_limits()
+                _set_blas_threads(_Blas.before)
+
+
+def _after_fork() -> None:
+    """In a forked child only the forking thread is left: nobody else computes or holds the lock."""
+    _Blas.lock, _Blas.n_users = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def n_cores() -> int:
@@ -67,13 +92,18 @@ class Workers:
         n_threads: tasks at a time; None for the number of cores.
         prepare: called once on each thread before its first task; with it, no task runs on the caller's thread.
 
+    Raises:
+        ConfigError: fewer than one thread.
+
     Example:
         >>> Workers(2).run([lambda: 1, lambda: 2])
         [1, 2]
     """
 
     def __init__(self, n_threads: int | None = None, *, prepare: Callable[[], object] | None = None) -> None:
-        self.n_threads = max(1, n_threads or n_cores())
+        if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
+            raise ConfigError(f"n_threads is {n_threads!r}; expected 1 or more, or None for one per core.")
+        self.n_threads = n_threads or n_cores()
         self.prepare = prepare
         self._pool: ThreadPoolExecutor | None = None
         self._process = 0
@@ -97,7 +127,7 @@ class Workers:
             return [future.result() for future in [pool.submit(task) for task in tasks]]
 
     def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-        """Run tasks on all threads, BLAS on one each until the last is taken, little more begun than is taken.
+        """Run tasks on all threads; little more is begun than is taken.
 
         Args:
             tasks: functions without arguments; they may not wait for each other.

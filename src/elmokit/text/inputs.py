@@ -6,11 +6,13 @@ texts), a whole table (its column names would be), bytes, and missing values, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from elmokit.encoding import Text as Text
 from elmokit.errors import TextError
+
+Item = TypeVar("Item")
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
@@ -77,3 +79,33 @@ def checked_words(text: Any, place: int) -> list[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
+
+
+BLOCK_WORDS, BLOCK_TEXTS = 65_536, 4096
+"""Bounds of a block of texts: enough to sort texts by length, little memory."""
+
+
+def text_blocks(items: Iterable[Item], n_words: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Cut a stream of texts into lists of a bounded number of words and texts.
+
+    Args:
+        items: any number of texts, in any form.
+        n_words: gives the number of words of one.
+
+    Yields:
+        lists of them, in order.
+
+    Example:
+        >>> [len(block) for block in text_blocks([["a", "b"]] * 5000, len)]
+        [4096, 904]
+    """
+    block: list[Item] = []
+    room = BLOCK_WORDS
+    for item in items:
+        block.append(item)
+        room -= n_words(item)
+        if room <= 0 or len(block) == BLOCK_TEXTS:
+            yield block
+            block, room = [], BLOCK_WORDS
+    if block:
+        yield block

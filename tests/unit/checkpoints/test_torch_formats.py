@@ -14,15 +14,15 @@ from elmokit.checkpoints.torch_file import read_matrix  # noqa: E402
 from elmokit.elmo import Elmo  # noqa: E402
 from elmokit.errors import CheckpointError, ConfigError, MissingFile  # noqa: E402
 from elmokit.nn import BiLM  # noqa: E402
-from elmokit.runtime.numpy import NumpyRuntime  # noqa: E402
 from golden import make_tiny, make_torch  # noqa: E402
+from unit.runtime.models import numpy_engine  # noqa: E402
 
 
 @pytest.mark.parametrize("parts", [{}, {"words": False}, {"characters": False}], ids=["both", "characters", "words"])
 def test_manylangs_with_one_table_or_both(tmp_path, parts):
     checkpoint = load(make_torch.make_manylangs(tmp_path / "m", **parts))
     assert (checkpoint.config.char_cnn is None) == (not parts.get("characters", True))
-    runtime = NumpyRuntime(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
+    runtime = numpy_engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
     found = dict(runtime.layers(make_torch.SENTENCES))
     for i, vectors in enumerate(make_torch.manylangs_vectors(**parts)):
         if checkpoint.config.char_cnn is None and max(map(len, make_torch.SENTENCES[i])) > 48:

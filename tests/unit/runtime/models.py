@@ -3,6 +3,7 @@
 import numpy as np
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.runtime import Engine
 
 CNN = CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 8), (3, 16)), n_highway=2)
 LSTM = BiLSTMConfig(cell_width=24)
@@ -51,3 +52,26 @@ def tensors_of(config, seed=0, dtype=np.float64, scale=1.5):
 
 def words_of(config):
     return WORDS if config.char_cnn is None else None
+
+
+def numpy_engine(config, tensors, *, dtype="float32", **options):
+    """An engine on NumPy, whatever else there is."""
+    from elmokit.runtime.backends.numpy import numpy_backend
+
+    return Engine(config, tensors, backend=numpy_backend(config, tensors, dtype), **options)
+
+
+def native_engine(config, tensors, *, precision="float32", **options):
+    """An engine on the compiled loops."""
+    from elmokit.runtime.backends.native import native_backend
+
+    return Engine(config, tensors, backend=native_backend(config, tensors, precision), **options)
+
+
+def torch_engine(config, tensors, *, device="cpu", precision="float32", **options):
+    """An engine on PyTorch."""
+    from elmokit.runtime.backends.torch import torch_backend
+
+    return Engine(
+        config, tensors, backend=torch_backend(config, tensors, device=device, precision=precision), **options
+    )

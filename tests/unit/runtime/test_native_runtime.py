@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime import NumpyRuntime, make_runtime
-from elmokit.runtime.backends.native import GAP, NativeRuntime, NativeTower
+from elmokit.runtime.backends import make_backend
+from elmokit.runtime.backends.native import GAP, NativeTower
+from elmokit.runtime.batches import make_batch
 from elmokit.runtime.kernels import NativeProduct, available, library, native_precisions
 from elmokit.runtime.kernels.weights import MAX_UNITS, round_rows, to_bfloat16
-from elmokit.runtime.plan import make_batch
 from elmokit.runtime.rows import Buffers
 from elmokit.runtime.state import State
-from unit.runtime.models import CONFIGS, tensors_of, words_of
+from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
 CLOSE = {"float32": 1e-5, "bfloat16": 0.1}  # of the largest value (clips amplify)
@@ -53,8 +53,8 @@ def assert_close(found, expected, precision):
 def pair(name, precision):
     config = MODELS[name]
     tensors, words = tensors_of(config, scale=1.0), words_of(config)
-    exact = NumpyRuntime(config, tensors, words=words, dtype="float64")
-    return exact, NativeRuntime(config, tensors, words=words, precision=precision)
+    exact = numpy_engine(config, tensors, words=words, dtype="float64")
+    return exact, native_engine(config, tensors, words=words, precision=precision)
 
 
 @here
@@ -148,24 +148,26 @@ def _cnn_shapes(config):
 def test_an_unknown_precision_is_told(monkeypatch):
     config = CONFIGS["published kind"]
     with pytest.raises(ConfigError, match="don't run in 'int8' here"):
-        NativeRuntime(config, tensors_of(config), precision="int8")
+        native_engine(config, tensors_of(config), precision="int8")
     with pytest.raises(ConfigError, match="expected one of 'float32', 'float64'"):
-        make_runtime(config, tensors_of(config), precision="float8")
+        make_backend(config, tensors_of(config), precision="float8")
     with pytest.raises(ConfigError, match="for the CPU"):
-        make_runtime(config, tensors_of(config), precision="float64", device="cuda")
+        make_backend(config, tensors_of(config), precision="float64", device="cuda")
 
 
 def test_the_fastest_runtime_that_there_is(monkeypatch):
     config = CONFIGS["published kind"]
-    for there, kind in ((("float32",), NativeRuntime), ((), NumpyRuntime)):
-        monkeypatch.setattr("elmokit.runtime.choice.native_precisions", lambda there=there: there)
+    for there, tower in ((("float32",), "NativeTower"), ((), "Tower")):
+        monkeypatch.setattr("elmokit.runtime.backends.native_precisions", lambda there=there: there)
         if there and not native_precisions():
             continue
-        assert type(make_runtime(config, tensors_of(config))) is kind
-        assert type(make_runtime(config, tensors_of(config), precision="float64")) is NumpyRuntime
+        backend = make_backend(config, tensors_of(config))
+        assert (type(backend.towers[0]).__name__, backend.device) == (tower, "cpu")
+        assert make_backend(config, tensors_of(config), precision="float64").dtype == np.float64
         if not there:
-            torch = pytest.importorskip("elmokit.runtime.torch")
-            assert type(make_runtime(config, tensors_of(config), precision="bfloat16")) is torch.TorchRuntime
+            torch = pytest.importorskip("elmokit.runtime.backends.torch")
+            bfloat16 = make_backend(config, tensors_of(config), precision="bfloat16")
+            assert bfloat16.prepare_thread is torch.one_torch_thread
 
 
 @pytest.mark.parametrize("broken", ["switched off", "not there", "not a library"])
@@ -222,7 +224,7 @@ def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch):
         pytest.skip("no compiled loops on this machine")
     monkeypatch.setenv("ELMOKIT_CPU", "avx1024")
     with pytest.raises(ConfigError, match=f"expected one of .*{available()[-1].name}"):
-        make_runtime(CONFIGS["published kind"], tensors_of(CONFIGS["published kind"]))
+        make_backend(CONFIGS["published kind"], tensors_of(CONFIGS["published kind"]))
 
 
 def test_shapes_are_checked_before_a_compiled_loop_runs():

@@ -6,10 +6,9 @@ import pytest
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.numpy import NumpyRuntime
 from elmokit.runtime.state import State
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
-from unit.runtime.models import CONFIGS, tensors_of, words_of
+from unit.runtime.models import CONFIGS, numpy_engine, tensors_of, words_of
 
 SENTENCES = [
     ["the", "cat", "sat"],
@@ -22,7 +21,7 @@ SENTENCES = [
 
 
 def runtime_of(config, dtype="float64", **options):
-    return NumpyRuntime(config, tensors_of(config), words=words_of(config), dtype=dtype, **options)
+    return numpy_engine(config, tensors_of(config), words=words_of(config), dtype=dtype, **options)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -54,7 +53,7 @@ def test_layers_equal_the_torch_module(name, dtype, tolerance):
 def test_bilm_tf_golden_with_carried_state(shared, dtype):
     folder = shared / "golden" / "bilm_tf"
     config, tensors = read_bilm_tf(folder)
-    runtime, state = NumpyRuntime(config, tensors, dtype=dtype), None
+    runtime, state = numpy_engine(config, tensors, dtype=dtype), None
     sentences = json.loads((folder / "lm_embeddings_sentences.json").read_text())
     files = [h5py.File(folder / f"lm_embeddings_{k}.hdf5", "r") for k in range(3)]
     for i in range(10):
@@ -158,7 +157,7 @@ def test_refusals_say_what_to_do():
     with pytest.raises(ConfigError, match="float32 or float64"):
         runtime_of(config, "float16")
     with pytest.raises(ConfigError, match="<UNK>"):
-        NumpyRuntime(CONFIGS["whole words"], tensors_of(CONFIGS["whole words"]), words=("<S>", "</S>"))
+        numpy_engine(CONFIGS["whole words"], tensors_of(CONFIGS["whole words"]), words=("<S>", "</S>"))
     with pytest.raises(ConfigError, match="2 rows"):
         list(runtime_of(config).layers([["a"]], state=State.zeros(config, 2)))
     with pytest.raises(ConfigError, match="another model"):

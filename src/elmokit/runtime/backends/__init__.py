@@ -1,1 +1,98 @@
-"""Ways to compute a biLM: compiled loops, NumPy, PyTorch; one protocol, see `elmokit.runtime.engine`."""
+"""Ways to compute a biLM: compiled loops, NumPy, PyTorch. `Backend` is what the engine needs; here one is chosen.
+
+float32 and bfloat16 on the CPU take the compiled loops where they run; otherwise NumPy computes float32 and float64,
+and PyTorch (extra `torch`) computes bfloat16 and everything on GPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.config import ElmoConfig
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.runtime.batches import Batch
+from elmokit.runtime.kernels import native_precisions
+from elmokit.runtime.state import State
+
+Array = NDArray[Any]
+
+PRECISIONS = ("float32", "float64", "bfloat16")
+
+
+class Backend(Protocol):
+    """What the engine needs of a way to compute. All methods may be called from several threads at a time.
+
+    Attributes:
+        device: where it computes, for people: "cpu", "cuda:0" ….
+        dtype: of the vectors.
+        splits: directions that one call of `read` takes: ((0,), (1,)) for one at a time, ((0, 1),) for both.
+        prepare_thread: called once on each thread that computes; None if there is nothing to do.
+    """
+
+    device: str
+    dtype: np.dtype[Any]
+    splits: Sequence[tuple[int, ...]]
+    prepare_thread: Callable[[], object] | None
+
+    def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
+        """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
+        ...
+
+    def read(
+        self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]
+    ) -> None:
+        """Read a batch through all LSTM layers.
+
+        Args:
+            batch: its layout.
+            tokens: token vectors by word number. Shape (D, P).
+            start: where each row starts.
+            slab: takes the layers of all rows behind each other, from index 1 on. Shape (L, N, 2P).
+            after: takes the final states.
+            directions: 0 for forward, 1 for backward.
+        """
+        ...
+
+
+def make_backend(
+    config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "auto", precision: str = "float32"
+) -> Backend:
+    """The fastest backend for a device and precision.
+
+    Args:
+        config: the model.
+        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
+        device: "auto" (the CPU), "cpu", or a GPU's name.
+        precision: "float32", "float64" or "bfloat16".
+
+    Returns:
+        the backend, with the weights packed.
+
+    Raises:
+        ConfigError: a device or precision that is not known, or that do not go together.
+        MissingExtra: it needs PyTorch, which is not installed.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
+    on_cpu = device in ("auto", "cpu")
+    if precision == "float64" and not on_cpu:
+        raise ConfigError(f"precision 'float64' is for the CPU, not {device!r}.")
+    if on_cpu and precision in native_precisions():
+        from elmokit.runtime.backends.native import native_backend
+
+        return native_backend(config, tensors, precision)
+    if on_cpu and precision != "bfloat16":
+        from elmokit.runtime.backends.numpy import numpy_backend
+
+        return numpy_backend(config, tensors, precision)
+    if find_spec("torch") is None:
+        purpose = "precision 'bfloat16' on this processor" if on_cpu else f"device {device!r}"
+        raise MissingExtra("PyTorch", "torch", purpose)
+    from elmokit.runtime.backends.torch import torch_backend
+
+    return torch_backend(config, tensors, device="cpu" if on_cpu else device, precision=precision)

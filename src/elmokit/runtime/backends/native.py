@@ -10,7 +10,7 @@ Promised: the same bits for a text alone and in any batch; in float32 also on ev
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.runtime.char_cnn import Parts, highway_weights
+from elmokit.runtime.backends.char_cnn import Parts, char_cnn_of, highway_weights
+from elmokit.runtime.backends.cpu import CpuBackend
+from elmokit.runtime.backends.lstm import BLOCK_BYTES
+from elmokit.runtime.batches import Batch, step_blocks
 from elmokit.runtime.kernels.library import Convolution, Highway, Layer, address, function
 from elmokit.runtime.kernels.weights import MAX_UNITS, TERMS, NativeProduct, lanes, pack, round_rows, up
-from elmokit.runtime.lstm import BLOCK_BYTES
-from elmokit.runtime.numpy import NumpyRuntime
-from elmokit.runtime.plan import Batch, step_blocks
 from elmokit.runtime.rows import MULTIPLE, Buffers
-from elmokit.runtime.word_cache import CACHE_WORDS
 
 Array = NDArray[Any]
 
@@ -38,7 +37,7 @@ FEW_ROWS = 6
 
 
 class NativeConvolutions:
-    """The convolutions of one model; the interface of `elmokit.runtime.char_cnn.Convolutions`.
+    """The convolutions of one model; the interface of `elmokit.runtime.backends.char_cnn.Convolutions`.
 
     Args:
         precision: "float32" or "bfloat16".
@@ -72,7 +71,7 @@ class NativeConvolutions:
         return pack(matrix, precision), of_padding, np.ascontiguousarray(get(f"convolutions.{i}.bias"))
 
     def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
-        """Compute the features of words; see `elmokit.runtime.char_cnn.Convolutions.run`.
+        """Compute the features of words; see `elmokit.runtime.backends.char_cnn.Convolutions.run`.
 
         Args:
             ids: rows of character ids; fastest where neighbours have one length. Shape (D, C).
@@ -105,7 +104,7 @@ class NativeConvolutions:
 
 
 class NativeHighway:
-    """One highway layer; the interface of `elmokit.runtime.char_cnn.Highway`.
+    """One highway layer; the interface of `elmokit.runtime.backends.char_cnn.Highway`.
 
     Args:
         precision: "float32" or "bfloat16".
@@ -125,7 +124,7 @@ class NativeHighway:
         self.bias = _side_by_side(bias, F)
 
     def run(self, x: Array, buffers: Buffers) -> Array:
-        """Pass features through the layer; see `elmokit.runtime.char_cnn.Highway.run`.
+        """Pass features through the layer; see `elmokit.runtime.backends.char_cnn.Highway.run`.
 
         Args:
             x: Shape (D, F).
@@ -175,7 +174,7 @@ class _Reading:
 
 
 class NativeTower:
-    """The LSTM layers of one direction; the interface of `elmokit.runtime.lstm.Tower`.
+    """The LSTM layers of one direction; the interface of `elmokit.runtime.backends.lstm.Tower`.
 
     Args:
         config: the model.
@@ -219,7 +218,7 @@ class NativeTower:
     def run(
         self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
     ) -> tuple[list[Array], Array, Array]:
-        """Read a batch; see `elmokit.runtime.lstm.Tower.run`.
+        """Read a batch; see `elmokit.runtime.backends.lstm.Tower.run`.
 
         Args:
             batch: its layout.
@@ -341,44 +340,21 @@ class NativeTower:
         self.read(ctypes.byref(layer))
 
 
-class NativeRuntime(NumpyRuntime):
-    """A biLM that computes layers with the compiled loops; the interface of `NumpyRuntime`.
+def native_backend(config: ElmoConfig, tensors: Mapping[str, Array], precision: str = "float32") -> CpuBackend:
+    """A backend that computes with the compiled loops; results are float32.
 
     Args:
-        config: what it is made of.
+        config: the model.
         tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        words: the vocabulary of a model without characters; a word's place is its id.
-        precision: "float32" or "bfloat16". Results are float32.
-        n_threads: threads to compute on; None for one per core.
-        batch_words: words that are read together; bounds the memory, changes no result.
-        cache_words: words whose token vectors are kept between calls.
+        precision: "float32" or "bfloat16".
 
     Raises:
         ConfigError: the loops are not there, or the processor can't run them in this precision.
     """
-
-    def __init__(
-        self,
-        config: ElmoConfig,
-        tensors: Mapping[str, Array],
-        *,
-        words: Sequence[str] | None = None,
-        precision: str = "float32",
-        n_threads: int | None = None,
-        batch_words: int = 4096,
-        cache_words: int = CACHE_WORDS,
-    ) -> None:
-        super().__init__(
-            config,
-            tensors,
-            words=words,
-            n_threads=n_threads,
-            batch_words=batch_words,
-            cache_words=cache_words,
-            parts=Parts(
-                partial(NativeProduct, precision=precision),
-                partial(NativeConvolutions, precision),
-                partial(NativeHighway, precision),
-            ),
-            make_tower=partial(NativeTower, config, tensors, precision),
-        )
+    parts = Parts(
+        partial(NativeProduct, precision=precision),
+        partial(NativeConvolutions, precision),
+        partial(NativeHighway, precision),
+    )
+    towers = [NativeTower(config, tensors, precision, direction) for direction in ("forward", "backward")]
+    return CpuBackend(char_cnn_of(config, tensors, "float32", parts), towers, "float32")

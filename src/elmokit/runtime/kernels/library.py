@@ -155,7 +155,7 @@ def function(name: str, precision: str) -> Any:
     if at_work is None or library is None or precision not in at_work.precisions:
         raise ConfigError(
             f"the compiled loops don't run in {precision!r} here (they do in: {native_precisions() or 'none'}); "
-            "take `NumpyRuntime` for float32, or the extra `torch` for bfloat16."
+            "take `numpy_backend` for float32, or the extra `torch` for bfloat16."
         )
     loop = getattr(library, f"elmokit_{at_work.name}_{name}_{precision}")
     loop.restype = None

@@ -22,7 +22,7 @@ from elmokit.elmo import EMBEDDED
 from elmokit.errors import CheckpointError, ConfigError, InputError
 from elmokit.perplexity import Perplexity, PerplexityMeter
 from elmokit.progress import progress_bar
-from elmokit.runtime import make_runtime
+from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
 from elmokit.runtime.threads import Workers
 from elmokit.tasks.language_model.predictions import Candidate, Substitute, Surprisal
@@ -73,7 +73,7 @@ class LanguageModel:
         self.layer_mix = checkpoint.layer_mix
         self.vocabulary = Vocabulary(checkpoint.words, checkpoint.word_counts)
         self._tokenize = get_tokenizer(checkpoint.config.tokenizer)
-        self._runtime = make_runtime(checkpoint.config, checkpoint.tensors, words=checkpoint.words, n_threads=n_threads)
+        self._runtime = Engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words, n_threads=n_threads)
         self._weight = np.ascontiguousarray(np.asarray(checkpoint.softmax.weight, np.float32).T)  # (P, V)
         self._bias = np.asarray(checkpoint.softmax.bias, np.float32)
         self._workers = Workers(n_threads)

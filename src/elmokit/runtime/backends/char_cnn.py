@@ -9,7 +9,7 @@ with transform and gate side by side; the gate's sigmoid is a tanh with its halv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from elmokit.config import CharCNNConfig
+from elmokit.config import CharCNNConfig, ElmoConfig
+from elmokit.errors import ConfigError
 from elmokit.runtime.rows import Buffers, MakeProduct, MatrixProduct, Product, padded
-from elmokit.text.char_ids import PADDING_ID, sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import PADDING_ID
 
 Array = NDArray[Any]
 
@@ -217,23 +218,6 @@ class CharCNN:
         last = [self.projection[0].least_rows] if self.projection else []
         self.least_rows = max([1, *(highway.least_rows for highway in self.highways), *last])
 
-    def boundaries(self) -> Array:
-        """Token vectors of begin and end of sentence. Shape (2, P)."""
-        return self.encode_ids(sentence_boundary_ids(self.config.max_characters), Buffers(self.dtype))
-
-    def char_ids(self, words: Sequence[str]) -> tuple[NDArray[np.integer], NDArray[np.intp]]:
-        """Character ids of words, shortest word first, and the order that sorts them so.
-
-        Args:
-            words: D words.
-
-        Returns:
-            ids of shape (D, C) and the words' places of shape (D,).
-        """
-        ids = words_to_char_ids(words, self.config.max_characters)
-        order = np.argsort((ids != self.padding_id).sum(axis=1), kind="stable")
-        return ids[order], order
-
     def encode_ids(self, ids: NDArray[np.integer], buffers: Buffers) -> Array:
         """Token vectors.
 
@@ -258,31 +242,30 @@ class CharCNN:
         return vectors
 
 
-class WordTable:
-    """The token vectors of a model without characters: a row per word of its vocabulary.
+def char_cnn_of(
+    config: ElmoConfig, tensors: Mapping[str, Array], dtype: DTypeLike, parts: Parts | None = None
+) -> CharCNN | None:
+    """The character CNN of a model; None for a model without.
+
+    The projection of a model with a word table maps both side by side; the character CNN has the part behind.
 
     Args:
-        table: row 0 zeros, then a row per word. Shape (V + 1, P).
-        words: the vocabulary; it must hold `<S>`, `</S>` and `<UNK>`.
+        config: the model.
+        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
         dtype: float32 or float64.
+        parts: what it is computed with.
     """
+    cnn = config.char_cnn
+    if cnn is None:
+        return None
+    if config.word_width:
+        name = "char_cnn.projection.weight"
+        tensors = {**tensors, name: tensors[name][:, config.word_width :]}
+    padding_id = PADDING_ID if cnn.characters is None else _padding_id(cnn.characters)
+    return CharCNN(cnn, tensors, dtype, parts, padding_id=padding_id)
 
-    def __init__(self, table: Array, words: Sequence[str], dtype: DTypeLike) -> None:
-        self.table = np.asarray(table, dtype=dtype)
-        self.rows = {word: row for row, word in enumerate(words, start=1)}
-        self.unknown = self.rows["<UNK>"]
 
-    def boundaries(self) -> Array:
-        """Token vectors of begin and end of sentence. Shape (2, P)."""
-        return self.table[[self.rows["<S>"], self.rows["</S>"]]]
-
-    def encode(self, words: Sequence[str]) -> Array:
-        """Token vectors.
-
-        Args:
-            words: D words; those not in the vocabulary are `<UNK>`.
-
-        Returns:
-            vectors. Shape (D, P).
-        """
-        return self.table[np.array([self.rows.get(word, self.unknown) for word in words], dtype=np.intp)]
+def _padding_id(characters: tuple[str, ...]) -> int:
+    if "<pad>" not in characters:
+        raise ConfigError("the model's dictionary of characters lacks <pad>.")
+    return characters.index("<pad>") + 1

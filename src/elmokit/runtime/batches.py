@@ -1,11 +1,8 @@
-"""What to compute, in which order: each distinct text once, texts of one length together, each distinct word once.
+"""Which texts are read together, and how a batch is laid out: each distinct text once, texts of one length together.
 
-A batch is laid out step by step. Its sentences stand longest first, so the sentences that are still being read at
-step t are its first `counts[t]` rows, and rows drop out at the end as sentences end: no step is spent on padding.
-All steps lie behind each other in one array ("packed"), both for the forward tower and for the backward tower,
-which reads each sentence from its end; so both have the same layout and differ in the word numbers only.
-
-Nothing here computes: the runtimes (NumPy, PyTorch) share this plan, which is why they agree on the order.
+A batch is laid out step by step. Its rows stand longest first, so the rows that are still being read at step t are its
+first `counts[t]`, and no step is spent on padding. All steps lie behind each other in one array ("packed"), both for
+the forward direction and for the backward direction, which reads each sentence from its end. All backends share it.
 """
 
 from __future__ import annotations
@@ -91,6 +88,38 @@ def make_batch(
     for direction in (0, 1):
         numbers[direction, places[direction]] = flat
     return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, words, numbers, places)
+
+
+def make_pass(forward: Sentence, backward: Sentence) -> Batch:
+    """A batch of one row in which each direction reads words of its own: a segment of a long text.
+
+    Args:
+        forward: N words for the forward direction.
+        backward: N words, which the backward direction reads from the end.
+
+    Returns:
+        the batch.
+
+    Example:
+        >>> make_pass(["a", "b"], ["b", "c"]).numbers.tolist()
+        [[2, 3], [4, 3]]
+    """
+    seen: dict[str, int] = {}
+    read = [[seen.setdefault(word, len(seen) + 2) for word in words] for words in (forward, backward)]
+    places = np.arange(len(forward), dtype=np.intp)
+    starts = np.arange(len(forward) + 1, dtype=np.intp)
+    one = np.zeros(1, np.intp)
+    numbers = np.array([read[0], read[1][::-1]], dtype=np.intp)
+    return Batch(
+        one, one + len(forward), np.ones_like(places), starts, list(seen), numbers, np.stack([places, places[::-1]])
+    )
+
+
+def boundary_pass() -> Batch:
+    """A batch of one row: the forward direction reads begin of sentence, the backward direction its end."""
+    one = np.zeros(1, np.intp)
+    numbers = np.array([[BOS_NUMBER], [EOS_NUMBER]], dtype=np.intp)
+    return Batch(one, one + 1, one + 1, np.arange(2), [], numbers, np.zeros((2, 1), np.intp))
 
 
 def _number(sentences: Sequence[Sentence], rows: Sequence[int], boundaries: bool) -> tuple[NDArray[np.intp], list[str]]:

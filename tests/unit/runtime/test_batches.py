@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.runtime.plan import make_batch, plan_batches, step_blocks
+from elmokit.runtime.batches import make_batch, plan_batches, step_blocks
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcde"), max_size=7), max_size=12)
 

@@ -8,18 +8,16 @@ halves folded into weights (exact: powers of two), so one call of tanh serves al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import BiLSTMConfig, ElmoConfig
-from elmokit.runtime.plan import Batch, step_blocks
-from elmokit.runtime.rows import BufferPool, Buffers, MakeProduct, Product, padded
-from elmokit.runtime.state import State
-from elmokit.runtime.threads import Workers
+from elmokit.runtime.batches import Batch, step_blocks
+from elmokit.runtime.rows import Buffers, MakeProduct, MatrixProduct, Product, padded
 
 Array = NDArray[Any]
 
@@ -101,7 +99,7 @@ class Tower:
         direction: str,
         *,
         dtype: DTypeLike,
-        make_product: MakeProduct,
+        make_product: MakeProduct = MatrixProduct,
     ) -> None:
         self.config: BiLSTMConfig = config.bilstm
         self.layers = [
@@ -220,52 +218,3 @@ class _LayerInputs:
         self.weights.of_input(self.below[start : start + rows], out)
         out += self.weights.bias
         return out
-
-
-class AnyTower(Protocol):
-    """What reads a batch in one direction (see `Tower`)."""
-
-    def run(
-        self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
-    ) -> tuple[list[Array], Array, Array]:
-        """Give each layer's outputs and the rows' final hidden and cell states."""
-        ...
-
-
-class Towers:
-    """Both directions, each on a thread of its own.
-
-    Args:
-        towers: forward and backward.
-        workers: the threads.
-        buffers: memory to compute in.
-    """
-
-    def __init__(self, towers: Sequence[AnyTower], *, workers: Workers, buffers: BufferPool) -> None:
-        self.towers, self.workers, self.buffers = towers, workers, buffers
-
-    def run(self, batch: Batch, tokens: Array, start: State, slab: Array) -> State:
-        """Read a batch and write all LSTM layers.
-
-        Args:
-            batch: its layout.
-            tokens: token vectors by word number. Shape (D, P).
-            start: where each row starts.
-            slab: takes the layers of all rows behind each other, from index 1 on. Shape (L, N, 2P).
-
-        Returns:
-            the rows' final states.
-        """
-        P = tokens.shape[1]
-        hidden, cell = np.empty_like(start.hidden, slab.dtype), np.empty_like(start.cell, slab.dtype)
-
-        def read(direction: int) -> None:
-            with self.buffers.borrowed() as buffers:
-                outputs, hidden[direction], cell[direction] = self.towers[direction].run(
-                    batch, batch.numbers[direction], tokens, start.hidden[direction], start.cell[direction], buffers
-                )
-                for k, out in enumerate(outputs, start=1):
-                    slab[k, :, direction * P : (direction + 1) * P] = out[batch.places[direction]]
-
-        self.workers.run([lambda: read(0), lambda: read(1)])
-        return State(hidden, cell)
