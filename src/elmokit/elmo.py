@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
+from elmokit.checkpoints import EMBEDDED as EMBEDDED
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
-from elmokit.errors import CheckpointError, ConfigError, MissingExtra, MissingFile
+from elmokit.errors import CheckpointError, ConfigError, MissingExtra
 from elmokit.features import Features, WordVectors
 from elmokit.progress import progress_bar
 from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Start = State | Literal["warm"] | None
-
-EMBEDDED = Path(__file__).parent / "models" / "default"
-"""The folder of the model inside the package."""
 
 PRECISIONS = (*BACKEND_PRECISIONS, "auto")
 
@@ -183,12 +181,12 @@ class Elmo:
             raise CheckpointError(f"give either source ({source}) or options ({options}), not both.")
         if options is None and weights is not None and source == "default":
             raise CheckpointError(f"weights ({weights}) without options: give both, Elmo.load(options=…, weights=…).")
-        place = options if options is not None else EMBEDDED if source == "default" else source
-        checkpoint = _read(place, weights)
+        place = source if options is None else options
+        checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
         elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
-        elmo.name = elmo.name or str(source if options is None else options)
+        elmo.name = elmo.name or str(place)
         elmo._checkpoint = None  # the engine has packed copies
-        elmo._source = "default" if place is EMBEDDED else _absolute(place)
+        elmo._source = "default" if place == "default" else _absolute(place)
         elmo._load_options = {
             "weights": None if weights is None else _absolute(weights),
             "device": device,
@@ -209,7 +207,8 @@ class Elmo:
         """
         if self._checkpoint is not None:
             return self._checkpoint
-        checkpoint = _read(EMBEDDED if self._source == "default" else str(self._source), self._load_options["weights"])
+        weights = self._load_options["weights"]
+        checkpoint = checkpoints.load(str(self._source), weights=weights, with_softmax=False)
         if _digest(checkpoint) != self._digest:
             raise CheckpointError(f"{self._source}: the files have changed since {self!r} was loaded; load it again.")
         return checkpoint
@@ -578,15 +577,6 @@ def _digest(checkpoint: Checkpoint) -> str:
     if checkpoint.config.n_words:
         digest.update(json.dumps(checkpoint.words).encode())
     return digest.hexdigest()
-
-
-def _read(place: str | Path, weights: str | Path | None) -> Checkpoint:
-    if place is EMBEDDED and not EMBEDDED.is_dir():
-        raise MissingFile(
-            f"{EMBEDDED}: this installation of elmokit came without its embedded model. Install a released wheel,"
-            " or name a model of your own: Elmo.load('folder') (on the command line: --model folder)."
-        )
-    return checkpoints.load(place, weights=weights, with_softmax=False)
 
 
 def _absolute(place: str | Path) -> str:

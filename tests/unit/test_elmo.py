@@ -8,7 +8,7 @@ import pytest
 
 from elmokit import Elmo, ElmoConfig, Features, LayerMix, State, checkpoints
 from elmokit.elmo import EMBEDDED
-from elmokit.errors import CheckpointError, ConfigError, MissingFile, TextError
+from elmokit.errors import CheckpointError, ConfigError, MissingExtra, MissingFile, TextError
 from unit.tiny_models import CONFIG, VOCABULARY, tiny_checkpoint, tiny_elmo
 
 TEXTS = ["The cat sat.", "", "A dog ran away, fast!", ["lists", "of", "words"], "   ", "The cat sat."]
@@ -294,8 +294,8 @@ def test_a_source_is_named_once_and_whole(tmp_path):
 
 
 def test_a_missing_embedded_model_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr("elmokit.elmo.EMBEDDED", tmp_path / "nowhere")
-    with pytest.raises(MissingFile, match=r"Elmo\.load\('folder'\)"):
+    monkeypatch.setattr("elmokit.checkpoints.EMBEDDED", tmp_path / "nowhere")
+    with pytest.raises(MissingFile, match=r"Install a released wheel"):
         Elmo.load()
 
 
@@ -370,3 +370,81 @@ def test_the_embedded_model_is_small_and_has_its_card():
     card = (EMBEDDED / "README.md").read_text(encoding="utf-8").lower()
     for word in ("licen", "perplexity", "parameters", "make_model"):
         assert word in card, f"the model card does not tell its {word}"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 1000])
+def test_arguments_as_sentence_transformers_spells_them(elmo, batch_size, capsys):
+    expected = elmo.encode(TEXTS, normalize=True)
+    vectors = elmo.encode(TEXTS, normalize_embeddings=True, show_progress_bar=True, batch_size=batch_size)
+    assert (vectors == expected).all()
+    assert "encoding" in capsys.readouterr().err
+    assert (elmo.encode_one(TEXTS[0], normalize_embeddings=True) == expected[0]).all()
+    assert (np.stack(list(elmo.encode_stream(TEXTS, normalize_embeddings=True))) == expected).all()
+    torch = pytest.importorskip("torch")
+    tensor = elmo.encode(TEXTS, convert_to_tensor=True, normalize=True)
+    assert isinstance(tensor, torch.Tensor)
+    assert (tensor.numpy() == expected).all()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, True, 1.5, None])
+def test_a_batch_size_that_is_none_is_refused(elmo, batch_size):
+    with pytest.raises(ConfigError, match="batch_size is"):
+        elmo.encode(TEXTS, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("options", [{"n_threads": 0}, {"cache_words": -1}, {"cache_words": 10**15}, {"n_threads": -2}])
+def test_sizes_that_make_no_sense_are_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Elmo(tiny_checkpoint(), **options)
+
+
+def test_a_name_is_not_a_checkpoint():
+    with pytest.raises(ConfigError, match=r"Elmo\.load\('default'\)"):
+        Elmo("default")
+
+
+def test_a_model_saves_itself_as_it_is(tmp_path, elmo):
+    mixed = tiny_elmo()
+    mixed.layer_mix = LayerMix(gamma=2.0)
+    mixed.save(tmp_path / "model")
+    again = Elmo.load(tmp_path / "model")
+    assert (again.fingerprint, again.layer_mix) == (mixed.fingerprint, mixed.layer_mix)
+    assert (again.encode(TEXTS) == mixed.encode(TEXTS)).all()
+    assert again.fingerprint != elmo.fingerprint
+    again.save(tmp_path / "copy")
+    assert Elmo.load(tmp_path / "copy").fingerprint == mixed.fingerprint
+
+
+def test_files_that_changed_since_are_not_taken_for_the_model(tmp_path):
+    checkpoints.save(tiny_checkpoint(), tmp_path / "model")
+    loaded = Elmo.load(tmp_path / "model")
+    checkpoints.save(tiny_checkpoint(seed=1), tmp_path / "model")
+    with pytest.raises(CheckpointError, match="changed"):
+        loaded.checkpoint()
+
+
+def test_similarity_is_the_cosine_of_texts_or_vectors(elmo):
+    vectors = elmo.encode(TEXTS, normalize=True)
+    expected = vectors @ vectors[[0, 2]].T
+    similarity = elmo.similarity(TEXTS, [TEXTS[0], TEXTS[2]])
+    assert similarity.shape == (6, 2)
+    np.testing.assert_allclose(similarity, expected, atol=1e-6)
+    np.testing.assert_allclose(elmo.similarity(elmo.encode(TEXTS), vectors[[0, 2]]), expected, atol=1e-6)
+    assert elmo.similarity("The cat sat.", "The cat sat.") == pytest.approx(1)
+    with pytest.raises(ConfigError, match="width"):
+        elmo.similarity(vectors, vectors[:, :3])
+
+
+def test_words_device_and_a_table_for_notebooks(elmo):
+    assert elmo.tokenize(["A cat, sat", ["two", "words"]]) == [["A", "cat", ",", "sat"], ["two", "words"]]
+    assert elmo.device == "cpu"
+    assert "<caption>Elmo tiny</caption>" in elmo._repr_html_()
+    assert elmo.fingerprint[:12] in elmo._repr_html_()
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cuda", "float32"), ("mps", "float32"), ("cpu", "bfloat16")])
+def test_what_needs_pytorch_says_so_where_it_is_missing(monkeypatch, device, precision):
+    monkeypatch.setattr("elmokit.runtime.backends.find_spec", lambda _: None)
+    monkeypatch.setattr("elmokit.runtime.backends.native_precisions", lambda: ())
+    with pytest.raises(MissingExtra, match=r"elmokit\[torch\]"):
+        Elmo(tiny_checkpoint(), device=device, precision=precision)
