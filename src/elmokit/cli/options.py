@@ -37,11 +37,7 @@ ModelName = Annotated[
 ]
 Precision = Annotated[
     str,
-<<<<<<< HEAD
     typer.Option("--precision", help='"float32", "bfloat16" or "auto".', metavar="PRECISION"),
-=======
-    typer.Option(help='"float32", "bfloat16" (GPUs need the extra "torch"); "auto": what the processor does well.'),
->>>>>>> 562708a (Elmo saves itself, compares and tokenizes texts; tests of segments, threads, forks and refusals)
 ]
 Device = Annotated[
     str,
