@@ -1,10 +1,7 @@
-"""The cleaning steps of the classic ELMo tutorial, each a named function, a recipe a list of names.
+"""The cleaning steps of the classic ELMo tutorial: each is a named function, a recipe is a list of names.
 
-Cleaning was made for models that read a fixed list of words. A biLM reads characters, so links, marks and
-capitals tell it something; whether cleaning helps or hurts is measured (`benchmarks/quality_tweets.py`),
-not taken for granted. The tutorial's punctuation list leaves full stops, commas and apostrophes alone,
-and so do we. Lemmas come from `simplemma` (extra `lemmas`): its word lists lie in the package, nothing is
-fetched.
+Character-level models read links, marks and capitals; measure whether cleaning helps (`benchmarks/quality_tweets.py`).
+Full stops, commas and apostrophes stay, as in the tutorial. Lemmas come from `simplemma` (extra `lemmas`).
 """
 
 from __future__ import annotations
@@ -17,10 +14,12 @@ from elmokit.errors import ConfigError, MissingExtra
 _LINK = re.compile(r"(?:https?://|www\.|pic\.twitter\.com/)\S+")
 _PUNCTUATION = str.maketrans("", "", '!"#$%&()*+-/:;<=>?@[\\]^_`{|}~')
 _DIGIT = re.compile(r"[0-9]")
+_LONGEST_LEMMA = 60
+"""Characters of the longest word that is looked up; simplemma takes quadratic time for long ones."""
 
 
 def remove_urls(text: str) -> str:
-    """Leave out links.
+    """Remove links.
 
     Args:
         text: any string.
@@ -36,7 +35,7 @@ def remove_urls(text: str) -> str:
 
 
 def remove_punctuation(text: str) -> str:
-    """Leave out the tutorial's marks; full stop, comma and apostrophe stay.
+    """Remove the tutorial's punctuation marks; full stop, comma and apostrophe stay.
 
     Args:
         text: any string.
@@ -52,7 +51,7 @@ def remove_punctuation(text: str) -> str:
 
 
 def lowercase(text: str) -> str:
-    """Small letters only.
+    """Convert to lower case.
 
     Args:
         text: any string.
@@ -68,7 +67,7 @@ def lowercase(text: str) -> str:
 
 
 def remove_digits(text: str) -> str:
-    """Put a blank in the place of each digit 0 to 9.
+    """Replace each digit 0 to 9 by a space.
 
     Args:
         text: any string.
@@ -84,13 +83,13 @@ def remove_digits(text: str) -> str:
 
 
 def collapse_spaces(text: str) -> str:
-    """A single blank between words, none at the ends.
+    """Replace white space by single spaces, and remove it at the ends.
 
     Args:
         text: any string.
 
     Returns:
-        the text with its words joined by blanks.
+        the words joined by spaces.
 
     Example:
         >>> collapse_spaces("  so   happy ")
@@ -100,13 +99,13 @@ def collapse_spaces(text: str) -> str:
 
 
 def lemmatize(text: str) -> str:
-    """Put the English dictionary form in the place of each word between blanks.
+    """Replace each word by its English dictionary form.
 
     Args:
         text: any string.
 
     Returns:
-        the lemmas, joined by blanks.
+        the lemmas, joined by spaces.
 
     Raises:
         MissingExtra: simplemma is not installed.
@@ -115,7 +114,15 @@ def lemmatize(text: str) -> str:
         import simplemma
     except ImportError:
         raise MissingExtra("simplemma", "lemmas", "lemmatisation") from None
-    return " ".join(simplemma.lemmatize(word, lang="en") for word in text.split())
+    return " ".join(
+        simplemma.lemmatize(word, lang="en") if len(word) <= _LONGEST_LEMMA and _is_unicode(word) else word
+        for word in text.split()
+    )
+
+
+def _is_unicode(word: str) -> bool:
+    """Whether a word has no unpaired surrogates, which dictionaries can't hold."""
+    return word.isascii() or not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 CLEANING_STEPS: dict[str, Callable[[str], str]] = {
@@ -132,16 +139,16 @@ TUTORIAL_RECIPE = ("urls", "punctuation", "lowercase", "digits", "spaces", "lemm
 
 
 def check_recipe(recipe: Sequence[str]) -> tuple[str, ...]:
-    """The recipe, if all its steps are known.
+    """Check the names of a recipe.
 
     Args:
-        recipe: names of steps, in the order they are taken.
+        recipe: names of steps, in order.
 
     Returns:
         the names.
 
     Raises:
-        ConfigError: a step that is not known.
+        ConfigError: an unknown step.
 
     Example:
         >>> check_recipe(["urls", "lowercase"])
@@ -153,22 +160,22 @@ def check_recipe(recipe: Sequence[str]) -> tuple[str, ...]:
         )
     for name in recipe:
         if name not in CLEANING_STEPS:
-            raise ConfigError(f"no cleaning step is called {name!r}; the steps are {', '.join(CLEANING_STEPS)}.")
+            raise ConfigError(f"unknown cleaning step {name!r}; expected {', '.join(CLEANING_STEPS)}.")
     return tuple(recipe)
 
 
 def clean(text: str, recipe: Sequence[str] = TUTORIAL_RECIPE) -> str:
-    """Take a text through cleaning steps.
+    """Apply cleaning steps to a text.
 
     Args:
         text: any string.
-        recipe: names of steps, in the order they are taken.
+        recipe: names of steps, in order.
 
     Returns:
         the text after the last step.
 
     Raises:
-        ConfigError: a step that is not known.
+        ConfigError: an unknown step.
         MissingExtra: "lemmas" without simplemma.
 
     Example:

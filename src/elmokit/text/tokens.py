@@ -1,16 +1,13 @@
 """Text → words with their places in the text.
 
-A tokenizer is a name and a function from a string to `Token`s; the name is stored in the checkpoint, so that a
-model always meets words cut as in its training. Three are built in:
+A tokenizer is a function from a string to `Token`s. Its name is stored in the checkpoint, so that a model always reads
+words that are cut as in its training. Tokens are substrings of the text: ``text[token.start:token.end] == token.word``.
 
-- ``whitespace``: what bilm-tf, AllenNLP and the TF-Hub module did: white space separates, nothing else.
-- ``default``: ours. White space separates; links, e-mail addresses, mentions, hashtags, emoticons, emoji (with
-  skin tones, flags and joiners), numbers and words with inner apostrophes or hyphens stay whole; all other
-  punctuation is a word of its own, runs of one mark together ("!!!"). Made for tweets, and the same for books.
-- ``characters``: every visible character is a word: for proteins, where one letter is one residue.
-
-Tokens are substrings of the text, never rewritten: ``text[token.start:token.end] == token.word`` always.
-Scripts whose marks are separate code points (Devanagari) stay whole because letters carry their marks along.
+- ``whitespace``: cuts at white space only, as bilm-tf, AllenNLP and the TF-Hub module do.
+- ``default``: keeps links, e-mail addresses, mentions, hashtags, emoticons, emoji, numbers, and words with inner
+  apostrophes or hyphens whole; other punctuation marks are words of their own, runs of one mark together ("!!!").
+  Invisible characters (soft hyphens, zero-width characters, marks of direction) neither are words nor cut them.
+- ``characters``: every visible character is a word, for instance a residue of a protein.
 """
 
 from __future__ import annotations
@@ -34,24 +31,41 @@ class Token(NamedTuple):
 Tokenizer = Callable[[str], list[Token]]
 
 _SPACE = r"\s\x1c-\x1f"
-"""White space as `str.split` has it: the four information separators too."""
+"""White space as `str.split` has it, the four information separators included."""
 
-_WORD = r"[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*"
+_GAP = _SPACE + r"\u200B"
+"""What separates words: white space and the zero-width space."""
+
+_INVISIBLE = regex.compile(
+    r"""
+      \U0001F3F4[\U000E0020-\U000E007E]{1,32}+\U000E007F(*SKIP)(*FAIL)        # flags of regions keep their tags
+    | [\u00AD\u061C\u115F\u1160\u17B4\u17B5\u180E\u200E\u200F\u202A-\u202E\u2060-\u206F\u3164\uFEFF\uFFA0]++
+    | [\uFFF0-\uFFF8\U0001BCA0-\U0001BCA3\U0001D173-\U0001D17A\U000E0000-\U000E00FF]++
+    """,
+    regex.VERBOSE,
+)
+"""Characters that nobody sees: soft hyphens, byte-order marks, joiners, marks of direction, fillers, tags."""
+
+# Every alternative either takes a run of characters possessively or begins only where such a run begins; otherwise
+# texts such as "()()()" or "a.a.a." would be scanned to their end from every place.
+_WORD = r"[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*+"
+_EMAIL = r"\p{L}\p{N}._%+-"
 _PATTERN = regex.compile(
     rf"""
-      (?:https?://|www\.)[^{_SPACE}<>"“”]*[^{_SPACE}<>"“”.,;:!?)\]}}'’…]      # links, without the full stop after them
-    | [\p{{L}}\p{{N}}._%+-]+@[\p{{L}}\p{{N}}-]+(?:\.[\p{{L}}\p{{N}}-]+)+      # e-mail addresses
+      (?:https?://|www\.)[^{_GAP}<>"“”]*[^{_GAP}<>"“”.,;:!?)\]}}'’…]          # links, without the full stop after them
+    | (?<![{_EMAIL}])[{_EMAIL}]++@[\p{{L}}\p{{N}}-]++(?:\.[\p{{L}}\p{{N}}-]++)++  # e-mail addresses
     | [@\#]{_WORD}                                                            # mentions, hashtags
-    | [:;=8xX][-o*']?[)(\]\[dDpP/\\|@3*]+(?![\p{{L}}\p{{N}}])                 # emoticons :-)
-    | [)(\]\[]+[-o*']?[:;=](?![\p{{L}}\p{{N}}])                               # and turned round (:
-    | <3+ | \^_*\^ | -_+-
-    | \p{{Regional_Indicator}}{{2}}                                           # flags
+    | [:;=][-o*']?[)(\]\[dDpP/\\|@3*]+(?![\p{{L}}\p{{N}}])                    # emoticons :-)
+    | [8xX]-[)(\]\[dDpP|]+(?![\p{{L}}\p{{N}}])                                # 8-) but not "page 8)" or "f(x)"
+    | (?<![)(\]\[])[)(\]\[]++[-o*']?[:;=](?![\p{{L}}\p{{N}}])                 # and mirrored (:
+    | <3++ | \^_*+\^ | -_++-
+    | \p{{Regional_Indicator}}{{2}} | \U0001F3F4[\U000E0020-\U000E007E]{{1,32}}+\U000E007F  # flags
     | [\#*0-9]\uFE0F?\u20E3                                                   # keycaps
-    | \p{{Extended_Pictographic}}[\uFE0F\p{{Emoji_Modifier}}]*
-      (?:\u200D\p{{Extended_Pictographic}}[\uFE0F\p{{Emoji_Modifier}}]*)*     # emoji
-    | \p{{N}}+(?:[.,:/]\p{{N}}+)*(?:%|\p{{L}}[\p{{L}}\p{{M}}\p{{N}}]*)?       # numbers, 3.5%, 10am, 4th
-    | {_WORD}(?:['’&\-\u200C\u200D·]{_WORD})*                                 # words, don't, state-of-the-art
-    | ([^{_SPACE}])\1*                                                        # any other mark, runs together
+    | \p{{Extended_Pictographic}}[\uFE0E\uFE0F\p{{Emoji_Modifier}}]*+
+      (?:\u200D\p{{Extended_Pictographic}}[\uFE0E\uFE0F\p{{Emoji_Modifier}}]*+)*+     # emoji
+    | \p{{N}}++(?:[.,:/]\p{{N}}++)*+(?:%|\p{{L}}[\p{{L}}\p{{M}}\p{{N}}]*+)?   # numbers, 3.5%, 10am, 4th
+    | {_WORD}(?:['’&\-\u200C\u200D·]{_WORD})*+                                # words, don't, state-of-the-art
+    | ([^{_GAP}\p{{Default_Ignorable_Code_Point}}])\1*+                       # any other mark, runs together
     """,
     regex.VERBOSE,
 )
@@ -59,6 +73,23 @@ _PATTERN = regex.compile(
 
 def _tokens(pattern: regex.Pattern[str], text: str) -> list[Token]:
     return [Token(m[0], m.start(), m.end()) for m in pattern.finditer(text)]
+
+
+def _visible_tokens(pattern: regex.Pattern[str], text: str) -> list[Token]:
+    """Tokens of the text without its invisible characters, at their places in the whole text."""
+    if text.isascii():
+        return _tokens(pattern, text)
+    places: list[int] = []
+    start = 0
+    for hidden in _INVISIBLE.finditer(text):
+        places.extend(range(start, hidden.start()))
+        start = hidden.end()
+    if not start:
+        return _tokens(pattern, text)
+    places.extend(range(start, len(text)))
+    visible = "".join([text[place] for place in places])
+    spans = ((places[m.start()], places[m.end() - 1] + 1) for m in pattern.finditer(visible))
+    return [Token(text[start:end], start, end) for start, end in spans]
 
 
 def tokenize_default(text: str) -> list[Token]:
@@ -74,11 +105,11 @@ def tokenize_default(text: str) -> list[Token]:
         >>> [token.word for token in tokenize_default("Don't @apple, #iPhone5 rocks :) http://t.co/x1.")]
         ["Don't", '@apple', ',', '#iPhone5', 'rocks', ':)', 'http://t.co/x1', '.']
     """
-    return _tokens(_PATTERN, text)
+    return _visible_tokens(_PATTERN, text)
 
 
 _WHITESPACE = regex.compile(rf"[^{_SPACE}]+")
-_CHARACTERS = regex.compile(rf"[^{_SPACE}]\p{{M}}*")
+_CHARACTERS = regex.compile(rf"[^{_GAP}\p{{Default_Ignorable_Code_Point}}]\p{{M}}*+")
 
 
 def tokenize_whitespace(text: str) -> list[Token]:
@@ -121,16 +152,16 @@ TOKENIZERS: dict[str, Tokenizer] = {
 
 
 def get_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of that name.
+    """Look up a tokenizer.
 
     Args:
         name: "default", "whitespace" or "characters".
 
     Returns:
-        the function from a string to its tokens.
+        a function from a string to its tokens.
 
     Raises:
-        ConfigError: a name that is not known.
+        ConfigError: an unknown name.
 
     Example:
         >>> len(get_tokenizer("default")("Two words"))
@@ -140,17 +171,17 @@ def get_tokenizer(name: str) -> Tokenizer:
         return TOKENIZERS[name]
     except KeyError:
         known = ", ".join(repr(known) for known in TOKENIZERS)
-        raise ConfigError(f"no tokenizer is called {name!r}; known are {known}.") from None
+        raise ConfigError(f"unknown tokenizer {name!r}; expected one of {known}.") from None
 
 
 def words_of(tokens: list[Token]) -> Iterator[str]:
-    """The words alone.
+    """The words of tokens, without their places.
 
     Args:
-        tokens: what a tokenizer gave.
+        tokens: the result of a tokenizer.
 
     Yields:
-        each token's word.
+        the word of each token.
     """
     for token in tokens:
         yield token.word

@@ -147,7 +147,7 @@ def test_what_can_not_be_learned_is_refused(tmp_path, learned):
         check_labels(["a", 1], n_texts=2)
     with pytest.raises(InputError, match=r"\['2'\] were not learned"):
         learned.evaluate(["a"], ["2"])
-    with pytest.raises(ConfigError, match="no cleaning step"):
+    with pytest.raises(ConfigError, match="unknown cleaning step"):
         TextClassifier(WordHash(), cleaning=["soap"])
 
 

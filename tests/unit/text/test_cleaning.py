@@ -44,7 +44,7 @@ def test_steps_taken_twice_change_nothing_more(text, step):
 
 
 def test_unknown_steps_are_refused():
-    with pytest.raises(ConfigError, match=r"'stem'; the steps are digits, lemmas"):
+    with pytest.raises(ConfigError, match=r"'stem'; expected digits, lemmas"):
         clean("text", ["stem"])
     with pytest.raises(ConfigError, match="expected a list of names"):
         clean("text", "urls")

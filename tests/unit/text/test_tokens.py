@@ -5,6 +5,7 @@ import pytest
 from elmokit.errors import ConfigError
 from elmokit.text.tokens import get_tokenizer, words_of
 
+ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 CUT = {
     "I can't, won't & don't.": ["I", "can't", ",", "won't", "&", "don't", "."],
     "“Typographic” quotes don’t part": ["“", "Typographic", "”", "quotes", "don’t", "part"],
@@ -22,6 +23,34 @@ CUT = {
     "e\u0301te\u0301": ["e\u0301te\u0301"],
     "a\u00a0b\u2003c": ["a", "b", "c"],
     "": [],
+    "co\u00adope\u00adration don\u2060't": ["co\u00adope\u00adration", "don\u2060't"],
+    "\ufeffHello abc\u200e (test) \u202bשלום\u202c": ["Hello", "abc", "(", "test", ")", "שלום"],
+    "norm ❤ \ufe0f love ❤\ufe0e yes\u200b.": ["norm", "❤", "love", "❤\ufe0e", "yes", "."],
+    "\u200b\ufeff \u2060\u00ad\u202e\U000e0061\u3164": [],
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f!": [
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "!",
+    ],
+    "f(x) = 2, see page 8), (option x)": [
+        "f",
+        "(",
+        "x",
+        ")",
+        "=",
+        "2",
+        ",",
+        "see",
+        "page",
+        "8",
+        ")",
+        ",",
+        "(",
+        "option",
+        "x",
+        ")",
+    ],
+    "cool 8-) XD x-( score 8-3": ["cool", "8-)", "XD", "x-(", "score", "8", "-", "3"],
+    "me@b.co, .x@b.co #tag a.b.c@": ["me@b.co", ",", ".x@b.co", "#tag", "a", ".", "b", ".", "c", "@"],
 }
 
 
