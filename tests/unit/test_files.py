@@ -80,3 +80,22 @@ def test_a_folder_in_the_files_place_is_told(tmp_path):
     with pytest.raises(OutputError), atomic_path(tmp_path / "a"):
         pass
     assert [p.name for p in Path(tmp_path).iterdir()] == ["a"]
+
+
+def test_an_existing_file_keeps_its_permissions_and_its_link(tmp_path):
+    secret, link = tmp_path / "secret.txt", tmp_path / "link.txt"
+    secret.write_text("old")
+    secret.chmod(0o600)
+    link.symlink_to(secret)
+    for path in (secret, link):
+        with atomic_path(path) as temporary:
+            temporary.write_text(f"new {path.name}")
+        assert secret.read_text() == f"new {path.name}"
+        assert secret.stat().st_mode & 0o777 == 0o600
+        assert link.is_symlink()
+
+
+def test_a_folder_is_not_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path / "folder"):
+        pass

@@ -1,9 +1,8 @@
 """The `elmokit` command: parse, call one library function, print.
 
-`main` is where every failure becomes one paragraph on standard error and an exit code: 1 for an error of
-ours or the system's, 2 for a wrong command line, 130 after Ctrl-C, 143 after a polite kill, 141 when
-whoever reads our output went away. `--debug`, anywhere on the line, shows the traceback too. Nothing
-heavy is imported before a command runs: `elmokit --help` must feel immediate.
+`main` turns every failure into one paragraph on standard error and an exit code: 1 for an error, 2 for a wrong command
+line, 130 after Ctrl-C, 143 after SIGTERM, 141 when the reader of our output is gone. `--debug` adds the traceback.
+Nothing heavy is imported before a command runs, so that `elmokit --help` is fast.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        arguments: what stands after `elmokit`; None takes it from the process.
+        arguments: the arguments after `elmokit`; None for those of the process.
 
     Raises:
         SystemExit: always, with the exit code.
@@ -45,14 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from elmokit.cli.screen import Screen
 
         code = app(arguments, prog_name="elmokit", standalone_mode=False, obj=Screen(quiet=quiet))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
         if code == 130:  # how newer parsers hand Ctrl-C on
             raise KeyboardInterrupt
         raise SystemExit(code or 0)
 
 
 def _without(arguments: Sequence[str], *names: str) -> tuple[list[str], bool]:
-    """The line without an option that may stand anywhere on it (but not after "--"), and whether it was there."""
+    """Remove an option that may stand anywhere before "--"; also tell whether it was there."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument not in names]
     return [*kept, *arguments[end:]], len(kept) < end
@@ -64,23 +64,23 @@ def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def one_paragraph(*, debug: bool) -> Iterator[None]:
-    """Turn failures inside into one paragraph on standard error and an exit code.
+    """Turn exceptions into one paragraph on standard error and an exit code.
 
     Args:
-        debug: whether the traceback is shown too.
+        debug: whether to print the traceback.
 
     Yields:
         nothing.
 
     Raises:
-        SystemExit: after a failure.
+        SystemExit: after an exception.
     """
     try:
         yield
     except KeyboardInterrupt:
         _fail(_INTERRUPTED, 130, debug=debug)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush finds a reader
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         raise SystemExit(141) from None
     except ElmoKitError as error:
         _fail(str(error), 1, debug=debug)
@@ -92,12 +92,12 @@ def one_paragraph(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         _tell_parser_errors(error, debug=debug)
         hint = "" if debug else " Run again with --debug and report what it shows."
-        # a defect of ours; a traceback helps only whoever asks for it
+        # a bug of ours
         _fail(f"this should not have happened ({type(error).__name__}: {error}).{hint}", 1, debug=debug)
 
 
 def _tell_parser_errors(error: Exception, *, debug: bool) -> None:
-    """What the parser raises: Ctrl-C under its own name, and wrong lines, which know how to show themselves."""
+    """Print the exceptions of the parser: Ctrl-C under its own name, and usage errors, which print themselves."""
     if type(error).__name__ == "Abort":
         _fail(_INTERRUPTED, 130, debug=debug)
     if hasattr(error, "show") and hasattr(error, "exit_code"):

@@ -13,6 +13,7 @@ from elmokit.cli import (
     cluster,
     convert,
     embed,
+    examples,
     explore,
     index,
     info,
@@ -58,6 +59,7 @@ def everywhere(
 
 
 app.command("embed", no_args_is_help=True)(embed.embed)
+app.command("examples")(examples.examples)
 app.command("clean", no_args_is_help=True)(clean.clean)
 app.command("info")(info.info)
 app.command("convert", no_args_is_help=True)(convert.convert)

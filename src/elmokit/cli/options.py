@@ -95,7 +95,7 @@ class ReadingOptions:
             source=source,
             format=self.format,  # type: ignore[arg-type]
             encoding=self.encoding,
-            delimiter=self.delimiter,
+            delimiter=None if self.delimiter is None else self.delimiter.replace("\\t", "\t"),
             header=not self.no_header,
             bad_rows=self.bad_rows,  # type: ignore[arg-type]
             on_skip=screen.note,

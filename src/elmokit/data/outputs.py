@@ -312,13 +312,9 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
 
     def flush() -> None:
         nonlocal writer
-        table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
-        if writer is None:
-            nulls = [i for i, field in enumerate(table.schema) if pyarrow.types.is_null(field.type)]
-            for i in nulls:  # later rows may have texts there
-                table = table.set_column(i, table.schema[i].name, table.column(i).cast(pyarrow.string()))
-            writer = pyarrow.parquet.ParquetWriter(path, table.schema)
         try:
+            table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
+            writer = writer or pyarrow.parquet.ParquetWriter(path, _without_nulls(pyarrow, table.schema))
             writer.write_table(table.cast(writer.schema))
         except (pyarrow.ArrowException, ValueError) as error:
             raise OutputError(f"{path.name}: the values of a column differ in type ({error}).") from None
@@ -337,6 +333,14 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
     finally:
         if writer is not None:
             writer.close()
+
+
+def _without_nulls(pyarrow: Any, schema: Any) -> Any:
+    """A schema where columns that hold no value yet may get texts later."""
+    text = pyarrow.string()
+    return pyarrow.schema(
+        [pyarrow.field(field.name, text if pyarrow.types.is_null(field.type) else field.type) for field in schema]
+    )
 
 
 def _pyarrow(purpose: str) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from elmokit.data.outputs import TABLE_SUFFIXES, VECTOR_SUFFIXES, table_file, vector_file
 from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError, OutputError
+from elmokit.features import Features
 
 RNG = np.random.default_rng(0)
 BLOCKS = [
@@ -148,3 +149,37 @@ def test_tsv_refuses_what_it_can_not_hold(tmp_path):
     ):
         write(["a\tb"])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_one_long_word_does_not_blow_a_file_up(tmp_path, suffix):
+    words = ["short"] * 400 + ["Q" * 50_000]
+    path = tmp_path / f"a{suffix}"
+    with vector_file(path, dim=1, about={}) as write:
+        columns = {"row": list(range(401)), "word": words, "start": [0] * 401, "end": [5] * 401}
+        write(columns, np.zeros((401, 1), np.float32))
+    assert path.stat().st_size < 500_000
+    if suffix in (".npz", ".h5"):
+        assert [word for text in Features.load(path) for word in text.words] == words
+
+
+def test_a_format_that_the_name_does_not_tell(tmp_path):
+    with vector_file(tmp_path / "a.data", dim=1, about={}, format="npy") as write:
+        write({}, np.ones((2, 1), np.float32))
+    assert np.load(tmp_path / "a.data").shape == (2, 1)
+
+
+def test_parquet_columns_that_begin_without_values(tmp_path):
+    path = tmp_path / "a.parquet"
+    with table_file(path, ["n", "text"]) as write:
+        for i in range(9000):
+            write([i, None if i < 8500 else "late"])
+    assert Table(source=path, bad_rows="keep").columns() == ["n", "text"]
+    with pytest.raises(OutputError, match="differ in type"):
+        write_rows(path, [i if i < 8500 else "late" for i in range(9000)])
+
+
+def write_rows(path, values):
+    with table_file(path, ["n"]) as write:
+        for value in values:
+            write([value])

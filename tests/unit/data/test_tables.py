@@ -294,3 +294,49 @@ def test_no_bytes_crash_the_reader(tmp_path_factory, data):
     path.write_bytes(b"tweet\n" + data)
     for row in Table(source=path, bad_rows="skip").rows(["tweet"]):
         assert row.values["tweet"].strip()
+
+
+def test_lines_before_the_header_of_a_spreadsheet(tmp_path):
+    assert texts(write(tmp_path, "a.csv", "\n\ntweet,label\na,1\n")) == ["a"]
+    for delimiter in (None, ";"):
+        assert texts(write(tmp_path, "a.csv", "sep=;\ntweet;label\na;1\n"), delimiter=delimiter) == ["a"]
+    assert [row.line for row in Table(source=tmp_path / "a.csv").rows()] == [3]
+
+
+def test_tables_without_a_header(tmp_path):
+    path = write(tmp_path, "a.csv", "1,so happy\n2,sad\n")
+    table = Table(source=path, header=False)
+    assert table.columns() == ["1", "2"]
+    assert [(row.number, row.line, row.values["2"]) for row in table.rows(["2"])] == [(1, 1, "so happy"), (2, 2, "sad")]
+    lone = Table(source=write(tmp_path, "b.csv", '"one, text"\nanother\n'), header=False)
+    assert [row.values["text"] for row in lone.rows(["text"])] == ["one, text", "another"]
+
+
+def test_records_that_lack_a_key(tmp_path):
+    path = write(tmp_path, "a.jsonl", '{"id": 1}\n{"id": 2, "tweet": "hello"}\n')
+    with pytest.raises(InputError, match="no column 'tweet'"):
+        texts(path)
+    assert texts(path, bad_rows="skip") == ["hello"]
+    assert texts(path, bad_rows="keep") == ["", "hello"]
+    for policy in ("stop", "skip", "keep"):
+        with pytest.raises(InputError, match=r"no column 'twet'; .*Did you mean 'tweet'"):
+            list(Table(source=write(tmp_path, "b.jsonl", '{"tweet": "a"}\n'), bad_rows=policy).rows(["twet"]))
+
+
+@pytest.mark.parametrize("value", [["so", "happy"], {"a": 1}, b"so happy"])
+def test_values_that_hold_no_text_are_refused(tmp_path, value):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"tweet": [value]}), path)
+    with pytest.raises(InputError, match=r"'tweet' is (binary|a list|a dict)"):
+        texts(path)
+    assert texts(path, bad_rows="skip") == []
+
+
+def test_quoted_cells_in_a_tsv_are_explained(tmp_path):
+    path = write(tmp_path, "a.tsv", 'tweet\tlabel\n"one line\nand ""another"""\t1\n')
+    with pytest.raises(InputError, match=r"--input-format csv --delimiter '\\t'"):
+        texts(path)
+    assert texts(path, format="csv", delimiter="\t") == ['one line\nand "another"']
