@@ -15,6 +15,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from elmokit.errors import ConfigError
@@ -169,8 +170,8 @@ class LayerMix:
         if len(self.weights) != n_layers:
             raise ConfigError(f"the layer mix has {len(self.weights)} weights, but the model has {n_layers} layers.")
         top = max(self.weights)
-        powers = [math.exp(w - top) for w in self.weights]
-        return tuple(p / sum(powers) for p in powers)
+        powers = [float((Decimal(w) - Decimal(top)).exp()) for w in self.weights]  # math.exp differs between systems
+        return tuple(p / math.fsum(powers) for p in powers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import POOLINGS, Encoding
 from elmokit.errors import ConfigError
 from elmokit.runtime.engine import Collector, KeepLayers, Slab
+from elmokit.runtime.kernels import instruction_set, native_mix, native_scale
 
 Array = NDArray[Any]
 
@@ -41,27 +42,42 @@ def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
         >>> mix_layers(np.array([[[1.0, 3.0]], [[3.0, 5.0]]]), LayerMix(gamma=2.0))
         array([[4., 8.]])
     """
-    shares = layer_mix.shares(len(layers))
-    if layer_mix.layer_norm:
+    weights = [layer_mix.gamma * share for share in layer_mix.shares(len(layers))]
+    if layer_mix.layer_norm and not _native(layers):
         layers = np.stack([_normalised(layer) for layer in layers])
-    return weighted_sum(layers, [layer_mix.gamma * share for share in shares])
+    return weighted_sum(layers, weights, layer_norm=layer_mix.layer_norm and _native(layers))
 
 
-def weighted_sum(layers: Array, weights: Sequence[float]) -> Array:
-    """Σ weightₗ · hₗ, added layer by layer.
+def weighted_sum(layers: Array, weights: Sequence[float], *, layer_norm: bool = False) -> Array:
+    """Σ weightₗ · hₗ, added layer by layer; float32 by the compiled loops where they are at work.
 
     Args:
         layers: Shape (L, T, D).
         weights: L numbers.
+        layer_norm: whether the compiled loops normalise each layer first.
 
     Returns:
         Shape (T, D).
     """
     numbers = np.array(weights, dtype=layers.dtype)
+    if _native(layers):
+        words = np.empty(layers.shape[1:], np.float32)
+        native_mix(_contiguous(layers), numbers, layer_norm=layer_norm, words=words)
+        return words
     total: Array = layers[0] * numbers[0]
     for layer, weight in zip(layers[1:], numbers[1:], strict=True):
         total += layer * weight
     return total
+
+
+def _native(array: Array) -> bool:
+    """Whether the compiled loops take these numbers: they add in one order on every processor, unlike BLAS."""
+    return array.dtype == np.float32 and array.size > 0 and instruction_set() is not None
+
+
+def _contiguous(layers: Array) -> Array:
+    """Layers each of which is contiguous; copied only where they are not."""
+    return layers if layers[0].flags.c_contiguous else np.ascontiguousarray(layers)
 
 
 def _normalised(layer: Array) -> Array:
@@ -199,7 +215,11 @@ class PoolTexts:
 
     def scaled(self, vector: Array) -> Array:
         """The vector, scaled to length 1 where the encoding says so."""
-        length = np.linalg.norm(vector) if self.encoding.normalize else 0.0
+        if not self.encoding.normalize:
+            return vector
+        if _native(vector):
+            return native_scale(np.array(vector[None])).reshape(-1)
+        length = np.linalg.norm(vector)
         return np.asarray(vector / length) if length > 0 else vector
 
 

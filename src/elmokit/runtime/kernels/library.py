@@ -70,7 +70,12 @@ def available() -> tuple[InstructionSet, ...]:
         >>> set(available()) <= set(INSTRUCTION_SETS)
         True
     """
-    library = _library(LIBRARY) if os.environ.get("ELMOKIT_NATIVE", "1") != "0" else None
+    return () if os.environ.get("ELMOKIT_NATIVE", "1") == "0" else _available(LIBRARY)
+
+
+@cache
+def _available(path: Path) -> tuple[InstructionSet, ...]:
+    library = _library(path)
     if library is None:
         return ()
     runs = getattr(library, f"elmokit_instruction_sets_{VERSION}")
