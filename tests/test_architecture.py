@@ -22,9 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
 
 ROWS = (
-    ("config", "encoding", "errors", "files", "features", "perplexity", "progress", "reading"),
+    ("config", "encoding", "errors", "feature_files", "files", "features", "perplexity", "progress", "reading"),
     ("text", "nn", "checkpoints", "data"),
-    ("runtime",),
+    ("runtime", "model_files"),
+    ("bilm_encoder",),
     ("elmo",),
     ("tasks", "index", "training"),
     ("plots",),
@@ -65,11 +66,12 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "pooch": (("checkpoints.fetching",), False),
     "requests": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
-    "h5py": (("features", "checkpoints.", "data.outputs", "compat."), False),
+    "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat."), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
     "threadpoolctl": (("runtime.threads", "runtime.backends.torch"), False),
 }
 OPTIONAL = {  # behind an extra
+    "pandas": (("features",), False),
     "fastapi": (("server.",), False),
     "prometheus_client": (("server.metrics",), False),
     "pydantic": (("server.",), False),
@@ -284,16 +286,146 @@ def test_every_module_says_why_it_exists(module):
     assert not {part.strip("_") for part in module.split(".")} & FORBIDDEN_NAMES
 
 
-def test_functions_stay_short():
-    long = []
+MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 350, 60, 12
+"""Lines of a file, lines of a function with its signature and without its docstring, parameters without self."""
+
+ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in NumPy, in order
+    "elmo",
+    "bilm_encoder",
+    "encoding",
+    "text.inputs",
+    "text.tokens",
+    "runtime.pooling",
+    "runtime.engine",
+    "runtime.batches",
+    "runtime.state",
+    "runtime.threads",
+    "runtime.token_encoder",
+    "text.char_ids",
+    "runtime.rows",
+    "runtime.backends.cpu",
+    "runtime.backends.char_cnn",
+    "runtime.backends.lstm",
+)
+ENCODE_LINES = 3385  # the goal: 2,000 in 10 files
+
+# What is larger today. Only take names away.
+LARGE_FILES: set[str] = {
+    "cli.classify",
+    "data.outputs",
+    "data.records",
+    "index.store",
+    "index.word_index",
+    "integrations.ray",
+    "runtime.backends.native",
+    "tasks.classify",
+    "tasks.language_model.model",
+    "tasks.logistic",
+    "tasks.multilabel",
+    "tasks.pairs",
+    "tasks.report",
+    "tasks.tag",
+    "training.store",
+}
+LONG_FUNCTIONS: set[str] = {
+    "cli.classify.train",
+    "cli.serve.serve",
+    "cli.tag.train",
+}
+MANY_PARAMETERS: set[str] = {
+    "cli.classify.train",
+    "cli.pairs.score",
+    "cli.pairs.train",
+    "cli.serve.serve",
+    "cli.tag.train",
+    "cli.train.train",
+    "cli.train.tune",
+    "tasks.classify.__init__",
+}
+NAMED_TWICE: set[str] = {
+    "Batch",
+    "CharCNN",
+    "Elmo",
+    "ElmoEncoder",
+    "Encoder",
+    "Encoding",
+    "Entry",
+    "Features",
+    "Highway",
+    "LanguageModel",
+    "Report",
+    "Source",
+    "Store",
+    "WordEncoder",
+}
+
+
+def functions():
+    """Name and node of every function."""
     for module, path in modules().items():
         for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.FunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                n_lines = (node.end_lineno - body[0].lineno + 1) if body else 0
-                if n_lines > 60:
-                    long.append(f"{module}.{node.name}: {n_lines} lines")
-    assert not long, long
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{module}.{node.name}", node
+
+
+def n_lines(module):
+    return len(modules()[module].read_text(encoding="utf-8").splitlines())
+
+
+def test_files_stay_short():
+    long = {module for module in modules() if n_lines(module) > MAX_FILE}
+    assert long <= LARGE_FILES, {module: n_lines(module) for module in long - LARGE_FILES}
+
+
+def test_functions_stay_short():
+    long = {}
+    for name, node in functions():
+        first = node.body[0]
+        docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+        if (lines := node.end_lineno - node.lineno + 1 - docstring) > MAX_FUNCTION:
+            long[name] = lines
+    assert set(long) <= LONG_FUNCTIONS, {name: long[name] for name in set(long) - LONG_FUNCTIONS}
+
+
+def test_signatures_stay_short():
+    many = {}
+    for name, node in functions():
+        arguments = node.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        n = len([a for a in names if a not in ("self", "cls")])
+        if n > MAX_PARAMETERS:
+            many[name] = n
+    assert set(many) <= MANY_PARAMETERS, {name: many[name] for name in set(many) - MANY_PARAMETERS}
+
+
+def test_a_public_class_has_a_name_of_its_own():
+    homes = {}
+    for module, path in modules().items():
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    twice = {name: places for name, places in homes.items() if len(places) > 1}
+    assert set(twice) <= NAMED_TWICE, {name: twice[name] for name in set(twice) - NAMED_TWICE}
+
+
+def test_a_text_passes_few_files_and_lines():
+    code = """
+import sys
+from pathlib import Path
+import elmokit
+elmo = elmokit.Elmo.load(n_threads=1)
+files = set()
+sys.setprofile(lambda frame, *_: files.add(frame.f_code.co_filename))
+elmo.encode(["One text."], normalize=True)
+sys.setprofile(None)
+root = Path(elmokit.__file__).parent
+inside = [Path(f).relative_to(root).with_suffix("") for f in files if Path(f).is_relative_to(root)]
+print(" ".join(".".join(path.parts) for path in inside))
+"""
+    passed = set(python("import os; os.environ['ELMOKIT_NATIVE'] = '0'\n" + code).split())
+    described = {"config", "progress", "runtime.kernels.library"}  # values that are looked up, and a bar
+    assert passed - described == set(ENCODE_FILES)
+    assert sum(map(n_lines, ENCODE_FILES)) <= ENCODE_LINES
 
 
 def test_nothing_is_unpickled():

@@ -125,8 +125,11 @@ class BiLSTMConfig:
             raise ConfigError(f"bilstm has a size below 1: {self}.")
         for name in ("cell_clip", "projection_clip"):
             clip = getattr(self, name)
-            if clip is not None and not clip > 0:
-                raise ConfigError(f"bilstm.{name} is {clip}; expected a positive number or None for no clipping.")
+            number = isinstance(clip, int | float) and not isinstance(clip, bool)
+            if clip is not None and not (number and 0 < clip < math.inf):
+                raise ConfigError(
+                    f"bilstm.{name} is {clip}; expected a finite positive number or None for no clipping."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

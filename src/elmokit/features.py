@@ -2,33 +2,25 @@
 
 A `Features` is a plain sequence of `WordVectors` that cannot be changed, so it may be passed about, sliced and saved
 without surprise. Texts differ in length and are never padded against each other.
-
-Files hold all texts behind each other: `vectors`, `text_ends` (where each text ends), `word_bytes` and `word_ends`
-(the words in UTF-8, unpaired surrogates kept), `offsets` and `has_offsets`. The same names in .npz and .h5; plain
-arrays, never a pickle. What is saved comes back bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, overload
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, InputError, MissingFile
-from elmokit.files import atomic_path, surviving_file
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.feature_files import read_word_vectors, save_word_vectors
+
+__all__ = ["Features", "WordVectors", "save_word_vectors"]
 
 Array = NDArray[Any]
-_Arrays = dict[str, Array]
-
-_BLOCK_WORDS = 65_536
-"""Words that are gathered before they are appended to an .h5 file: it bounds the memory of `save_word_vectors`."""
-
 
 _ROWS_SHOWN = 10
 """Words or texts that a notebook shows."""
@@ -48,8 +40,8 @@ class WordVectors:
         >>> text = WordVectors(("Hi", "!"), np.array([[0, 2], [2, 3]]), np.zeros((2, 8), np.float32))
         >>> text
         WordVectors('Hi !', vectors=(2, 8))
-        >>> len(text)
-        2
+        >>> len(text), text["Hi"].shape
+        (2, (8,))
     """
 
     words: tuple[str, ...]
@@ -68,6 +60,24 @@ class WordVectors:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        """Words with their vectors, (D,) or (L, D) each."""
+        return ((word, self.vectors[..., i, :]) for i, word in enumerate(self.words))
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.words
+
+    def __getitem__(self, word: str) -> Array:
+        """The vector of a word, by the word; of its first occurrence if there are several.
+
+        Raises:
+            KeyError: the text has no such word.
+        """
+        try:
+            return np.asarray(self.vectors[..., self.words.index(word), :])
+        except ValueError:
+            raise KeyError(word) from None
 
     def __repr__(self) -> str:
         return f"WordVectors({_shortened(' '.join(self.words))!r}, vectors={self.vectors.shape})"
@@ -134,6 +144,57 @@ class Features(Sequence[WordVectors]):
         head = "<th></th><th>text</th><th>words</th><th>vectors</th>"
         return _html_table(repr(self), head, rows, n_left_out=len(self) - len(rows))
 
+    def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
+        """All texts in one array, padded with zeros to the longest, as networks take them.
+
+        Returns:
+            vectors, (N, T, D) or (N, L, T, D), and a mask that is True where a word is, (N, T).
+
+        Raises:
+            ConfigError: texts whose vectors differ in width or layers.
+
+        Example:
+            >>> texts = [WordVectors(("a", "b"), None, np.ones((2, 4))), WordVectors(("c",), None, np.ones((1, 4)))]
+            >>> vectors, mask = Features(texts).to_padded()
+            >>> vectors.shape, mask.tolist()
+            ((2, 2, 4), [[True, True], [True, False]])
+        """
+        shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in self._texts}
+        if len(shapes) > 1:
+            raise ConfigError(f"the texts' vectors differ in layers or width: {sorted(shapes)}.")
+        longest = max(map(len, self._texts), default=0)
+        (*layers, width) = shapes.pop() if shapes else (0,)
+        dtype = self._texts[0].vectors.dtype if self._texts else np.dtype(np.float32)
+        vectors = np.zeros((len(self), *layers, longest, width), dtype)
+        for row, text in zip(vectors, self._texts, strict=True):
+            row[..., : len(text), :] = text.vectors
+        lengths = np.array([len(text) for text in self._texts], dtype=np.intp)
+        return vectors, np.arange(longest) < lengths[:, None]
+
+    def to_pandas(self) -> Any:
+        """A pandas data frame with a row per word.
+
+        Returns:
+            columns "text" (its number), "word", "start", "end" (missing where words were given) and "vector".
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtra("pandas", "pandas", "Features.to_pandas") from None
+        rows = [(i, text, k, word) for i, text in enumerate(self._texts) for k, word in enumerate(text.words)]
+        places = [None if text.offsets is None else text.offsets[k] for _, text, k, _ in rows]
+        columns = {
+            "text": [i for i, _, _, _ in rows],
+            "word": [word for *_, word in rows],
+            "start": pd.array([None if place is None else int(place[0]) for place in places], dtype="Int64"),
+            "end": pd.array([None if place is None else int(place[1]) for place in places], dtype="Int64"),
+            "vector": [text.vectors[..., k, :] for _, text, k, _ in rows],
+        }
+        return pd.DataFrame(columns)
+
     def save(self, path: str | Path) -> None:
         """Write all texts to one file, whole or not at all.
 
@@ -167,158 +228,7 @@ class Features(Sequence[WordVectors]):
             MissingFile: no such file.
             InputError: not a file of word vectors, or a damaged one.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFile(f"{path}: no such file.")
-        try:
-            arrays = _read(path)
-            return cls(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
-        except ConfigError:
-            raise
-        except (KeyError, OSError, ValueError, IndexError, TypeError, EOFError, BadZipFile) as error:
-            raise InputError(
-                f"{path}: not a file of word vectors, or damaged ({error}); expected one that Features.save wrote."
-            ) from None
-
-
-def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
-    """Write texts as they come, for a corpus whose vectors do not fit into memory.
-
-    An .h5 file grows block by block; an .npz file is put together in memory.
-
-    Args:
-        path: where to; ends in .h5 or .npz.
-        texts: any number, for instance `Elmo.encode_words_stream(…)`.
-
-    Returns:
-        the number of texts.
-
-    Raises:
-        ConfigError: another ending, or texts whose vectors differ in width or layers.
-        OutputError: the file can't be written.
-
-    Example:
-        >>> import tempfile
-        >>> texts = (WordVectors((word,), None, np.ones((1, 2), np.float32)) for word in "abc")
-        >>> save_word_vectors(Path(tempfile.mkdtemp()) / "words.h5", texts)
-        3
-    """
-    path = Path(path)
-    if path.suffix not in (".npz", ".h5"):
-        raise ConfigError(f"{path}: word vectors are written to .npz or .h5; the name ends in {path.suffix!r}.")
-    with atomic_path(path) as temporary:
-        if path.suffix == ".h5":
-            try:
-                return _save_h5(temporary, texts)
-            except RuntimeError as error:  # HDF5's word for a full disk
-                raise OSError(f"HDF5: {error}") from error
-        texts = list(texts)
-        with temporary.open("wb") as file:
-            np.savez(file, **_packed(texts))  # type: ignore[arg-type]  # the stub takes allow_pickle for an array
-        return len(texts)
-
-
-def _packed(texts: Sequence[WordVectors]) -> _Arrays:
-    """All texts behind each other, as plain arrays."""
-    shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in texts}
-    if len(shapes) > 1:
-        raise ConfigError(f"the texts' vectors differ in layers or width ({sorted(shapes)}); save them apart.")
-    words = [word.encode("utf-8", "surrogatepass") for text in texts for word in text.words]
-    no_vectors = np.zeros((0, 0), np.float32)
-    return {
-        "vectors": np.concatenate([text.vectors for text in texts], axis=-2) if texts else no_vectors,
-        "text_ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
-        "word_bytes": np.frombuffer(b"".join(words), dtype=np.uint8),
-        "word_ends": np.cumsum([len(word) for word in words], dtype=np.int64),
-        "offsets": np.concatenate([np.zeros((0, 2), np.int64), *(_offsets(text) for text in texts)]),
-        "has_offsets": np.array([text.offsets is not None for text in texts], dtype=np.bool_),
-    }
-
-
-def _offsets(text: WordVectors) -> NDArray[np.int64]:
-    return np.full((len(text), 2), -1, np.int64) if text.offsets is None else text.offsets
-
-
-def _unpacked(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
-    words = _packed_words(arrays)
-    vectors, start = arrays["vectors"], 0
-    for end, has_offsets in zip(arrays["text_ends"].tolist(), arrays["has_offsets"].tolist(), strict=True):
-        offsets = arrays["offsets"][start:end] if has_offsets else None
-        yield WordVectors(words[start:end], offsets, vectors[..., start:end, :])
-        start = end
-
-
-def _packed_words(arrays: Mapping[str, Array]) -> tuple[str, ...]:
-    data, ends = arrays["word_bytes"].tobytes(), arrays["word_ends"].tolist()
-    return tuple(data[start:end].decode("utf-8", "surrogatepass") for start, end in zip([0, *ends], ends, strict=False))
-
-
-def _from_rows(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
-    """The command's layout: a row per word, with the number of its text's row in the table."""
-    if "word_bytes" in arrays:
-        words = _packed_words(arrays)
-    else:
-        words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
-    offsets = np.stack([arrays["start"], arrays["end"]], axis=1)
-    ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
-    for start, end in zip([0, *ends], ends, strict=False):
-        yield WordVectors(words[start:end], offsets[start:end], arrays["features"][start:end])
-
-
-def _read(path: Path) -> _Arrays:
-    if path.suffix == ".h5":
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            return {name: file[name][()] for name in file}
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return dict(file.items())
-
-
-def _save_h5(path: Path, texts: Iterable[WordVectors]) -> int:
-    """Append block by block; ends are counted on over the blocks."""
-    import h5py
-
-    n_texts = 0
-    with surviving_file(path) as disk, h5py.File(disk, "w") as file:
-        for block in _blocks(texts):
-            n_texts += len(block)
-            arrays = _packed(block)
-            for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):
-                arrays[name] += len(file[of]) if of in file else 0
-            for name, array in arrays.items():
-                _append(file, name, array, axis=array.ndim - 2 if name == "vectors" else 0)
-        if not n_texts:
-            for name, array in _packed([]).items():
-                file.create_dataset(name, data=array)
-    return n_texts
-
-
-def _blocks(texts: Iterable[WordVectors]) -> Iterator[list[WordVectors]]:
-    block: list[WordVectors] = []
-    n_words = 0
-    for text in texts:
-        block.append(text)
-        n_words += 1 + len(text)
-        if n_words >= _BLOCK_WORDS:
-            yield block
-            block, n_words = [], 0
-    if block:
-        yield block
-
-
-def _append(file: Any, name: str, array: Array, *, axis: int) -> None:
-    if name not in file:
-        longest = tuple(None if i == axis else n for i, n in enumerate(array.shape))
-        file.create_dataset(name, data=array, maxshape=longest, chunks=True)
-        return
-    dataset = file[name]
-    others = [n for i, n in enumerate(array.shape) if i != axis]
-    if dataset.ndim != array.ndim or [n for i, n in enumerate(dataset.shape) if i != axis] != others:
-        raise ConfigError(f"the texts' vectors differ in layers or width ({dataset.shape}, {array.shape}).")
-    start = dataset.shape[axis]
-    dataset.resize(start + array.shape[axis], axis=axis)
-    dataset[(slice(None),) * axis + (slice(start, None),)] = array
+        return cls(WordVectors(*text) for text in read_word_vectors(path))
 
 
 def _html_table(title: str, head: str, rows: Sequence[str], *, n_left_out: int) -> str:

@@ -46,7 +46,7 @@ def test_saved_features_come_back_bit_for_bit(tmp_path_factory, texts, n_layers,
 @pytest.mark.parametrize("n_layers", [None, 3])
 def test_a_stream_of_many_blocks_makes_the_same_file_as_one_block(tmp_path, monkeypatch, n_layers):
     texts = [text_of([f"w{i}" * k for k in range(i % 4)], n_layers=n_layers, seed=i, offsets=i % 2) for i in range(9)]
-    monkeypatch.setattr("elmokit.features._BLOCK_WORDS", 4)
+    monkeypatch.setattr("elmokit.feature_files._BLOCK_WORDS", 4)
     assert save_word_vectors(tmp_path / "words.h5", iter(texts)) == 9
     assert_same(texts, Features.load(tmp_path / "words.h5"))
 
@@ -84,7 +84,7 @@ def test_words_offsets_and_vectors_must_fit(words, offsets, shape):
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_texts_of_two_widths_are_refused_and_leave_no_file(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("elmokit.features._BLOCK_WORDS", 1)
+    monkeypatch.setattr("elmokit.feature_files._BLOCK_WORDS", 1)
     with pytest.raises(ConfigError, match="differ in layers or width"):
         Features([text_of(["a"]), text_of(["b"], width=4)]).save(tmp_path / f"words{suffix}")
     assert not list(tmp_path.iterdir())
@@ -119,7 +119,7 @@ def test_files_of_another_kind_are_refused(tmp_path, suffix):
     path = tmp_path / f"words{suffix}"
     for content in (b"", b"not a file of vectors", b"PK\x03\x04 half"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="not a file of word vectors"):
+        with pytest.raises(InputError, match="not a readable file of word vectors"):
             Features.load(path)
 
 
@@ -139,3 +139,37 @@ def test_a_damaged_file_is_refused_wherever_it_is_cut(tmp_path, suffix):
         path.write_bytes(whole[: int(len(whole) * part)])
         with pytest.raises(InputError):
             Features.load(path)
+
+
+def test_padded_texts_have_a_mask():
+    texts = [WordVectors(("a", "b"), None, np.ones((3, 2, 4), np.float32)), WordVectors((), None, np.ones((3, 0, 4)))]
+    vectors, mask = Features(texts).to_padded()
+    assert vectors.shape == (2, 3, 2, 4)
+    assert mask.tolist() == [[True, True], [False, False]]
+    assert (vectors[0] == 1).all()
+    assert not vectors[1].any()
+    assert [part.shape for part in Features([]).to_padded()] == [(0, 0, 0), (0, 0)]
+    with pytest.raises(ConfigError, match="differ"):
+        Features([texts[0], WordVectors(("a",), None, np.ones((1, 4)))]).to_padded()
+
+
+def test_a_data_frame_has_a_row_per_word():
+    with_places = WordVectors(("a", "b"), np.array([[0, 1], [2, 3]]), np.arange(8.0).reshape(2, 4))
+    frame = Features([with_places, WordVectors(("c",), None, np.ones((1, 4)))]).to_pandas()
+    assert frame["word"].tolist() == ["a", "b", "c"]
+    assert frame["text"].tolist() == [0, 0, 1]
+    assert frame["start"].isna().tolist() == [False, False, True]
+    assert frame["end"].tolist()[:2] == [1, 3]
+    assert frame["vector"][1].tolist() == [4, 5, 6, 7]
+
+
+def test_words_are_looked_up_and_iterated():
+    text = WordVectors(("a", "b", "a"), None, np.arange(12.0).reshape(3, 4))
+    assert text["b"].tolist() == [4, 5, 6, 7]
+    assert text["a"].tolist() == [0, 1, 2, 3]
+    assert "b" in text
+    assert "c" not in text
+    with pytest.raises(KeyError, match="c"):
+        text["c"]
+    assert [(word, vector[0]) for word, vector in text] == [("a", 0), ("b", 4), ("a", 8)]
+    assert len(list(text)) == len(text)
