@@ -60,7 +60,8 @@ def library(system: str) -> Path:
 def compiler(system: str) -> list[str]:
     """The C compiler's command; empty if there is none."""
     names = ("clang",) if system == "win32" else ("cc", "gcc", "clang")  # others align the stack too little on Windows
-    return (os.environ.get("CC") or next(filter(None, map(shutil.which, names)), "")).split()
+    command = (os.environ.get("CC") or next(filter(None, map(shutil.which, names)), "")).split()
+    return command if command and shutil.which(command[0]) else []
 
 
 def compile_kernels() -> str | None:
@@ -74,7 +75,7 @@ def compile_kernels() -> str | None:
         return f"they are for {', '.join(TAGS)}; this is {where}"
     command = compiler(system)
     if not command:
-        return "no C compiler (gcc 10 or clang 12, or later) was found"
+        return f"no C compiler was found (CC is {os.environ.get('CC', '')!r}); gcc 10 or clang 12, or later, will do"
     flags = [*COMPILE, *os.environ.get("CFLAGS", "").split()]
     flags += ["-fPIC"] if system != "win32" else []
     flags += ["-arch", "arm64" if processor == "aarch64" else processor] if system == "darwin" else []
