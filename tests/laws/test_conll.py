@@ -90,9 +90,9 @@ def test_more_columns_comments_and_standard_output(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("a O\nb\n", {}, "line 2 has 1 columns, but its sentence's first word has 2"),
+        ("a O\nb\n", {}, "line 2 has 1 columns, but the first word of its sentence has 2"),
         ("x O\n\na O\n", {"columns": [2]}, "line 1 has 2 columns and no column 2"),
-        (b"a O\n\ncaf\xe9 O\n", {}, "line 3 is in another encoding"),
+        (b"a O\n\ncaf\xe9 O\n", {}, "line 3 is not in this encoding"),
     ],
 )
 def test_broken_files_are_named(tmp_path, text, options, message):
@@ -110,6 +110,6 @@ def test_other_encodings_and_missing_files(tmp_path):
 
 @pytest.mark.parametrize("row", [("", "O"), ("a\tb", "O"), ("a\nb", "O"), ("a b",)])
 def test_values_that_would_break_the_file_are_refused(tmp_path, row):
-    with pytest.raises(OutputError, match="can't stand"), column_file(tmp_path / "c.conll") as write:
+    with pytest.raises(OutputError, match="can't hold the value"), column_file(tmp_path / "c.conll") as write:
         write(ColumnSentence((row,)), [])
     assert os.listdir(tmp_path) == []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
 
 Folder = Annotated[str, typer.Option("--db", help="The folder of the index.")]
-Count = Annotated[int, typer.Option("-n", "-k")]
+Count = Annotated[int, typer.Option("-n", "-k", help="Number of results to show.")]
 Exact = Annotated[bool, typer.Option("--exact", help="Compare everything, without the quick search index.")]
 
 app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Index a corpus's words in context, and ask it.")

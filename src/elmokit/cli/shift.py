@@ -16,7 +16,7 @@ def shift(
     words: Annotated[str, typer.Option(help="These words only, with commas; else all that are frequent enough.")] = "",
     min_count: Annotated[int, typer.Option(help="Occurrences that a word must have in each.")] = 10,
     by: Annotated[str, typer.Option(help="Order.", metavar="excess|apd|prt")] = "excess",
-    k: Annotated[int, typer.Option("-n", "-k")] = 20,
+    k: Annotated[int, typer.Option("-n", "-k", help="Number of results to show.")] = 20,
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Also write all: .csv, .tsv, .jsonl, .parquet.")
     ] = None,

@@ -1,1 +1,1 @@
-"""Files → texts, labels and tables, and back to files."""
+"""Files → texts, labels and tables, and back."""

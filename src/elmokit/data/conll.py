@@ -1,10 +1,8 @@
-"""CoNLL column files ↔ sentences: a word a line, its annotations in columns, an empty line between sentences.
+"""CoNLL column files ↔ sentences: one word per line, annotations in columns, an empty line between sentences.
 
-Read are the shared tasks' files (columns between spaces), CoNLL-U and WNUT's (columns between tabs), with or without
--DOCSTART- lines, comments, Windows line ends. A line with a tab in it is cut at tabs, else at spaces. In CoNLL-U,
-lines of multi-word tokens ("3-4") and of empty words ("3.1") are no words and are passed over. A "#" is a comment only
-where it can't be a word: before the first word of a sentence, and in CoNLL-U or with another number of columns than
-the sentence has. Nothing is kept but one sentence at a time.
+Columns are separated by tabs if a line has one, else by spaces. In CoNLL-U, multi-word tokens ("3-4") and empty words
+("3.1") are skipped. A line with "#" is a comment only before the first word of a sentence, and only in CoNLL-U or if
+it has another number of columns than the sentence. One sentence is kept in memory at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _NO_WORD = re.compile(r"\d+[-.]\d+")
 _SPACES = " \t\r\n"  # not those of Unicode, which may be in words
 
 WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
-"""Takes a sentence, and more columns, each with a value per word."""
+"""Takes a sentence and additional columns, each with a value per word."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,10 @@ class ColumnSentence:
     """One sentence of a column file.
 
     Args:
-        rows: for each word its values, the word among them. Shape (T, n_columns).
-        line: of the file that the first word stands on, from 1.
-        comments: lines before it, as they stand.
-        starts_document: whether a -DOCSTART- line came before it.
+        rows: the values of each word, the word included. Shape (T, n_columns).
+        line: line number of the first word, from 1.
+        comments: the comment lines before it, unchanged.
+        starts_document: whether a -DOCSTART- line precedes it.
     """
 
     rows: tuple[tuple[str, ...], ...]
@@ -45,7 +43,7 @@ class ColumnSentence:
     starts_document: bool = False
 
     def column(self, place: int) -> list[str]:
-        """One column of all words; counted from 0, or from the end with −1 for the last.
+        """One column of all words, counted from 0, or from the end with −1 for the last.
 
         Example:
             >>> ColumnSentence((("EU", "NNP", "B-ORG"), ("rejects", "VBZ", "O"))).column(-1)
@@ -57,22 +55,22 @@ class ColumnSentence:
 def read_columns(
     source: str | Path, *, columns: Sequence[int] = (), conllu: bool | None = None, encoding: str = "utf-8"
 ) -> Iterator[ColumnSentence]:
-    r"""The sentences of a column file, one at a time.
+    r"""Read the sentences of a column file, one at a time.
 
     Args:
         source: a path, also .gz, .xz or .zst, or "-" for standard input.
-        columns: places that every word must have, counted from 0, or from the end with −1 for the last.
+        columns: columns that every word must have, counted from 0, or from the end with −1 for the last.
         conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None
-            for yes in files named .conllu.
-        encoding: of the characters; a byte-order mark is passed over.
+            for yes if the file is named .conllu.
+        encoding: the character encoding; a byte-order mark is skipped.
 
     Yields:
         the sentences.
 
     Raises:
         MissingFile: no such file.
-        InputError: a line that is not in the encoding, without a column that must be there, or with another number
-            of columns than the first word of its sentence.
+        InputError: a line in another encoding, without a required column, or with another number of columns than the
+            first word of its sentence.
 
     Example:
         >>> import tempfile
@@ -95,12 +93,12 @@ def read_columns(
 
 
 def _blocks(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Lines between empty ones, without their ends, and the number of the first."""
+    """Blocks of lines between empty ones, without line ends, and the number of the first line."""
     block: list[str] = []
     number = 0
     for number, text in enumerate(lines, start=1):
         if any("\udc80" <= character <= "\udcff" for character in text):
-            raise InputError(f"{name}: line {number} is in another encoding; name it (--encoding, encoding=).")
+            raise InputError(f"{name}: line {number} is not in this encoding; name another (--encoding, encoding=).")
         if text.strip(_SPACES):
             block.append(text.rstrip("\r\n"))
         elif block:
@@ -113,7 +111,7 @@ def _blocks(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 def _cut(
     name: str, first_line: int, block: list[str], conllu: bool
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]], int]:
-    """Comments, rows, and the line of the first row."""
+    """Split a block into comments and rows; also return the line number of the first row."""
     rows = [_fields(text) for text in block]
     n_columns = len(rows[-1])
     n_comments = 0
@@ -124,8 +122,8 @@ def _cut(
     for place, row in enumerate(words):
         if len(row) != len(words[0]) and not (conllu and _NO_WORD.fullmatch(row[0])):
             raise InputError(
-                f"{name}: line {line + place} has {len(row)} columns, but its sentence's first word has"
-                f" {len(words[0])}; mend the line, or put an empty line between sentences."
+                f"{name}: line {line + place} has {len(row)} columns, but the first word of its sentence has"
+                f" {len(words[0])}; fix the line, or put an empty line between sentences."
             )
     if conllu:
         words = [row for row in words if not _NO_WORD.fullmatch(row[0])]
@@ -152,19 +150,19 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 
 @contextmanager
 def column_file(path: str | Path) -> Iterator[WriteSentence]:
-    r"""A column file that is written sentence by sentence, whole or not at all.
+    r"""Open a column file that is written sentence by sentence, whole or not at all.
 
-    Comments and -DOCSTART- lines are written as they were read; columns are put apart by tabs if a value holds a
-    space or the file's name ends in .conllu, else by a space.
+    Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a value holds a space or the file is named
+    .conllu, else by spaces.
 
     Args:
-        path: where to; "-" for standard output.
+        path: the file; "-" for standard output.
 
     Yields:
-        a function that takes a sentence and more columns to write behind its own.
+        a function that takes a sentence and additional columns.
 
     Raises:
-        OutputError: the file can't be written, a value is empty or has a line break or a tab in it.
+        OutputError: the file can't be written; a value is empty or holds a tab or line break.
 
     Example:
         >>> with column_file("-") as write:
@@ -190,7 +188,7 @@ def _text(sentence: ColumnSentence, more: Sequence[Sequence[str]], *, tabs: bool
         for value in row:
             lone = len(row) == 1 and " " in value
             if lone or not value.strip(_SPACES) or any(mark in value for mark in "\t\r\n"):
-                raise OutputError(f"the value {value!r} can't stand in a column file: it is empty or breaks the line.")
+                raise OutputError(f"a column file can't hold the value {value!r}: it is empty or breaks the line.")
     mark = "\t" if tabs or any(" " in value for row in rows for value in row) else " "
     start = mark.join([DOCUMENT_START, *["O"] * (len(rows[0]) - 1)]) + "\n\n" if sentence.starts_document else ""
     comments = "".join(f"{comment}\n" for comment in sentence.comments)

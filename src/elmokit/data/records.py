@@ -33,17 +33,17 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 CheckColumns = Callable[[Sequence[str]], None]
-"""Called once with the columns that exist; raises if one that is wanted is not among them."""
+"""Called with the existing columns; raises if one that is wanted is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row as it stands in the file.
+    """One row of a file.
 
     Args:
-        number: its place among the rows of data, from 1.
-        line: the line it starts on, from 1; None where the format has no lines.
-        values: its values by column, as the format gives them; empty if it can't be read.
+        number: number of the row, from 1; a header does not count.
+        line: line number of its start, from 1; None if the format has no lines.
+        values: its values by column; empty if it can't be read.
         problem: why it can't be read, or None.
     """
 
@@ -54,7 +54,7 @@ class Record:
 
 
 class _BadRowError(Exception):
-    """What is wrong with the row that is being read."""
+    """The current row can't be read."""
 
 
 def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any]], *arguments: Any) -> Record:
@@ -66,11 +66,11 @@ def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """How the bytes of a text format become characters.
+    """How bytes are decoded.
 
     Args:
-        name: of the file, for messages.
-        encoding: of the characters; "utf-8" passes over a byte-order mark.
+        name: name of the file, for messages.
+        encoding: character encoding; "utf-8" skips a byte-order mark.
     """
 
     name: str
@@ -78,42 +78,40 @@ class Characters:
 
     @contextmanager
     def lines(self, stream: BinaryIO) -> Iterator[Lines]:
-        """The lines of a stream, each with its end.
+        """Read the lines of a stream, each with its line end.
 
         Args:
-            stream: the bytes; left open, it belongs to whoever opened it.
+            stream: the bytes; it is left open.
 
         Yields:
-            an iterator of lines.
+            the lines.
 
         Raises:
-            InputError: an encoding that is not known.
+            InputError: an unknown encoding.
         """
         utf8 = self.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
         encoding = "utf-8-sig" if utf8 else self.encoding
         try:
             text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
         except LookupError:
-            raise InputError(
-                f"the encoding {self.encoding!r} is not known; try 'utf-8', 'cp1252' or 'utf-16'."
-            ) from None
+            raise InputError(f"unknown encoding {self.encoding!r}; try 'utf-8', 'cp1252' or 'utf-16'.") from None
         try:
             yield Lines(self, text)
         finally:
             text.detach()
 
     def check(self, text: str) -> None:
-        """Refuse a text in which some byte was not a character.
+        """Refuse a text that holds undecodable bytes.
 
         Args:
             text: a line or the fields of a row.
         """
-        found = _NOT_DECODED.search(text)
-        if found is None:
+        undecoded = _NOT_DECODED.search(text)
+        if undecoded is None:
             return
-        byte = ord(found[0]) - 0xDC00
-        before = _NOT_DECODED.sub("�", text[max(0, found.start() - 20) : found.start()])
-        likely = "utf-16" if byte in (0xFE, 0xFF) and found.start() == 0 else "cp1252"
+        byte = ord(undecoded[0]) - 0xDC00
+        before = _NOT_DECODED.sub("�", text[max(0, undecoded.start() - 20) : undecoded.start()])
+        likely = "utf-16" if byte in (0xFE, 0xFF) and undecoded.start() == 0 else "cp1252"
         raise _BadRowError(
             f"byte 0x{byte:02x} after {before!r} is not {self.encoding}; if the file is in another encoding,"
             f" name it (--encoding {likely}, for instance)"
@@ -121,11 +119,11 @@ class Characters:
 
 
 class Lines:
-    """Lines that can be gone back to, within one record.
+    """Lines with the possibility to go back within one record.
 
     Args:
-        characters: how they were decoded.
-        stream: where they come from.
+        characters: how the bytes are decoded.
+        stream: the decoded file.
     """
 
     def __init__(self, characters: Characters, stream: io.TextIOWrapper) -> None:
@@ -154,7 +152,7 @@ class Lines:
         return line
 
     def start_record(self) -> int:
-        """Begin a record here.
+        """Start a record at the next line.
 
         Returns:
             the number of its first line, from 1.
@@ -296,15 +294,15 @@ def _match(characters: Characters, header: Sequence[str], fields: Sequence[str],
 
 
 def json_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
-    """The records of a file with a JSON object on each line.
+    """Parse a file with a JSON object on each line.
 
     Args:
         characters: name and encoding of the file.
         stream: its bytes.
-        check: called with the names in each object.
+        check: called with the keys of each object.
 
     Yields:
-        a record per line; empty lines are passed over.
+        a record per line; empty lines are skipped.
 
     Raises:
         InputError: the file is empty.
@@ -335,7 +333,7 @@ def _parse_object(characters: Characters, text: str) -> Mapping[str, Any]:
 
 
 def plain_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
-    """The records of a plain text file: every line is a text.
+    """Parse a plain text file: every line is a text.
 
     Args:
         characters: name and encoding of the file.
@@ -358,11 +356,11 @@ def _parse_line(characters: Characters, text: str) -> Mapping[str, str]:
 
 
 def parquet(name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None) -> Iterator[Record]:
-    """The records of a Parquet file.
+    """Parse a Parquet file.
 
     Args:
-        name: of the file, for messages.
-        stream: its bytes; must be able to seek.
+        name: name of the file, for messages.
+        stream: its bytes; must be seekable.
         check: called with the names of its columns.
         columns: the columns to read; None for all.
 
@@ -371,7 +369,7 @@ def parquet(name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequen
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        InputError: not a Parquet file, or not a whole one.
+        InputError: not a Parquet file, or a damaged one.
     """
     try:
         import pyarrow

@@ -95,7 +95,7 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
 _PACKED_CHUNK = 1024
 """Packed bytes given to Zstandard at once: they unpack to at most 32 MB."""
 
-_TRUSTED_SIZE, _MAX_RATIO = 1 << 26, 200
+_TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100
 """Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
 
 

@@ -49,9 +49,9 @@ class Row:
     """One row of a table.
 
     Args:
-        number: its place among the rows of data, from 1; the header does not count.
-        line: the line of the file it starts on, from 1; None where a format has no lines.
-        values: a value per column that was asked for; "" where it is missing and missing values are kept.
+        number: number of the row, from 1; the header does not count.
+        line: line number of its start, from 1; None if the format has no lines.
+        values: a value per requested column; "" where it is missing and missing values are kept.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where the row is, for people.
+        """The place of the row, for messages.
 
         Example:
             >>> Row(3, 4, {}).place
@@ -71,23 +71,23 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table in a file, and how to read it. Nothing is opened before `rows` is called.
+    """A table in a file, and how to read it. The file is opened by `rows`.
 
     Args:
-        source: a path, possibly ending in .gz or .zst, or "-" for standard input.
-        format: "csv", "tsv", "jsonl", "parquet" or "txt"; None tells it from the name.
-        encoding: of the characters. The default, "utf-8", also reads files that start with a byte-order mark.
+        source: a path, also of a .gz, .xz or .zst file, or "-" for standard input.
+        format: "csv", "tsv", "jsonl", "parquet" or "txt"; None infers it from the name.
+        encoding: character encoding. The default, "utf-8", skips a byte-order mark.
         delimiter: the delimiter of a CSV or TSV file; None for a comma (or what Excel's line "sep=;" says) or a tab.
         quotes: whether '"' quotes fields; None for yes in CSV and no in TSV.
         header: whether the first row of a CSV or TSV file names the columns; without it they are called "1", "2" and
             so on, and a lone column "text".
-        bad_rows: "stop" raises at the first row that can't be used; "skip" leaves such rows out; "keep" takes
-            missing values as empty texts, and stops at rows that can't be read at all.
-        on_skip: called with one line for each row left out.
+        bad_rows: "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as empty
+            texts, and stops at rows that can't be read at all.
+        on_skip: called with a message for each row left out.
 
     Raises:
-        ConfigError: a format, a policy or a delimiter that is none.
-        InputError: a name that tells no format.
+        ConfigError: an unknown format or policy, or a delimiter that is no single character.
+        InputError: the name does not tell the format.
 
     Example:
         >>> Table(source="tweets.csv.gz").kind
@@ -115,7 +115,7 @@ class Table:
 
     @property
     def kind(self) -> Format:
-        """The format, told from the name where none was given."""
+        """The format, inferred from the name if none was given."""
         if self.format is not None:
             return self.format
         suffix = plain_suffix(self.source)
@@ -124,21 +124,21 @@ class Table:
         nameless = str(self.source) == STDIN
         what = "standard input has no name" if nameless else f"{self.source}: the name has no known suffix"
         known = ", ".join(get_args(Format))
-        raise InputError(f"{what} to tell the format from; say which it is (--format, format=): {known}.")
+        raise InputError(f"{what} to tell the format; name it (--input-format, format=): {known}.")
 
     def rows(self, columns: Sequence[str] | None = None, *, labels: Collection[str] = ()) -> Iterator[Row]:
-        r"""The rows, one at a time.
+        r"""Read the rows, one at a time.
 
         Args:
-            columns: the columns wanted; None for all of them, where missing values are always kept.
-            labels: those of them that hold labels, where "nan", as pandas writes nothing, is missing too.
+            columns: the columns to read; None for all of them, with missing values kept.
+            labels: those of them that hold labels, where the string "nan" also counts as missing.
 
         Yields:
-            each row with a value for each column.
+            rows with a value per column.
 
         Raises:
             MissingFile: no such file.
-            InputError: a column that is not there, an empty file, a row that can't be used (see `bad_rows`).
+            InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
             MissingExtra: a Parquet file without pyarrow, a .zst file without zstandard.
 
         Example:
@@ -161,10 +161,10 @@ class Table:
         absent.finish()
 
     def columns(self) -> list[str]:
-        """The names of the columns. Reads the beginning of the file, so not for standard input.
+        """List the columns; reads the beginning of the file, so not for standard input.
 
         Returns:
-            the names, in the file's order.
+            the names in the order of the file.
 
         Raises:
             MissingFile: no such file.

@@ -1,13 +1,11 @@
-"""Hugging Face datasets: ELMo vectors as columns, by batches, in several processes, from the cache the next time.
+"""Hugging Face datasets: add columns of vectors, in batches and several processes, cached between runs.
 
-`datasets` caches the outcome of `map` under the hash of the pickled function. Ours pickles to names, options and the
-mark of the model's vectors (not its weights), so the hash is the same in every run and another with other weights, even
-where they lie in the same folder.
+`datasets` caches the result of `map` under a hash of the pickled function. Ours pickles to names, options and the
+fingerprint of the model, not to its weights, so the hash stays the same between runs and changes with the model.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo, Layers
+from elmokit.elmo import Elmo
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, MissingExtra
 
 AnyDataset = TypeVar("AnyDataset")
@@ -24,17 +23,15 @@ AnyDataset = TypeVar("AnyDataset")
 
 @dataclass(frozen=True, eq=False)
 class EmbedColumns:
-    """A function for `dataset.map(…, batched=True)`: a batch's columns of texts → columns of vectors.
+    """A function for `dataset.map(…, batched=True)` that turns columns of texts into columns of vectors.
 
     Args:
-        elmo: the model; made by `Elmo.load`, so that other processes can open it.
-        columns: column of texts → name of the column of its vectors.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
-        normalize: as in `Elmo.encode`.
+        elmo: the model, made by `Elmo.load` so that other processes can load it too.
+        columns: column of texts → new column of vectors.
+        encoding: which vectors.
 
     Raises:
-        ConfigError: pooling or layers that the model does not have; no columns.
+        ConfigError: no columns, or layers that the model does not have.
 
     Example:
         >>> embed = EmbedColumns(Elmo.load(), {"text": "elmo"})
@@ -44,52 +41,32 @@ class EmbedColumns:
 
     elmo: Elmo
     columns: Mapping[str, str]
-    pooling: str = "mean"
-    layers: Layers = "mix"
-    normalize: bool = False
+    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
     dim: int = field(init=False)
-    mark: str = field(init=False, repr=False)
+    fingerprint: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.columns:
-            raise ConfigError("no columns were named; give the column of texts, for instance columns='text'.")
-        object.__setattr__(self, "dim", self._encode([""]).shape[1])
-        object.__setattr__(self, "mark", _mark(self.elmo))
+            raise ConfigError("no columns given; name the column of texts, for instance columns='text'.")
+        object.__setattr__(self, "dim", self.elmo.width(self.encoding))
+        object.__setattr__(self, "fingerprint", self.elmo.fingerprint)
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
-        """Vectors of a batch.
+        """Encode a batch.
 
         Args:
             batch: columns by name.
 
         Returns:
-            new columns by name. Shape (rows, d) each.
+            the new columns by name. Shape (N, D) each.
 
         Raises:
-            TextError: a text that is missing or no string; says which of the batch.
+            TextError: a missing text or one that is no string.
         """
-        return {new: self._encode(batch[column]) for column, new in self.columns.items()}
-
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.elmo.encode(
-            texts, pooling=self.pooling, layers=self.layers, normalize=self.normalize, show_progress=False
-        )
-
-
-def _mark(elmo: Elmo) -> str:
-    """What tells the model's weights from others in a fingerprint; none for a model in memory, which has none.
-
-    Of the stored arrays, not of vectors: those may differ in their last bits between processes.
-    """
-    try:
-        tensors = elmo.checkpoint().tensors
-    except ConfigError:
-        return ""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
+        return {
+            new: self.elmo.encode(batch[column], self.encoding, show_progress=False)
+            for column, new in self.columns.items()
+        }
 
 
 def add_embeddings(
@@ -97,31 +74,27 @@ def add_embeddings(
     columns: str | Mapping[str, str] = "text",
     *,
     elmo: Elmo | str | Path = "default",
-    pooling: str = "mean",
-    layers: Layers = "mix",
-    normalize: bool = False,
+    encoding: Encoding = Encoding(),  # noqa: B008 - frozen
     batch_size: int = 1000,
     num_proc: int | None = None,
 ) -> AnyDataset:
     """Add columns of vectors, float32 and of fixed width.
 
     Args:
-        dataset: a `Dataset`, a `DatasetDict`, or a streamed `IterableDataset` or `IterableDatasetDict`.
-        columns: the column of texts, whose vectors go to the column NAME_elmo; or {column of texts: new column}.
-        elmo: the model, or its name or folder as in `Elmo.load`.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
-        normalize: as in `Elmo.encode`.
-        batch_size: rows that are read together; bounds the memory, changes no vector.
-        num_proc: processes; not for streamed ones.
+        dataset: a `Dataset`, `DatasetDict`, `IterableDataset` or `IterableDatasetDict`.
+        columns: the column of texts (the new column is NAME_elmo), or {column of texts: new column}.
+        elmo: a model, or any source that `Elmo.load` takes.
+        encoding: which vectors.
+        batch_size: number of rows encoded together; bounds the memory, changes no vector.
+        num_proc: number of processes; not for streamed data sets.
 
     Returns:
-        the dataset with its new columns; from the cache where it was made before.
+        the data set with the new columns, from the cache if it was computed before.
 
     Raises:
         MissingExtra: datasets is not installed.
-        ConfigError: a column that is not there, or one that is there already; several processes for a stream.
-        TextError: a text that is missing or no string.
+        ConfigError: a column that does not exist, a new one that exists already, several processes for a stream.
+        TextError: a missing text or one that is no string.
 
     Example:
         >>> import datasets
@@ -130,10 +103,9 @@ def add_embeddings(
         ['text', 'text_elmo']
     """
     named = {columns: f"{columns}_elmo"} if isinstance(columns, str) else dict(columns)
-    opened = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
-    embed = EmbedColumns(opened, named, pooling=pooling, layers=layers, normalize=normalize)
-    made: AnyDataset = _mapped(dataset, embed, batch_size, num_proc)
-    return made
+    embed = EmbedColumns(elmo if isinstance(elmo, Elmo) else Elmo.load(elmo), named, encoding)
+    mapped: AnyDataset = _mapped(dataset, embed, batch_size, num_proc)
+    return mapped
 
 
 def _mapped(dataset: Any, embed: EmbedColumns, batch_size: int, num_proc: int | None) -> Any:
@@ -149,24 +121,25 @@ def _mapped(dataset: Any, embed: EmbedColumns, batch_size: int, num_proc: int | 
     elif num_proc is None:
         options = {}
     else:
-        raise ConfigError("a streamed dataset is read in one process; leave num_proc out.")
+        raise ConfigError("a streamed data set is read in one process; leave num_proc out.")
     features = _features(dataset.features, embed)
     return dataset.map(embed, batched=True, batch_size=batch_size, features=features, **options)
 
 
-def _check_columns(there: Sequence[str] | None, embed: EmbedColumns) -> None:
-    """A stream may not know its columns (None)."""
+def _check_columns(existing: Sequence[str] | None, embed: EmbedColumns) -> None:
+    """Check the names of the columns; a stream may not know them (None)."""
     for column, new in embed.columns.items():
-        if there is not None and column not in there:
-            raise ConfigError(f"no column is called {column!r}; the dataset has {', '.join(map(repr, there))}.")
-        if there is not None and new in there:
-            raise ConfigError(f"the column {new!r} is there already; give the new one another name.")
+        if existing is not None and column not in existing:
+            raise ConfigError(f"no column is called {column!r}; the data set has {', '.join(map(repr, existing))}.")
+        if existing is not None and new in existing:
+            raise ConfigError(f"the column {new!r} exists already; choose another name for the new one.")
 
 
-def _features(there: Any, embed: EmbedColumns) -> Any:
-    """The old columns and the new ones, float32 lists of one length; None where a stream does not know its own."""
-    if there is None:
+def _features(existing: Any, embed: EmbedColumns) -> Any:
+    """The schema with the new columns; None where a stream does not know its own."""
+    if existing is None:
         return None
     from datasets import Features, Sequence, Value
 
-    return Features({**there, **{new: Sequence(Value("float32"), length=embed.dim) for new in embed.columns.values()}})
+    vectors = {new: Sequence(Value("float32"), length=embed.dim) for new in embed.columns.values()}
+    return Features({**existing, **vectors})

@@ -1,16 +1,10 @@
-"""Ray: the vectors of more texts than one machine reads, on a cluster that may lose machines while it works.
+"""Ray: embed files on a cluster that may lose machines while it works.
 
     files ─ survey ─▶ parts ─ Ray Data ─▶ actors that hold the model ─▶ part-000000.parquet … and manifest.jsonl
 
-A part is so many rows of one file; which rows, and under which name their vectors are written, follows from the files
-alone. So a part whose worker died is made again into the same file, whole or not at all, and each row is in the output
-exactly once: no row is told from another by what Ray did. The folder is the one of `elmokit embed --shard-rows`
-(`elmokit.data.shards`): finished parts are not made again, another job is refused, and what one machine began a
-cluster can go on with. One row of the Ray data set is one part, so that Ray neither cuts nor merges them.
-
-Costs: every file is read twice, first for its errors and checksum, then for the work; a file is read by one worker at a
-time, which feeds hundreds of actors. The folder must be the same for all machines (NFS, Lustre, EFS). For object stores
-and formats that Ray reads and writes itself (Lance, Iceberg, S3) there is `ElmoEncoder`, for `Dataset.map_batches`.
+A part is a fixed range of rows of one file, so a part whose worker died is written again to the same file, and every
+row is in the output exactly once. The folder (`elmokit.data.shards`) must be shared by all machines. For object stores
+and formats that Ray reads and writes itself, use `ElmoEncoder` with `Dataset.map_batches`.
 """
 
 from __future__ import annotations
@@ -37,25 +31,24 @@ from elmokit.files import atomic_path
 from elmokit.tasks.embed import VectorSpec, VectorWriter, vectors_or_none
 
 BAD_ROWS = "bad-rows.jsonl"
-"""The side file: a line for each row that was left out, with its file, number and reason."""
+"""The list of rows that were left out, with file, number and reason."""
 
 _IN_FLIGHT = 2
-"""Parts with each actor: one at work, one at hand. With more, the last ones would queue while other actors rest."""
+"""Parts per actor: one in work, one waiting. With more, the last parts would queue while other actors are idle."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actors:
-    """How many workers hold the model, and what each may use.
+    """The number of workers that hold the model, and their resources.
 
     Args:
-        at_least: how many there always are.
-        at_most: how many there may be while there is work for them; None for as many as the cluster has room for when
-            the job starts. Ray's autoscaler adds machines for them where it may.
-        cpus: cores of each.
-        gpus: graphics cards of each; None for one where the device is "cuda", else none.
+        at_least: minimal number.
+        at_most: maximal number; None for as many as the cluster has room for when the job starts.
+        cpus: CPU cores per worker.
+        gpus: GPUs per worker; None for one if the device is "cuda", else none.
 
     Raises:
-        ConfigError: less than one actor, or a maximum below the minimum.
+        ConfigError: less than one worker, or a maximum below the minimum.
 
     Example:
         >>> Actors(at_most=16, cpus=2)
@@ -74,15 +67,15 @@ class Actors:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part that was finished just now.
+    """A part that has just been finished.
 
     Args:
-        number: of the part, from 0.
-        n_rows: texts in it.
-        node: Ray's name of the machine that made it.
-        pid: of the process that made it.
-        n_done: texts whose vectors are there by now, of earlier runs too.
-        n_texts: texts of the job.
+        number: number of the part, from 0.
+        n_rows: number of its texts.
+        node: Ray's id of the machine that wrote it.
+        pid: process that wrote it.
+        n_done: number of texts finished so far, in earlier runs too.
+        n_texts: number of texts of the job.
     """
 
     number: int
@@ -95,14 +88,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What a job did.
+    """The result of a job.
 
     Args:
-        n_texts: texts whose vectors are in the folder.
-        n_bad: rows that were left out; they are listed in `BAD_ROWS`.
-        n_parts: files with vectors.
-        n_parts_before: those of them that were there already and whole.
-        damaged: names of files that were there, but not what was listed, and so were made again.
+        n_texts: number of texts whose vectors are in the folder.
+        n_bad: number of rows left out; `BAD_ROWS` lists them.
+        n_parts: number of files.
+        n_parts_before: number of files from earlier runs.
+        damaged: names of damaged files, which were written again.
     """
 
     n_texts: int
@@ -124,30 +117,30 @@ def embed_files(
     actors: Actors = Actors(),
     on_part: Callable[[Part], None] | None = None,
 ) -> Embedded:
-    """Write the vectors of files' texts to a folder of parts, on a Ray cluster.
+    """Write the vectors of files to a folder of parts, on a Ray cluster.
 
-    It is the cluster that `ray.init` was called for, else the one that RAY_ADDRESS names, else this machine's cores.
+    Uses the cluster of `ray.init`, else the one that RAY_ADDRESS names, else the cores of this machine.
 
     Args:
-        source: a file or a pattern such as "tweets/*.parquet", the same for all machines; as a `Table` with all that
-            tells how to read it and what happens to bad rows.
-        folder: where to, the same for all machines. One job a folder; a job that was interrupted goes on.
+        source: a file or a pattern such as "tweets/*.parquet" that all machines can read; a `Table` also says how to
+            read it and what to do with bad rows.
+        folder: a folder that all machines can write. It holds one job; an interrupted job is resumed.
         spec: which vectors.
-        column: the column with the texts.
-        id_column: a column to keep beside the vectors.
-        part_rows: texts in a part.
-        part_format: of the parts: "parquet", "npz" or another that `elmokit.data.outputs` writes.
-        actors: how many hold the model, and what each may use.
+        column: the column of texts.
+        id_column: a column to copy to the output.
+        part_rows: number of texts in a part.
+        part_format: format of the parts: "parquet", "npz" or another that `elmokit.data.outputs` writes.
+        actors: number and resources of the workers.
         on_part: called after each part, on this machine.
 
     Returns:
-        what was done. Beside each vector stands its "row", from 1, and its "file" where there are several.
+        what was done. Beside each vector is its "row", from 1, and its "file" if there are several.
 
     Raises:
         MissingExtra: Ray is not installed.
-        MissingFile: no such file, or none that fits the pattern.
-        InputError: a column that is not there, a row that can't be used (see `Table`).
-        ConfigError: standard input, a format, pooling or layers that are not known.
+        MissingFile: no such file, or none that matches the pattern.
+        InputError: a column that does not exist, a bad row (see `Table`), a file that changed while it was read.
+        ConfigError: standard input, an unknown format, layers that the model does not have.
         OutputError: the folder belongs to another job or run, or can't be written.
 
     Example:
@@ -195,15 +188,15 @@ def embed_files(
 
 
 class ElmoEncoder:
-    """A column of vectors for a Ray data set of your own: `Dataset.map_batches` makes actors of it.
+    """Adds a column of vectors to a Ray data set, with `Dataset.map_batches`.
 
     Args:
         spec: which vectors, one per text.
-        column: the column with the texts.
-        output: the column that the vectors are put into. Shape (n, d), float32; missing texts get zeros.
+        column: the column of texts.
+        output: the new column of vectors. Shape (N, D), float32; missing texts get zeros.
 
     Raises:
-        ConfigError: a spec of vectors per word, which fit no column.
+        ConfigError: a spec of vectors per word.
 
     Example:
         >>> ds.map_batches(ElmoEncoder, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP
@@ -217,16 +210,16 @@ class ElmoEncoder:
         self._writer = VectorWriter(self._elmo, spec)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with vectors.
+        """Add vectors to a batch.
 
         Args:
             batch: columns by name.
 
         Returns:
-            the same with one column more.
+            the batch with one more column.
 
         Raises:
-            InputError: the column of texts is not there.
+            InputError: the column of texts does not exist.
         """
         import numpy as np
 
@@ -252,7 +245,7 @@ class _Survey:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which parts there are, and which are finished."""
+    """The parts of a job, and which are finished."""
 
     tables: Sequence[Table]
     columns: Sequence[str]
@@ -266,7 +259,7 @@ class _Plan:
     def of(
         cls, tables: Sequence[Table], n_rows: Sequence[int], columns: Sequence[str], part_rows: int, shards: Shards
     ) -> _Plan:
-        """Parts are numbered through all files; a part never holds rows of two."""
+        """Number the parts through all files; a part never holds rows of two files."""
         first = [0]
         for n in n_rows:
             first.append(first[-1] + -(-n // part_rows))
@@ -278,12 +271,12 @@ class _Plan:
         return bisect_right(self.first, number) - 1
 
     def unfinished_files(self) -> list[int]:
-        """The places of files that have parts to be made."""
+        """The places of files with unfinished parts."""
         spans = enumerate(zip(self.first, self.first[1:], strict=False))
         return [place for place, (start, stop) in spans if any(n not in self.finished for n in range(start, stop))]
 
     def read(self, place: int) -> Iterator[dict[str, Any]]:
-        """A file's unfinished parts, as rows of a Ray data set: the same whenever and wherever it is read."""
+        """The unfinished parts of a file as rows of a Ray data set; the same on every machine."""
         rows = self.tables[place].rows(self.columns)
         file = str(self.tables[place].source) if len(self.tables) > 1 else ""
         for number in range(self.first[place], self.first[place + 1]):
@@ -294,21 +287,21 @@ class _Plan:
 
 
 class _PartWriter:
-    """What an actor is: a model that writes parts."""
+    """The work of an actor: a model that writes parts."""
 
     def __init__(self, spec: VectorSpec, folder: Path, suffix: str, column: str, id_column: str | None) -> None:
         self._writer = VectorWriter(spec.open_model(), spec, column=column, id_column=id_column)
         self._folder, self._suffix = folder, suffix
 
     def __call__(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a part; the manifest's line for it, and who made it, as a row of a Ray data set."""
+        """Write a part; return its manifest line and its writer as a row of a Ray data set."""
         import ray
 
         line = json.dumps(self.write(part))
         return {"line": line, "node": ray.get_runtime_context().get_node_id(), "pid": os.getpid()}
 
     def write(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a part, whole or not at all; the manifest's line for it."""
+        """Write a part, whole or not at all; return its manifest line."""
         number, rows = int(part["number"]), [Row(n, None, values) for n, values in json.loads(part["rows"])]
         path = self._folder / shard_name(number, self._suffix)
         self._writer.write_file(path, rows, file=part["file"] or None)
@@ -318,7 +311,7 @@ class _PartWriter:
 def _made(
     ray: Any, plan: _Plan, actors: Actors, writer: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], str, int]]:
-    """Have the unfinished parts made; for each its line of the manifest, and who made it."""
+    """Write the unfinished parts; yield the manifest line, machine and process of each."""
     places = [{"place": place} for place in plan.unfinished_files()]
     if not places:
         return
@@ -341,14 +334,14 @@ def _made(
 
 
 def _survey_all(ray: Any, tables: Sequence[Table], columns: Sequence[str]) -> list[tuple[_Survey, Any]]:
-    """Each file's survey, and where the lines on its bad rows are."""
+    """The survey of each file, and a reference to the list of its bad rows."""
     survey = ray.remote(num_returns=2)(_survey)
     asked = [survey.remote(table, columns) for table in tables]
     return [(ray.get(found), bad) for found, bad in asked]
 
 
 def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
-    """Read a file once for its errors."""
+    """Read a file once to find its bad rows."""
     n_rows = 0
     bad: list[str] = []
 
@@ -363,7 +356,7 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
 
 
 def _identity(spec: VectorSpec) -> dict[str, Any]:
-    """What the model is where it will work."""
+    """The identity of the model on a worker."""
     return VectorWriter(spec.open_model(), spec).identity()
 
 
@@ -380,8 +373,8 @@ def _check_complete(folder: Path, shards: Shards, plan: _Plan) -> None:
     missing = [number for number in range(plan.n_parts) if not shards.has(number)]
     if missing or shards.n_rows != plan.n_rows:
         raise OutputError(
-            f"{folder}: {shards.n_rows:,} of {plan.n_rows:,} texts are there, {len(missing)} parts are missing: did a"
-            " file change while it was read? Run the same again; finished parts are kept."
+            f"{folder}: {shards.n_rows:,} of {plan.n_rows:,} texts are done, {len(missing)} parts are missing; a"
+            " file may have changed while it was read. Run the same again; finished parts are kept."
         )
 
 
@@ -390,25 +383,25 @@ def _tables(source: Table | str | Path) -> list[Table]:
     table = source if isinstance(source, Table) else Table(source=source)
     name = str(table.source)
     if name == STDIN:
-        raise ConfigError("a cluster reads files that all of its machines see; standard input is none. Give a file.")
+        raise ConfigError("a cluster can't read standard input; give a file that all machines can read.")
     fitting = glob(name, recursive=True)  # noqa: PTH207 - Path.glob refuses absolute patterns
     found = [name] if Path(name).exists() else sorted(path for path in fitting if Path(path).is_file())
     if not found:
-        raise MissingFile(f"{name}: no such file, and none that fits it as a pattern (looked in {Path.cwd()}).")
+        raise MissingFile(f"{name}: no such file, and none matches it as a pattern (looked in {Path.cwd()}).")
     return [dataclasses.replace(table, source=str(Path(path).absolute()), on_skip=None) for path in found]
 
 
 def _check_settings(suffix: str, part_rows: int) -> None:
     if suffix not in VECTOR_SUFFIXES:
         known = ", ".join(known.lstrip(".") for known in VECTOR_SUFFIXES)
-        raise ConfigError(f"parts in the format {suffix[1:]!r} can't be written; known are {known}.")
+        raise ConfigError(f"unknown format {suffix[1:]!r} of parts; expected one of {known}.")
     if part_rows < 1:
         raise ConfigError(f"{part_rows} rows in a part; expected at least one.")
 
 
 @contextmanager
 def _connected() -> Iterator[Any]:
-    """Ray, with a cluster; one that was not there before is left again."""
+    """Connect to a Ray cluster; disconnect afterwards unless it was connected before."""
     try:
         import ray
         import ray.data
@@ -427,7 +420,7 @@ def _connected() -> Iterator[Any]:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """Our own errors as they were raised on another machine, without what Ray wraps them into."""
+    """Raise our own errors from other machines without Ray's wrapping."""
     from ray.exceptions import RayError
 
     try:

@@ -1,8 +1,7 @@
-"""Spark: a column of texts → a column of vectors, in the Python workers that Spark starts itself.
+"""Spark: a column of texts → a column of vectors, in Spark's Python workers.
 
-`add_vectors` is `DataFrame.mapInPandas` with a function that opens the model once per worker process, by its name: the
-model and elmokit must be installed on every machine. What is read and written, retried after a lost executor, and kept
-exactly once, is Spark's doing; the function knows nothing but the rows it is given, so a second try gives the same.
+`add_vectors` is `DataFrame.mapInPandas` with a function that loads the model once per worker process; elmokit and the
+model must be installed on every machine. A retried task gives the same vectors.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 MapFrames = Callable[[Iterator[Any]], Iterator[Any]]
-"""What `mapInPandas` takes: pandas frames in, pandas frames out."""
+"""A function for `mapInPandas`: pandas frames in, pandas frames out."""
 
 
 def add_vectors(
@@ -29,20 +28,20 @@ def add_vectors(
     column: str = "text",
     output: str = "features",
 ) -> DataFrame:
-    """A Spark data frame with a vector beside each text.
+    """Add a column of vectors to a Spark data frame.
 
     Args:
-        frame: with a column of strings.
+        frame: a data frame with a column of strings.
         spec: which vectors, one per text. Give `n_threads=1`, as Spark runs a task per core.
-        column: the column with the texts.
+        column: the column of texts.
         output: the new column, of arrays of float32: null where the text is null, zeros where it has no words.
 
     Returns:
-        the frame's columns and one more; nothing is computed before Spark is asked for rows.
+        the data frame with one more column; evaluated lazily, as always in Spark.
 
     Raises:
         MissingExtra: PySpark is not installed.
-        InputError: the column is not there, or the new one is already.
+        InputError: the column does not exist, or the new one exists already.
         ConfigError: a spec of vectors per word.
 
     Example:
@@ -56,7 +55,7 @@ def add_vectors(
         there = ", ".join(repr(name) for name in frame.columns)
         raise InputError(f"the data frame has no column {column!r}; the columns are {there}.")
     if output in frame.columns:
-        raise InputError(f"the data frame has a column {output!r} already; name another with output=.")
+        raise InputError(f"the data frame already has a column {output!r}; choose another name with output=.")
     schema = StructType([*frame.schema.fields, StructField(output, ArrayType(FloatType(), containsNull=False))])
     return frame.mapInPandas(vectors_beside(spec, column=column, output=output), schema)
 
@@ -67,11 +66,11 @@ def vectors_beside(
     column: str = "text",
     output: str = "features",
 ) -> MapFrames:
-    """The function that `add_vectors` gives to `mapInPandas`, for pipelines that need it by itself.
+    """Make the function that `add_vectors` passes to `mapInPandas`.
 
     Args:
         spec: which vectors, one per text.
-        column: the column with the texts.
+        column: the column of texts.
         output: the new column.
 
     Returns:
@@ -84,7 +83,7 @@ def vectors_beside(
         ``frame.mapInPandas(vectors_beside(column="tweet"), "id bigint, tweet string, features array<float>")``
     """
     if spec.words:
-        raise ConfigError("Spark's rows stay one per text; words=True makes a vector per word.")
+        raise ConfigError("add_vectors makes one vector per text; words=True makes one per word.")
 
     spec = spec.anywhere()
 
@@ -99,5 +98,5 @@ def vectors_beside(
 
 @lru_cache(maxsize=1)
 def _opened(spec: VectorSpec) -> Elmo:
-    """The model of this process: Spark calls the function for each part of the data in the same process."""
+    """The model of this process, loaded once for all partitions."""
     return spec.open_model()

@@ -1,1 +1,1 @@
-"""Text → words → character ids, with Python and NumPy alone."""
+"""Text → words → character ids, with Python and NumPy only."""

@@ -1,4 +1,4 @@
-"""Words → UTF-8 byte ids, as all published ELMo models use them.
+"""Words → UTF-8 byte ids, as in all published ELMo models.
 
 A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 bytes, end of word, padding. Ids are
 bytes shifted by one, so that 0 is left for "no word here": byte b is b + 1; begin of sentence 257, end of sentence
@@ -21,7 +21,7 @@ SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257
 
 
 def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
-    """The rows of begin and end of sentence.
+    """The ids of the begin and end of a sentence.
 
     Args:
         max_characters: C.
@@ -42,8 +42,7 @@ def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
 def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray[np.int16]:
     """Character ids of words.
 
-    Words that look like boundaries ("<S>") are words as any other; boundaries come from
-    `sentence_boundary_ids`.
+    Words that look like boundaries ("<S>") are ordinary words; `sentence_boundary_ids` makes boundaries.
 
     Args:
         words: T words.
@@ -67,7 +66,7 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
 
 
 def char_ids_to_word(ids: NDArray[np.integer]) -> str:
-    """The word that a row of ids spells; bytes cut in the middle of a character are left out.
+    """The word that a row of ids spells, without bytes of incomplete characters.
 
     Args:
         ids: one word's ids. Shape (C,).

@@ -1,7 +1,7 @@
-"""What counts as texts: any collection of strings and of lists of words; everything else is named and refused.
+"""Check texts: a collection of strings or lists of words.
 
-The usual accidents get an answer of their own instead of vectors of nonsense: a lone string (its letters would be
-texts), a whole table (its column names would be), bytes, and missing values, with the place where they stand.
+Common mistakes get their own message instead of wrong vectors: a lone string (its letters would be texts), a whole
+table (its column names would be), bytes, and missing values, with their place.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ Item = TypeVar("Item")
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
-    """The texts one by one, if what was given is a collection at all.
+    """Check that texts are a collection.
 
     Args:
-        texts: any number of texts; the texts themselves are not looked at.
+        texts: any number of texts, which are not checked themselves.
 
     Returns:
         an iterator over them.
 
     Raises:
-        TextError: a lone string, bytes, a mapping, a set (it has no order), a table, or no collection.
+        TextError: a lone string, bytes, a mapping, a set (which has no order), a table, or no collection.
 
     Example:
         >>> list(checked_texts(("one", ["two"])))
@@ -46,17 +46,17 @@ def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
 
 
 def checked_words(text: Any, place: int) -> list[str]:
-    """The words of a text that is given as words.
+    """Check a text that is given as words.
 
     Args:
-        text: what should be a list or tuple of words.
-        place: its index among the texts, for the error.
+        text: a list or tuple of words.
+        place: its index among the texts, for the message.
 
     Returns:
         the words.
 
     Raises:
-        TextError: it is none, or one of its words is no string.
+        TextError: not a list or tuple, or a word that is no string.
 
     Example:
         >>> checked_words(("a", "b"), 0)
@@ -67,7 +67,7 @@ def checked_words(text: Any, place: int) -> list[str]:
     """
     if not isinstance(text, list | tuple):
         missing = text is None or (isinstance(text, float) and text != text)
-        hint = " Leave missing texts out, or put '' in their place." if missing else ""
+        hint = " Leave missing texts out, or replace them by ''." if missing else ""
         hint = " Decode it first." if isinstance(text, bytes) else hint
         raise TextError(f"texts[{place}] is {_shown(text)}; expected a string or a list of words.{hint}")
     for i, word in enumerate(text):

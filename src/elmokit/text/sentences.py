@@ -1,9 +1,8 @@
-"""Text → sentences, by rule: good enough for edited English, and harmless elsewhere.
+"""Text → sentences, by rules for edited English.
 
-A sentence ends after ".", "!", "?" or "…" (with closing quotes and brackets) where white space follows and then no
-small letter; not after a common abbreviation ("Dr.", "e.g.") or a lone capital ("J. Smith"). An empty line ends a
-sentence too, and so do the marks of Chinese, Japanese and Hindi. What the rule gets wrong: an abbreviation it does not
-know before a name, and a sentence that ends in one that it knows ("… and Co. The next").
+A sentence ends after ".", "!", "?" or "…" (and closing quotes and brackets) before white space and no lower-case
+letter, but not after a common abbreviation ("Dr.", "e.g.") or an initial ("J. Smith"). Empty lines and full stops of
+Chinese, Japanese and Hindi end sentences too. Unknown abbreviations before names are split wrongly.
 """
 
 from __future__ import annotations
@@ -25,34 +24,34 @@ _END = regex.compile(
 )
 _WORD = regex.compile(r"[\p{L}\p{N}.]*+\Z")
 _LONGEST = 12
-"""Letters before a full stop that are looked at: abbreviations are short."""
+"""Characters before a full stop that are searched for an abbreviation."""
 
 
 def split_sentences(text: str) -> list[str]:
-    """Cut a text into sentences.
+    """Split a text into sentences.
 
     Args:
         text: any string.
 
     Returns:
-        the sentences in order, without the white space around them; nothing but white space is lost.
+        the sentences in order, without surrounding white space; nothing else is lost.
 
     Example:
         >>> split_sentences('Dr. J. Smith paid $3.50. "Why?" he asked. Nobody knew...')
         ['Dr. J. Smith paid $3.50.', '"Why?" he asked.', 'Nobody knew...']
     """
-    found: list[str] = []
+    sentences: list[str] = []
     start = 0
     for end in _END.finditer(text):
         if end["mark"] != "." or not _is_abbreviation(text[max(start, end.start() - _LONGEST) : end.start()]):
-            found.append(text[start : end.end()].strip())
+            sentences.append(text[start : end.end()].strip())
             start = end.end()
-    found.append(text[start:].strip())
-    return [sentence for sentence in found if sentence]
+    sentences.append(text[start:].strip())
+    return [sentence for sentence in sentences if sentence]
 
 
 def _is_abbreviation(before: str) -> bool:
-    """Whether what stands before a full stop ends in a known abbreviation or an initial."""
-    found = _WORD.search(before)
-    word = found[0].lstrip(".") if found else ""
+    """Whether the text before a full stop ends in a known abbreviation or an initial."""
+    match = _WORD.search(before)
+    word = match[0].lstrip(".") if match else ""
     return word.lower() in _KNOWN or (len(word) == 1 and word.isalpha() and word.isupper() and word != "I")

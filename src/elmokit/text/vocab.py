@@ -1,8 +1,7 @@
-"""Word ↔ id for the language model's softmax: the biLM itself reads characters and needs no vocabulary.
+"""Word ↔ id for the softmax of the language model; the biLM itself reads characters and needs no vocabulary.
 
-A vocabulary is a list of words whose place is their id, special words first (`<S>`, `</S>`, `<UNK>`), then by
-falling count: the sampled softmax proposes words by their rank. Counts are kept where they are known, because
-frequency-weighted pooling (SIF) needs them. bilm-tf's vocabulary files are read as they are.
+Special words come first (`<S>`, `</S>`, `<UNK>`), then words by decreasing count, as the sampled softmax needs.
+Counts are kept where known, for frequency-weighted pooling (SIF). Reads the vocabulary files of bilm-tf.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from elmokit.errors import InputError, MissingFile
 from elmokit.text.char_ids import BOS, EOS
 
 UNK = "<UNK>"
-"""The word that stands for every word outside the vocabulary."""
+"""The word for every out-of-vocabulary word."""
 
 _SKIPPED_LINE = "!!!MAXTERMID"
 
@@ -23,11 +22,11 @@ class Vocabulary:
     """Words with their ids and, where known, their counts.
 
     Args:
-        words: the words; a word's place is its id. `<S>`, `</S>` and `<UNK>` must be among them.
-        counts: for each word how often it was seen, or None.
+        words: the words in the order of their ids, with `<S>`, `</S>` and `<UNK>`.
+        counts: the count of each word, or None.
 
     Raises:
-        InputError: a special word is missing, a word stands twice, or the counts do not fit.
+        InputError: a special word is missing, a word occurs twice, or the number of counts is wrong.
 
     Example:
         >>> vocabulary = Vocabulary.from_counts({"the": 5, "cat": 2, "rare": 1}, min_count=2)
@@ -44,7 +43,7 @@ class Vocabulary:
         if len(self._ids) != len(self.words):
             seen: set[str] = set()
             twice = next(w for w in self.words if w in seen or seen.add(w))  # type: ignore[func-returns-value]
-            raise InputError(f"the vocabulary has the word {twice!r} twice; each word may stand once.")
+            raise InputError(f"the vocabulary has the word {twice!r} twice; each word must occur once.")
         if self.counts is not None and len(self.counts) != len(self.words):
             raise InputError(f"the vocabulary has {len(self.words)} words but {len(self.counts)} counts.")
         for special in (BOS, EOS, UNK):
@@ -68,16 +67,16 @@ class Vocabulary:
     def from_counts(
         cls, counts: Mapping[str, int], *, max_size: int | None = None, min_count: int = 1, total: int | None = None
     ) -> Vocabulary:
-        """The most frequent words of a corpus.
+        """Make a vocabulary of the most frequent words.
 
         Args:
-            counts: how often each word was seen.
-            max_size: words at most, the three special ones included.
-            min_count: a word must be seen this often.
-            total: words of the corpus, where `counts` leaves rare ones out; None for the sum of counts.
+            counts: the count of each word.
+            max_size: maximal number of words, including the three special ones.
+            min_count: minimal count of a word.
+            total: number of words of the corpus if `counts` lacks rare ones; None for the sum of counts.
 
         Returns:
-            the vocabulary, words of equal count in alphabetical order; what is left out counts as `<UNK>`.
+            the vocabulary, with words of equal count in alphabetical order; other words count as `<UNK>`.
         """
         kept = [(w, n) for w, n in counts.items() if n >= min_count and w not in (BOS, EOS, UNK)]
         kept.sort(key=lambda pair: (-pair[1], pair[0]))
@@ -88,9 +87,9 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
-        """A vocabulary file: a word a line, optionally with its count after a tab.
+        """Read a vocabulary file: one word per line, optionally with its count after a tab.
 
-        bilm-tf's files have no counts; a line `!!!MAXTERMID` is passed over without using an id.
+        Files of bilm-tf have no counts; their line `!!!MAXTERMID` is skipped.
 
         Args:
             path: the UTF-8 file.
@@ -100,7 +99,7 @@ class Vocabulary:
 
         Raises:
             MissingFile: no such file.
-            InputError: not UTF-8, a special word missing, a word twice.
+            InputError: not UTF-8, a missing special word, or a word that occurs twice.
         """
         path = Path(path)
         if not path.exists():
@@ -117,7 +116,7 @@ class Vocabulary:
             raise InputError(f"{path}: {error}") from None
 
     def lines(self) -> Iterable[str]:
-        """The vocabulary as lines of a file: the word, and its count after a tab where counts are known."""
+        """The lines of a vocabulary file: each word, and its count after a tab if counts are known."""
         if self.counts is None:
             yield from self.words
         else:

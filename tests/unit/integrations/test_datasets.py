@@ -8,6 +8,7 @@ import pytest
 
 from elmokit import Elmo
 from elmokit.checkpoints import save
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, TextError
 from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
@@ -33,7 +34,7 @@ def table(tmp_path):
 
 
 def test_columns_are_added_in_float32_and_fixed_width(table, model):
-    made = add_embeddings(table, elmo=model, pooling="mean+max", layers="all", batch_size=2)
+    made = add_embeddings(table, elmo=model, encoding=Encoding("mean+max", "all"), batch_size=2)
     assert made.column_names == ["text", "id", "text_elmo"]
     assert made.features["text_elmo"] == datasets.Sequence(datasets.Value("float32"), length=72)
     expected = Elmo.load(model).encode(TEXTS, pooling="mean+max", layers="all")
@@ -44,7 +45,7 @@ def test_columns_are_added_in_float32_and_fixed_width(table, model):
 def test_all_parts_and_several_columns(table, model):
     parts = datasets.DatasetDict({"train": table, "test": table.select(range(2))})
     parts = parts.map(lambda row: {"title": row["text"] + " !"})
-    made = add_embeddings(parts, {"text": "a", "title": "b"}, elmo=model, normalize=True)
+    made = add_embeddings(parts, {"text": "a", "title": "b"}, elmo=model, encoding=Encoding(normalize=True))
     assert isinstance(made, datasets.DatasetDict)
     assert {name: (len(part), part.column_names[-2:]) for name, part in made.items()} == {
         "train": (5, ["a", "b"]),
@@ -78,28 +79,28 @@ def test_the_second_time_comes_from_the_cache(table, model, monkeypatch):
     assert again._fingerprint == first._fingerprint
     assert again.cache_files == first.cache_files
     monkeypatch.undo()
-    assert add_embeddings(table, elmo=model, pooling="max")._fingerprint != first._fingerprint
+    assert add_embeddings(table, elmo=model, encoding=Encoding("max"))._fingerprint != first._fingerprint
 
 
 def test_the_fingerprint_is_the_same_in_another_run_and_another_with_other_weights(model):
-    embed = EmbedColumns(Elmo.load(model), {"text": "elmo"}, layers="all")
+    embed = EmbedColumns(Elmo.load(model), {"text": "elmo"}, Encoding(layers="all"))
     code = "import sys; from datasets.fingerprint import Hasher; from elmokit import Elmo;"
-    code += "from elmokit.integrations.datasets import EmbedColumns;"
-    code += "print(Hasher.hash(EmbedColumns(Elmo.load(sys.argv[1]), {'text': 'elmo'}, layers='all')))"
+    code += "from elmokit.encoding import Encoding; from elmokit.integrations.datasets import EmbedColumns;"
+    code += "print(Hasher.hash(EmbedColumns(Elmo.load(sys.argv[1]), {'text': 'elmo'}, Encoding(layers='all'))))"
     done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True)
     assert done.stdout.strip() == Hasher.hash(embed), done.stderr
     save(tiny_checkpoint(seed=1), model)
-    assert Hasher.hash(EmbedColumns(Elmo.load(model), {"text": "elmo"}, layers="all")) != Hasher.hash(embed)
+    assert Hasher.hash(EmbedColumns(Elmo.load(model), {"text": "elmo"}, Encoding(layers="all"))) != Hasher.hash(embed)
 
 
 def test_wrong_columns_and_texts_are_named(table, model):
-    with pytest.raises(ConfigError, match="no column is called 'tweet'; the dataset has 'text', 'id'"):
+    with pytest.raises(ConfigError, match="no column is called 'tweet'; the data set has 'text', 'id'"):
         add_embeddings(table, "tweet", elmo=model)
-    with pytest.raises(ConfigError, match="'id' is there already"):
+    with pytest.raises(ConfigError, match="'id' exists already"):
         add_embeddings(table, {"text": "id"}, elmo=model)
-    with pytest.raises(ConfigError, match="no columns were named"):
+    with pytest.raises(ConfigError, match="no columns given"):
         add_embeddings(table, {}, elmo=model)
     with pytest.raises(ConfigError, match="pooling"):
-        add_embeddings(table, elmo=model, pooling="median")
+        add_embeddings(table, elmo=model, encoding=Encoding("median"))
     with pytest.raises(TextError, match=r"texts\[1\] is None"):
         add_embeddings(datasets.Dataset.from_dict({"text": ["a", None]}), elmo=model)

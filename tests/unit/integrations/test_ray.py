@@ -293,11 +293,11 @@ def test_a_part_is_the_same_however_often_it_is_written(job, tmp_path):
 
 
 def test_what_cannot_be_meant(job, tmp_path):
-    with pytest.raises(MissingFile, match="none that fits it as a pattern"):
+    with pytest.raises(MissingFile, match="none matches it as a pattern"):
         embed_files(tmp_path / "no*.csv", tmp_path / "out")
-    with pytest.raises(ConfigError, match="standard input is none"):
+    with pytest.raises(ConfigError, match="can't read standard input"):
         embed_files(Table(source="-", format="txt"), tmp_path / "out")
-    with pytest.raises(ConfigError, match="'pickle' can't be written; known are npz"):
+    with pytest.raises(ConfigError, match="unknown format 'pickle' of parts; expected one of npz"):
         embed_files(job / "first.csv", tmp_path / "out", part_format="pickle")
     with pytest.raises(ConfigError, match="0 rows in a part"):
         embed_files(job / "first.csv", tmp_path / "out", part_rows=0)

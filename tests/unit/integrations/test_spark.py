@@ -77,7 +77,7 @@ def test_what_is_missing_stays_missing(model, missing):
 
 
 def test_what_cannot_be_meant():
-    with pytest.raises(ConfigError, match="one per text"):
+    with pytest.raises(ConfigError, match="one vector per text"):
         vectors_beside(VectorSpec(words=True))
 
 
