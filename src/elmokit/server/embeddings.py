@@ -47,7 +47,6 @@ class EmbeddingsRequest(BaseModel):
     model: Annotated[str | None, Field(description=MODEL_HELP)] = None
     encoding_format: Annotated[Format | None, Field(description=FORMAT_HELP)] = None
     dimensions: Annotated[int | None, Field(description="Only the width of the model's vectors is accepted.")] = None
-    user: Annotated[Any, Field(description="Ignored.")] = None
     pooling: Annotated[str | None, Field(description=POOLING_HELP, max_length=100)] = None
     layers: Annotated[LayersField | None, Field(description=LAYERS_HELP)] = None
     layer_weights: Annotated[WeightsField, Field(description=WEIGHTS_HELP)] = None

@@ -18,6 +18,9 @@ from elmokit.errors import ElmoKitError
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
+NOT_JSON = "invalid_json"
+_MANY = 100
+
 
 class ErrorDetails(BaseModel):
     """What went wrong."""
@@ -116,7 +119,11 @@ def invalid(error: ValidationError) -> RequestError:
     Returns:
         an error that names the first wrong field, and never quotes the value, which may be large or unprintable.
     """
+    if error.error_count() > _MANY:
+        return RequestError(400, "The body has many wrong or unknown fields; see /docs.")
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return RequestError(400, "The body is not JSON.", code=NOT_JSON)
     field = next((part for part in first["loc"][:1] if isinstance(part, str)), None)
     if field == "input":
         message = (

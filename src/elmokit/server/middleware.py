@@ -24,7 +24,7 @@ OPEN_PATHS = ("/healthz", "/readyz")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:\[\]/?#@,]+)(:\d{1,5})?")
 _DROPPED_BODIES = 16
 """A refused request may send this many times `max_bytes`: clients read the answer only after they have sent all."""
-_DROPPING_S = 5.0
+_DROPPING_S = 2.0
 """Seconds that each piece of a refused body may take."""
 _HELD_BODIES = 64
 """Bodies of `max_bytes` that are held at a time, of all clients together."""
@@ -96,6 +96,8 @@ class RequestGuard:
                 return RequestError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         if headers.get("content-encoding", "identity") not in ("", "identity"):
             return RequestError(415, "Compressed bodies are not taken; send plain JSON.", headers=close)
+        if "content-length" in headers and "transfer-encoding" in headers:  # proxies may read another length
+            return RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", headers=close)
         promised = headers.get("content-length", "0")
         if promised.isdigit() and int(promised[:20]) > settings.max_bytes:
             return self._too_large()

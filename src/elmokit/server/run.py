@@ -38,8 +38,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONFIG = "ELMOKIT_SERVE"
 """Environment variable that tells worker processes what to serve."""
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_SPARE_FILES = 64
-"""File descriptors that are left for other things than connections."""
+_ACCEPTED, _QUEUED = 64, 2048
+"""Connections that asyncio accepts in a turn of its loop, and that may wait in the kernel."""
+_WANTED_FILES, _SPARE_FILES = 4096, 256
+"""File descriptors to ask for, and those not used for connections; a few turns pass until one is closed."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,12 @@ def run_server(
     with _listener(host, port, any_port) as listener, tempfile.TemporaryDirectory(prefix="elmokit-") as folder:
         port = listener.getsockname()[1]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        threading.Thread(target=_when_ready, args=(host, port, ended, lambda: on_ready(address)), daemon=True).start()
+
+        def ready() -> None:
+            listener.listen(_QUEUED)
+            on_ready(address)
+
+        threading.Thread(target=_when_ready, args=(host, port, ended, ready), daemon=True).start()
         try:
             if n_workers == 1:
                 app = config.app(settings)
@@ -182,18 +189,22 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         "server_header": False,
         "proxy_headers": False,
+        "backlog": _ACCEPTED,
         "timeout_graceful_shutdown": int(settings.shutdown_s) or 1,
     }
 
 
 def _most_connections() -> int:
-    """Connections for which there are file descriptors."""
-    with suppress(ImportError):  # not on Windows
+    """Connections for which there are file descriptors; as many of these as the system allows are asked for."""
+    with suppress(ImportError, ValueError, OSError):  # not on Windows
         import resource
 
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
-            return max(1, files - _SPARE_FILES)
+            wanted = _WANTED_FILES if most == resource.RLIM_INFINITY else min(most, _WANTED_FILES)
+            if files < wanted:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            return max(1, max(files, wanted) - _SPARE_FILES)
     return 1_000_000
 
 
@@ -222,7 +233,7 @@ def _run_workers(config: ServeConfig, settings: Settings, fd: int, *, n_workers:
 def _listener(host: str, port: int, any_port: bool) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=_QUEUED)
     except (OSError, OverflowError) as error:
         if any_port:
             return _listener(host, 0, False)

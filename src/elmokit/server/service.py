@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from elmokit.elmo import Elmo
 from elmokit.server.batching import BatchQueue, EncodingTask, QueueClosed, QueueFull
-from elmokit.server.errors import RequestError, invalid
+from elmokit.server.errors import NOT_JSON, RequestError, invalid
 from elmokit.server.settings import Settings
 from elmokit.text.tokens import get_tokenizer
 
@@ -40,6 +40,8 @@ _TEXT_CHARACTERS = 50_000
 """Characters that are split at a time; between two pieces other requests have their turn."""
 _WORD_CHARACTERS = 512
 """Characters of a word that reach the model. No model reads further, and its cache must not hold more."""
+_SLOW_BYTES = 1_000_000
+"""Size of a body that may be parsed by Python, slower and into more memory."""
 _CHUNK_BYTES = 65_536
 _LARGE_ANSWER, _N_LARGE_ANSWERS = 100_000, 8
 """Answers of more numbers than this are large; so many are held at a time, until the client has read them."""
@@ -139,10 +141,7 @@ class Service:
             RequestError: not JSON, or not what the model says; only the first mistake is looked for.
         """
         body = await request.body()
-        try:
-            return await self.run(lambda: model.model_validate(_parsed(body)))
-        except ValidationError as error:
-            raise invalid(error) from None
+        return await self.run(lambda: validated(body, model))
 
     async def split(
         self, texts: Sequence[str], *, param: str = "input", max_texts: int | None = None, max_words: int | None = None
@@ -295,14 +294,31 @@ def float32_of(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(vectors, dtype="<f4")
 
 
-def _parsed(body: bytes) -> Any:
+def validated(body: bytes, model: type[Body]) -> Body:
+    """Check JSON without making Python objects of what does not fit.
+
+    Args:
+        body: the JSON.
+        model: what it must be.
+
+    Returns:
+        the checked body.
+
+    Raises:
+        RequestError: not JSON, or not what the model says.
+    """
     try:
-        return _JSON.validate_json(body)
-    except ValueError:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        wrong = invalid(error)
+    if wrong.code == NOT_JSON and len(body) <= _SLOW_BYTES:  # Python's parser reads unpaired surrogates and UTF-16
         try:
-            return json.loads(body)  # slower; reads unpaired surrogates, a byte order mark and UTF-16
+            return model.model_validate(json.loads(body))
+        except ValidationError as error:
+            wrong = invalid(error)
         except (ValueError, RecursionError):
-            raise RequestError(400, "The body is not JSON.") from None
+            pass
+    raise wrong
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

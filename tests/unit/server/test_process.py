@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -30,7 +31,7 @@ def model(tmp_path):
 
 
 @contextlib.contextmanager
-def process(*arguments, **environment):
+def process(*arguments, preexec_fn=None, **environment):
     path = os.pathsep.join([SOURCE, os.environ.get("PYTHONPATH", "")])
     line = [sys.executable, "-u", "-m", "elmokit", "serve", "--port", "0", *arguments]
     with subprocess.Popen(
@@ -40,6 +41,7 @@ def process(*arguments, **environment):
         encoding="utf-8",
         env={**os.environ, "PYTHONPATH": path, **environment},
         start_new_session=True,
+        preexec_fn=preexec_fn,
     ) as running:
         try:
             yield running
@@ -51,6 +53,10 @@ def process(*arguments, **environment):
 def client_of(running, **choices):
     address = running.stdout.readline().split()[0]
     return httpx.Client(base_url=address, timeout=60, trust_env=False, **choices)
+
+
+def client_of_port(port):
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", timeout=60, trust_env=False)
 
 
 def in_progress(client):
@@ -124,6 +130,73 @@ def test_what_cannot_be_served_is_told_in_a_paragraph(model, tmp_path):
                 assert running.returncode == 1
                 assert message in told
                 assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("route", ["embeddings", "explorer"])
+def test_an_end_does_not_wait_longer_than_its_grace(route):
+    texts = [f"{i} " * 1900 for i in range(3)] if route == "explorer" else ["word " * 49_000]
+    with process("--grace", "1") as running, client_of(running) as client, ThreadPoolExecutor(1) as pool:
+        path = {"embeddings": "/embeddings", "explorer": f"http://127.0.0.1:{client.base_url.port}/explorer/read"}[
+            route
+        ]
+        asked = pool.submit(client.post, path, json={"input": texts, "texts": texts})
+        until(lambda: in_progress(client) > 1)
+        time.sleep(0.3)
+        begin = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=60) == 143
+        assert time.monotonic() - begin < 15  # far less than the text takes
+        with contextlib.suppress(httpx.TransportError):
+            asked.result()
+
+
+def test_an_end_does_not_wait_for_idle_and_slow_clients(model):
+    with process("--model", model, "--grace", "30") as running, client_of(running) as client:
+        port = client.base_url.port
+        others = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        for one in others[::2]:
+            one.sendall(b"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+        assert client.get("/models").status_code == 200
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=15) == 143
+        for one in others:
+            one.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_more_connections_than_files_do_no_harm(model):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (450, 450))
+
+    with process("--model", model, preexec_fn=limited) as running, client_of(running) as client:
+        idle = [socket.create_connection(("127.0.0.1", client.base_url.port), timeout=30) for _ in range(600)]
+        assert client.get("/models", headers={"Connection": "close"}).status_code == 200
+        with client_of_port(client.base_url.port) as other:
+            assert other.get("/models").status_code == 200
+        for one in idle:
+            one.close()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=60) == 143
+        assert running.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_supervisor(model):
+    with process("--model", model, "--workers", "2") as running, client_of(running) as client:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        workers = [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        folders = [
+            value.split(b"=")[1].decode()
+            for value in Path(f"/proc/{workers[0]}/environ").read_bytes().split(b"\0")
+            if value.startswith(b"PROMETHEUS_MULTIPROC_DIR=")
+        ]
+        running.kill()
+        running.wait()
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        with pytest.raises(httpx.ConnectError):
+            client.get("/models", headers={"Connection": "close"})
+        assert not any(Path(folder).exists() for folder in folders)
 
 
 @pytest.mark.slow

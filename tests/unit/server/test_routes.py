@@ -307,7 +307,15 @@ def test_other_names_are_refused_when_names_are_given(served, elmo):
     with served(elmo, allowed_hosts=("127.0.0.1", "::1")) as client:
         for host in ("127.0.0.1:99", "[::1]:8000", "[::1]"):
             assert client.get("/v1/models", headers={"Host": host}).status_code == 200
-        for host in ("evil.example", "127.0.0.1.evil.example", "[::2]", ""):
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "[::2]",
+            "",
+            "[::1].evil.example",
+            "127.0.0.1:x",
+            "a@127.0.0.1",
+        ):
             assert client.get("/v1/models", headers={"Host": host}).status_code == 400
 
 
