@@ -126,9 +126,9 @@ class BiLSTMConfig:
         for name in ("cell_clip", "projection_clip"):
             clip = getattr(self, name)
             number = isinstance(clip, int | float) and not isinstance(clip, bool)
-            if clip is not None and not (number and 0 < clip < math.inf):
+            if clip is not None and not (number and 0 < clip < 1e30):
                 raise ConfigError(
-                    f"bilstm.{name} is {clip}; expected a finite positive number or None for no clipping."
+                    f"bilstm.{name} is {clip!r:.40}; expected a finite positive number or None for no clipping."
                 )
 
 
@@ -328,5 +328,7 @@ class ElmoConfig:
             if parts.get("bilstm") is not None:
                 parts["bilstm"] = BiLSTMConfig(**parts["bilstm"])
             return cls(**parts)
-        except TypeError as error:
+        except ConfigError:
+            raise
+        except (OverflowError, TypeError, ValueError) as error:
             raise ConfigError(f"not an elmokit configuration: {error}.") from error

@@ -22,7 +22,7 @@ from typing import IO, Any
 from elmokit.errors import CheckpointError
 from elmokit.reading import printable, reading
 
-_MAX_EXPANSION, _FREE_BYTES, _MAX_MEMBERS = 50, 256 << 20, 10_000
+_MAX_EXPANSION, _FREE_BYTES, _MAX_MEMBERS = 50, 64 << 20, 10_000
 _MAX_DIRECTORY_BYTES = 4 << 20  # the list of members at the end of a zip
 _MAX_HEADER_BYTES, _MAX_ONE_HEADER_BYTES = 16 << 20, 64 << 10  # of a tar: all, and one (a long name, PAX records)
 _CHUNK = 1 << 20
@@ -127,9 +127,12 @@ def _unpack_zip(path: Path, folder: Path, budget: int) -> None:
 
 
 def _unpack_tar(path: Path, plain: Path, folder: Path, budget: int) -> None:
-    """Inflate the whole tar within the budget, then copy its members."""
-    with _inflating(path) as stream, plain.open("wb") as file:
-        _copy(path, stream, file, budget)
+    """Inflate the whole tar within the budget where it is compressed, then copy its members."""
+    if _opener(path) is None:
+        plain = path
+    else:
+        with _inflating(path) as stream, plain.open("wb") as file:
+            _copy(path, stream, file, budget)
     with plain.open("rb") as content, plain.open("rb") as raw, tarfile.open(fileobj=_Headers(raw, path)) as tar:
         for i, entry in enumerate(tar):
             _check_count(path, i + 1)
@@ -161,11 +164,16 @@ class _Headers(io.RawIOBase):
         return self._file.tell()
 
 
-def _inflating(path: Path) -> IO[bytes]:
+def _opener(path: Path) -> Any:
+    """The function that opens a compressed file, or None for another file."""
     with path.open("rb") as file:
         start = file.read(6)
-    opener = next((opener for magic, opener in _OPENERS if start.startswith(magic)), Path.open)
-    return opener(path, "rb")
+    return next((opener for magic, opener in _OPENERS if start.startswith(magic)), None)
+
+
+def _inflating(path: Path) -> IO[bytes]:
+    opener = _opener(path)
+    return path.open("rb") if opener is None else opener(path, "rb")
 
 
 def _check_count(path: Path, n: int) -> None:
@@ -179,7 +187,12 @@ def _target(path: Path, name: str, folder: Path) -> Path:
     if not parts or parts[0] == "/" or ".." in parts or ":" in name or "\0" in name:
         raise CheckpointError(f"{path}: the member {printable(name)!r} would be written outside its folder; refused.")
     target = folder.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: the member {printable(name)!r} can't be unpacked ({error.strerror}).") from None
+    if target.exists():
+        raise CheckpointError(f"{path}: two members are called {printable(name)!r}; refused.")
     return target
 
 
