@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def convert(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SRC", help="A folder, file, archive, published name or address.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help='"default", a folder, file, archive, published name or address.')
+    ],
     target: Annotated[str, typer.Argument(metavar="DST", help='A folder; for "onnx" a file.')],
     weights: Annotated[str | None, typer.Option(help="The weights, where SRC is the options of a pair.")] = None,
     format: Annotated[str, typer.Option("--format", help='"native", "allennlp" or "onnx".')] = "native",
@@ -34,6 +36,8 @@ def convert(
     if weights is None:
         screen.note(f"{source}: {checkpoints.detect(source).title}")
     checkpoint = checkpoints.load(source, weights=weights)
+    if "verified" in checkpoint.metadata:
+        screen.note(f"{source}: {checkpoint.metadata['verified']}")
     if format == "onnx":
         from elmokit.integrations.onnx import export_onnx
 
@@ -45,7 +49,7 @@ def convert(
 
 def push(
     ctx: typer.Context,
-    folder: Annotated[str, typer.Argument(help="What elmokit convert or train wrote.")],
+    folder: Annotated[str, typer.Argument(help='What elmokit convert or train wrote, or "default".')],
     repository: Annotated[str, typer.Argument(metavar="USER/MODEL", help="On the Hugging Face hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
@@ -53,7 +57,7 @@ def push(
 
     Example:  elmokit push norwegian/ me/elmo-norwegian
     """
-    from elmokit.checkpoints import fetching
+    from elmokit.checkpoints import EMBEDDED, fetching
 
     screen: Screen = ctx.obj
-    screen.say(fetching.push(Path(folder), repository, private=private))
+    screen.say(fetching.push(EMBEDDED if folder == "default" else Path(folder), repository, private=private))
