@@ -66,7 +66,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "pooch": (("checkpoints.fetching",), False),
     "requests": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
-    "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat."), False),
+    "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat.", "cli.info"), False),
     "safetensors": (("checkpoints.native", "tasks.", "training.snapshot"), False),
     "threadpoolctl": (("runtime.threads", "runtime.backends.torch"), False),
 }
