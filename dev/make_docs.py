@@ -1,4 +1,5 @@
-"""Write the parts of the documentation that follow from the code: the tree in CONTRIBUTING.md and docs/commands.md.
+"""Write the parts of the documentation that follow from the code: the tree in CONTRIBUTING.md, docs/commands.md
+and docs/checkpoints.md.
 
 `python dev/make_docs.py` after a file, a module docstring or a command's option has changed; tests/test_docs.py fails
 until it was run.
@@ -82,6 +83,35 @@ def _row(parameter: object) -> str:
     return f"| {', '.join(f'`{name}`' for name in shown)} | {meaning}{required}{told} |".replace("`-", "`-")
 
 
+def checkpoint_page() -> str:
+    """docs/checkpoints.md: every published family of the catalogue."""
+    catalogue = importlib.import_module("elmokit.checkpoints.catalogue")
+    titles = {form.name: form.title for form in importlib.import_module("elmokit.checkpoints").FORMATS}
+    lines = [
+        "# ELMo checkpoints of the world",
+        "",
+        "Made by `python dev/make_docs.py` from `elmokit.checkpoints.catalogue`. Addresses are those that the named source",
+        "gave; hosts move, and an address here is no promise. Licences are those stated for the weights, not for the code",
+        'around them; ask the publisher where it says "not stated". No publisher gives checksums, so a download is compared',
+        'with nothing: `elmokit info` shows its SHA-256 and says "not verified". The tests read each *format* from small',
+        "models; the full-size files were not fetched to write this page.",
+        "",
+        "| models | languages | address, as last seen | format | licence | command |",
+        "|---|---|---|---|---|---|",
+    ]
+    for family in catalogue.FAMILIES:
+        link = family.address.startswith("http") and " " not in family.address
+        address = f"{f'<{family.address}>' if link else family.address} ({family.seen})"
+        cells = [family.title, family.languages, address, titles.get(family.format, "not seen"), family.licence]
+        lines.append(f"| {' | '.join(cells)} | `{family.command}` |")
+    lines += ["", "By name, without an address:", "", "| name | model | language | about |", "|---|---|---|---|"]
+    for model in catalogue.CATALOGUE:
+        lines.append(f"| `{model.name}` | {model.title} | {model.language or 'none'} | {model.megabytes} MB |")
+    lines.append("| `nlpl:NUMBER` | that number of the NLPL repository | many | |")
+    lines.append("| `hf:USER/MODEL` | a repository of the Hugging Face Hub | | |")
+    return "\n".join(lines) + "\n"
+
+
 def with_tree(text: str) -> str:
     """CONTRIBUTING.md with the tree as it is now."""
     assert TREE.search(text), "CONTRIBUTING.md has lost the marks of its tree"
@@ -92,3 +122,4 @@ if __name__ == "__main__":
     guide = ROOT / "CONTRIBUTING.md"
     guide.write_text(with_tree(guide.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "commands.md").write_text(command_page(), encoding="utf-8")
+    (ROOT / "docs" / "checkpoints.md").write_text(checkpoint_page(), encoding="utf-8")

@@ -119,6 +119,11 @@ def test_every_command_and_option_is_documented():
     assert page == make_docs().command_page(), "run: python dev/make_docs.py"
 
 
+def test_the_page_of_checkpoints_is_the_catalogue():
+    page = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    assert page == make_docs().checkpoint_page(), "run: python dev/make_docs.py"
+
+
 def test_every_command_explains_itself_with_an_example():
     for name, command in make_docs().commands().items():
         assert f"Example:  {name}" in command.help, name

@@ -1,7 +1,7 @@
-"""Published models by name, as data: where they lie and what is known of them. Nothing is fetched here.
+"""Published ELMo models as data: names to fetch by, and all families with address, format and licence as seen.
 
-URLs are those that the models' own pages and the tools that load them name. None of the hosts publishes checksums, so
-`sha256` is empty until someone who has a file adds it; what was fetched once is remembered with its checksum.
+`dev/make_docs.py` writes docs/checkpoints.md from it. Licences are those that a publisher states for the weights; where
+none was seen, it says "not stated". No host publishes checksums, so `sha256` is empty until someone adds one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+NOT_STATED = "not stated"
 _AI2 = "https://s3-us-west-2.amazonaws.com/allennlp/models/elmo/"
 _NLPL = "http://vectors.nlpl.eu/repository/"
 _MANYLANGS = range(136, 180)  # numbers of the ELMoForManyLangs models in the NLPL repository's part 11
@@ -38,7 +39,7 @@ class Published:
         title: for people.
         files: what it consists of.
         language: code of the language ("en"), "" where it is none.
-        licence: as its publisher says, "unknown" where they say nothing.
+        licence: as its publisher states it for the weights, else "not stated".
         megabytes: about how much is fetched; 0 where unknown.
         tokenizer: how its text was cut.
     """
@@ -47,7 +48,7 @@ class Published:
     title: str
     files: tuple[RemoteFile, ...]
     language: str = "en"
-    licence: str = "unknown"
+    licence: str = NOT_STATED
     megabytes: int = 0
     tokenizer: str = "whitespace"
 
@@ -56,7 +57,7 @@ def _official(name: str, title: str, stem: str, megabytes: int) -> Published:
     files = tuple(
         RemoteFile(url=f"{_AI2}{stem}/elmo_{stem}_{part}", name=part) for part in ("options.json", "weights.hdf5")
     )
-    return Published(name=name, title=title, files=files, licence="Apache-2.0", megabytes=megabytes)
+    return Published(name=name, title=title, files=files, megabytes=megabytes)
 
 
 CATALOGUE: tuple[Published, ...] = (
@@ -92,7 +93,6 @@ CATALOGUE: tuple[Published, ...] = (
         name="tfhub",
         title="93.6 M parameters, Google's module with its trained layer mix",
         files=(RemoteFile(url="https://tfhub.dev/google/elmo/3?tf-hub-format=compressed", name="module.tar.gz"),),
-        licence="Apache-2.0",
         megabytes=350,
     ),
     Published(
@@ -100,12 +100,170 @@ CATALOGUE: tuple[Published, ...] = (
         title="93.6 M parameters, protein sequences (UniRef50)",
         files=(RemoteFile(url="https://rostlab.org/~deepppi/seqvec.zip", name="seqvec.zip"),),
         language="",
-        licence="MIT",
         megabytes=340,
         tokenizer="characters",
     ),
 )
 """Models with a name of their own. NLPL's are known by number: "nlpl:20/212", "nlpl:11/144" or just "nlpl:144"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of published models, as a row of the documentation.
+
+    Args:
+        title: what it is.
+        languages: the languages.
+        format: name of the format that reads it (see `FORMATS`); "" where none was seen.
+        address: where it was last seen.
+        seen: the year of the source that names the address, and what kind of source.
+        command: how to use it; "FOLDER" is what was fetched by hand.
+        licence: as stated for the weights.
+    """
+
+    title: str
+    languages: str
+    format: str
+    address: str
+    seen: str
+    command: str
+    licence: str = NOT_STATED
+
+
+_BY_HAND = "elmokit convert FOLDER mine/"
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        title="AllenNLP: small, medium, original, original-5.5B",
+        languages="English",
+        format="allennlp",
+        address=_AI2,
+        seen="2019, a notebook",
+        command="elmokit convert original mine/",
+    ),
+    Family(
+        title="AllenNLP, contributed: PubMed",
+        languages="English, biomedicine",
+        format="allennlp",
+        address=_AI2 + "contributed/pubmed/",
+        seen="flair's source code",
+        command="elmokit convert pubmed mine/",
+    ),
+    Family(
+        title="AllenNLP, contributed: Portuguese Wikipedia",
+        languages="Portuguese",
+        format="allennlp",
+        address=_AI2 + "contributed/pt/",
+        seen="flair's source code",
+        command="elmokit convert portuguese mine/",
+    ),
+    Family(
+        title="Google's TF-Hub module, version 3",
+        languages="English",
+        format="tfhub",
+        address="https://tfhub.dev/google/elmo/3",
+        seen="2020, a model page of another library",
+        command="elmokit convert tfhub mine/",
+    ),
+    Family(
+        title="ELMoForManyLangs, in the NLPL repository (numbers 136 to 179)",
+        languages="44 languages",
+        format="manylangs",
+        address=_NLPL + "11/144.zip",
+        seen="simple_elmo's issues",
+        command="elmokit convert nlpl:144 mine/",
+    ),
+    Family(
+        title="NLPL repository, models of its own",
+        languages="several",
+        format="allennlp",
+        address=_NLPL + "20/212.zip",
+        seen="simple_elmo's documentation",
+        command="elmokit convert nlpl:212 mine/",
+    ),
+    Family(
+        title="EMBEDDIA (arXiv:1911.10049)",
+        languages="Croatian, Estonian, Finnish, Latvian, Lithuanian, Slovenian, Swedish",
+        format="",
+        address="https://arxiv.org/abs/1911.10049",
+        seen="2020, the paper",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="A Passage to India (arXiv:2112.13800)",
+        languages="14 Indian languages, from Assamese to Telugu; for which of them there is an ELMo was not seen",
+        format="",
+        address="https://arxiv.org/abs/2112.13800",
+        seen="2021, the paper",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="Polish NLP resources",
+        languages="Polish",
+        format="allennlp",
+        address="https://github.com/sdadas/polish-nlp-resources",
+        seen="the repository's readme, which links a download",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="DeepPavlov's exports for TF-Hub",
+        languages="Russian",
+        format="tfhub",
+        address="https://github.com/deeppavlov/DeepPavlov",
+        seen="the repository's source code",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="Basque and German models of contributors",
+        languages="Basque, German",
+        format="allennlp",
+        address="https://schweter.eu (Basque); t-systems (German)",
+        seen="pages that name them",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="Cross-lingual ELMo, with mappings between languages",
+        languages="English, Spanish, French, Italian, Portuguese, Swedish, German",
+        format="allennlp",
+        address="https://github.com/TalSchuster/CrossLingualContextualEmb",
+        seen="the repository",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="BioELMo",
+        languages="English, biomedicine",
+        format="allennlp",
+        address="https://github.com/Andy-jqa/bioelmo",
+        seen="2019, the repository's readme",
+        command=_BY_HAND,
+    ),
+    Family(
+        title="SeqVec",
+        languages="protein sequences",
+        format="allennlp",
+        address="https://rostlab.org/~deepppi/seqvec.zip",
+        seen="2019, the repository of the paper",
+        command="elmokit convert seqvec mine/",
+    ),
+    Family(
+        title="Copies on the Hugging Face Hub: lysandre/elmo, lysandre/elmo-2x4096_512_2048cnn_2xhighway",
+        languages="English",
+        format="allennlp",
+        address="https://huggingface.co/lysandre/elmo",
+        seen="2024, the list of files",
+        command="elmokit convert hf:lysandre/elmo mine/",
+    ),
+    Family(
+        title="IshiKura/ELMo on the Hugging Face Hub",
+        languages="not stated",
+        format="allennlp-archive",
+        address="https://huggingface.co/IshiKura/ELMo",
+        seen="2024, the model card",
+        command="elmokit convert hf:IshiKura/ELMo mine/",
+        licence="MIT",
+    ),
+)
+"""Every published family that was seen, whether it can be fetched by name or not."""
 
 
 def find(name: str) -> Published | None:
@@ -121,7 +279,7 @@ def find(name: str) -> Published | None:
         >>> find("nlpl:144").files[0].url
         'http://vectors.nlpl.eu/repository/11/144.zip'
         >>> find("original").licence
-        'Apache-2.0'
+        'not stated'
     """
     for model in CATALOGUE:
         if model.name == name:

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from elmokit.checkpoints import fetching, load
-from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
+from elmokit.checkpoints import FORMATS, fetching, load
+from elmokit.checkpoints.catalogue import CATALOGUE, FAMILIES, NOT_STATED, Published, RemoteFile, find
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
 from golden import make_tiny
 
@@ -247,6 +247,17 @@ def test_the_catalogue_is_sound():
     assert find("nlpl:x") is None
     with pytest.raises(FileNotFoundError, match=r"orignal: no such.*known as small, medium, original"):
         load("orignal")
+
+
+def test_the_families_are_sound():
+    formats = {form.name for form in FORMATS}
+    for family in FAMILIES:
+        assert family.format in formats | {""}
+        assert family.seen
+        source = family.command.split()[2]
+        assert source == "FOLDER" or fetching.is_remote(source), family
+    licences = {model.licence for model in CATALOGUE} | {family.licence for family in FAMILIES}
+    assert licences == {NOT_STATED, "MIT"}  # add one only with the page that states it
 
 
 def test_hugging_face_needs_its_package(monkeypatch, tmp_path):
