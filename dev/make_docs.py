@@ -1,5 +1,4 @@
-"""Write the parts of the documentation that follow from the code: the tree in CONTRIBUTING.md, docs/commands.md
-and docs/checkpoints.md.
+"""Write the parts of the documentation that follow from the code: a tree in CONTRIBUTING.md and two pages in docs/.
 
 `python dev/make_docs.py` after a file, a module docstring or a command's option has changed; tests/test_docs.py fails
 until it was run.
@@ -16,6 +15,12 @@ import elmokit
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
+CHECKPOINTS_INTRODUCTION = """\
+Made by `python dev/make_docs.py` from `elmokit.checkpoints.catalogue`. Addresses are those that the named source gave;
+hosts move, and an address here is no promise. Licences are those stated for the weights, not for the code around them;
+ask the publisher where it says "not stated". No publisher gives checksums, so a download is compared with nothing:
+`elmokit info` shows its SHA-256 and says "not verified". The tests read each *format* from small models; the full-size
+files were not fetched to write this page."""
 TREE = re.compile(r"(?<=<!-- tree: made by dev/make_docs.py -->\n```text\n).*?(?=```\n<!-- /tree -->)", re.DOTALL)
 
 
@@ -90,11 +95,7 @@ def checkpoint_page() -> str:
     lines = [
         "# ELMo checkpoints of the world",
         "",
-        "Made by `python dev/make_docs.py` from `elmokit.checkpoints.catalogue`. Addresses are those that the named source",
-        "gave; hosts move, and an address here is no promise. Licences are those stated for the weights, not for the code",
-        'around them; ask the publisher where it says "not stated". No publisher gives checksums, so a download is compared',
-        'with nothing: `elmokit info` shows its SHA-256 and says "not verified". The tests read each *format* from small',
-        "models; the full-size files were not fetched to write this page.",
+        *CHECKPOINTS_INTRODUCTION.splitlines(),
         "",
         "| models | languages | address, as last seen | format | licence | command |",
         "|---|---|---|---|---|---|",
