@@ -100,7 +100,7 @@ def checkpoint_page() -> str:
         "| models | languages | address, as last seen | format | licence | command |",
         "|---|---|---|---|---|---|",
     ]
-    for family in catalogue.FAMILIES:
+    for family in catalogue.families():
         link = family.address.startswith("http") and " " not in family.address
         address = f"{f'<{family.address}>' if link else family.address} ({family.seen})"
         cells = [family.title, family.languages, address, titles.get(family.format, "not seen"), family.licence]

@@ -6,8 +6,10 @@ none was seen, it says "not stated". No host publishes checksums, so `sha256` is
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 NOT_STATED = "not stated"
 _AI2 = "https://s3-us-west-2.amazonaws.com/allennlp/models/elmo/"
@@ -130,140 +132,10 @@ class Family:
     licence: str = NOT_STATED
 
 
-_BY_HAND = "elmokit convert FOLDER mine/"
-
-FAMILIES: tuple[Family, ...] = (
-    Family(
-        title="AllenNLP: small, medium, original, original-5.5B",
-        languages="English",
-        format="allennlp",
-        address=_AI2,
-        seen="2019, a notebook",
-        command="elmokit convert original mine/",
-    ),
-    Family(
-        title="AllenNLP, contributed: PubMed",
-        languages="English, biomedicine",
-        format="allennlp",
-        address=_AI2 + "contributed/pubmed/",
-        seen="flair's source code",
-        command="elmokit convert pubmed mine/",
-    ),
-    Family(
-        title="AllenNLP, contributed: Portuguese Wikipedia",
-        languages="Portuguese",
-        format="allennlp",
-        address=_AI2 + "contributed/pt/",
-        seen="flair's source code",
-        command="elmokit convert portuguese mine/",
-    ),
-    Family(
-        title="Google's TF-Hub module, version 3",
-        languages="English",
-        format="tfhub",
-        address="https://tfhub.dev/google/elmo/3",
-        seen="2020, a model page of another library",
-        command="elmokit convert tfhub mine/",
-    ),
-    Family(
-        title="ELMoForManyLangs, in the NLPL repository (numbers 136 to 179)",
-        languages="44 languages",
-        format="manylangs",
-        address=_NLPL + "11/144.zip",
-        seen="simple_elmo's issues",
-        command="elmokit convert nlpl:144 mine/",
-    ),
-    Family(
-        title="NLPL repository, models of its own",
-        languages="several",
-        format="allennlp",
-        address=_NLPL + "20/212.zip",
-        seen="simple_elmo's documentation",
-        command="elmokit convert nlpl:212 mine/",
-    ),
-    Family(
-        title="EMBEDDIA (arXiv:1911.10049)",
-        languages="Croatian, Estonian, Finnish, Latvian, Lithuanian, Slovenian, Swedish",
-        format="",
-        address="https://arxiv.org/abs/1911.10049",
-        seen="2020, the paper",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="A Passage to India (arXiv:2112.13800)",
-        languages="14 Indian languages, from Assamese to Telugu; for which of them there is an ELMo was not seen",
-        format="",
-        address="https://arxiv.org/abs/2112.13800",
-        seen="2021, the paper",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="Polish NLP resources",
-        languages="Polish",
-        format="allennlp",
-        address="https://github.com/sdadas/polish-nlp-resources",
-        seen="the repository's readme, which links a download",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="DeepPavlov's exports for TF-Hub",
-        languages="Russian",
-        format="tfhub",
-        address="https://github.com/deeppavlov/DeepPavlov",
-        seen="the repository's source code",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="Basque and German models of contributors",
-        languages="Basque, German",
-        format="allennlp",
-        address="https://schweter.eu (Basque); t-systems (German)",
-        seen="pages that name them",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="Cross-lingual ELMo, with mappings between languages",
-        languages="English, Spanish, French, Italian, Portuguese, Swedish, German",
-        format="allennlp",
-        address="https://github.com/TalSchuster/CrossLingualContextualEmb",
-        seen="the repository",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="BioELMo",
-        languages="English, biomedicine",
-        format="allennlp",
-        address="https://github.com/Andy-jqa/bioelmo",
-        seen="2019, the repository's readme",
-        command=_BY_HAND,
-    ),
-    Family(
-        title="SeqVec",
-        languages="protein sequences",
-        format="allennlp",
-        address="https://rostlab.org/~deepppi/seqvec.zip",
-        seen="2019, the repository of the paper",
-        command="elmokit convert seqvec mine/",
-    ),
-    Family(
-        title="Copies on the Hugging Face Hub: lysandre/elmo, lysandre/elmo-2x4096_512_2048cnn_2xhighway",
-        languages="English",
-        format="allennlp",
-        address="https://huggingface.co/lysandre/elmo",
-        seen="2024, the list of files",
-        command="elmokit convert hf:lysandre/elmo mine/",
-    ),
-    Family(
-        title="IshiKura/ELMo on the Hugging Face Hub",
-        languages="not stated",
-        format="allennlp-archive",
-        address="https://huggingface.co/IshiKura/ELMo",
-        seen="2024, the model card",
-        command="elmokit convert hf:IshiKura/ELMo mine/",
-        licence="MIT",
-    ),
-)
-"""Every published family that was seen, whether it can be fetched by name or not."""
+def families() -> tuple[Family, ...]:
+    """Return every published family that was seen, whether it can be fetched by name or not."""
+    rows = json.loads(Path(__file__).with_name("families.json").read_text(encoding="utf-8"))
+    return tuple(Family(**row) for row in rows)
 
 
 def find(name: str) -> Published | None:

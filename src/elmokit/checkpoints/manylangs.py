@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.checkpoints.mapping import PadRow, Rule
+from elmokit.checkpoints.mapping import Rule, pad_row
 from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options, read_words
 from elmokit.checkpoints.tensorflow_layout import convert
 from elmokit.checkpoints.torch_file import lstm_rules, read_state, token_rules
@@ -160,9 +160,9 @@ def _config(
 def _rules(config: ElmoConfig) -> tuple[Rule, ...]:
     rules = lstm_rules(config)
     if config.n_words:
-        rules += (Rule("word_emb_layer.embedding.weight", ("word_embedding.weight",), (PadRow(),)),)
+        rules += (Rule("word_emb_layer.embedding.weight", ("word_embedding.weight",), (pad_row(),)),)
     if config.char_cnn is not None:
-        rules += (Rule("char_emb_layer.embedding.weight", ("char_cnn.embedding.weight",), (PadRow(),)),)
+        rules += (Rule("char_emb_layer.embedding.weight", ("char_cnn.embedding.weight",), (pad_row(),)),)
     return rules + token_rules(
         config, convolution="convolutions.{i}", highway="highways._layers.{k}", projection="projection"
     )

@@ -1,16 +1,14 @@
 """Reversible rules from one naming and layout of weights to another, as data.
 
-A format's file says *what* differs from ours, as a tuple of `Rule`s: a rename, the layout steps in order, and where
-one of their arrays holds several of ours. The same rules write the format. Law: `revert(apply(x)) == x`, bit for
-bit, for every step but `AddToBlock`, where adding 1 in floating point rounds; there `apply(revert(apply(x)))` is
-`apply(x)`, bit for bit, so a file read, written and read again gives the same model.
+A format's file says what differs from ours as a tuple of `Rule`s; the same rules read and write it. `revert` undoes
+`apply` bit for bit, except for `add_to_block`, where adding 1 rounds; there `apply(revert(apply(x)))` is `apply(x)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,171 +17,111 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-class Step(Protocol):
-    """One change of layout that can be undone."""
-
-    def apply(self, x: Array) -> Array:
-        """From theirs towards ours."""
-
-    def revert(self, x: Array) -> Array:
-        """From ours towards theirs."""
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """The shape that `revert` gives."""
+def _same(shape: Shape) -> Shape:
+    return shape
 
 
 @dataclass(frozen=True)
-class Transpose:
-    """Axes in another order.
+class Step:
+    """One change of layout that can be undone.
+
+    Args:
+        apply: from their layout towards ours.
+        revert: from ours towards theirs.
+        revert_shape: the shape that `revert` gives.
+    """
+
+    apply: Callable[[Array], Array]
+    revert: Callable[[Array], Array]
+    revert_shape: Callable[[Shape], Shape] = _same
+
+
+def transpose(axes: tuple[int, ...] = (1, 0)) -> Step:
+    """Put the axes in another order.
 
     Example:
-        >>> Transpose((1, 0)).apply(np.zeros((2, 3))).shape
+        >>> transpose((1, 0)).apply(np.zeros((2, 3))).shape
         (3, 2)
     """
-
-    axes: tuple[int, ...] = (1, 0)
-
-    def apply(self, x: Array) -> Array:
-        """Our axes."""
-        return np.transpose(x, self.axes)
-
-    def revert(self, x: Array) -> Array:
-        """Their axes."""
-        return np.transpose(x, self._inverse())
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """Their shape."""
-        return tuple(shape[axis] for axis in self._inverse())
-
-    def _inverse(self) -> tuple[int, ...]:
-        return tuple(self.axes.index(i) for i in range(len(self.axes)))
+    inverse = tuple(axes.index(i) for i in range(len(axes)))
+    return Step(
+        lambda x: np.transpose(x, axes),
+        lambda x: np.transpose(x, inverse),
+        lambda shape: tuple(shape[axis] for axis in inverse),
+    )
 
 
-@dataclass(frozen=True)
-class DropAxis:
-    """Without the first axis, which has one place.
+def drop_axis() -> Step:
+    """Remove the first axis, which has length 1.
 
     Example:
-        >>> DropAxis().apply(np.zeros((1, 3))).shape
+        >>> drop_axis().apply(np.zeros((1, 3))).shape
         (3,)
     """
-
-    def apply(self, x: Array) -> Array:
-        """Ours, without it."""
-        return np.squeeze(x, axis=0)
-
-    def revert(self, x: Array) -> Array:
-        """Theirs, with it."""
-        return np.expand_dims(x, 0)
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """Their shape."""
-        return (1, *shape)
+    return Step(lambda x: np.squeeze(x, axis=0), lambda x: np.expand_dims(x, 0), lambda shape: (1, *shape))
 
 
-@dataclass(frozen=True)
-class PadRow:
-    """A row of zeros in front: our id 0 is "nothing here".
+def pad_row() -> Step:
+    """Put a row of zeros in front: our id 0 means "nothing here".
 
     Example:
-        >>> PadRow().apply(np.ones((1, 2))).tolist()
+        >>> pad_row().apply(np.ones((1, 2))).tolist()
         [[0.0, 0.0], [1.0, 1.0]]
     """
-
-    def apply(self, x: Array) -> Array:
-        """With the row."""
-        return np.concatenate([np.zeros_like(x[:1], shape=(1, *x.shape[1:])), x])
-
-    def revert(self, x: Array) -> Array:
-        """Without it."""
-        return np.delete(x, 0, axis=0)
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """Their shape."""
-        return (shape[0] - 1, *shape[1:])
+    return Step(
+        lambda x: np.concatenate([np.zeros_like(x[:1], shape=(1, *x.shape[1:])), x]),
+        lambda x: np.delete(x, 0, axis=0),
+        lambda shape: (shape[0] - 1, *shape[1:]),
+    )
 
 
-@dataclass(frozen=True)
-class ReorderBlocks:
-    """Equal blocks of the first axis in another order (LSTM gates).
+def reorder_blocks(order: tuple[int, ...]) -> Step:
+    """Put equal blocks of the first axis (LSTM gates) in another order.
 
     Example:
-        >>> ReorderBlocks((0, 2, 1, 3)).apply(np.arange(4)).tolist()
+        >>> reorder_blocks((0, 2, 1, 3)).apply(np.arange(4)).tolist()
         [0, 2, 1, 3]
     """
 
-    order: tuple[int, ...]
+    def reordered(x: Array, order: Sequence[int]) -> Array:
+        blocks = np.split(x, len(order))
+        return np.concatenate([blocks[i] for i in order])
 
-    def apply(self, x: Array) -> Array:
-        """Our order."""
-        return np.concatenate([np.split(x, len(self.order))[i] for i in self.order])
-
-    def revert(self, x: Array) -> Array:
-        """Their order."""
-        blocks = np.split(x, len(self.order))
-        return np.concatenate([blocks[self.order.index(i)] for i in range(len(blocks))])
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
+    inverse = [order.index(i) for i in range(len(order))]
+    return Step(lambda x: reordered(x, order), lambda x: reordered(x, inverse))
 
 
-@dataclass(frozen=True)
-class NegateBlock:
-    """One of `n` equal blocks of the first axis with the other sign (a gate that lets the other value through).
+def negate_block(block: int, n: int) -> Step:
+    """Change the sign of one of `n` equal blocks of the first axis (a gate that passes the other value).
 
     Example:
-        >>> NegateBlock(1, 2).apply(np.ones(2)).tolist()
+        >>> negate_block(1, 2).apply(np.ones(2)).tolist()
         [1.0, -1.0]
     """
 
-    block: int
-    n: int
-
-    def apply(self, x: Array) -> Array:
-        """Turn the sign."""
+    def negated(x: Array) -> Array:
         y = np.array(x)
-        part = np.split(y, self.n)[self.block]
+        part = np.split(y, n)[block]
         np.negative(part, out=part)
         return y
 
-    def revert(self, x: Array) -> Array:
-        """Turn it back."""
-        return self.apply(x)
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
+    return Step(negated, negated)
 
 
-@dataclass(frozen=True)
-class AddToBlock:
-    """A number added to one of `n` equal blocks of the first axis (the forget gate's hidden 1).
+def add_to_block(block: int, n: int, amount: float) -> Step:
+    """Add a number to one of `n` equal blocks of the first axis (the forget gate's hidden 1).
 
     Example:
-        >>> AddToBlock(1, 2, 1.0).apply(np.zeros(4)).tolist()
+        >>> add_to_block(1, 2, 1.0).apply(np.zeros(4)).tolist()
         [0.0, 0.0, 1.0, 1.0]
     """
 
-    block: int
-    n: int
-    amount: float
-
-    def apply(self, x: Array) -> Array:
-        """Add it."""
+    def added(x: Array, amount: float) -> Array:
         y = np.array(x)
-        np.split(y, self.n)[self.block][...] += self.amount
+        np.split(y, n)[block][...] += amount
         return y
 
-    def revert(self, x: Array) -> Array:
-        """Take it away."""
-        y = np.array(x)
-        np.split(y, self.n)[self.block][...] -= self.amount
-        return y
-
-    def revert_shape(self, shape: Shape) -> Shape:
-        """The same shape."""
-        return shape
+    return Step(lambda x: added(x, amount), lambda x: added(x, -amount))
 
 
 @dataclass(frozen=True)
@@ -197,7 +135,7 @@ class Rule:
         axis: where several parts are joined.
 
     Example:
-        >>> rule = Rule("kernel", ("weight",), (Transpose(),))
+        >>> rule = Rule("kernel", ("weight",), (transpose(),))
         >>> rule.apply({"kernel": np.zeros((2, 3))}, {"weight": (3, 2)})["weight"].shape
         (3, 2)
     """

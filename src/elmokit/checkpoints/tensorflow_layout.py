@@ -14,19 +14,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.mapping import (
-    AddToBlock,
-    DropAxis,
-    PadRow,
-    ReorderBlocks,
     Rule,
-    Transpose,
+    add_to_block,
     apply_rules,
+    drop_axis,
+    pad_row,
+    reorder_blocks,
+    transpose,
 )
 from elmokit.config import ElmoConfig
 from elmokit.errors import CheckpointError
 
-_TF_GATES = ReorderBlocks((0, 2, 1, 3))
-_FORGET_BIAS = AddToBlock(1, 4, 1.0)
+_TF_GATES = reorder_blocks((0, 2, 1, 3))
+_FORGET_BIAS = add_to_block(1, 4, 1.0)
 
 
 def rules_for(config: ElmoConfig, *, single_cell: bool = False) -> tuple[Rule, ...]:
@@ -63,19 +63,19 @@ def token_rules(config: ElmoConfig) -> tuple[Rule, ...]:
     """
     cnn = config.char_cnn
     if cnn is None:
-        return (Rule("embedding", ("word_embedding.weight",), (PadRow(),)),)
-    rules = [Rule("char_embed", ("char_cnn.embedding.weight",), (PadRow(),))]
+        return (Rule("embedding", ("word_embedding.weight",), (pad_row(),)),)
+    rules = [Rule("char_embed", ("char_cnn.embedding.weight",), (pad_row(),))]
     for i in range(len(cnn.filters)):
         ours = f"char_cnn.convolutions.{i}."
-        rules.append(Rule(f"CNN/W_cnn_{i}", (ours + "weight",), (DropAxis(), Transpose((2, 1, 0)))))
+        rules.append(Rule(f"CNN/W_cnn_{i}", (ours + "weight",), (drop_axis(), transpose((2, 1, 0)))))
         rules.append(Rule(f"CNN/b_cnn_{i}", (ours + "bias",)))
     for k in range(cnn.n_highway):
         for their_part, our_part in (("carry", "gate"), ("transform", "transform")):
             ours = f"char_cnn.highways.{k}.{our_part}."
-            rules.append(Rule(f"CNN_high_{k}/W_{their_part}", (ours + "weight",), (Transpose(),)))
+            rules.append(Rule(f"CNN_high_{k}/W_{their_part}", (ours + "weight",), (transpose(),)))
             rules.append(Rule(f"CNN_high_{k}/b_{their_part}", (ours + "bias",)))
     if cnn.projection:
-        rules.append(Rule("CNN_proj/W_proj", ("char_cnn.projection.weight",), (Transpose(),)))
+        rules.append(Rule("CNN_proj/W_proj", ("char_cnn.projection.weight",), (transpose(),)))
         rules.append(Rule("CNN_proj/b_proj", ("char_cnn.projection.bias",)))
     return tuple(rules)
 
@@ -93,10 +93,10 @@ def lstm_rules(ours: str, config: ElmoConfig, theirs: Sequence[str]) -> tuple[Ru
     """
     kernel, bias, projection = theirs
     rules = (
-        Rule(kernel, (ours + "weight_ih", ours + "weight_hh"), (Transpose(), _TF_GATES), axis=1),
+        Rule(kernel, (ours + "weight_ih", ours + "weight_hh"), (transpose(), _TF_GATES), axis=1),
         Rule(bias, (ours + "bias",), (_TF_GATES, _FORGET_BIAS)),
     )
-    return (*rules, Rule(projection, (ours + "weight_hr",), (Transpose(),))) if config.bilstm.projection else rules
+    return (*rules, Rule(projection, (ours + "weight_hr",), (transpose(),))) if config.bilstm.projection else rules
 
 
 def convert(

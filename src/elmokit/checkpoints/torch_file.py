@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.archives import open_zip
-from elmokit.checkpoints.mapping import NegateBlock, Rule
+from elmokit.checkpoints.mapping import Rule, negate_block
 from elmokit.config import ElmoConfig
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
 from elmokit.reading import printable, reading
@@ -154,7 +154,7 @@ def token_rules(config: ElmoConfig, *, convolution: str, highway: str, projectio
     for k in range(cnn.n_highway):
         for part in ("weight", "bias"):
             both = tuple(f"char_cnn.highways.{k}.{half}.{part}" for half in ("transform", "gate"))
-            rules.append(Rule(f"{highway.format(k=k)}.{part}", both, (NegateBlock(1, 2),)))
+            rules.append(Rule(f"{highway.format(k=k)}.{part}", both, (negate_block(1, 2),)))
     if cnn.projection:
         rules += [Rule(f"{projection}.{part}", (f"char_cnn.projection.{part}",)) for part in ("weight", "bias")]
     return tuple(rules)

@@ -7,26 +7,26 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from elmokit.checkpoints.mapping import (
-    AddToBlock,
-    DropAxis,
-    NegateBlock,
-    PadRow,
-    ReorderBlocks,
     Rule,
-    Transpose,
+    add_to_block,
     apply_rules,
+    drop_axis,
+    negate_block,
+    pad_row,
+    reorder_blocks,
     revert_rules,
+    transpose,
 )
 from elmokit.checkpoints.tensorflow_layout import rules_for
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 EXACT = [
-    (Transpose((2, 0, 1)), (2, 3, 4)),
-    (DropAxis(), (1, 3)),
-    (PadRow(), (3, 2)),
-    (ReorderBlocks((0, 2, 1, 3)), (8, 2)),
-    (ReorderBlocks((1, 2, 0)), (6,)),
-    (NegateBlock(1, 2), (4, 3)),
+    (transpose((2, 0, 1)), (2, 3, 4)),
+    (drop_axis(), (1, 3)),
+    (pad_row(), (3, 2)),
+    (reorder_blocks((0, 2, 1, 3)), (8, 2)),
+    (reorder_blocks((1, 2, 0)), (6,)),
+    (negate_block(1, 2), (4, 3)),
 ]
 numbers = st.floats(-10, 10, width=32)
 
@@ -42,14 +42,14 @@ def test_revert_undoes_apply_bit_for_bit(step, shape, data):
 
 @given(arrays(np.float32, (8,), elements=numbers))
 def test_adding_is_stable_after_the_first_rounding(x):
-    step = AddToBlock(1, 4, 1.0)
+    step = add_to_block(1, 4, 1.0)
     y = step.apply(x)
     np.testing.assert_array_equal(step.apply(step.revert(y)), y)
     np.testing.assert_allclose(step.revert(y), x, atol=1e-6)
 
 
 def test_parts_are_taken_apart_and_joined():
-    rule = Rule("joined", ("a", "b"), (Transpose(),), axis=1)
+    rule = Rule("joined", ("a", "b"), (transpose(),), axis=1)
     shapes = {"a": (4, 2), "b": (4, 3)}
     x = np.arange(20, dtype=np.float32).reshape(5, 4)
     assert rule.their_shape(shapes) == (5, 4)
