@@ -189,7 +189,7 @@ def one_encoding(
     """
     if encoding is not None and not isinstance(encoding, Encoding):
         raise ConfigError(f"encoding is {encoding!r}; expected an Encoding. Name other arguments: pooling='max'.")
-    if layer_weights is None and holds_weights(layers):
+    if layer_weights is None and holds_weights(layers):  # as elmokit 0.1 took them
         layers, layer_weights = "mix", layers
     parts = Encoding(pooling, layers, normalize, layer_weights)
     if encoding is not None and parts != Encoding():

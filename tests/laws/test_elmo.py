@@ -11,7 +11,7 @@ from unit.tiny_models import CONFIG, tiny_elmo
 WORD = st.text(max_size=6) | st.sampled_from(["the", "cat", "🙂", "\ud83d", "नमस्ते", "x" * 80, "<S>"])
 TEXTS = st.lists(st.lists(WORD, max_size=12) | st.text(max_size=40), min_size=1, max_size=12)
 POOLINGS = st.sampled_from(["mean", "max", "mean+max", "first", "last", "first+last", "sif"])
-LAYERS = st.sampled_from(["mix", "all", 0, -1, (0.5, 0.25, -1.0)])
+LAYERS = st.sampled_from([{}, *({"layers": x} for x in ("all", 0, -1, (1, 2))), {"layer_weights": (0.5, 0.25, -1.0)}])
 STATES = st.sampled_from(["zeros", "warm", "given"])
 COUNTS = {"the": 70, "cat": 20, "🙂": 10}
 
@@ -45,7 +45,7 @@ def assert_close(one, other):
 def test_a_texts_vector_is_the_same_alone_in_any_batch_and_in_any_order(
     elmo, data, texts, pooling, layers, normalize, start
 ):
-    options = {"pooling": pooling, "layers": layers, "normalize": normalize, "state": chosen_state(start, elmo)}
+    options = {"pooling": pooling, **layers, "normalize": normalize, "state": chosen_state(start, elmo)}
     options["word_frequencies"] = COUNTS
     together = elmo.encode(texts, **options)
     assert np.isfinite(together).all()
