@@ -51,7 +51,12 @@ def commands() -> dict[str, object]:
         children = getattr(command, "commands", None)
         if children is None:
             return {name: command}
-        return {n: c for key in sorted(children) for n, c in walk(children[key], f"{name} {key}").items()}
+        return {
+            n: c
+            for key in sorted(children)
+            if not children[key].hidden
+            for n, c in walk(children[key], f"{name} {key}").items()
+        }
 
     return walk(typer_main.get_command(app), "elmokit")
 

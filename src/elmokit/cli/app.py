@@ -82,4 +82,5 @@ app.command("duplicates", no_args_is_help=True)(similar.duplicates)
 app.command("cluster", no_args_is_help=True)(cluster.cluster)
 app.command("map", no_args_is_help=True)(cluster.map_texts)
 app.command("summarise", no_args_is_help=True)(summarise.summarise)
+app.command("summarize", hidden=True, no_args_is_help=True)(summarise.summarise)  # American spelling
 app.command("answer", no_args_is_help=True)(answer.answer)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import typer.main
 
+from elmokit import Elmo
 from elmokit.cli import main
 from elmokit.cli.app import app
 from elmokit.cli.commands import with_flat_options
@@ -80,6 +81,21 @@ def test_old_spellings_of_embed(tweets, tmp_path, options, capsys):
     run("embed", tweets, *options, tmp_path / "o.npz")
     assert np.load(tmp_path / "o.npz")["features"].shape[0] == 2
     assert "2 texts" in capsys.readouterr().out
+
+
+def test_embed_gives_all_texts_to_the_model_at_once(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.txt").write_text("".join(f"text {i}\n" for i in range(1500)))
+    calls = []
+    encode_stream = Elmo.encode_stream
+
+    def counted(self, texts, *arguments, **settings):
+        calls.append(len(texts))
+        return encode_stream(self, texts, *arguments, **settings)
+
+    monkeypatch.setattr(Elmo, "encode_stream", counted)
+    run("embed", tmp_path / "a.txt", "--out", tmp_path / "o.npz")
+    assert calls == [1500]
+    assert np.load(tmp_path / "o.npz")["row"].tolist() == list(range(1, 1501))
 
 
 def test_the_format_of_the_output_and_of_the_input(tweets, tmp_path, capsys):
