@@ -79,7 +79,7 @@ OPTIONAL = {  # behind an extra
     "h11": (("server.connections",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
-    "pyarrow": (("data.records", "data.outputs", "index.store"), False),
+    "pyarrow": (("data.parquet", "index.store"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "matplotlib": (("training.curve", "plots", "tasks.maps"), False),

@@ -47,7 +47,7 @@ def read_word_vectors(path: str | Path) -> list[Text]:
         raise MissingFile(f"{path}: no such file.")
     with reading(path, error=InputError, what="file of word vectors (Features.save writes them)"):
         arrays = _read(path)
-        return list(_from_rows(arrays) if "word" in arrays else _unpacked(arrays))
+        return list(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
 
 
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:

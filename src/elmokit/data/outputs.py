@@ -21,8 +21,9 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.data.parquet import parquet_rows, parquet_vectors, storable
 from elmokit.data.streams import STDIN
-from elmokit.errors import ConfigError, InputError, MissingExtra, OutputError
+from elmokit.errors import ConfigError, InputError
 from elmokit.files import atomic_path, surviving_file
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
@@ -158,38 +159,12 @@ def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors
                 if name not in file:
                     kind = h5py.string_dtype() if texts else "i8"
                     file.create_dataset(name, (0,), kind, maxshape=(None,))
-                append(file[name], [_storable(str(v)) for v in values] if texts else list(values))
+                append(file[name], [storable(str(v)) for v in values] if texts else list(values))
             append(matrix, vectors)
             file.flush()
             disk.check()
 
         yield write
-
-
-@contextmanager
-def _parquet(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
-    pyarrow = _pyarrow("writing Parquet files")
-    writer: Any = None
-
-    def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-        nonlocal writer
-        arrays = {
-            name: pyarrow.array([_storable(v) if isinstance(v, str) else v for v in values])
-            for name, values in columns.items()
-        }
-        flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
-        arrays[_MATRIX] = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
-        table = pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)})
-        writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-
-    try:
-        yield write
-        if writer is None:
-            write({}, np.zeros((0, dim), np.float32))
-    finally:
-        if writer is not None:
-            writer.close()
 
 
 @contextmanager
@@ -223,7 +198,7 @@ def _jsonl(path: Path, _dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVe
 _VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContextManager[WriteVectors]]] = {
     ".npz": _npz,
     ".npy": _npy,
-    ".parquet": _parquet,
+    ".parquet": parquet_vectors,
     ".h5": _h5,
     ".csv": _csv,
     ".jsonl": _jsonl,
@@ -269,7 +244,7 @@ def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
         raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {known}.")
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
-            with _parquet_rows(temporary, columns) as write:
+            with parquet_rows(temporary, columns) as write:
                 yield write
         else:
             with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
@@ -302,56 +277,3 @@ def _json_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
         file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
     return write
-
-
-@contextmanager
-def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    pyarrow = _pyarrow("writing Parquet files")
-    rows: list[dict[str, Any]] = []
-    writer: Any = None
-
-    def flush() -> None:
-        nonlocal writer
-        try:
-            table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
-            writer = writer or pyarrow.parquet.ParquetWriter(path, _without_nulls(pyarrow, table.schema))
-            writer.write_table(table.cast(writer.schema))
-        except (pyarrow.ArrowException, ValueError) as error:
-            raise OutputError(f"{path.name}: the values of a column differ in type ({error}).") from None
-        rows.clear()
-
-    def write(values: Sequence[Any]) -> None:
-        storable = [_storable(value) if isinstance(value, str) else value for value in values]
-        rows.append(dict(zip(columns, storable, strict=True)))
-        if len(rows) == 8192:
-            flush()
-
-    try:
-        yield write
-        if rows or writer is None:
-            flush()
-    finally:
-        if writer is not None:
-            writer.close()
-
-
-def _without_nulls(pyarrow: Any, schema: Any) -> Any:
-    """A schema where columns that hold no value yet may get texts later."""
-    text = pyarrow.string()
-    return pyarrow.schema(
-        [pyarrow.field(field.name, text if pyarrow.types.is_null(field.type) else field.type) for field in schema]
-    )
-
-
-def _pyarrow(purpose: str) -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", purpose) from None
-    return pyarrow
-
-
-def _storable(text: str) -> str:
-    """Replace what HDF5 and Arrow can't store: unpaired surrogates and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")

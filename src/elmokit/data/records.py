@@ -1,9 +1,8 @@
-"""Bytes → records, one parser per format.
+"""Bytes → records, one parser per text format.
 
-A parser yields a `Record` for every row. It names what is wrong with a row instead of stopping, so that the policy for
-bad rows lives in one place (`elmokit.data.tables`). Bytes outside the file's encoding come through as surrogates
-(Python's "surrogateescape"), which tells which row holds them. After a broken quotation mark the reader goes back to
-the second line of the record: a stray mark costs one row, not the rest of the file.
+A parser names what is wrong with a row instead of stopping; the policy for bad rows is in `elmokit.data.tables`.
+Undecodable bytes come through as surrogates, which tells their row. After a broken quotation mark the reader goes back
+to the second line of the record, so a stray mark costs one row.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
-from elmokit.errors import InputError, MissingExtra
+from elmokit.errors import InputError
 
 TEXT_COLUMN = "text"
 """The only column of a plain text file."""
@@ -353,47 +352,3 @@ def plain_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -
 def _parse_line(characters: Characters, text: str) -> Mapping[str, str]:
     characters.check(text)
     return {TEXT_COLUMN: text.rstrip("\r\n")}
-
-
-def parquet(name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None) -> Iterator[Record]:
-    """Parse a Parquet file.
-
-    Args:
-        name: name of the file, for messages.
-        stream: its bytes; must be seekable.
-        check: called with the names of its columns.
-        columns: the columns to read; None for all.
-
-    Yields:
-        a record per row, read in batches of 1024.
-
-    Raises:
-        MissingExtra: pyarrow is not installed.
-        InputError: not a Parquet file, or a damaged one.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", "reading Parquet files") from None
-    for number, values in enumerate(_parquet_rows(pyarrow, name, stream, check, columns), start=1):
-        yield Record(number, None, values)
-
-
-def _parquet_rows(
-    pyarrow: Any, name: str, stream: BinaryIO, check: CheckColumns, columns: Sequence[str] | None
-) -> Iterator[Mapping[str, Any]]:
-    wanted = None if columns is None else list(dict.fromkeys(columns))
-    try:
-        file = pyarrow.parquet.ParquetFile(stream)
-        check(file.schema_arrow.names)
-        for batch in file.iter_batches(1024, columns=wanted):
-            yield from batch.to_pylist()
-    except InputError:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError, IndexError) as error:
-        raise InputError(f"{name}: not a Parquet file, or a damaged one ({_first_line(error)}).") from None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

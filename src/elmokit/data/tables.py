@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
+from elmokit.data.parquet import parquet_records
 from elmokit.data.records import (
     TEXT_COLUMN,
     Characters,
@@ -22,7 +23,6 @@ from elmokit.data.records import (
     Record,
     delimited,
     json_lines,
-    parquet,
     plain_lines,
 )
 from elmokit.data.streams import STDIN, is_archive, open_bytes, plain_suffix
@@ -185,7 +185,7 @@ class Table:
         if kind == "parquet":
             if is_archive(self.source) or str(self.source) == STDIN:
                 raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
-            return parquet(str(self.source), stream, check, columns=columns)
+            return parquet_records(str(self.source), stream, check, columns=columns)
         delimiter = self.delimiter or (None if kind == "csv" else "\t")
         quotes = kind == "csv" if self.quotes is None else self.quotes
         return delimited(characters, stream, check, Dialect(delimiter, quotes, self.header))
