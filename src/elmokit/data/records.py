@@ -100,11 +100,7 @@ class Characters:
             text.detach()
 
     def check(self, text: str) -> None:
-        """Refuse a text that holds undecodable bytes.
-
-        Args:
-            text: a line or the fields of a row.
-        """
+        """Refuse a line, or the fields of a row, with undecodable bytes."""
         undecoded = _NOT_DECODED.search(text)
         if undecoded is None:
             return
