@@ -53,9 +53,11 @@ INLINE void convolve_word(const Convolution *c, int64_t word, int64_t column, co
         masks[j] = mask_of(c->n_outputs - column - j * LANES);
         best[j] = length < possible ? load_some(masks[j], c->of_padding + column + j * LANES) : all(-__builtin_inff());
     }
-    for (int64_t row = 0; row < n; row += ROWS) {
+    /* seven windows as four and three, not as six and one: few sums at a time wait for each other */
+    const int64_t blocks = (n + ROWS - 1) / ROWS, step = blocks ? (n + blocks - 1) / blocks : 1;
+    for (int64_t row = 0; row < n; row += step) {
 #define CALL(R) best_of_rows(best, x + row * c->character_units, c->character_units, panel, units, R, bfloat16)
-        FOR_ROWS(n - row, CALL)
+        FOR_ROWS((n - row < step ? n - row : step), CALL)
 #undef CALL
     }
     for (int j = 0; j < AT_ONCE; j++) {
