@@ -46,7 +46,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first.")
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give the name of a file.")
+        raise OutputError(f"{path}: can't be written: it is a folder; give the name of a file.")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:

@@ -161,7 +161,7 @@ def test_embed_words(tmp_path, tweets, model, suffix):
 
 def test_embed_reads_standard_input(tmp_path, model):
     out = tmp_path / "a.npy"
-    run("embed", "-", "--format", "txt", "-o", out, "--model", model, input="one\ntwo\n")
+    run("embed", "-", "--input-format", "txt", "-o", out, "--model", model, input="one\ntwo\n")
     assert np.load(out).shape == (2, 12)
 
 
@@ -355,7 +355,7 @@ def test_options_that_make_no_sense(tmp_path, tweets, model):
     common = ["embed", tweets, "-c", "tweet", "--model", model, "-o"]
     assert "'top'" in fails(*common, tmp_path / "a.npz", "--layers", "top")
     assert "pooling" in fails(*common, tmp_path / "a.npz", "--pooling", "median")
-    assert "the suffix tells no format" in fails(*common, tmp_path / "a.xls")
+    assert "is no format for vectors" in fails(*common, tmp_path / "a.xls")
     assert "'guess'" in fails(*common, tmp_path / "a.npz", "--bad-rows", "guess")
     train = many(tmp_path / "train.csv")
     options = ["classify", "train", train, "--text", "tweet", "--out", tmp_path / "m", "--model", model]
@@ -437,7 +437,19 @@ def test_a_file_that_may_not_grow(tmp_path, model, suffix):
 def test_an_interrupted_run_leaves_nothing(tmp_path, model, sent, code):
     out = tmp_path / "out"
     out.mkdir()
-    command = [sys.executable, "-m", "elmokit", "embed", "-", "--format", "txt", "--model", model, "-o", out / "a.npz"]
+    command = [
+        sys.executable,
+        "-m",
+        "elmokit",
+        "embed",
+        "-",
+        "--input-format",
+        "txt",
+        "--model",
+        model,
+        "-o",
+        out / "a.npz",
+    ]
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background shell ignores it
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
     with subprocess.Popen(command, **pipes, **listening) as process:

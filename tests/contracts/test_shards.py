@@ -149,7 +149,7 @@ def test_another_input_model_or_setting_is_refused(job, tmp_path):
 
 
 def test_standard_input_cannot_go_on(job, tmp_path):
-    assert "standard input can't" in finish(job, tmp_path / "out", "--format", "txt", source="-", code=1)
+    assert "standard input can't" in finish(job, tmp_path / "out", "--input-format", "txt", source="-", code=1)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk takes root")

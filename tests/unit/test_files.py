@@ -97,5 +97,5 @@ def test_an_existing_file_keeps_its_permissions_and_its_link(tmp_path):
 
 def test_a_folder_is_not_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="is a folder"), atomic_path(tmp_path / "folder"):
+    with pytest.raises(OutputError, match="it is a folder"), atomic_path(tmp_path / "folder"):
         pass
