@@ -46,17 +46,17 @@ TORCH_FILES = (
     "compat.bilm",
     "integrations.flair",
     "integrations.torch",
-    "tasks.bilstm_head",
+    "tasks.classify.bilstm_head",
+    "tasks.classify.finetune_head",
+    "tasks.classify.torch_head",
     "tasks.crf",
-    "tasks.finetune_head",
     "tasks.fit",
-    "tasks.head_training",
-    "tasks.mlp",
     "tasks.tag",
     "tasks.tag_codec",
     "tasks.tag_network",
     "tasks.tag_training",
 )
+SKLEARN_FILES = ("tasks.classify.", "tasks.cluster", "tasks.maps", "tasks.vectorizer", "index.senses")
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
     "regex": (("text.tokens", "text.sentences"), True),
@@ -82,7 +82,7 @@ OPTIONAL = {  # behind an extra
     "pyarrow": (("data.parquet", "index.store"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
-    "matplotlib": (("training.curve", "plots", "tasks.maps"), False),
+    "matplotlib": (("training.curve", "plots", "tasks.maps", "tasks.classify.html_report"), False),
     "huggingface_hub": (("checkpoints.fetching",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
@@ -91,7 +91,7 @@ OPTIONAL = {  # behind an extra
     "datasets": (("integrations.datasets",), False),
     "flair": (("integrations.flair",), False),
     "mteb": (("integrations.mteb",), False),
-    "sklearn": (("integrations.sklearn", "tasks.cluster", "tasks.maps", "index.senses"), False),
+    "sklearn": (SKLEARN_FILES, False),
     "bm25s": (("tasks.answer",), False),
     "umap": (("tasks.maps",), False),
     "ray": (("integrations.ray",), False),
@@ -126,7 +126,7 @@ TOP_ALLOWED_IN = {  # files that are of no use without the package
     "uvicorn": ("server.connections",),
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
-    "sklearn": ("integrations.sklearn",),
+    "sklearn": ("tasks.classify.", "tasks.vectorizer"),
     "spacy": ("integrations.spacy",),
     "langchain_core": ("integrations.langchain",),
     "flair": ("integrations.flair",),
@@ -463,7 +463,7 @@ def world():
             str(np.random.get_state()), np.get_printoptions(), np.geterr(), signal.getsignal(signal.SIGINT),
             sys.excepthook, os.getcwd(), sys.path[:])
 before = world()
-import elmokit, elmokit.cli.app, elmokit.tasks.report, elmokit.data.tables
+import elmokit, elmokit.cli.app, elmokit.tasks.saved, elmokit.data.tables
 [getattr(elmokit, name) for name in elmokit.__all__ if name in LIGHT]
 after = world()
 print([i for i, (a, b) in enumerate(zip(before, after)) if a != b])

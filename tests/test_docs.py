@@ -91,7 +91,8 @@ def test_commands_run_from_top_to_bottom(page, desk):
 def test_the_readmes_first_command_installs_and_does_the_main_job():
     first = blocks(ROOT / "README.md", "bash")[0].strip()
     assert "\n" not in first
-    assert first.startswith("python -m venv .venv && .venv/bin/pip install . && .venv/bin/elmokit classify train ")
+    install, command = ".venv/bin/pip install '.[tasks]'", ".venv/bin/elmokit classify train "
+    assert first.startswith(f"python -m venv .venv && {install} && {command}")
 
 
 def test_the_readme_names_every_extra():

@@ -29,6 +29,7 @@ PUBLIC = [
     "Features",
     "LanguageModel",
     "LayerMix",
+    "MultiLabelClassifier",
     "SentencePairs",
     "State",
     "Tagger",

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from elmokit.errors import ElmoKitError
     from elmokit.features import Features, WordVectors
     from elmokit.index import WordIndex
-    from elmokit.integrations.sklearn import ElmoVectorizer
     from elmokit.runtime import State
-    from elmokit.tasks.classify import TextClassifier
+    from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
     from elmokit.tasks.language_model import LanguageModel
     from elmokit.tasks.pairs import SentencePairs
     from elmokit.tasks.tag import Tagger
+    from elmokit.tasks.vectorizer import ElmoVectorizer
 
 __version__ = "0.1.0"
 
@@ -48,6 +48,7 @@ __all__ = [
     "Features",
     "LanguageModel",
     "LayerMix",
+    "MultiLabelClassifier",
     "SentencePairs",
     "State",
     "Tagger",
@@ -64,11 +65,12 @@ _HOMES = {
     "Elmo": "elmokit.elmo",
     "ElmoConfig": "elmokit.config",
     "ElmoKitError": "elmokit.errors",
-    "ElmoVectorizer": "elmokit.integrations.sklearn",
+    "ElmoVectorizer": "elmokit.tasks.vectorizer",
     "Encoding": "elmokit.encoding",
     "Features": "elmokit.features",
     "LanguageModel": "elmokit.tasks.language_model",
     "LayerMix": "elmokit.config",
+    "MultiLabelClassifier": "elmokit.tasks.classify",
     "SentencePairs": "elmokit.tasks.pairs",
     "State": "elmokit.runtime",
     "Tagger": "elmokit.tasks.tag",

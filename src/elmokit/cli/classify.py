@@ -3,261 +3,180 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elmokit.cli import options
+from elmokit.cli.classify_options import (
+    COLUMNS,
+    HEAD,
+    REPORT,
+    VECTORS,
+    ColumnOptions,
+    HeadOptions,
+    ReportOptions,
+    number,
+    snapshots,
+)
 from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.elmo import Elmo
-    from elmokit.tasks.classify import TextClassifier
-    from elmokit.tasks.multilabel import MultiLabelClassifier
 
 app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
+FILES = "classifier"
 
 
 @app.command(no_args_is_help=True)
 def train(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL or Parquet, also .gz; or "-".')],
-    out: Annotated[str, typer.Option("--out", "-o", help="The folder to write the classifier to.")],
-    text: Annotated[str, typer.Option("--text", help="The column with the texts.")] = "text",
-    label: Annotated[str, typer.Option("--label", help="The column with the labels.")] = "label",
-    separator: Annotated[
-        str | None,
-        typer.Option(
-            "--labels-separator",
-            help='A text may have several labels, with this between them, for instance ";" (logistic head).',
-        ),
-    ] = None,
-    test_size: Annotated[float, typer.Option(help="The share of the rows held out.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 42,
-    folds: Annotated[int, typer.Option(help="Also cross-validate over all rows, with this many folds.")] = 0,
-    baseline: Annotated[bool, typer.Option(help="Show TF-IDF baselines beside.")] = True,
-    json_file: Annotated[str | None, typer.Option("--json", help="Also write the report to this file.")] = None,
-    strength: Annotated[
-        str, typer.Option("--C", help='Inverse of the penalty\'s strength, or "cv" to choose it.')
-    ] = "cv",
-    balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = True,
-    cleaning: Annotated[str, typer.Option(help='Cleaning steps first, with commas, as in "elmokit clean".')] = "",
-    compare_cleaning: Annotated[
-        bool, typer.Option("--compare-cleaning", help="Also judge the classic cleaning recipe, in steps.")
-    ] = False,
-    mistakes: Annotated[int, typer.Option(help="Show this many of the most confident mistakes, at most 10.")] = 0,
-    details: Annotated[
-        bool, typer.Option("--details", help="Also show how far probabilities can be trusted, and precision by recall.")
-    ] = False,
-    learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="Also learn from a tenth, a quarter and half of the rows.")
-    ] = False,
-    head: Annotated[
-        str,
-        typer.Option(
-            help='What learns: "logistic"; "votes" (with counted characters and words); "mlp", "bilstm" or "finetune",'
-            ' which tunes the model itself (extra "torch").',
-            metavar="HEAD",
-        ),
-    ] = "logistic",
-    over: Annotated[
-        str, typer.Option(help='How the words of "bilstm" become one vector: "attention" or "max".')
-    ] = "attention",
-    epochs: Annotated[int | None, typer.Option(help='Of "mlp", "bilstm" and "finetune", at most.', min=1)] = None,
-    join: Annotated[
-        str | None, typer.Option(help='"tfidf": put counted character n-grams beside the vectors (logistic head).')
-    ] = None,
-    threshold: Annotated[
-        str,
-        typer.Option(
-            help='Of two classes, say the second from this probability on; "f1" finds the best within training.'
-        ),
-    ] = "0.5",
-    html: Annotated[str | None, typer.Option(help="Also write the report as one page with pictures.")] = None,
-    layers: options.Layers = "mix",
-    pooling: options.Pooling = "mean+max",
+    source: options.Source,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder to write the classifier to.", metavar="FOLDER")],
+    columns: ColumnOptions = COLUMNS,
+    cleaning: Annotated[
+        str, typer.Option("--cleaning", help='Cleaning steps, separated by commas, as in "elmokit clean".')
+    ] = "",
+    head: HeadOptions = HEAD,
+    report: ReportOptions = REPORT,
+    vectors: options.VectorOptions = VECTORS,
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Train a classifier on labelled texts and report how good it is.
 
-    The report is made on rows held out (scikit-learn's train_test_split with the same seed); the
-    classifier that is saved has then learned from all rows. Called again after it was stopped,
-    --head finetune goes on after the last whole epoch.
+    The report is made on held-out rows (scikit-learn's train_test_split with the same seed); the
+    classifier that is saved is then trained on all rows. An interrupted --head finetune continues
+    after the last complete epoch when the same command is run again.
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
-    from elmokit.errors import ConfigError
+    import elmokit.tasks.classify
+    from elmokit.tasks.classify.html_report import check_plots
 
     screen: Screen = ctx.obj
-    if separator is not None and ((head, join, threshold, folds) != ("logistic", None, "0.5", 0) or compare_cleaning):
-        raise ConfigError(
-            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --folds and"
-            " --compare-cleaning."
-        )
-    if reading.bad_rows == "keep" and separator is None:
-        raise ConfigError(
-            "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
-        )
+    _check_options(columns, head, report, reading)
+    if report.html is not None:
+        check_plots()
     table = reading.table(screen, source)
-    rows = [(row.values[text], row.values[label]) for row in table.rows([text, label], labels=[label])]
+    wanted = [columns.text, columns.label]
+    rows = [(row.values[columns.text], row.values[columns.label]) for row in table.rows(wanted, labels=[columns.label])]
     screen.end_notes("rows left out")
-    if separator is None:
-        _check_enough(source, label, [value for _, value in rows])
-    for path in (out, *(path for path in (json_file, html) if path)):
+    if columns.separator is None:
+        _check_labels(source, columns.label, [value for _, value in rows])
+    for path in (out, *(path for path in (report.json_file, report.html) if path)):
         _check_writable(path)
-    lesson = _Lesson(
-        elmo=model.load(screen),
-        texts=[value for value, _ in rows],
-        labels=[value for _, value in rows],
-        settings={
-            "pooling": pooling,
-            "layers": options.parse_layers(layers),
-            "C": _strength(strength),
-            "class_weight": "balanced" if balance else None,
-            "seed": seed,
-        },
-        judging={"test_size": test_size, "seed": seed, "baselines": baseline},
-        cleaning=_recipe(cleaning),
-        out=out,
-        facts={"text": text, "label": label, "model": model.model},
-    )
-    if separator is not None:
-        page = _learn_labels(screen, lesson, separator, details=details)
+    settings = {
+        "encoding": vectors.encoding(),
+        "cleaning": _recipe(cleaning),
+        "C": number("--C", head.strength, "cv"),
+        "class_weight": "balanced" if head.balance else None,
+        "seed": report.seed,
+        "show_progress": screen.show_progress,
+    }
+    texts, labels = [value for value, _ in rows], [value for _, value in rows]
+    if columns.separator is None:
+        classifier: Any = elmokit.tasks.classify.TextClassifier(model.load(screen), **settings, **head.settings(out))
+        values, page = _train_classes(screen, classifier, texts, labels, report)
     else:
-        own = {"head": head, "join": join, "over": over, "epochs": epochs, "threshold": _threshold(threshold)}
-        lesson.settings.update(own)
-        lesson.judging.update(n_folds=folds, learning_curve=learning_curve)
-        page = _learn_classes(screen, lesson, compare_cleaning=compare_cleaning, details=details, mistakes=mistakes)
-    if json_file is not None:
-        _write_text(json_file, json.dumps(page.values, indent=2, ensure_ascii=False) + "\n")
-    if html is not None:
-        _write_text(html, page.html())
+        classifier = elmokit.tasks.classify.MultiLabelClassifier(model.load(screen), **settings)
+        sets = [[part.strip() for part in cell.split(columns.separator) if part.strip()] for cell in labels]
+        values, page = _train_labels(screen, classifier, texts, sets, report)
+    metadata = {"text": columns.text, "label": columns.label, "labels_separator": columns.separator, "report": values}
+    classifier.save(out, metadata=metadata)
+    if head.head == "finetune":
+        _remove_snapshots(snapshots(out))
+    if report.json_file is not None:
+        _write_text(report.json_file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    if report.html is not None:
+        _write_text(report.html, page(source))
     screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Lesson:
-    """What `train` was told, read and checked."""
-
-    elmo: Elmo
-    texts: list[str]
-    labels: list[str]
-    settings: dict[str, Any]
-    judging: dict[str, Any]
-    cleaning: list[str]
-    out: str
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Page:
-    """A report to be written: as JSON values, as a page when asked for."""
-
-    values: dict[str, Any]
-    html: Callable[[], str]
-
-
-def _learn_classes(screen: Screen, lesson: _Lesson, *, compare_cleaning: bool, details: bool, mistakes: int) -> _Page:
-    """One label a text: learn, save, show."""
+def _train_classes(
+    screen: Screen, classifier: Any, texts: list[str], labels: list[str], chosen: ReportOptions
+) -> tuple[dict[str, Any], Any]:
+    """Fit, evaluate and show a classifier of one label per text; its report as JSON values, and what makes its page."""
     from elmokit.cli.classify_tables import show_details, show_mistakes, show_report
-    from elmokit.tasks.classify import TextClassifier
-    from elmokit.tasks.html_report import report_page
-    from elmokit.tasks.report import fit_and_report
+    from elmokit.tasks.classify.evaluate import fit_and_report
+    from elmokit.tasks.classify.heads import variant
+    from elmokit.tasks.classify.html_report import report_page
 
-    run = Path(lesson.out) / "run"
-    if lesson.settings["head"] == "finetune":
-        lesson.settings["snapshots"] = run
-    make = partial(TextClassifier, lesson.elmo, **lesson.settings)
-    classifier = make(cleaning=lesson.cleaning)
-    others = {name: make(cleaning=recipe) for name, recipe in _recipes().items()} if compare_cleaning else {}
-    with screen.progress() as advance:
-        report = fit_and_report(
-            classifier, lesson.texts, lesson.labels, beside=others, on_stage=advance, **lesson.judging
-        )
-    classifier.save(lesson.out, facts={**lesson.facts, "report": report.to_dict()})
-    if run.is_dir() and lesson.settings["head"] == "finetune":
-        _remove_snapshots(run)
+    recipes = _recipes() if chosen.compare_cleaning else {}
+    report = fit_and_report(
+        classifier,
+        texts,
+        labels,
+        n_folds=chosen.folds,
+        beside={name: variant(classifier, cleaning=recipe) for name, recipe in recipes.items()},
+        learning_curve=chosen.learning_curve,
+        **chosen.evaluation(),
+    )
     show_report(screen, report)
-    if details:
+    if chosen.details:
         show_details(screen, report)
-    if mistakes:
-        show_mistakes(screen, report, mistakes)
-    return _Page(report.to_dict(), partial(report_page, report))
+    if chosen.mistakes:
+        show_mistakes(screen, report, chosen.mistakes)
+    return report.to_dict(), lambda source: report_page(report, source=source)
 
 
-def _learn_labels(screen: Screen, lesson: _Lesson, separator: str, *, details: bool) -> _Page:
-    """Any number of labels a text: learn, save, show."""
+def _train_labels(
+    screen: Screen, classifier: Any, texts: list[str], labels: list[list[str]], chosen: ReportOptions
+) -> tuple[dict[str, Any], Any]:
+    """The same as `_train_classes` for several labels per text."""
     from elmokit.cli.classify_tables import show_label_report, show_precision_recall
-    from elmokit.tasks.html_report import label_report_page
-    from elmokit.tasks.multilabel import MultiLabelClassifier
-    from elmokit.tasks.multilabel_report import fit_and_report_labels
+    from elmokit.tasks.classify.evaluate_labels import fit_and_report_labels
+    from elmokit.tasks.classify.html_report import label_report_page
 
-    classifier = MultiLabelClassifier(lesson.elmo, cleaning=lesson.cleaning, **lesson.settings)
-    labels = [[part.strip() for part in cell.split(separator) if part.strip()] for cell in lesson.labels]
-    with screen.progress() as advance:
-        report = fit_and_report_labels(classifier, lesson.texts, labels, on_stage=advance, **lesson.judging)
-    classifier.save(lesson.out, facts={**lesson.facts, "labels_separator": separator, "report": report.to_dict()})
+    report = fit_and_report_labels(classifier, texts, labels, **chosen.evaluation())
     show_label_report(screen, report)
-    if details:
+    if chosen.details:
         show_precision_recall(screen, report.precision_recall)
-    return _Page(report.to_dict(), partial(label_report_page, report))
-
-
-def _remove_snapshots(folder: Path) -> None:
-    """What only a training that was stopped would have needed."""
-    for path in folder.glob("finetune-*.safetensors"):
-        path.unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    return report.to_dict(), lambda source: label_report_page(report, source=source)
 
 
 @app.command(no_args_is_help=True)
 def predict(
     ctx: typer.Context,
-    folder: Annotated[str, typer.Argument(metavar="MODEL", help="The folder that `classify train` wrote.")],
-    source: Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL, Parquet or text, also .gz; or "-".')],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help='Where to: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.')
-    ] = "-",
+    folder: Annotated[str, typer.Argument(metavar="MODEL", help="Folder that `classify train` wrote.")],
+    source: options.Source,
+    out: options.TableOut = "-",
     text: Annotated[
-        str | None, typer.Option("--text", help="The column with the texts, if not as in training.")
+        str | None,
+        typer.Option(
+            "--text", "--column", "-c", help="Column with the texts, if not as in training.", metavar="COLUMN"
+        ),
     ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id", help='The column that names the rows: "id" if there is one.')
+    id_column: options.IdColumn = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Also write the probability of each class.")] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", help="ELMo model, if not the recorded one.", metavar="MODEL")
     ] = None,
-    proba: Annotated[bool, typer.Option("--proba", help="Also write each class's probability.")] = False,
-    model: Annotated[str | None, typer.Option("--model", help="The ELMo model, if it has moved.")] = None,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Label texts with a saved classifier: a table of id and label.
+
+    The column "id", if there is one, names the rows; otherwise their numbers do.
 
     Example:  elmokit classify predict model/ test.csv --out submission.csv
     """
     from elmokit.data.blocks import blocks
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
-    from elmokit.elmo import Elmo
-    from elmokit.tasks.classify import read_classifier_config
+    from elmokit.tasks.saved import read_head_config
 
     screen: Screen = ctx.obj
-    facts = read_classifier_config(folder)["facts"]
-    separator = facts.get("labels_separator", ";")
-    text = text or facts.get("text", "text")
+    metadata = read_head_config(folder, FILES)["metadata"]
     table = reading.table(screen, source)
-    if table.kind == "txt":
-        text = "text"
+    text = "text" if table.kind == "txt" else text or _recorded(metadata, "text", "text")
     if id_column is None and source != STDIN and "id" in table.columns():
         id_column = "id"
     columns = [text] if id_column is None else [text, id_column]
     total = options.check_all_rows(table, columns)
-    classifier = _load(folder, Elmo.load(model or facts.get("model", "default")))
-    names = [id_column or "row", facts.get("label", "label")]
+    classifier, separator = _load(folder, model), _recorded(metadata, "labels_separator", ";")
+    names = [id_column or "row", _recorded(metadata, "label", "label")]
     if proba:
         names += [f"probability_{label}" for label in classifier.classes_]
     n_texts = 0
@@ -266,8 +185,8 @@ def predict(
             probabilities = classifier.predict_proba([row.values[text] for row in rows])
             for row, shares, best in zip(rows, probabilities, classifier.decide(probabilities), strict=True):
                 name = row.number if id_column is None else row.values[id_column]
-                said = separator.join(best) if isinstance(best, tuple) else best
-                write([name, said, *(round(float(p), 6) for p in shares if proba)])
+                label = separator.join(best) if isinstance(best, tuple) else best
+                write([name, label, *(round(float(p), 6) for p in shares if proba)])
             n_texts += len(rows)
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")
@@ -275,13 +194,21 @@ def predict(
         screen.done(f"{out}: {n_texts:,} rows")
 
 
-def _load(folder: str, elmo: Elmo) -> TextClassifier | MultiLabelClassifier:
-    from elmokit.tasks.classify import TextClassifier, read_classifier_config
-    from elmokit.tasks.multilabel import MultiLabelClassifier, is_multi_label
+def _load(folder: str, model: str | None) -> Any:
+    from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
+    from elmokit.tasks.classify.saved import is_multi_label
+    from elmokit.tasks.saved import open_model, read_head_config
 
-    if is_multi_label(read_classifier_config(folder)):
-        return MultiLabelClassifier.load(folder, elmo)
-    return TextClassifier.load(folder, elmo)
+    several = is_multi_label(read_head_config(folder, FILES))
+    kind = MultiLabelClassifier if several else TextClassifier
+    loaded = kind.load(folder, open_model(folder, FILES, model))
+    loaded.show_progress = False
+    return loaded
+
+
+def _recorded(metadata: Mapping[str, Any], name: str, default: str) -> str:
+    value = metadata.get(name)
+    return value if isinstance(value, str) else default
 
 
 def _recipe(text: str) -> list[str]:
@@ -289,7 +216,7 @@ def _recipe(text: str) -> list[str]:
 
 
 def _recipes() -> dict[str, Sequence[str]]:
-    """The recipes that --compare-cleaning judges; the one with lemmas only where they can be had."""
+    """The recipes of --compare-cleaning; the one with lemmas only if simplemma is installed."""
     from importlib.util import find_spec
 
     from elmokit.text.cleaning import TUTORIAL_RECIPE
@@ -301,30 +228,25 @@ def _recipes() -> dict[str, Sequence[str]]:
     return {**recipes, "cleaned: all, lemmas": TUTORIAL_RECIPE} if find_spec("simplemma") else recipes
 
 
-def _strength(text: str) -> Any:
+def _check_options(
+    columns: ColumnOptions, head: HeadOptions, report: ReportOptions, reading: options.ReadingOptions
+) -> None:
     from elmokit.errors import ConfigError
 
-    if text == "cv":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f'--C is {text!r}; expected a positive number or "cv".') from None
+    single = (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None)
+    if columns.separator is not None and (single or report.folds or report.compare_cleaning):
+        raise ConfigError(
+            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --positive,"
+            " --folds and --compare-cleaning."
+        )
+    if reading.bad_rows == "keep" and columns.separator is None:
+        raise ConfigError(
+            "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
+        )
 
 
-def _threshold(text: str) -> Any:
-    from elmokit.errors import ConfigError
-
-    if text == "f1":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f'--threshold is {text!r}; expected a probability or "f1".') from None
-
-
-def _check_enough(source: str, column: str, labels: list[str]) -> None:
-    """Tell at once, before the texts are encoded, that there is nothing to learn."""
+def _check_labels(source: str, column: str, labels: list[str]) -> None:
+    """Check the labels before the texts are encoded."""
     from elmokit.errors import InputError
 
     if not labels:
@@ -340,8 +262,16 @@ def _check_enough(source: str, column: str, labels: list[str]) -> None:
         )
 
 
+def _remove_snapshots(folder: Path) -> None:
+    """Remove what only an interrupted training needs."""
+    for path in folder.glob("finetune-*.safetensors"):
+        path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _check_writable(path: str) -> None:
-    """Tell at once, before the work, that a file or folder can't be written; leaves nothing behind."""
+    """Check before the work that a file or folder can be written; leave nothing behind."""
     from elmokit.errors import OutputError
     from elmokit.files import atomic_path
 
@@ -350,7 +280,7 @@ def _check_writable(path: str) -> None:
         place = place.parent
     if not place.is_dir():
         if place != Path(path).absolute():
-            raise OutputError(f"{path}: the folder can't be made, {place} is a file.")
+            raise OutputError(f"{path}: the folder can't be created, {place} is a file.")
         place = place.parent
     probe = place / ".elmokit-can-write"
     with atomic_path(probe):

@@ -9,10 +9,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from elmokit.cli.screen import Screen
-    from elmokit.tasks.curves import PrecisionRecall
-    from elmokit.tasks.metrics import ClassScore
-    from elmokit.tasks.multilabel_report import LabelReport
-    from elmokit.tasks.report import Entry, Report
+    from elmokit.tasks.classify.report import Entry, LabelReport, Report
+    from elmokit.tasks.classify.scores import ClassScore, PrecisionRecall
 
 _WIDEST_CONFUSION = 8
 """With more classes than this the confusion matrix is in the JSON report only."""
@@ -35,7 +33,7 @@ def show_report(screen: Screen, report: Report) -> None:
         [*_class_cells(scores), *(str(n) for n in confused[: len(few)])]
         for scores, confused in zip(ours.classes, ours.confusion, strict=True)
     )
-    title = f"{report.model}: layers {report.layers}, pooling {report.pooling}"
+    title = _vectors(report)
     detail = _table(title, ["class", "precision", "recall", "F1", "rows", *said], rows)
     detail.caption = f"probabilities are off by {report.calibration_error:.1%}"
     screen.table(detail)
@@ -82,9 +80,14 @@ def show_label_report(screen: Screen, report: LabelReport) -> None:
     title = f"{report.n_test:,} rows held out, {report.n_train:,} learned from, seed {report.seed}"
     names = ["features", "micro F1", "macro F1", "weighted F1", "all labels right", "seconds"]
     screen.table(_table(title, names, ways))
-    title = f"{report.model}: layers {report.layers}, pooling {report.pooling}"
+    title = _vectors(report)
     rows = (_class_cells(scores) for scores in report.entries[0].held_out.classes)
     screen.table(_table(title, ["label", "precision", "recall", "F1", "rows"], rows))
+
+
+def _vectors(report: Report | LabelReport) -> str:
+    given = (f"{name} {value}" for name, value in report.encoding.items() if value not in (None, False))
+    return f"{report.model}: {', '.join(given)}"
 
 
 def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

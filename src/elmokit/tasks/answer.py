@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.alignment import inverse_document_frequencies, weights_of
-from elmokit.tasks.classify import text_list
+from elmokit.tasks.checks import text_list
 from elmokit.tasks.similar import directions
 
 WEIGHT = 0.5

@@ -22,7 +22,7 @@ from elmokit.errors import ConfigError, OutputError, TrainingError
 from elmokit.files import atomic_path
 
 Weights = dict[str, Tensor]
-OnStep = Callable[[int, int], None]
+OnStep = Callable[[int, int], object]
 """Called with (steps done, steps at most)."""
 
 

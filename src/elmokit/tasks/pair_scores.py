@@ -13,9 +13,10 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.encoding import Layers
 from elmokit.errors import ConfigError, InputError
 from elmokit.tasks.alignment import Alignment, align, inverse_document_frequencies, weights_of
-from elmokit.tasks.classify import Layers, text_list
+from elmokit.tasks.checks import text_list
 from elmokit.tasks.degrees import cosines
 from elmokit.tasks.pairs import check_pairs
 

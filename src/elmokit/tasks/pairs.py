@@ -17,8 +17,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.elmo import Elmo as Encoder
+from elmokit.encoding import Layers
 from elmokit.errors import CheckpointError, ConfigError, InputError
-from elmokit.tasks.classify import Encoder, Label, Layers, check_labels, text_list
+from elmokit.tasks.checks import Label, check_labels, text_list
 from elmokit.tasks.degrees import RIDGE_STRENGTHS, Ridge, pearson, spearman
 from elmokit.tasks.logistic import ClassWeight, LogisticRegression
 from elmokit.tasks.metrics import Scores, score

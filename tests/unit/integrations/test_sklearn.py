@@ -15,7 +15,7 @@ from sklearn.utils import estimator_checks as checks
 
 from elmokit import Elmo
 from elmokit.checkpoints import save
-from elmokit.errors import ElmoKitError, InputError
+from elmokit.errors import ElmoKitError, InputError, TextError
 from elmokit.integrations.sklearn import ElmoVectorizer
 from unit.tiny_models import tiny_checkpoint
 
@@ -82,7 +82,7 @@ def test_columns_of_a_table_are_named(model):
 
 def test_a_search_in_two_processes_opens_the_model_in_each(model):
     pipeline = Pipeline([("elmo", ElmoVectorizer(model)), ("classifier", LogisticRegression())])
-    grid = {"elmo__pooling": ["mean", "max"], "elmo__layers": [0, [0.2, 0.3, 0.5]]}
+    grid = {"elmo__pooling": ["mean", "max"], "elmo__layer_weights": [None, [0.2, 0.3, 0.5]]}
     together, alone = (GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(TEXTS, LABELS) for n in (2, 1))
     assert together.best_params_ == alone.best_params_
     assert np.array_equal(together.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
@@ -110,11 +110,11 @@ def test_a_pickle_holds_no_weights_and_gives_the_same_vectors(model):
 
 def test_wrong_input_is_named(model):
     fitted = ElmoVectorizer(model).fit(TEXTS)
-    with pytest.raises(InputError, match="text 1 is float"):
+    with pytest.raises(InputError, match=r"texts\[1\] is missing"):
         fitted.transform(["a", float("nan")])
     with pytest.raises(InputError, match="one column of texts, got 2"):
         fitted.transform(pd.DataFrame({"a": TEXTS, "b": TEXTS}))
-    with pytest.raises(InputError, match="Put it into a list"):
+    with pytest.raises(TextError, match="one str"):
         fitted.transform("a text")
     with pytest.raises(NotFittedError):
         ElmoVectorizer(model).transform(TEXTS)

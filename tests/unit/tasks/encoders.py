@@ -5,9 +5,12 @@ import zlib
 import numpy as np
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.encoding import Encoding
 
 
 class WordHash:
+    source = "default"
+
     def __init__(self, *, name="word hash", dim=32, seed=0):
         self.name = name
         self.seed = seed
@@ -18,9 +21,16 @@ class WordHash:
         )
         self.n_encoded = 0
 
-    def encode(self, texts, *, pooling="mean", layers="mix", show_progress=None):
+    @property
+    def fingerprint(self):
+        return f"{self.name} {self.seed} {self.config.dim}"
+
+    def width(self, encoding=None):
+        return self.config.dim
+
+    def encode(self, texts, encoding=None, *, pooling="mean", layers="mix", show_progress=None):
         self.n_encoded += len(texts)
-        rows = [self._row(text) * (2.0 if pooling == "max" else 1.0) for text in texts]
+        rows = [self._row(text) * (2.0 if (encoding or Encoding(pooling)).pooling == "max" else 1.0) for text in texts]
         return np.array(rows, dtype=np.float32).reshape(len(texts), self.config.dim)
 
     def _row(self, text):

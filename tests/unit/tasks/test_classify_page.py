@@ -32,4 +32,4 @@ def test_the_page_runs_from_top_to_bottom_in_an_empty_folder(tmp_path, monkeypat
     header = (tmp_path / "topics.csv").read_text().splitlines()[0]
     assert header.startswith("row,topics,probability_bad,probability_battery,")
     assert len((tmp_path / "labelled.csv").read_text().splitlines()) == 49
-    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/svg+xml" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -7,21 +7,20 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from elmokit import Elmo, checkpoints
 from elmokit.errors import CheckpointError, ConfigError, TrainingError
-from elmokit.tasks import finetune_head
-from elmokit.tasks.classify import TextClassifier
-from elmokit.tasks.finetune_head import FinetuneHead
-from elmokit.tasks.head_options import HeadOptions
-from elmokit.tasks.head_training import train_head
-from elmokit.tasks.report import fit_and_report
-from elmokit.tasks.word_rows import WordRows
+from elmokit.tasks.classify import TextClassifier, finetune_head
+from elmokit.tasks.classify.evaluate import fit_and_report
+from elmokit.tasks.classify.finetune_head import FinetuneHead
+from elmokit.tasks.fit import FitOptions, fit
 from unit.tasks.encoders import WordHash
 from unit.tiny_models import tiny_checkpoint
 
 TEXTS = [f"{word} {filler}" for filler in "abcdefgh" for word in ("good", "fine", "bad", "poor")]
 LABELS = [int(text.split()[0] in ("good", "fine")) for text in TEXTS]
-WORDS = WordRows([tuple(text.split()) for text in TEXTS])
+WORDS = [tuple(text.split()) for text in TEXTS]
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +36,12 @@ def learned(elmo):
 
 
 def head(**options):
-    return FinetuneHead(tiny_checkpoint, options=HeadOptions(least_steps=0, n_epochs=4, patience=1.0, **options))
+    return FinetuneHead(start=tiny_checkpoint, epochs=4, **options)
 
 
 def test_it_learns_and_the_bilm_moves(learned, elmo):
     assert learned.evaluate(TEXTS, LABELS).accuracy > 0.7
-    tuned, start = learned.head_.checkpoint(), elmo.checkpoint()
+    tuned, start = learned.pipeline_["head"].checkpoint(), elmo.checkpoint()
     moved = {name for name, array in tuned.tensors.items() if np.abs(array - start.tensors[name]).max() > 1e-6}
     assert moved == set(start.tensors), "all parts joined"
     assert tuned.layer_mix.weights != (0.0, 0.0, 0.0)
@@ -60,7 +59,7 @@ def test_saved_it_comes_back_whole_and_its_bilm_is_a_model_like_any_other(tmp_pa
     np.testing.assert_allclose(loaded.predict_proba(TEXTS), learned.predict_proba(TEXTS), atol=1e-7)
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}
     tuned = Elmo.load(tmp_path / "bilm")
-    assert tuned.layer_mix == learned.head_.checkpoint().layer_mix
+    assert tuned.layer_mix == learned.pipeline_["head"].checkpoint().layer_mix
     assert tuned.encode(["good a"]).shape == (1, elmo.dim)
 
 
@@ -77,8 +76,7 @@ def test_another_model_or_another_tuned_bilm_is_refused(tmp_path, learned, elmo)
 def test_a_seed_gives_one_result():
     one, same = (head().fit(WORDS, LABELS).predict_proba(WORDS) for _ in range(2))
     np.testing.assert_array_equal(one, same)
-    assert np.abs(FinetuneHead(tiny_checkpoint, seed=1, options=head().options).fit(WORDS, LABELS)
-                  .predict_proba(WORDS) - one).max() > 1e-4  # fmt: skip
+    assert np.abs(head(seed=1).fit(WORDS, LABELS).predict_proba(WORDS) - one).max() > 1e-4
 
 
 class Stop(Exception):
@@ -86,75 +84,76 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 7])
-def test_a_training_that_was_stopped_goes_on_to_the_same_end(tmp_path, stop_at):
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(tmp_path, stop_at, monkeypatch):
     whole = head(batch_size=16).fit(WORDS, LABELS).predict_proba(WORDS)
-    seen = []
+    step, taken = torch.optim.AdamW.step, []
 
-    def stop(done, total):
-        seen.append((done, total))
-        if done == stop_at:
+    def stopping(optimizer, *arguments):
+        taken.append(1)
+        if len(taken) == stop_at:
             raise Stop
+        return step(optimizer, *arguments)
 
-    broken, again = head(batch_size=16), head(batch_size=16)
-    broken.snapshots = again.snapshots = tmp_path / "run"
+    monkeypatch.setattr(torch.optim.AdamW, "step", stopping)
     with pytest.raises(Stop):
-        broken.fit(WORDS, LABELS, on_step=stop)
-    rest = []
-    again.fit(WORDS, LABELS, on_step=lambda done, total: rest.append((done, total)))
+        head(batch_size=16, snapshots=tmp_path / "run").fit(WORDS, LABELS)
+    stop_at, taken[:] = 0, []
+    again = head(batch_size=16, snapshots=tmp_path / "run").fit(WORDS, LABELS)
     np.testing.assert_array_equal(again.predict_proba(WORDS), whole)
-    assert rest[0][0] == 1 + 2 * ((stop_at - 1) // 2), "it went on after the last whole epoch"
-    assert rest[-1] == (8, 8)
-    done = head(batch_size=16)
-    done.snapshots = tmp_path / "run"
-    done.fit(WORDS, LABELS, on_step=lambda *_: pytest.fail("there is nothing left to learn"))
-    np.testing.assert_array_equal(done.predict_proba(WORDS), whole)
+    assert len(taken) in (8, 6, 2), "it went on after the last whole epoch"
+    done = head(batch_size=16, snapshots=tmp_path / "run")
+    taken[:] = []
+    np.testing.assert_array_equal(done.fit(WORDS, LABELS).predict_proba(WORDS), whole)
+    assert not taken, "there is nothing left to learn"
 
 
 def test_other_texts_classes_or_options_have_their_own_snapshot(tmp_path):
     names = set()
-    for change in ({}, {"learning_rate": 2e-3}):
-        one = head(batch_size=32, **change)
-        one.snapshots = tmp_path
+    for change in ({}, {"seed": 3}):
+        one = head(batch_size=32, snapshots=tmp_path, **change)
         for labels in (LABELS, LABELS[::-1]):
             one.fit(WORDS, labels)
             names.add(len(list(tmp_path.iterdir())))
     assert names == {1, 2, 3, 4}
     for path in tmp_path.iterdir():
         path.write_bytes(b"cut")
-    with pytest.raises(TrainingError, match="not a whole snapshot"):
+    with pytest.raises(TrainingError, match="not a complete snapshot"):
         one.fit(WORDS, LABELS)
 
 
 def test_parts_join_from_the_top_and_learn_more_slowly_below():
-    import torch
-    from torch import nn
-
-    network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
+    network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     moved, data = [], torch.ones(8, 2)
 
-    def look(done, _total):
+    class Objective:
+        def batches(self, rng):
+            return [rng.permutation(8)]
+
+        def loss(self, net, rows):
+            return torch.nn.functional.cross_entropy(net(data[rows]), torch.from_numpy(rows % 2))
+
+        def score(self, net):
+            return -float(self.loss(net, np.arange(8)))
+
+    def look(_report):
         now = network.state_dict()
         moved.append({name[0] for name, tensor in before.items() if not torch.equal(tensor, now[name])})
 
-    train_head(
+    fit(
         lambda: network,
-        lambda rows: (data[rows],),
-        np.arange(8) % 2,
-        np.ones(8),
-        HeadOptions(n_epochs=6, least_steps=0, patience=1.0, slow_down=2.0),
+        Objective(),
+        FitOptions(n_epochs=6, slow_down=2.0),
         parts=lambda net: [list(layer.parameters()) for layer in reversed(net)],
-        on_step=look,
+        on_epoch=look,
     )
     assert moved == [{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}]
 
 
-def test_the_report_judges_it_and_shows_progress(tmp_path, elmo):
-    stages = []
-    classifier = TextClassifier(elmo, head="finetune", epochs=2, snapshots=tmp_path)
-    report = fit_and_report(classifier, TEXTS, LABELS, baselines=False, on_stage=lambda *at: stages.append(at))
+def test_the_report_judges_it(tmp_path, elmo):
+    classifier = TextClassifier(elmo, head=FinetuneHead(tmp_path), epochs=2)
+    report = fit_and_report(classifier, TEXTS, LABELS, baselines=False)
     assert report.entries[0].C is None
-    assert {"learning", "learning from all rows"} <= {stage for stage, _, _ in stages}
     assert len(list(tmp_path.iterdir())) == 2, "one of the rows to learn from, one of all"
     json.dumps(report.to_dict())
 
@@ -165,8 +164,8 @@ def test_what_can_not_be_tuned_is_refused(monkeypatch):
     with pytest.raises(ConfigError, match="made in memory"):
         Elmo(tiny_checkpoint()).checkpoint()
     with pytest.raises(ConfigError, match="epochs is 0"):
-        TextClassifier(WordHash(), head="finetune", epochs=0)
+        TextClassifier(WordHash(), head="finetune", epochs=0).fit(TEXTS, LABELS)
     monkeypatch.setattr(finetune_head, "LONGEST", 2)
     fitted = head().fit(WORDS, LABELS)
-    long, cut = WordRows([("good", "a", "bad")]), WordRows([("good", "a")])
+    long, cut = [("good", "a", "bad")], [("good", "a")]
     np.testing.assert_array_equal(fitted.predict_proba(long), fitted.predict_proba(cut))

@@ -1,0 +1,342 @@
+"""`TextClassifier`: texts and labels → a scikit-learn classifier on ELMo vectors that can be saved (extra `tasks`).
+
+The default head is logistic regression on one frozen vector per text, which takes seconds and is hard to beat. The
+heads "bilstm" and "finetune" need PyTorch. Saved classifiers are JSON and safetensors (`saved.py`), without pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags
+
+from elmokit.elmo import Elmo
+from elmokit.encoding import Encoder, Encoding
+from elmokit.errors import ConfigError, InputError
+from elmokit.tasks.checks import Label, check_labels, text_list
+from elmokit.tasks.classify.heads import make_features, make_torch_head
+from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, strengths
+from elmokit.tasks.classify.saved import load_classifier, save_classifier
+from elmokit.tasks.classify.scores import Scores, score
+from elmokit.text.cleaning import check_recipe, clean
+
+HEADS = ("logistic", "bilstm", "finetune")
+Strength = float | Literal["cv"]
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Classify texts by ELMo vectors and a head; a scikit-learn classifier.
+
+    Args:
+        elmo: a loaded model, or what `Elmo.load` takes: "default", a folder …
+        encoding: which vector a text gets, for the logistic head.
+        cleaning: cleaning steps applied first, by name (see `elmokit.text.cleaning`).
+        head: "logistic" (logistic regression); with PyTorch "bilstm" (a BiLSTM over the word vectors of all layers) or
+            "finetune" (the biLM is trained further); or a `BiLSTMHead` or `FinetuneHead` with options of its own.
+        join: "tfidf" puts TF-IDF of character n-grams beside the vectors, for the logistic head.
+        C: inverse of the penalty of the logistic head; "cv" chooses it by cross-validation.
+        class_weight: "balanced" gives rare classes more weight; or a weight per class; None treats rows alike.
+        threshold: probability from which the positive one of two classes is predicted; "f1" chooses the threshold with
+            its best F1 by cross-validation.
+        positive: the positive one of two classes; None for the last in sorted order.
+        epochs: passes over the rows at most, for the heads of PyTorch; None for their defaults.
+        seed: of folds, weights, shuffling and dropout.
+        show_progress: see `Elmo.encode`.
+
+    Attributes:
+        classes_: the classes, sorted. Shape (n_classes,).
+        pipeline_: fitted scikit-learn pipeline with the steps "features" and "head"; its classes are numbers.
+        threshold_: the decision threshold in use.
+        C_: the strength in use; None for the heads of PyTorch.
+        elmo_: the loaded model.
+
+    Raises:
+        ConfigError: in `fit`: an unknown head, cleaning step or class, or a value out of range.
+        MissingExtra: in `fit`: a head that needs PyTorch, without PyTorch.
+
+    Example (`elmo` is any loaded model):
+        ``TextClassifier(elmo).fit(["so happy", "it broke"], ["good", "bad"]).predict(["broken again"])``
+    """
+
+    several = False
+    """Whether a text may have several labels."""
+
+    def __init__(
+        self,
+        elmo: Encoder | str | Path = "default",
+        *,
+        encoding: Encoding = Encoding(pooling="mean+max"),  # noqa: B008  # frozen
+        cleaning: Sequence[str] = (),
+        head: Any = "logistic",
+        join: Literal["tfidf"] | None = None,
+        C: Strength = "cv",
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = "balanced",
+        threshold: float | Literal["f1"] = 0.5,
+        positive: Label | None = None,
+        epochs: int | None = None,
+        seed: int = 0,
+        show_progress: bool | None = None,
+    ) -> None:
+        self.elmo = elmo
+        self.encoding = encoding
+        self.cleaning = cleaning
+        self.head = head
+        self.join = join
+        self.C = C
+        self.class_weight = class_weight
+        self.threshold = threshold
+        self.positive = positive
+        self.epochs = epochs
+        self.seed = seed
+        self.show_progress = show_progress
+
+    @property
+    def head_name(self) -> str:
+        """Name of the head: one of `HEADS`."""
+        if isinstance(self.head, str):
+            return self.head
+        return {"BiLSTMHead": "bilstm", "FinetuneHead": "finetune"}.get(type(self.head).__name__, repr(self.head))
+
+    def check(self) -> None:
+        """Check the settings without fitting.
+
+        Raises:
+            ConfigError: an unknown name or a value out of range.
+        """
+        check_recipe(self.cleaning)
+        if self.head_name not in HEADS:
+            raise ConfigError(f"head is {self.head!r}; expected one of {', '.join(map(repr, HEADS))}.")
+        if self.join not in (None, "tfidf"):
+            raise ConfigError(f'join is {self.join!r}; expected "tfidf" or None.')
+        if self.join and self.head_name != "logistic":
+            raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
+        if self.C != "cv" and not (_is_number(self.C) and self.C > 0):
+            raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
+        if self.threshold != "f1" and not (_is_number(self.threshold) and 0 < self.threshold < 1):
+            raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1, or 'f1'.")
+        if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
+            raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
+
+    def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> TextClassifier:
+        """Fit the classifier.
+
+        Args:
+            texts: n texts: a list, a column of a data frame …
+            labels: a class for each: strings, numbers or booleans.
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError: a missing text or label, fewer than two classes, different numbers of texts and labels.
+            ConfigError: a setting out of range.
+        """
+        texts = text_list(texts)
+        return self.fit_checked(texts, check_labels(labels, n_texts=len(texts)))
+
+    def fit_checked(self, texts: list[str], labels: list[Any], *, C: float | None = None) -> TextClassifier:
+        """Fit on texts and labels that are known to be valid.
+
+        Args:
+            texts: n texts.
+            labels: n labels.
+            C: strength to use instead of the parameter's.
+
+        Returns:
+            itself.
+        """
+        self.check()
+        y = self._read_labels(labels)
+        self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
+        cleaned = self.clean(texts)
+        features = make_features(self)
+        X = features.fit_transform(cleaned)
+        if C is None and self.C != "cv":
+            C = float(self.C)
+        head = self._fit_head(X, y, C)
+        self.pipeline_ = Pipeline([("features", features), ("head", head)])
+        self.threshold_ = self._threshold(head, X, y)
+        return self
+
+    def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
+        """Set `classes_`, and return each label's number."""
+        classes = sorted(set(labels))
+        if len(classes) < 2:
+            raise InputError(f"all {len(labels)} labels are {classes}; it takes two classes to learn from.")
+        self._set_classes(classes)
+        if self.threshold == "f1" and len(classes) != 2:
+            raise ConfigError(f"threshold='f1' is for two classes; there are {len(classes)}.")
+        number = {label: k for k, label in enumerate(classes)}
+        if self.positive is not None and self.positive not in number:
+            raise ConfigError(f"positive is {self.positive!r}, which is not among the classes {classes}.")
+        return np.array([number[label] for label in labels])
+
+    def _set_classes(self, classes: list[Any]) -> None:
+        as_array = np.array(classes)
+        same = as_array.tolist() == classes  # NumPy's strings drop trailing NULs
+        self.classes_: NDArray[Any] = as_array if same else np.array(classes, dtype=object)
+
+    @property
+    def C_(self) -> float | None:  # noqa: N802  # scikit-learn's name
+        """The strength in use."""
+        return getattr(self.pipeline_["head"], "C", None)
+
+    @property
+    def positive_(self) -> int:
+        """Number of the positive one of two classes."""
+        return 1 if self.positive is None else self.classes_.tolist().index(self.positive)
+
+    def clean(self, texts: list[str]) -> list[str]:
+        """Apply the cleaning steps."""
+        return [clean(text, self.cleaning) for text in texts] if len(self.cleaning) else texts
+
+    def _fit_head(self, X: Any, y: NDArray[np.integer], C: float | None) -> Any:
+        if self.head_name != "logistic":
+            return make_torch_head(self, self.numbered_weights()).fit(X, y)
+        candidates = strengths(X.shape[1], joined=self.join is not None)
+        weights = self.numbered_weights()
+        return fit_logistic(X, y, C=C, candidates=candidates, class_weight=weights, seed=self.seed)
+
+    def numbered_weights(self) -> Any:
+        """Class weights by number of the class, as the heads take them."""
+        if self.class_weight is None or isinstance(self.class_weight, str):
+            return self.class_weight
+        missing = [label for label in self.classes_.tolist() if label not in self.class_weight]
+        if missing:
+            raise ConfigError(f"class_weight has no weight for {missing}.")
+        return {k: float(self.class_weight[label]) for k, label in enumerate(self.classes_.tolist())}
+
+    def _threshold(self, head: Any, X: Any, y: NDArray[np.integer]) -> float:
+        if self.threshold != "f1":
+            return float(self.threshold)
+        return best_threshold(head, X, y, positive=self.positive_, seed=self.seed)
+
+    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
+        """Turn probabilities into classes: the most probable, or by the threshold if there are two.
+
+        Args:
+            probabilities: Shape (n, n_classes).
+
+        Returns:
+            Shape (n,).
+        """
+        if len(self.classes_) == 2 and self.threshold_ != 0.5:
+            is_positive = probabilities[:, self.positive_] >= self.threshold_
+            return np.asarray(self.classes_[np.where(is_positive, self.positive_, 1 - self.positive_)])
+        return np.asarray(self.classes_[probabilities.argmax(1)])
+
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
+        """Probabilities of the classes.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            a column per class, in the order of `classes_`. Shape (n, n_classes).
+
+        Raises:
+            InputError: not fitted yet, or a missing text.
+            TextError: something that is not a text.
+        """
+        self._check_fitted()
+        checked = text_list(texts)
+        if not checked:
+            return np.zeros((0, len(self.classes_)))
+        return np.asarray(self.pipeline_.predict_proba(self.clean(checked)), dtype=np.float64)
+
+    def predict(self, texts: Iterable[str]) -> NDArray[Any]:
+        """The class of each text: the most probable one, or by the threshold if there are two.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            Shape (n,).
+
+        Raises:
+            InputError: not fitted yet, or a missing text.
+            TextError: something that is not a text.
+        """
+        return self.decide(self.predict_proba(texts))
+
+    def evaluate(self, texts: Iterable[str], labels: Iterable[Any]) -> Scores:
+        """Scores on texts whose classes are known; `print` shows them as scikit-learn's classification_report.
+
+        Args:
+            texts: n texts.
+            labels: their classes.
+
+        Returns:
+            accuracy, F1 per class, confusion matrix.
+
+        Raises:
+            InputError: not fitted yet, a missing text or label, or a class that was not in the training rows.
+        """
+        self._check_fitted()
+        texts = text_list(texts)
+        labels = check_labels(labels, n_texts=len(texts))
+        unknown = sorted({str(label) for label in labels if label not in set(self.classes_.tolist())})
+        if unknown:
+            raise InputError(f"the labels {unknown} were not learned; known are {self.classes_.tolist()}.")
+        return score(labels, self.predict(texts).tolist(), self.classes_.tolist())
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "pipeline_"):
+            raise InputError("the classifier is not fitted yet: call fit first, or load one.")
+
+    def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write `classifier.json` and `classifier.safetensors`, and a fine-tuned biLM to the folder `bilm`; no pickle.
+
+        Args:
+            folder: target folder; created if it does not exist.
+            metadata: JSON values to keep with it, such as names of columns and the report.
+
+        Raises:
+            InputError: not fitted yet.
+            OutputError: the folder can't be written.
+        """
+        self._check_fitted()
+        save_classifier(self, folder, metadata=dict(metadata or {}))
+
+    @classmethod
+    def load(cls, folder: str | Path, elmo: Encoder | None = None) -> Any:
+        """Read a classifier that `save` wrote.
+
+        Args:
+            folder: folder of the classifier.
+            elmo: the model it was trained with; None loads the recorded one, if it is the embedded model, lies at a
+                local path or is in the catalogue.
+
+        Returns:
+            the fitted classifier.
+
+        Raises:
+            MissingFile: no classifier there.
+            CheckpointError: damaged files, another model than it was trained with, or another kind of classifier.
+        """
+        return load_classifier(cls, folder, elmo)
+
+    def __sklearn_clone__(self) -> TextClassifier:
+        """An unfitted copy with the same settings that shares the model."""
+        settings = self.get_params(deep=False)
+        if not isinstance(self.head, str):
+            settings["head"] = clone(self.head)
+        return type(self)(**settings)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts go in, one to a row."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

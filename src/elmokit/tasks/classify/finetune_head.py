@@ -1,0 +1,188 @@
+"""Fine-tuning of the biLM with the classes: words → biLM → learned layer mix → pooling → classes (extra `torch`).
+
+Follows ULMFiT (Howard & Ruder 2018): the new layers and the layer mix train alone at first, the LSTM layers are
+unfrozen from the top down, the character CNN last; each part learns 2.6 times more slowly than the one above it, and
+the rate rises for a tenth of the steps and decays linearly. Words are pooled to their mean and maximum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elmokit.checkpoints import Checkpoint
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.errors import ConfigError
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.layer_mix import LayerMixer
+from elmokit.tasks.classify.torch_head import Array, Collate, HeadDefaults, TorchHead
+from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+
+Words = Sequence[str]
+
+LONGEST = 400
+"""Words read of a text; training keeps about 100 KB of activations per word."""
+
+
+class _Network(nn.Module):
+    def __init__(self, config: ElmoConfig, n_classes: int) -> None:
+        super().__init__()
+        self.bilm = BiLM(config, dropout=0.1)
+        self.mix = LayerMixer(config.n_layers)
+        self.dropout = nn.Dropout(0.3)
+        self.classes = nn.Linear(2 * config.dim, n_classes)
+
+    def forward(self, ids: Tensor) -> Tensor:  # (B, T + 2, C) → (B, K)
+        layers = self.bilm(ids)
+        words, mask = self.mix(layers.vectors, layers.mask), layers.mask[..., None]  # (B, T, 2P), (B, T, 1)
+        if words.shape[1] == 0:  # texts without words
+            words, mask = words.new_zeros(len(words), 1, words.shape[2]), mask.new_zeros(len(words), 1, 1)
+        mean = words.sum(1) / mask.sum(1).clamp(min=1)
+        largest = words.masked_fill(~mask, -torch.inf).amax(1).masked_fill(~mask.any(1), 0.0)
+        logits: Tensor = self.classes(self.dropout(torch.cat([mean, largest], 1)))
+        return logits
+
+
+def _parts(network: nn.Module) -> list[list[nn.Parameter]]:
+    """Classes with the mix, the LSTM layers of both directions from the top down, the character CNN."""
+    assert isinstance(network, _Network)
+    bilm = network.bilm
+    levels = reversed(range(len(bilm.forward_layers)))
+    lstm = [[*bilm.forward_layers[i].parameters(), *bilm.backward_layers[i].parameters()] for i in levels]
+    return [[*network.classes.parameters(), *network.mix.parameters()], *lstm, list(bilm.char_cnn.parameters())]
+
+
+class FinetuneHead(TorchHead):
+    """A biLM and a layer of classes on top of it, trained together.
+
+    Args:
+        snapshots: folder of a file that is written after each epoch, named after model, texts, classes and options;
+            training continues from it if it is there. None writes none.
+        class_weight: "balanced", a weight per class, or None.
+        epochs: passes over the rows at most; None for the default of the head.
+        batch_size: texts per step.
+        seed: of everything random.
+        show_progress: see `Elmo.encode`.
+        start: the biLM that training starts from; `TextClassifier` gives that of its model.
+
+    Attributes:
+        classes_: the classes, sorted.
+
+    Raises:
+        ConfigError: in `fit`, no biLM to start from, or one that does not read characters.
+    """
+
+    defaults = HeadDefaults(n_epochs=6, patience=1.0, least_steps=240, learning_rate=1e-3, warm_up=0.1, slow_down=2.6)
+
+    def __init__(
+        self,
+        snapshots: str | Path | None = None,
+        *,
+        class_weight: Any = "balanced",
+        epochs: int | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+        show_progress: bool | None = False,
+        start: Callable[[], Checkpoint] | None = None,
+    ) -> None:
+        self.snapshots = snapshots
+        self.class_weight = class_weight
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.seed = seed
+        self.show_progress = show_progress
+        self.start = start
+
+    def _make_network(self, X: Sequence[Words], n_classes: int) -> nn.Module:  # noqa: ARG002
+        start = self._checkpoint()
+        network = _Network(start.config, n_classes)
+        network.bilm.load_tensors(start.tensors)
+        return network
+
+    def _collate(self, X: Sequence[Words], network: nn.Module) -> Collate:
+        assert isinstance(network, _Network)
+        return _CharacterIds(X, network.bilm.config)
+
+    def _parts(self) -> Callable[[Any], Sequence[Sequence[nn.Parameter]]]:
+        return _parts
+
+    def _checkpoint(self) -> Checkpoint:
+        if self.start is None:
+            raise ConfigError("no biLM to start from: use FinetuneHead in a TextClassifier, or give start.")
+        start = self.start()
+        if start.config.char_cnn is None:
+            raise ConfigError(
+                f"{start.name}: this model looks words up in a table; only models that read characters can be"
+                " fine-tuned with the classes."
+            )
+        return start
+
+    def _snapshot(self, X: Sequence[Words], y: Array, weights: Array) -> tuple[Path | None, str]:
+        if self.snapshots is None:
+            return None, ""
+        start = self._checkpoint()
+        options = (self.epochs, self.batch_size, self.seed)
+        digest = hashlib.sha256(repr((start.config, options, list(X))).encode("utf-8", "surrogatepass"))
+        for array in (*start.tensors.values(), y, weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return Path(self.snapshots) / f"finetune-{digest.hexdigest()[:16]}.safetensors", digest.hexdigest()
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the tuned biLM with its layer mix, for `elmokit.checkpoints.save`.
+
+        Returns:
+            the checkpoint, without softmax.
+        """
+        network: Any = self.network_
+        mix, start = network.mix, self._checkpoint()
+        bilm = {name.removeprefix("bilm."): x for name, x in self.arrays().items() if name.startswith("bilm.")}
+        return replace(
+            start,
+            tensors=bilm,
+            layer_mix=LayerMix(weights=tuple(mix.weights.tolist()), gamma=mix.gamma.item()),
+            name=f"{start.name}, tuned with classes",
+            softmax=None,
+        )
+
+    def restore(self, arrays: Mapping[str, Array], n_classes: int) -> FinetuneHead:
+        """Set the weights above the biLM, which `start` gives.
+
+        Args:
+            arrays: by name.
+            n_classes: number of classes.
+
+        Returns:
+            itself, with the classes 0 … n_classes - 1.
+        """
+        network = self._make_network([], n_classes)
+        above = {name: torch.tensor(array) for name, array in arrays.items()}
+        network.load_state_dict(network.state_dict() | above)
+        self.network_, self.classes_ = network.eval(), np.arange(n_classes)
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class _CharacterIds:
+    """Row numbers → character ids with boundary rows, zeros behind each text. Shape (B, T + 2, C)."""
+
+    texts: Sequence[Words]
+    config: ElmoConfig
+
+    def __call__(self, rows: NDArray[np.integer]) -> tuple[Tensor]:
+        assert self.config.char_cnn is not None
+        width = self.config.char_cnn.max_characters
+        begin, end = sentence_boundary_ids(width)
+        texts = [self.texts[int(row)][:LONGEST] for row in rows]
+        ids = np.zeros((len(texts), max(map(len, texts), default=0) + 2, width), np.int64)
+        for row, words in zip(ids, texts, strict=True):
+            row[0], row[len(words) + 1] = begin, end
+            row[1 : len(words) + 1] = words_to_char_ids(words, width)
+        return (torch.from_numpy(ids),)

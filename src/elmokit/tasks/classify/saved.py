@@ -1,0 +1,247 @@
+"""Fitted classifiers ↔ JSON and safetensors: the arrays of scikit-learn's estimators, set again when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import LabelBinarizer
+
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
+from elmokit.encoding import Encoder, Encoding
+from elmokit.errors import CheckpointError
+from elmokit.tasks.classify.features import joined_features, scaled_vectors, tfidf
+from elmokit.tasks.classify.heads import make_features, make_torch_head
+from elmokit.tasks.saved import (
+    Arrays,
+    SavedHead,
+    check_model,
+    load_head,
+    open_model,
+    read_head_config,
+    reading_head,
+    save_head,
+)
+
+FILES = "classifier"
+_BILM = "bilm"
+_CERTAIN = 15.0
+"""Log-odds of a label that all training rows have, or none."""
+
+
+def read_classifier_config(folder: str | Path) -> dict[str, Any]:
+    """Read the settings of a saved classifier: model, encoding, cleaning, head, classes, metadata.
+
+    Args:
+        folder: folder of the classifier.
+
+    Returns:
+        the JSON of its `classifier.json`.
+
+    Raises:
+        MissingFile: no classifier there.
+        CheckpointError: a damaged file, or one of another format version.
+    """
+    return read_head_config(folder, FILES)
+
+
+def is_multi_label(config: Any) -> bool:
+    """Whether a saved classifier gives several labels.
+
+    Args:
+        config: what `read_classifier_config` returns.
+
+    Returns:
+        true for `MultiLabelClassifier`, false for `TextClassifier`.
+    """
+    head = config.get("head")
+    return isinstance(head, dict) and head.get("kind") == "one-vs-rest"
+
+
+def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, Any]) -> None:
+    """Write a fitted classifier; see `TextClassifier.save`.
+
+    Args:
+        classifier: a fitted `TextClassifier` or `MultiLabelClassifier`.
+        folder: target folder.
+        metadata: JSON values to keep with it.
+
+    Raises:
+        OutputError: the folder can't be written.
+    """
+    head: dict[str, Any] = {
+        "kind": "one-vs-rest" if classifier.several else classifier.head_name,
+        "join": classifier.join,
+    }
+    fitted, weight = classifier.pipeline_["head"], classifier.class_weight
+    if classifier.head_name == "logistic":
+        head["C"] = classifier.C_
+        arrays = {**_feature_arrays(classifier.pipeline_["features"]), **_linear_arrays(fitted)}
+    else:
+        arrays = {name: x for name, x in fitted.arrays().items() if not name.startswith("bilm.")}
+    if classifier.head_name == "bilstm":
+        head["over"] = fitted.over
+    if classifier.head_name == "finetune":
+        checkpoints.save(fitted.checkpoint(), Path(folder) / _BILM)
+        head["bilm_sha256"] = _sha256(Path(folder) / _BILM / "model.safetensors")
+    config = {
+        "encoding": classifier.encoding.to_dict(),
+        "cleaning": list(classifier.cleaning),
+        "head": head,
+        "class_weight": weight
+        if weight is None or isinstance(weight, str)
+        else [list(pair) for pair in weight.items()],
+        "threshold": classifier.threshold_,
+        "positive": classifier.positive,
+        "classes": classifier.classes_.tolist(),
+        "metadata": metadata,
+    }
+    save_head(folder, FILES, model=classifier.elmo_, config=config, arrays=arrays)
+
+
+def load_classifier(cls: Any, folder: str | Path, elmo: Encoder | None = None) -> Any:
+    """Read a classifier; see `TextClassifier.load`.
+
+    Args:
+        cls: `TextClassifier` or `MultiLabelClassifier`.
+        folder: folder of the classifier.
+        elmo: its model; None loads the recorded one.
+
+    Returns:
+        the fitted classifier.
+
+    Raises:
+        MissingFile: no classifier there.
+        CheckpointError: damaged files, another model, or another kind of classifier.
+    """
+    saved = load_head(folder, FILES)
+    several = is_multi_label(saved.config)
+    if several != cls.several:
+        kind, right = ("several labels", "MultiLabelClassifier") if several else ("one label", "TextClassifier")
+        raise CheckpointError(f"{folder}: this classifier gives {kind} per text; load it with {right}.")
+    model: Any = open_model(folder, FILES) if elmo is None else elmo
+    check_model(saved, model)
+    with reading_head(saved.path):
+        return _restored(cls, saved, model, Path(folder))
+
+
+def _restored(cls: Any, saved: SavedHead, elmo: Any, folder: Path) -> Any:
+    config, head = saved.config, saved.config["head"]
+    classes, several = list(config["classes"]), cls.several
+    if len(classes) < (1 if several else 2) or len(set(classes)) != len(classes):
+        raise ValueError(f"{len(classes)} classes")
+    if not all(isinstance(label, str | int | float) for label in classes):
+        raise TypeError("a class is neither a string nor a number")
+    options: dict[str, Any] = {"encoding": Encoding.from_dict(config["encoding"]), "cleaning": list(config["cleaning"])}
+    weight = config["class_weight"]
+    options |= {"class_weight": dict(weight) if isinstance(weight, list) else weight, "threshold": config["threshold"]}
+    if not several:
+        options |= {"head": head["kind"], "join": head["join"], "positive": config["positive"]}
+    if head.get("C") is not None:
+        options["C"] = float(head["C"])
+    made = cls(elmo, **options)
+    made.check()
+    made.elmo_, made.threshold_ = elmo, float(config["threshold"])
+    made._set_classes(classes)
+    if not several and made.positive is not None and made.positive not in classes:
+        raise ValueError(f"positive is {made.positive!r}, which is no class")
+    if made.head_name == "logistic":
+        features = _restored_features(saved, made)
+        fitted = _restored_linear(saved, made, several)
+    else:
+        features = make_features(made)
+        fitted = _restored_torch(saved, made, folder)
+    made.pipeline_ = Pipeline([("features", features), ("head", fitted)])
+    return made
+
+
+def _feature_arrays(features: Any) -> Arrays:
+    """Scaling of the vectors; terms and weights of counted n-grams, if there are some."""
+    if not isinstance(features, FeatureUnion):
+        scale = features["scale"]
+        return {"mean": scale.mean_, "scale": scale.scale_}
+    vectors, counts = (transformer for _, transformer in features.transformer_list)
+    terms = "\n".join(counts.get_feature_names_out().tolist()).encode("utf-8", "surrogatepass")
+    return {**_feature_arrays(vectors), "idf": counts.idf_, "terms": np.frombuffer(terms, np.uint8)}
+
+
+def _restored_features(saved: SavedHead, made: Any) -> Any:
+    width = made.elmo_.width(made.encoding)
+    vectors = scaled_vectors(made.elmo_, made.encoding, show_progress=made.show_progress)
+    vectors["elmo"].fit([])
+    scale = vectors["scale"]
+    scale.mean_, scale.scale_ = saved.array("mean", width), saved.array("scale", width)
+    scale.var_, scale.n_features_in_, scale.n_samples_seen_ = scale.scale_**2, width, 1
+    if made.join is None:
+        return vectors
+    terms = saved.arrays["terms"].tobytes().decode("utf-8", "surrogatepass").split("\n")
+    counts = tfidf("characters", vocabulary=terms)
+    counts.idf_ = saved.array("idf", len(terms))
+    return joined_features(vectors, counts, width)
+
+
+def _linear_arrays(head: Any) -> Arrays:
+    """Coefficients of a logistic regression, or of one per label. Shapes (K, d), (K,)."""
+    if not isinstance(head, OneVsRestClassifier):
+        return {"coef": head.coef_, "intercept": head.intercept_}
+    width = next(one.n_features_in_ for one in head.estimators_ if isinstance(one, LogisticRegression))
+    rows = [_one_label(one, width) for one in head.estimators_]
+    return {"coef": np.stack([coef for coef, _ in rows]), "intercept": np.array([bias for _, bias in rows])}
+
+
+def _one_label(one: Any, width: int) -> tuple[NDArray[np.floating], float]:
+    if isinstance(one, LogisticRegression):
+        return one.coef_[0], float(one.intercept_[0])
+    return np.zeros(width), _CERTAIN if one.y_[0] else -_CERTAIN  # a label of all rows, or of none
+
+
+def _restored_linear(saved: SavedHead, made: Any, several: bool) -> Any:
+    K = len(made.classes_)
+    n_rows = K if several or K > 2 else 1
+    coef = saved.array("coef", n_rows, None)
+    intercept = saved.array("intercept", n_rows)
+    expected = made.elmo_.width(made.encoding) + (len(saved.arrays["idf"]) if made.join else 0)
+    if coef.shape[1] != expected:
+        raise ValueError(f"coef has {coef.shape[1]} columns; expected {expected}")
+    if not several:
+        return _linear(coef, intercept, K, made.C)
+    head = OneVsRestClassifier(LogisticRegression(C=made.C))
+    head.estimators_ = [_linear(coef[k : k + 1], intercept[k : k + 1], 2, made.C) for k in range(K)]
+    head.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.ones((2, K), int) if K > 1 else [[0, 1], [1, 0]])
+    return head
+
+
+def _linear(coef: NDArray[Any], intercept: NDArray[Any], n_classes: int, C: float) -> LogisticRegression:
+    head = LogisticRegression(C=C)
+    head.coef_, head.intercept_, head.classes_ = coef, intercept, np.arange(n_classes)
+    head.n_features_in_ = coef.shape[1]
+    return head
+
+
+def _restored_torch(saved: SavedHead, made: Any, folder: Path) -> Any:
+    head, K = saved.config["head"], len(made.classes_)
+    for name in saved.arrays:
+        saved.array(name, *saved.arrays[name].shape)  # finite floats
+    fitted = make_torch_head(made, made.numbered_weights())
+    if made.head_name == "bilstm":
+        return fitted.set_params(over=head["over"]).restore(saved.arrays, K)
+    return fitted.set_params(start=partial(_tuned, folder / _BILM, head["bilm_sha256"])).restore(saved.arrays, K)
+
+
+def _tuned(folder: Path, sha256: str) -> Checkpoint:
+    """The biLM beside a head, if it is the one that was trained with it."""
+    if _sha256(folder / "model.safetensors") != sha256:
+        raise CheckpointError(f"{folder}: not the biLM that the head beside it was trained with; save it again.")
+    return checkpoints.load(folder, with_softmax=False)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

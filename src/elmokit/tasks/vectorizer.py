@@ -1,0 +1,139 @@
+"""`ElmoVectorizer`: texts → ELMo vectors as a scikit-learn transformer (extra `tasks`).
+
+The estimator holds settings only; a model given by name is opened when it is needed and left out of copies and
+pickles, so a grid search or a pool of processes sends a few bytes around, not weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
+from elmokit.encoding import Encoder, Encoding, Layers
+from elmokit.errors import MissingExtra
+from elmokit.tasks.checks import text_list
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.utils import Tags
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
+    raise MissingExtra("scikit-learn", "tasks", "ElmoVectorizer and the classifiers") from error
+
+
+class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Texts → one ELMo vector each. Nothing is learned from the texts.
+
+    Args:
+        model: "default" for the embedded model, what `Elmo.load` takes, or a loaded `Elmo`.
+        pooling: see `Encoding`.
+        layers: see `Encoding`.
+        normalize: see `Encoding`.
+        layer_weights: see `Encoding`.
+        precision: see `Elmo`; for a model that is not loaded yet.
+        show_progress: see `Elmo.encode`.
+
+    Example:
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> pipeline = make_pipeline(ElmoVectorizer(pooling="mean+max"), LogisticRegression())
+        >>> pipeline.fit(["so happy", "it broke", "love it", "awful"], [0, 1, 0, 1]).predict(["it broke again"]).shape
+        (1,)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Encoder = "default",
+        *,
+        pooling: str = "mean",
+        layers: Layers = "mix",
+        normalize: bool = False,
+        layer_weights: Sequence[float] | None = None,
+        precision: str = "float32",
+        show_progress: bool | None = False,
+    ) -> None:
+        self.model = model
+        self.pooling = pooling
+        self.layers = layers
+        self.normalize = normalize
+        self.layer_weights = layer_weights
+        self.precision = precision
+        self.show_progress = show_progress
+
+    def fit(self, X: Iterable[str], y: object = None) -> ElmoVectorizer:  # noqa: ARG002 - scikit-learn's signature
+        """Open the model and check the encoding.
+
+        Args:
+            X: texts.
+            y: ignored.
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError: a missing text.
+            ConfigError: an encoding that the model does not have.
+        """
+        text_list(X)
+        self.n_features_out_ = self._encoder().width(self._encoding())
+        return self
+
+    def transform(self, X: Iterable[str]) -> NDArray[np.float32]:
+        """Encode texts.
+
+        Args:
+            X: texts: a list, an array, a column, or a table of one column.
+
+        Returns:
+            Shape (n, n_features_out_), float32.
+
+        Raises:
+            InputError: a missing text.
+            TextError: something that is not a text, with its row.
+        """
+        check_is_fitted(self, "n_features_out_")
+        return np.asarray(self._encoder().encode(text_list(X), self._encoding(), show_progress=self.show_progress))
+
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:  # noqa: ARG002
+        """Names of the columns: elmo0, elmo1 and so on.
+
+        Args:
+            input_features: ignored.
+
+        Returns:
+            Shape (n_features_out_,).
+        """
+        check_is_fitted(self, "n_features_out_")
+        return np.array([f"elmo{i}" for i in range(self.n_features_out_)], dtype=object)
+
+    def _encoding(self) -> Encoding:
+        return Encoding(self.pooling, self.layers, self.normalize, self.layer_weights)
+
+    def _encoder(self) -> Encoder:
+        if not isinstance(self.model, str | Path):
+            return self.model
+        if not hasattr(self, "_opened"):
+            self._opened: Encoder = Elmo.load(self.model, precision=self.precision)
+        return self._opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the opened model."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_opened"}
+
+    def __sklearn_clone__(self) -> ElmoVectorizer:
+        """A copy with the same settings that shares a model given as an object."""
+        return type(self)(**self.get_params(deep=False))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts go in, one to a row; nothing is learned from them."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.requires_fit = True
+        return tags
