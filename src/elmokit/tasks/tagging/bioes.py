@@ -1,0 +1,329 @@
+"""Tags of words ↔ spans of words: IOB1, IOB2 (BIO) and BIOES; recognise, check and repair them.
+
+`spans` reads any sequence of tags by the rules of the CoNLL-2000 scorer, as seqeval does (tested against it).
+`may_follow` says which sequences are valid; checking, repairing and decoding all use it. Taggers learn spans as BIOES,
+which marks the last word of a span and single words (Ratinov & Roth 2009).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.errors import ConfigError, InputError
+
+Scheme = Literal["IOB1", "IOB2", "BIOES"]
+
+SCHEMES: tuple[Scheme, ...] = ("IOB2", "IOB1", "BIOES")
+OUTSIDE = "O"
+_NO_LABEL = "_"
+_LETTERS = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIES"}
+_SPELLINGS = {"L": "E", "U": "S", "M": "I", "W": "S", "0": "O"}  # BILOU, BMES, BMEWO, and a digit for a letter
+_SPAN_TAG = re.compile(r"[O0]|[BIESLUMW](-.+)?", re.DOTALL | re.IGNORECASE)
+_LETTER_AND_LABEL = re.compile(r"\w-", re.UNICODE)
+
+
+class Span(NamedTuple):
+    """Words that belong together.
+
+    Args:
+        label: the label; "_" where tags have none.
+        start: index of the first word.
+        end: index behind the last word.
+    """
+
+    label: str
+    start: int
+    end: int
+
+
+def canonical(tag: str) -> str:
+    """A tag of a span in the letters of BIOES.
+
+    Args:
+        tag: a tag of IOB, BIOES, BILOU (BIOUL), BMES or BMEWO, in upper or lower case; "0" is read as "O".
+
+    Returns:
+        the tag with one of the letters B, I, O, E, S.
+
+    Example:
+        >>> canonical("U-PER"), canonical("m-loc"), canonical("0")
+        ('S-PER', 'I-loc', 'O')
+    """
+    letter = tag[:1].upper()
+    return _SPELLINGS.get(letter, letter) + tag[1:]
+
+
+def _split(tag: str) -> tuple[str, str]:
+    """Letter and label of a tag."""
+    tag = canonical(tag)
+    return tag[:1], tag[1:].split("-", 1)[-1] or _NO_LABEL
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """The spans that tags of any scheme mark, valid or not.
+
+    A span begins at B and S, and at I and E after "O", after E or S, or after another label. It ends before the next
+    one begins, before "O", and after E and S.
+
+    Args:
+        tags: tags of the T words.
+
+    Returns:
+        the spans, in order.
+
+    Example:
+        >>> spans(["I-PER", "I-PER", "O", "B-LOC", "B-LOC"])
+        [Span(label='PER', start=0, end=2), Span(label='LOC', start=3, end=4), Span(label='LOC', start=4, end=5)]
+    """
+    result = []
+    start, before, label = 0, OUTSIDE, _NO_LABEL
+    for i, (letter, next_label) in enumerate(map(_split, [*tags, OUTSIDE])):
+        new_label = label != next_label
+        if before != OUTSIDE and (before in "ES" or letter in "BSO" or new_label):
+            result.append(Span(label, start, i))
+        if letter != OUTSIDE and (letter in "BS" or before in "ESO" or new_label):
+            start = i
+        before, label = letter, next_label
+    return result
+
+
+def write_tags(spans: Iterable[Span], n_words: int, scheme: Scheme) -> list[str]:
+    """Write spans as tags.
+
+    Args:
+        spans: spans that do not overlap.
+        n_words: T.
+        scheme: the scheme to write.
+
+    Returns:
+        T tags.
+
+    Example:
+        >>> write_tags([Span("PER", 0, 2), Span("PER", 2, 3)], 4, "IOB1")
+        ['I-PER', 'I-PER', 'B-PER', 'O']
+        >>> write_tags([Span("PER", 0, 2), Span("PER", 2, 3)], 4, "BIOES")
+        ['B-PER', 'E-PER', 'S-PER', 'O']
+    """
+    tags = [OUTSIDE] * n_words
+    before = Span("", -1, -1)
+    for span in sorted(spans, key=lambda span: span.start):
+        letters = ["I"] * (span.end - span.start)
+        if scheme != "IOB1" or (before.end == span.start and before.label == span.label):
+            letters[0] = "B"
+        if scheme == "BIOES":
+            letters[-1] = "E" if len(letters) > 1 else "S"
+        ending = "" if span.label == _NO_LABEL else f"-{span.label}"
+        tags[span.start : span.end] = [letter + ending for letter in letters]
+        before = span
+    return tags
+
+
+def rewrite(tags: Sequence[str], scheme: Scheme) -> list[str]:
+    """The spans of tags of any scheme, written as valid tags of one scheme.
+
+    Example:
+        >>> rewrite(["O", "I-PER", "I-PER"], "IOB2")
+        ['O', 'B-PER', 'I-PER']
+    """
+    return write_tags(spans(tags), len(tags), scheme)
+
+
+def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
+    """Whether a tag may follow another.
+
+    Args:
+        before: a tag; None for the beginning of the sentence.
+        after: a tag; None for its end.
+        scheme: the scheme.
+
+    Returns:
+        whether the pair is valid.
+
+    Example:
+        >>> may_follow("O", "I-PER", "IOB2"), may_follow("O", "I-PER", "IOB1"), may_follow("B-PER", None, "BIOES")
+        (False, True, False)
+    """
+    first, label = _split(before or OUTSIDE)
+    second, next_label = _split(after or OUTSIDE)
+    if any(letter not in _LETTERS[scheme] + OUTSIDE for letter in (first, second)):
+        return False
+    same = first != OUTSIDE and label == next_label
+    if scheme == "IOB2":
+        return second != "I" or same
+    if scheme == "IOB1":
+        return second != "B" or same
+    inside = first in ("B", "I")
+    return same and second in ("I", "E") if inside else second not in ("I", "E")
+
+
+def mistakes(tags: Sequence[str], scheme: Scheme) -> list[int]:
+    """Where tags are invalid.
+
+    Args:
+        tags: tags of the T words.
+        scheme: the scheme.
+
+    Returns:
+        indices of tags that may not follow the tag before them; T if the sentence may not end there.
+
+    Example:
+        >>> mistakes(["I-PER", "O", "B-LOC"], "IOB2"), mistakes(["O", "B-LOC"], "BIOES")
+        ([0], [2])
+    """
+    pairs = zip([None, *tags], [*tags, None], strict=True)
+    return [i for i, pair in enumerate(pairs) if not may_follow(*pair, scheme)]
+
+
+@dataclass(frozen=True)
+class CheckedTags:
+    """Tags that follow one scheme.
+
+    Args:
+        scheme: the scheme; None for tags that mark no spans, which are unchanged.
+        tags: tags of each sentence.
+        remark: what was converted or repaired, for people; "" for nothing.
+    """
+
+    scheme: Scheme | None
+    tags: list[list[str]]
+    remark: str = ""
+
+
+def check_tags(sequences: Iterable[Sequence[str]], scheme: Scheme | Literal["auto"] | None = "auto") -> CheckedTags:
+    """Convert tags to one scheme and repair them where they break its rules.
+
+    BILOU (BIOUL), BMES and lower-case letters become BIOES, "0" becomes "O"; the remark says so.
+
+    Args:
+        sequences: tags of sentences.
+        scheme: their scheme; "auto" finds it, None says that they mark no spans, such as parts of speech.
+
+    Returns:
+        the tags, and a remark on what was changed.
+
+    Raises:
+        ConfigError: an unknown scheme.
+        InputError: a tag that is no string, or that is none of a scheme among tags that mark spans.
+
+    Example:
+        >>> check_tags([["O", "I-PER"], ["B-LOC", "I-LOC"], ["B-LOC", "B-LOC"]]).remark
+        "1 of 3 sentences breaks the rules of IOB2 and was repaired, first sentence 1, word 2: 'I-PER' after 'O'"
+        >>> check_tags([["B-PER", "L-PER", "0"]])
+        CheckedTags(scheme='BIOES', tags=[['B-PER', 'E-PER', 'O']], remark='tags were converted: 0 → O, L → E')
+    """
+    if scheme not in (*SCHEMES, "auto", None):
+        raise ConfigError(f"scheme is {scheme!r}; expected 'auto', None, or one of {', '.join(map(repr, SCHEMES))}.")
+    given = [list(tags) for tags in sequences]
+    _refuse(given, lambda tag: not isinstance(tag, str) or not tag.strip(), "expected a string that is not empty")
+    distinct = {tag for tags in given for tag in tags}
+    if scheme is None or (scheme == "auto" and not _mark_spans(distinct)):
+        return CheckedTags(None, given)
+    _refuse(
+        given,
+        lambda tag: not _SPAN_TAG.fullmatch(tag),
+        'expected "O", or B, I, E or S, "-" and a label, as other tags have; give scheme=None (--scheme none) if tags'
+        " mark no spans",
+    )
+    letters = sorted({tag[0] for tag in distinct if canonical(tag) != tag})
+    remarks = [f"tags were converted: {', '.join(f'{x} → {canonical(x)}' for x in letters)}"] if letters else []
+    tags = [[canonical(tag) for tag in of_one] for of_one in given]
+    target = _likeliest(tags) if scheme == "auto" else scheme
+    broken = [(number, places) for number, of_one in enumerate(tags) if (places := mistakes(of_one, target))]
+    if broken:
+        remarks.append(_remark(tags, broken, target))
+    return CheckedTags(target, [rewrite(of_one, target) for of_one in tags], "; ".join(remarks))
+
+
+def _mark_spans(distinct: set[str]) -> bool:
+    """Whether tags mark spans: some have a letter, "-" and a label, or all are bare letters of a scheme with "O"."""
+    if any(_LETTER_AND_LABEL.match(tag) for tag in distinct):
+        return True
+    letters = {canonical(tag) for tag in distinct}
+    return OUTSIDE in letters and bool(letters & {"B", "I"}) and letters <= set("BIOES")
+
+
+def _likeliest(sequences: Sequence[Sequence[str]]) -> Scheme:
+    """The scheme whose rules are broken least often, the first of equals."""
+    pairs = Counter(pair for tags in sequences for pair in zip([None, *tags], [*tags, None], strict=True))
+    return min(SCHEMES, key=lambda scheme: sum(n for pair, n in pairs.items() if not may_follow(*pair, scheme)))
+
+
+def _refuse(sequences: Sequence[Sequence[Any]], wrong: Any, expected: str) -> None:
+    for number, tags in enumerate(sequences, start=1):
+        for place, tag in enumerate(tags, start=1):
+            if wrong(tag):
+                raise InputError(f"sentence {number}, word {place} has the tag {tag!r}; {expected}.")
+
+
+def _remark(sequences: Sequence[Sequence[str]], broken: Sequence[tuple[int, list[int]]], scheme: Scheme) -> str:
+    number, places = broken[0]
+    tags = [*sequences[number], "the end"]
+    where = f"sentence {number + 1}, word {places[0] + 1}: {tags[places[0]]!r}"
+    after = f" after {tags[places[0] - 1]!r}" if places[0] else " at the beginning"
+    verb = "breaks the rules of {} and was" if len(broken) == 1 else "break the rules of {} and were"
+    return f"{len(broken)} of {len(sequences)} sentences {verb.format(scheme)} repaired, first {where}{after}"
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """Tags ↔ the numbers that a network predicts; spans are numbered as BIOES.
+
+    Args:
+        names: K tags, in the order of their numbers.
+        scheme: the scheme of `decode`; None for tags that mark no spans.
+
+    Example:
+        >>> tag_set = TagSet.of([["I-PER", "I-PER", "O"]], "IOB1")
+        >>> tag_set.names
+        ('O', 'B-PER', 'I-PER', 'E-PER', 'S-PER')
+        >>> tag_set.decode(tag_set.encode(["O", "I-PER", "I-PER"]))
+        ['O', 'I-PER', 'I-PER']
+    """
+
+    names: tuple[str, ...]
+    scheme: Scheme | None
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[str]], scheme: Scheme | None) -> TagSet:
+        """The tag set of checked tags.
+
+        Raises:
+            InputError: a single tag, so that there is nothing to learn.
+        """
+        if scheme is None:
+            names: tuple[str, ...] = tuple(sorted({tag for tags in sequences for tag in tags}))
+        else:
+            labels = sorted({span.label for tags in sequences for span in spans(tags)})
+            names = (OUTSIDE, *(f"{letter}-{label}" for label in labels for letter in "BIES"))
+        if len(names) < 2:
+            raise InputError(f"all words have the tag {''.join(names)!r}; it takes two different tags to learn.")
+        return cls(names, scheme)
+
+    def encode(self, tags: Sequence[str]) -> NDArray[np.int64]:
+        """Tags as numbers. Shape (T,)."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        if self.scheme is not None:
+            bioes = rewrite(tags, "BIOES")
+            tags = [tag if len(tag) > 1 or tag == OUTSIDE else f"{tag}-{_NO_LABEL}" for tag in bioes]
+        return np.array([numbers[tag] for tag in tags], dtype=np.int64)
+
+    def decode(self, numbers: Iterable[int]) -> list[str]:
+        """Numbers as tags of the scheme."""
+        tags = [self.names[number] for number in numbers]
+        return tags if self.scheme is None else rewrite(tags, self.scheme)
+
+    def allowed(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Tags that may come first (K,), may follow each other (K, K) and may come last (K,); None for any."""
+        if self.scheme is None:
+            return None
+        names = self.names
+        start = [may_follow(None, name, "BIOES") for name in names]
+        step = [[may_follow(before, after, "BIOES") for after in names] for before in names]
+        return np.array(start), np.array(step), np.array([may_follow(name, None, "BIOES") for name in names])
