@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from elmokit.tasks.bio import may_follow, mistakes  # noqa: E402
-from elmokit.tasks.crf import CRF, Constraints  # noqa: E402
-from elmokit.tasks.tag_codec import TagCodec  # noqa: E402
+from elmokit.tasks.tagging.bioes import TagSet, may_follow, mistakes  # noqa: E402
+from elmokit.tasks.tagging.crf import CRF, Constraints  # noqa: E402
 
 
 @st.composite
@@ -89,23 +88,25 @@ def test_padding_and_neighbours_change_nothing(case):
 @given(st.integers(0, 10**6), st.integers(1, 8))
 @settings(max_examples=40)
 def test_decoding_under_constraints_breaks_no_rule(seed, n_words):
-    codec = TagCodec.of([["B-PER", "B-LOC", "O"]], "IOB2")
+    tag_set = TagSet.of([["B-PER", "B-LOC", "O"]], "IOB2")
     generator = torch.Generator().manual_seed(seed)
-    crf = CRF(len(codec.names))
-    emissions = torch.randn(1, n_words, len(codec.names), generator=generator)
-    (best,) = crf.best(emissions, torch.ones(1, n_words, dtype=torch.bool), codec.constraints())
-    assert mistakes([codec.names[tag] for tag in best], "BIOES") == []
-    assert mistakes(codec.decode(best), "IOB2") == []
+    crf = CRF(len(tag_set.names))
+    emissions = torch.randn(1, n_words, len(tag_set.names), generator=generator)
+    (best,) = crf.best(
+        emissions, torch.ones(1, n_words, dtype=torch.bool), Constraints(*map(torch.from_numpy, tag_set.allowed()))
+    )
+    assert mistakes([tag_set.names[tag] for tag in best], "BIOES") == []
+    assert mistakes(tag_set.decode(best), "IOB2") == []
 
 
 def test_constraints_are_the_rules():
-    codec = TagCodec.of([["B-PER", "O"]], "IOB2")
-    constraints = codec.constraints()
-    for i, before in enumerate(codec.names):
+    tag_set = TagSet.of([["B-PER", "O"]], "IOB2")
+    constraints = Constraints(*map(torch.from_numpy, tag_set.allowed()))
+    for i, before in enumerate(tag_set.names):
         assert bool(constraints.start[i]) == may_follow(None, before, "BIOES")
-        for j, after in enumerate(codec.names):
+        for j, after in enumerate(tag_set.names):
             assert bool(constraints.step[i, j]) == may_follow(before, after, "BIOES")
-    assert TagCodec.of([["NN", "VB"]], None).constraints() is None
+    assert TagSet.of([["NN", "VB"]], None).allowed() is None
 
 
 def test_gradients_are_the_difference_between_truth_and_belief():

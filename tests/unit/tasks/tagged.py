@@ -42,6 +42,7 @@ class WordLayers:
             projection_width=dim // 2, char_cnn=CharCNNConfig(filters=((1, 4),)), bilstm=BiLSTMConfig(cell_width=8)
         )
         self.n_encoded = 0
+        self.fingerprint = f"word layers {dim} {seed}"
 
     def encode_words_stream(self, texts, *, layers="mix", show_progress=None):
         assert layers == "each"

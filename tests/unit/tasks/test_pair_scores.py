@@ -10,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
-from elmokit.tasks.alignment import align, inverse_document_frequencies
-from elmokit.tasks.pair_scores import PairScorer
+from elmokit.tasks.pairs.scorer import PairScorer, align
 from unit.tasks.encoders import WordHash
 from unit.tiny_models import tiny_elmo
 
@@ -70,43 +69,42 @@ def test_texts_without_words():
     none, some = np.zeros((0, 3)), np.ones((1, 3))
     assert (align(none, none).f1, align(none, some).f1, align(some, none).f1) == (1, 0, 0)
     scorer = PairScorer(Words(), method="cosine")
-    assert scorer.scores(["", "", "a"], ["", "a", "a"]) == pytest.approx([1, 0, 1])
-    assert scorer.scores([], []).shape == (0,)
+    assert scorer.scores([("", ""), ("", "a"), ("a", "a")]) == pytest.approx([1, 0, 1])
+    assert scorer.scores([]).shape == (0,)
 
 
 def test_words_in_all_texts_weigh_nothing_and_new_ones_most():
-    found = inverse_document_frequencies([["a", "b", "b"], ["a"], ["a", "c"]])
-    assert (found["a"], found["b"], found[""]) == (0, math.log(4 / 2), math.log(4))
+    scorer = PairScorer(Words(), idf=True).fit(["a b b", "a", "a c", "a c"])
+    weights = scorer._weights(WordVectors(("a", "b", "new"), None, np.zeros((3, 1), np.float32)))
+    assert weights == pytest.approx([0, math.log(4 / 2), math.log(4)])
     zeros = align(np.eye(2), np.eye(2)[:1], first_weights=[0, 0])
     assert zeros.precision == 0.5, "only zeros count alike"
 
 
 @pytest.mark.parametrize("method", ["cosine", "alignment"])
-def test_centring_and_idf_tell_texts_apart(method):
+def test_centering_and_idf_tell_texts_apart(method):
     plain = PairScorer(Words(), method=method)
-    keen = PairScorer(Words(), method=method, idf=True, centre=True).fit(TEXTS)
-    first, second = ["the cat sat", "the cat sat"], ["the dog sat", "the stocks rose"]
-    assert plain.scores(first, second).min() > 0.85, "the common part hides the difference"
-    near, far = keen.scores(first, second)
+    keen = PairScorer(Words(), method=method, idf=True, center=True).fit(TEXTS)
+    two = [("the cat sat", "the dog sat"), ("the cat sat", "the stocks rose")]
+    assert plain.scores(two).min() > 0.85, "the common part hides the difference"
+    near, far = keen.scores(two)
     assert near - far > 0.2
 
 
 @pytest.mark.parametrize("method", ["cosine", "alignment"])
 def test_a_score_depends_on_its_pair_alone(method):
-    scorer = PairScorer(tiny_elmo(), method=method, layers="all", idf=True, centre=True).fit(TEXTS)
-    whole = scorer.scores(TEXTS, TEXTS[::-1])
-    alone = [scorer.scores([a], [b])[0] for a, b in zip(TEXTS, TEXTS[::-1], strict=True)]
+    scorer = PairScorer(tiny_elmo(), method=method, layers="all", idf=True, center=True).fit(TEXTS)
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    whole = scorer.scores(pairs)
+    alone = [scorer.scores([pair])[0] for pair in pairs]
     assert whole.tolist() == alone
-    assert [a.f1 for a in scorer.alignments(TEXTS, TEXTS)] == pytest.approx([1] * len(TEXTS))
+    assert [a.f1 for a in scorer.alignments([(text, text) for text in TEXTS])] == pytest.approx([1] * len(TEXTS))
 
 
-def test_progress_and_mistakes():
-    said = []
-    PairScorer(Words()).scores(["a"] * 300, ["b"] * 300, on_progress=lambda *at: said.append(at))
-    assert said == [(256, 300), (300, 300)]
+def test_mistakes_are_named():
     with pytest.raises(ConfigError, match="'cosine'"):
         PairScorer(Words(), method="bleu")
     with pytest.raises(InputError, match="call fit"):
-        PairScorer(Words(), idf=True).scores(["a"], ["b"])
+        PairScorer(Words(), idf=True).scores([("a", "b")])
     with pytest.raises(InputError, match="no words"):
         PairScorer(Words(), idf=True).fit(["", ""])

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TextError
-from elmokit.tasks.pairs import DegreeScores, SentencePairs, check_degrees, pair_features, score_degrees
+from elmokit.tasks.pairs.classifier import SentencePairs
+from elmokit.tasks.pairs.correlation import SimilarityScores, compare_scores
+from elmokit.tasks.pairs.features import check_pairs, check_scores, pair_features
 from unit.tasks.encoders import FILLER, WordHash
+from unit.tasks.hostile import hostile
 
 
 def pairs(n, seed=0):
@@ -27,90 +30,120 @@ def pairs(n, seed=0):
 
 
 FIRST, SECOND, SHARED = pairs(300)
+PAIRS = list(zip(FIRST, SECOND, strict=True))
 SAME = ["1" if k > 3 else "0" for k in SHARED]
+
+
+def more():
+    first, second, shared = pairs(150, seed=1)
+    return list(zip(first, second, strict=True)), shared
 
 
 @pytest.fixture(scope="module")
 def classes():
-    return SentencePairs(WordHash()).fit(FIRST, SECOND, SAME)
+    return SentencePairs(WordHash()).fit(PAIRS, SAME)
 
 
 @pytest.fixture(scope="module")
-def degrees():
-    return SentencePairs(WordHash(), kind="degrees").fit(FIRST, SECOND, SHARED)
+def scores():
+    return SentencePairs(WordHash(), kind="scores").fit(PAIRS, SHARED)
 
 
 def test_classes_are_learned(classes):
-    first, second, shared = pairs(150, seed=1)
+    new, shared = more()
     truth = ["1" if k > 3 else "0" for k in shared]
-    assert classes.classes_ == ("0", "1")
-    assert classes.evaluate(first, second, truth).accuracy > 0.8
-    probabilities = classes.predict_proba(first, second)
+    assert classes.classes_.tolist() == ["0", "1"]
+    assert classes.evaluate(new, truth).accuracy == classes.score(new, truth) > 0.8
+    probabilities = classes.predict_proba(new)
     np.testing.assert_allclose(probabilities.sum(1), 1)
-    assert classes.predict(first, second) == [classes.classes_[i] for i in probabilities.argmax(1)]
+    assert classes.predict(new).tolist() == classes.classes_[probabilities.argmax(1)].tolist()
 
 
-def test_degrees_are_learned(degrees):
-    first, second, shared = pairs(150, seed=1)
-    scores = degrees.evaluate(first, second, shared)
-    assert scores.pearson > 0.85
-    assert scores.n_pairs == 150
-    predicted = degrees.predict(first, second)
-    assert scores.mean_squared_error == pytest.approx(np.mean((np.array(predicted) - shared) ** 2))
-    assert scores.spearman > 0.8
+def test_three_classes():
+    made = SentencePairs(WordHash(), C=0.1, class_weight="balanced").fit(PAIRS, [k // 3 for k in SHARED])
+    assert made.predict_proba(PAIRS[:2]).shape == (2, 3)
+    assert made.score(PAIRS, [k // 3 for k in SHARED]) > 0.7
+
+
+def test_scores_are_learned(scores):
+    new, shared = more()
+    result = scores.evaluate(new, shared)
+    assert result.pearson > 0.85
+    assert result.n_pairs == 150
+    assert result.mean_squared_error == pytest.approx(np.mean((scores.predict(new) - shared) ** 2))
+    assert result.spearman == scores.score(new, shared) > 0.8
 
 
 def test_numbers_as_classes_come_back_as_numbers():
-    made = SentencePairs(WordHash(), C=1.0).fit(FIRST, SECOND, np.array([int(k > 3) for k in SHARED]))
-    assert {type(label) for label in made.predict(FIRST, SECOND)} == {int}
+    made = SentencePairs(WordHash(), C=1.0).fit(PAIRS, np.array([int(k > 3) for k in SHARED]))
+    assert {type(label) for label in made.predict(PAIRS).tolist()} == {int}
 
 
-@pytest.mark.parametrize("name", ["classes", "degrees"])
+@pytest.mark.parametrize("name", ["classes", "scores"])
 def test_a_prediction_depends_on_its_pair_alone(name, request):
     made = request.getfixturevalue(name)
-    whole = made.predict(FIRST[:40], SECOND[:40])
-    alone = [made.predict([a], [b])[0] for a, b in zip(FIRST[:40], SECOND[:40], strict=True)]
-    assert whole == pytest.approx(alone) if name == "degrees" else whole == alone
-    assert made.predict([], []) == []
+    whole = made.predict(PAIRS[:40]).tolist()
+    alone = [made.predict([pair])[0] for pair in PAIRS[:40]]
+    assert whole == pytest.approx(alone) if name == "scores" else whole == alone
+    assert made.predict([]).tolist() == []
 
 
-def test_without_direction_a_pair_and_its_reverse_are_the_same(degrees):
-    assert degrees.predict(FIRST, SECOND) == pytest.approx(degrees.predict(SECOND, FIRST))
-    directed = SentencePairs(WordHash(), kind="degrees", parts=["both"]).fit(FIRST, SECOND, SHARED)
-    assert directed.predict(FIRST, SECOND) != pytest.approx(directed.predict(SECOND, FIRST))
+def test_without_direction_a_pair_and_its_reverse_are_the_same(scores):
+    reverse = [(b, a) for a, b in PAIRS]
+    assert scores.predict(PAIRS) == pytest.approx(scores.predict(reverse))
+    directed = SentencePairs(WordHash(), kind="scores", parts=["both"]).fit(PAIRS, SHARED)
+    assert directed.predict(PAIRS) != pytest.approx(directed.predict(reverse))
 
 
-def test_a_text_in_many_pairs_is_encoded_once():
+def test_all_texts_are_encoded_in_one_call_and_each_once():
     elmo = WordHash()
-    SentencePairs(elmo, C=1.0).fit(["same"] * 20, [f"{i % 4}" for i in range(20)], ["a", "b"] * 10)
-    assert elmo.n_encoded == 5
+    calls, encode = [], elmo.encode
+    elmo.encode = lambda texts, *more, **options: calls.append(len(texts)) or encode(texts, *more, **options)
+    SentencePairs(elmo, C=1.0).fit([("same", f"{i % 700}") for i in range(1400)], ["a", "b"] * 700)
+    assert calls == [701]
 
 
-def test_progress_counts_distinct_texts():
-    said = []
-    SentencePairs(WordHash()).features(["a"] * 600, map(str, range(600)), on_progress=lambda *at: said.append(at))
-    assert said == [(256, 601), (512, 601), (601, 601)]
+def test_it_is_a_scikit_learn_estimator():
+    from sklearn.base import clone, is_classifier, is_regressor
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+
+    made = SentencePairs(WordHash(), C=0.1)
+    assert clone(made).get_params() == made.get_params()
+    assert is_classifier(made)
+    assert is_regressor(SentencePairs(WordHash(), kind="scores"))
+    assert cross_val_score(made, PAIRS, SAME, cv=3).mean() > 0.7
+    search = GridSearchCV(made, {"parts": [("difference",), ("difference", "product")]}, cv=2).fit(PAIRS, SAME)
+    assert search.best_score_ > 0.7
 
 
-@pytest.mark.parametrize("name", ["classes", "degrees"])
+def test_tables_arrays_and_zips_are_pairs(classes):
+    frame = pytest.importorskip("pandas").DataFrame({"a": FIRST, "b": SECOND})
+    expected = classes.predict(PAIRS[:9]).tolist()
+    for some in (frame[:9], np.array(PAIRS[:9]), zip(FIRST[:9], SECOND[:9], strict=True)):
+        assert classes.predict(some).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["classes", "scores"])
 def test_what_is_saved_comes_back(name, request, tmp_path):
     made = request.getfixturevalue(name)
-    made.save(tmp_path / "m", facts={"label": "same"})
+    made.save(tmp_path / "m", metadata={"label": "same"})
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["pairs.json", "pairs.safetensors"]
     back = SentencePairs.load(tmp_path / "m", WordHash())
-    assert back.predict(FIRST, SECOND) == made.predict(FIRST, SECOND)
-    assert (back.kind, back.classes_) == (made.kind, made.classes_)
-    assert json.loads((tmp_path / "m" / "pairs.json").read_text())["facts"] == {"label": "same"}
+    assert back.predict(PAIRS).tolist() == made.predict(PAIRS).tolist()
+    assert (back.kind, back.classes_.tolist()) == (made.kind, made.classes_.tolist())
+    assert json.loads((tmp_path / "m" / "pairs.json").read_text())["metadata"] == {"label": "same"}
     back.save(tmp_path / "again")
     assert (tmp_path / "again/pairs.safetensors").read_bytes() == (tmp_path / "m/pairs.safetensors").read_bytes()
 
 
-def test_another_model_is_refused(classes, tmp_path):
+def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(classes, tmp_path):
     classes.save(tmp_path)
-    with pytest.raises(CheckpointError, match="same shape but other weights"):
-        SentencePairs.load(tmp_path, WordHash(name="other", seed=1))
-    with pytest.raises(CheckpointError, match="made differently"):
-        SentencePairs.load(tmp_path, WordHash(dim=64))
+    same = WordHash()
+    same.source = "elsewhere"
+    assert SentencePairs.load(tmp_path, same).predict(PAIRS[:5]).tolist()
+    for other in (WordHash(seed=1), WordHash(dim=64)):
+        with pytest.raises(CheckpointError, match="other weights"):
+            SentencePairs.load(tmp_path, other)
 
 
 def test_damaged_files_are_refused(classes, tmp_path):
@@ -122,41 +155,66 @@ def test_damaged_files_are_refused(classes, tmp_path):
     (tmp_path / "pairs.safetensors").write_bytes(data)
     with pytest.raises(CheckpointError, match="does not belong"):
         SentencePairs.load(tmp_path, WordHash())
-    for text, message in (("{", "not JSON"), ('{"format": 9}', "format 1"), ("[]", "format 1")):
+    for text in ("{", '{"format": 9}', "[]"):
         (tmp_path / "pairs.json").write_text(text)
-        with pytest.raises(CheckpointError, match=message):
+        with pytest.raises(CheckpointError, match=r"pairs\.json"):
             SentencePairs.load(tmp_path, WordHash())
+
+
+@pytest.mark.parametrize("name", ["classes", "scores"])
+def test_hostile_values_are_refused_with_the_name_of_the_file(name, request, tmp_path):
+    request.getfixturevalue(name).save(tmp_path)
+    texts = hostile(tmp_path, "pairs", lambda: SentencePairs.load(tmp_path, WordHash()).predict(PAIRS[:2]))
+    assert [text for text in texts if str(tmp_path) not in text] == []
 
 
 def test_wrong_arguments_are_named():
     elmo = WordHash()
-    with pytest.raises(ConfigError, match="'degrees'"):
-        SentencePairs(elmo, kind="numbers")
+    with pytest.raises(ConfigError, match="'scores'"):
+        SentencePairs(elmo, kind="numbers").fit([("a", "b")], [1])
     for parts in ([], ["sum"], "product"):
         with pytest.raises(ConfigError, match="'difference'"):
-            SentencePairs(elmo, parts=parts)
-    with pytest.raises(InputError, match="2 first texts but 1 second"):
-        SentencePairs(elmo).fit(["a", "b"], ["a"], ["1", "0"])
-    with pytest.raises(InputError, match="is missing"):
-        SentencePairs(elmo).fit(["a", None], ["a", "b"], ["1", "0"])
-    with pytest.raises(TextError, match="one str"):
-        SentencePairs(elmo).features("a", "b")
+            SentencePairs(elmo, parts=parts).fit([("a", "b")], ["1"])
+    for C in (0, -1, "x", True, None):
+        with pytest.raises(ConfigError, match="C is"):
+            SentencePairs(elmo, C=C).fit([("a", "b")], ["1"])
+    with pytest.raises(InputError, match="2 texts but 1 labels"):
+        SentencePairs(elmo).fit([("a", "b"), ("a", "b")], ["1"])
     with pytest.raises(InputError, match="call fit"):
-        SentencePairs(elmo).predict(["a"], ["b"])
-    with pytest.raises(InputError, match="it takes different ones"):
-        SentencePairs(elmo, kind="degrees").fit(["a", "b"], ["a", "b"], [1, 1])
-    with pytest.raises(InputError, match=r"degrees\[1\] is 'x'"):
-        SentencePairs(elmo, kind="degrees").fit(["a", "b"], ["a", "b"], [1, "x"])
-    with pytest.raises(InputError, match="leave such rows out"):
-        check_degrees([float("nan")], 1)
+        SentencePairs(elmo).predict([("a", "b")])
+    for kind in ("classes", "scores"):
+        with pytest.raises(InputError, match="different ones are needed"):
+            SentencePairs(elmo, kind=kind).fit([("a", "a"), ("b", "b")], [1, 1])
+    with pytest.raises(InputError, match=r"scores\[1\] is 'x'"):
+        SentencePairs(elmo, kind="scores").fit([("a", "a"), ("b", "b")], [1, "x"])
+    with pytest.raises(InputError, match="drop such rows"):
+        check_scores([float("nan")], 1)
 
 
-def test_what_only_one_kind_has_is_told(classes, degrees):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([("a", "b"), ("a", None)], r"pairs\[1\]: is missing"),
+        ([("a", "b"), (float("nan"), "b")], r"pairs\[1\]: is missing"),
+        ([("a", 3)], r"pairs\[0\]: is a int"),
+        ([("a", "b", "c")], r"pairs\[0\] is .*; expected two texts"),
+        (["ab"], r"pairs\[0\] is 'ab'"),
+        ([None], r"pairs\[0\] is None"),
+        ("ab", "expected a list of pairs"),
+        (None, "expected a list of pairs"),
+    ],
+)
+def test_what_is_no_pair_is_named(given, message):
+    with pytest.raises((InputError, TextError), match=message):
+        check_pairs(given)
+
+
+def test_what_only_one_kind_has_is_told(classes, scores):
     with pytest.raises(ConfigError, match="call predict"):
-        degrees.predict_proba(FIRST, SECOND)
+        scores.predict_proba(PAIRS)
     with pytest.raises(InputError, match="'2'"):
-        classes.evaluate(["a"], ["b"], ["2"])
-    assert isinstance(degrees.evaluate(FIRST, SECOND, [str(k) for k in SHARED]), DegreeScores)
+        classes.evaluate([("a", "b")], ["2"])
+    assert isinstance(scores.evaluate(PAIRS, [str(k) for k in SHARED]), SimilarityScores)
 
 
 vectors = arrays(np.float64, (3, 4), elements=st.floats(-10, 10))
@@ -171,5 +229,5 @@ def test_features_without_direction_are_symmetric(u, v):
 
 @given(st.lists(st.integers(-100, 100), min_size=3, max_size=20, unique=True), st.floats(0.1, 10), st.floats(-5, 5))
 def test_correlations_do_not_mind_units(truth, scale, shift):
-    same = score_degrees(truth, [scale * x + shift for x in truth])
+    same = compare_scores(truth, [scale * x + shift for x in truth])
     assert same.pearson == pytest.approx(1, abs=1e-6)

@@ -81,7 +81,9 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
     if mark_spans:
         truth, predicted = ([[canonical(tag) for tag in tags] for tags in given] for given in (truth, predicted))
     n_words = sum(map(len, truth))
-    n_right = sum(a == b for true, guess in zip(truth, predicted, strict=True) for a, b in zip(true, guess, strict=True))
+    n_right = sum(
+        a == b for true, guess in zip(truth, predicted, strict=True) for a, b in zip(true, guess, strict=True)
+    )
     if not mark_spans:
         return TagMetrics(accuracy=n_right / n_words, spans=None, labels=(), n_words=n_words)
     true, guess, right = Counter[str](), Counter[str](), Counter[str]()

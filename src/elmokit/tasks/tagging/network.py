@@ -1,34 +1,40 @@
-"""Layers of a frozen biLM → scores of tags: a learned layer mix, a BiLSTM, a CRF (Peters et al. 2018, §4 and A.3).
+"""The network of a tagger: a learned layer mix, a BiLSTM and a CRF (Peters et al. 2018, §4 and A.3), and its objective.
 
-Each layer is first brought to mean 0 and standard deviation 1 by what its dimensions were in training: layers differ
-in scale by orders, and the mix shall begin fair. The BiLSTM reads packed sentences, so padding is never seen.
+Each layer is first standardised by the training words, because layers differ in scale by orders of magnitude. The
+BiLSTM reads packed sentences, so it never sees padding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.crf import CRF, Constraints
+from elmokit.tasks.tagging.cache import VectorCache
+from elmokit.tasks.tagging.crf import CRF, Constraints
+
+_BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
+_BUCKET = 20  # batches that are sorted by length together, so that little is padded
 
 
 class TagNetwork(nn.Module):
-    """What a tagger learns.
+    """Layers of words → tags.
 
     Args:
         n_layers: L.
-        width: of a word's vector, 2P.
+        width: width of a word's vector, 2P.
         n_tags: K.
-        hidden_width: of the LSTM in each direction.
-        n_lstm_layers: of the BiLSTM.
-        dropout: on its way in and out.
+        hidden_width: width of the LSTM in each direction.
+        dropout: dropout before and after the BiLSTM.
     """
 
-    def __init__(
-        self, n_layers: int, width: int, n_tags: int, *, hidden_width: int, n_lstm_layers: int, dropout: float
-    ) -> None:
+    def __init__(self, n_layers: int, width: int, n_tags: int, *, hidden_width: int, dropout: float) -> None:
         super().__init__()
         self.mean: Tensor
         self.scale: Tensor
@@ -36,27 +42,20 @@ class TagNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(n_layers, width))
         self.mix = LayerMixer(n_layers)
         self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(
-            width,
-            hidden_width,
-            n_lstm_layers,
-            batch_first=True,
-            bidirectional=True,
-            dropout=dropout if n_lstm_layers > 1 else 0.0,
-        )
+        self.lstm = nn.LSTM(width, hidden_width, batch_first=True, bidirectional=True)
         self.emissions = nn.Linear(2 * hidden_width, n_tags)
         self.crf = CRF(n_tags)
 
     def forward(self, layers: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Mean negative log likelihood per sentence.
+        """Mean negative log likelihood per sentence, in nats.
 
         Args:
-            layers: of frozen vectors. Shape (L, B, T, 2P).
-            tags: the true ones. Shape (B, T).
-            mask: real words. Shape (B, T).
+            layers: frozen vectors. Shape (L, B, T, 2P).
+            tags: true tags. Shape (B, T).
+            mask: True for words, False for padding. Shape (B, T).
 
         Returns:
-            the loss, in nats.
+            the loss, a scalar.
         """
         loss: Tensor = self.crf(self.scores(layers, mask), tags, mask)
         return loss.mean()
@@ -64,13 +63,115 @@ class TagNetwork(nn.Module):
     def scores(self, layers: Tensor, mask: Tensor) -> Tensor:
         """A score per word and tag. Shapes as in `forward`; returns (B, T, K)."""
         standard = (layers - self.mean[:, None, None]) / self.scale[:, None, None]
-        x = self.dropout(self.mix(standard, mask))
+        x = self.dropout(self.mix(standard, mask))  # (B, T, 2P)
         packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
-        found: Tensor = self.emissions(self.dropout(hidden))
-        return found
+        scores: Tensor = self.emissions(self.dropout(hidden))
+        return scores
 
     @torch.no_grad()
-    def best(self, layers: Tensor, mask: Tensor, constraints: Constraints | None) -> list[list[int]]:
-        """The best tags of each sentence. Shapes as in `forward`."""
-        return self.crf.best(self.scores(layers, mask), mask, constraints)
+    def best(self, sentences: Sequence[NDArray[np.floating]], constraints: Constraints | None) -> list[list[int]]:
+        """The best tags of sentences, each of shape (L, T, 2P) with T ≥ 0; batches are made of similar lengths."""
+        lengths = np.array([vectors.shape[1] for vectors in sentences], dtype=np.int64)
+        tags: list[list[int]] = [[] for _ in sentences]
+        for rows in batches(lengths, 64, None):
+            layers, mask = padded([sentences[row] for row in rows], self.mean.device)
+            for row, best in zip(rows, self.crf.best(self.scores(layers, mask), mask, constraints), strict=True):
+                tags[row] = best
+        return tags
+
+
+@dataclass(frozen=True, eq=False)
+class TagObjective:
+    """What a tagger is fitted to (see `elmokit.tasks.fit.Objective`).
+
+    Args:
+        train: vectors of the training sentences.
+        tags: numbers of their tags.
+        dev: vectors of the sentences that choose the best epoch.
+        metric: numbers of the tags predicted for `dev` → their score; larger is better.
+        batch_size: sentences in a batch.
+        constraints: constraints of decoding.
+    """
+
+    train: VectorCache
+    tags: Sequence[NDArray[np.int64]]
+    dev: VectorCache
+    metric: Callable[[list[list[int]]], float]
+    batch_size: int
+    constraints: Constraints | None
+
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Sentence numbers of the batches of an epoch."""
+        return list(batches(self.train.lengths, self.batch_size, rng))
+
+    def loss(self, network: TagNetwork, batch: NDArray[np.int64]) -> Tensor:
+        """Mean loss of a batch."""
+        layers, mask = padded([self.train[int(row)] for row in batch], network.mean.device)
+        tags = torch.zeros(mask.shape, dtype=torch.int64)
+        for i, row in enumerate(batch):
+            tags[i, : len(self.tags[row])] = torch.from_numpy(self.tags[row])
+        loss: Tensor = network(layers, tags.to(mask.device), mask)
+        return loss
+
+    def score(self, network: TagNetwork) -> float:
+        """Metric of the dev sentences, read a few at a time."""
+        tags: list[list[int]] = []
+        for start in range(0, len(self.dev.lengths), 1024):
+            stop = min(start + 1024, len(self.dev.lengths))
+            tags += network.best([self.dev[i] for i in range(start, stop)], self.constraints)
+        return self.metric(tags)
+
+
+def batches(
+    lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator | None
+) -> Iterator[NDArray[np.int64]]:
+    """Sentence numbers in batches of similar length; sentences without words are left out.
+
+    Args:
+        lengths: words of each sentence. Shape (n,).
+        batch_size: sentences in a batch at most.
+        rng: shuffles sentences and batches; None sorts all by length, which computes fastest.
+
+    Yields:
+        sentence numbers.
+
+    Example:
+        >>> [rows.tolist() for rows in batches(np.array([3, 0, 1, 2]), 2, None)]
+        [[2, 3], [0]]
+    """
+    rows = np.flatnonzero(lengths)
+    bucket = max(len(rows), 1) if rng is None else _BUCKET * batch_size
+    if rng is not None:
+        rows = rng.permutation(rows)
+    result: list[list[int]] = []
+    for start in range(0, len(rows), bucket):
+        part = rows[start : start + bucket]
+        batch: list[int] = []
+        for row in part[np.argsort(lengths[part], kind="stable")].tolist():
+            if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[row] > _BATCH_WORDS):
+                result.append(batch)
+                batch = []
+            batch.append(row)
+        result += [batch] if batch else []
+    order = range(len(result)) if rng is None else rng.permutation(len(result))
+    return (np.array(result[i]) for i in order)
+
+
+def padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """A batch of sentences, padded with zeros behind their words.
+
+    Args:
+        sentences: B arrays of shape (L, T, 2P), each with its own T.
+        device: the device of the batch.
+
+    Returns:
+        layers and the mask of words. Shapes (L, B, T, 2P), (B, T).
+    """
+    n_layers, _, width = sentences[0].shape
+    shape = len(sentences), max(vectors.shape[1] for vectors in sentences)
+    layers, mask = np.zeros((n_layers, *shape, width), np.float32), np.zeros(shape, np.bool_)
+    for row, vectors in enumerate(sentences):
+        layers[:, row, : vectors.shape[1]] = vectors
+        mask[row, : vectors.shape[1]] = True
+    return torch.from_numpy(layers).to(device), torch.from_numpy(mask).to(device)

@@ -1,98 +1,69 @@
-"""Words → tags: names, chunks, parts of speech, learned on frozen ELMo features (extra `torch`).
+"""`Tagger`: words → tags (names, chunks, parts of speech) on frozen ELMo vectors, as ELMo was first used.
 
-The vectors of all layers of a frozen biLM, a learned mix of them, a BiLSTM and a CRF: the way ELMo was first used
-(Peters et al. 2018, §4). Tags that mark spans are learned as BIOES, in which the ends of spans have tags of their own,
-decoded under its rules, and given back in the scheme that they came in; so what is predicted is always valid.
-A saved tagger is two files, JSON and safetensors, and knows its model.
+A learned mix of the layers of a frozen biLM, a BiLSTM and a CRF (Peters et al. 2018, §4). Tags that mark spans are
+learned as BIOES, decoded under its rules and written in the scheme of the training tags, so predictions are valid.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, OutputError, TrainingError
-from elmokit.tasks.bio import Scheme, check_tags
-from elmokit.tasks.entities import TagScores, score_tags
-from elmokit.tasks.saved_head import check_model, load_head, save_head
-from elmokit.tasks.split import held_out_split
-from elmokit.tasks.tag_codec import TagCodec
-from elmokit.tasks.tag_options import TagOptions, TagReport
-from elmokit.tasks.vector_store import OnProgress, VectorStore, WordEncoder, encode_layers, probe_of
-from elmokit.text.inputs import checked_texts, checked_words
+from elmokit.encoding import Encoder
+from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
+from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagSet, check_tags
+from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, run_folder
+from elmokit.tasks.tagging.metrics import TagMetrics, tag_metrics
+from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, check_lengths, word_lists
 
 if TYPE_CHECKING:
-    from elmokit.tasks.crf import Constraints
-    from elmokit.tasks.tag_network import TagNetwork
+    from elmokit.tasks.fit import EpochReport
+    from elmokit.tasks.tagging.crf import Constraints
+    from elmokit.tasks.tagging.network import TagNetwork
 
-Words = Sequence[str]
-Tags = Sequence[Sequence[str]]
-
-_FILES = "tag"
-_SNAPSHOT = "snapshot.safetensors"
-_BLOCK = 256
-_DEV_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class TaggedSentences:
-    """Sentences with a tag for each word.
-
-    Args:
-        words: of each sentence.
-        tags: as many for each.
-    """
-
-    words: list[list[str]]
-    tags: list[list[str]]
-
-    def take(self, rows: Iterable[int]) -> TaggedSentences:
-        """Some of the sentences, by number."""
-        rows = list(rows)
-        return TaggedSentences([self.words[row] for row in rows], [self.tags[row] for row in rows])
-
-    def with_words(self) -> TaggedSentences:
-        """Those that are not empty."""
-        return self.take(row for row, words in enumerate(self.words) if words)
+FILES = "tagger"
+_SETTINGS = ("layers", "hidden_width", "dropout", "learning_rate", "batch_size", "epochs", "patience", "seed")
+_PENDING_WORDS = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class _Learned:
-    """A network, what its numbers mean, and what they may be."""
+class _Fitted:
+    """A network, and what its numbers mean and may be."""
 
     network: TagNetwork
-    codec: TagCodec
+    tag_set: TagSet
     constraints: Constraints | None
 
 
 class Tagger:
-    """A tagger of words.
+    """Tags words with a BiLSTM-CRF on frozen ELMo vectors. The defaults suit a few thousand sentences.
 
     Args:
-        elmo: the model that the features come from.
-        layers: "learned" for a learned mix of all, or the number of one.
-        scheme: how tags mark spans: "IOB1", "IOB2" (BIO), "BIOES"; None where they mark none, as parts of speech;
-            "auto" to find it.
-        options: how to train.
-        device: where the head runs, as PyTorch names it.
+        elmo: the model that provides the vectors.
+        layers: "learned" for a learned mix of all layers, or the number of one.
+        scheme: how tags mark spans: "IOB1", "IOB2" (BIO) or "BIOES"; None if they mark none, as parts of speech;
+            "auto" finds it.
+        hidden_width: width of the LSTM in each direction.
+        dropout: dropout before and after the BiLSTM.
+        learning_rate: learning rate of AdamW at the start; it decays linearly to a tenth.
+        batch_size: sentences per step.
+        epochs: passes over the sentences at most.
+        patience: epochs without a better score on the dev part after which training stops.
+        seed: seed of weights, shuffling and dropout, and of the dev part if none is given.
+        device: PyTorch device of the tagger, such as "cpu" or "cuda".
 
     Attributes:
-        scheme_: the scheme of the tags; None where they mark no spans. Known after `fit`.
-        report_: the last report of training.
+        scheme_: scheme of the tags; None if they mark no spans.
+        report_: the last `EpochReport` of training.
 
     Raises:
         MissingExtra: PyTorch is not installed.
-        ConfigError: a layer that the model does not have.
+        ConfigError: an argument out of range, or a layer that the model does not have.
 
     Example (`elmo` is any loaded model):
         ``Tagger(elmo).fit([["Ann", "sings"]] * 9, [["B-PER", "O"]] * 9).predict([["Bo", "sings"]])``
@@ -100,36 +71,43 @@ class Tagger:
 
     def __init__(
         self,
-        elmo: WordEncoder,
+        elmo: Encoder,
         *,
         layers: int | Literal["learned"] = "learned",
         scheme: Scheme | Literal["auto"] | None = "auto",
-        options: TagOptions | None = None,
+        hidden_width: int = 200,
+        dropout: float = 0.5,
+        learning_rate: float = 3e-3,
+        batch_size: int = 32,
+        epochs: int = 20,
+        patience: int = 4,
+        seed: int = 0,
         device: str = "cpu",
     ) -> None:
         _check_torch()
         n_layers = elmo.config.n_layers
-        if layers != "learned" and (not isinstance(layers, int) or not -n_layers <= layers < n_layers):
+        is_number = isinstance(layers, int) and not isinstance(layers, bool)
+        if layers != "learned" and not (is_number and -n_layers <= int(layers) < n_layers):
             raise ConfigError(f"layers is {layers!r}; expected 'learned' or a layer's number, 0 to {n_layers - 1}.")
         check_tags([], scheme)
-        self.elmo = elmo
-        self.layers: int | Literal["learned"] = layers
-        self.scheme: Scheme | Literal["auto"] | None = scheme
-        self.options = options or TagOptions()
-        self.device = device
+        counts = {"hidden_width": hidden_width, "batch_size": batch_size, "epochs": epochs, "patience": patience}
+        for name, value in counts.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; expected an integer of at least 1.")
+        if not learning_rate > 0 or not 0 <= dropout < 1:
+            raise ConfigError(f"learning_rate is {learning_rate}, dropout {dropout}; expected > 0, and 0 ≤ and < 1.")
+        self.elmo, self.layers, self.scheme, self.device = elmo, layers, scheme, device
+        self.hidden_width, self.dropout, self.learning_rate = hidden_width, dropout, learning_rate
+        self.batch_size, self.epochs, self.patience, self.seed = batch_size, epochs, patience, seed
         self.scheme_: Scheme | None = None
-        self.report_: TagReport | None = None
-        self._learned: _Learned | None = None
+        self.report_: EpochReport | None = None
+        self._fitted: _Fitted | None = None
 
     @property
-    def _layer_numbers(self) -> list[int]:
-        return list(range(self.elmo.config.n_layers)) if self.layers == "learned" else [self.layers]
-
-    @property
-    def layer_shares_(self) -> tuple[float, ...]:
-        """The shares of the layers in the mix that was learned, adding up to 1; known after `fit`."""
+    def layer_weights_(self) -> tuple[float, ...]:
+        """Weights of the layers in the learned mix, adding up to 1."""
         weights = self._check_fitted().network.mix.weights.detach()
-        return tuple(round(float(share), 4) for share in weights.softmax(0))
+        return tuple(round(float(weight), 4) for weight in weights.softmax(0))
 
     def fit(
         self,
@@ -139,277 +117,252 @@ class Tagger:
         dev: tuple[Sequence[Words], Tags] | None = None,
         folder: str | Path | None = None,
         resume: bool = False,
-        on_progress: OnProgress | None = None,
-        on_report: Callable[[TagReport], None] | None = None,
+        show_progress: bool | None = None,
+        on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> Tagger:
-        """Learn from sentences and their tags.
+        """Train on sentences and their tags.
 
         Args:
             sentences: n lists of words.
-            tags: a tag for each word. Tags that break their scheme's rules are mended, with a warning.
-            dev: sentences and tags by which the best epoch is chosen; None holds out a tenth of `sentences`.
-            folder: where the vectors and a snapshot lie while training, so that a run that was stopped can go on;
-                emptied of both at the end. None for a temporary folder.
-            resume: whether to go on from the snapshot in `folder`, if there is one.
-            on_progress: called with (sentences encoded, sentences in all).
-            on_report: called after each epoch.
+            tags: a tag for each word. Tags of other schemes are converted and invalid ones repaired, with a warning.
+            dev: sentences and tags that choose the best epoch; None holds out a tenth of `sentences`.
+            folder: where vectors and a snapshot are kept during training, so that an interrupted run can continue;
+                both are removed at the end. None for a temporary folder.
+            resume: whether to continue from the snapshot in `folder`, if there is one.
+            show_progress: progress bar of encoding (see `Elmo.encode`).
+            on_epoch: called after each epoch.
 
         Returns:
             itself, with the weights of the best epoch.
 
         Raises:
-            InputError: no sentences, tags and words that differ in number, all tags the same.
+            InputError: no sentences, different numbers of tags and words, the same tag everywhere.
             TrainingError: a snapshot in `folder` while `resume` is False, or one of another run.
-            OutputError: no room for the vectors.
+            OutputError: not enough room for the vectors.
         """
-        from elmokit.tasks.tag_training import Lesson, TagTrainer
-
-        checked = check_tags(tags, self.scheme)
-        if checked.remark:
-            warnings.warn(checked.remark, stacklevel=2)
-        given = TaggedSentences(_sentences(sentences, tags), checked.tags).with_words()
-        if dev is None:
-            learn, judge_on = _held_out(given, self.options.seed)
-        else:
-            learn = given
-            judge_on = TaggedSentences(_sentences(*dev), check_tags(dev[1], checked.scheme).tags).with_words()
-        _check_not_empty(learn, judge_on)
-        codec = TagCodec.of(learn.tags, checked.scheme)
-        with _run_folder(folder, resume=resume) as run:
-            stores = self._stores(run, learn.words, judge_on.words, on_progress)
-            lesson = Lesson(
-                store=stores[0],
-                tags=[codec.encode(of_one) for of_one in learn.tags],
-                dev=stores[1],
-                judge=lambda found: _figure(codec, judge_on.tags, found),
-                constraints=codec.constraints(),
-            )
-            trainer = TagTrainer(
-                lesson,
-                self.options,
-                len(codec.names),
-                snapshot=run / _SNAPSHOT,
-                identity=_identity(self.options, learn, judge_on, probe_of(self.elmo)),
-                device=self.device,
-            )
-            self.report_ = trainer.run(on_report)
-        self.scheme_ = checked.scheme
-        self._learned = _Learned(trainer.network, codec, lesson.constraints)
+        given = TaggedSentences.checked(sentences, tags, self.scheme)
+        train, held_out = (
+            given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
+        )
+        for purpose, part in (("train on", train), ("choose the best epoch by", held_out)):
+            if not part.words:
+                raise InputError(f"there are no sentences with words to {purpose}.")
+        tag_set = TagSet.of(train.tags, given.scheme)
+        with run_folder(folder, resume=resume) as run:
+            self._fitted = self._trained(train, held_out, tag_set, run, show_progress, on_epoch)
+        self.scheme_ = given.scheme
         return self
 
-    def _stores(
-        self, run: Path, learn: Sequence[Words], judge_on: Sequence[Words], on_progress: OnProgress | None
-    ) -> tuple[VectorStore, VectorStore]:
-        total = len(learn) + len(judge_on)
+    def _trained(
+        self,
+        train: TaggedSentences,
+        dev: TaggedSentences,
+        tag_set: TagSet,
+        run: Path,
+        show_progress: bool | None,
+        on_epoch: Callable[[EpochReport], None] | None,
+    ) -> _Fitted:
+        from elmokit.tasks.fit import FitOptions, fit
+        from elmokit.tasks.tagging.network import TagObjective
 
-        def behind(done: int) -> OnProgress | None:
-            return None if on_progress is None else lambda place, _: on_progress(done + place, total)
+        def cache(name: str, words: list[list[str]]) -> VectorCache:
+            return VectorCache.open(run / name, self.elmo, words, layers=self._numbers, show_progress=show_progress)
 
-        layers = self._layer_numbers
-        first = VectorStore.open(run / "train.f16", self.elmo, learn, layers=layers, on_progress=behind(0))
-        second = VectorStore.open(run / "dev.f16", self.elmo, judge_on, layers=layers, on_progress=behind(len(learn)))
-        return first, second
+        def metric(numbers: list[list[int]]) -> float:
+            predicted = [tag_set.decode(of_one) for of_one in numbers]
+            return tag_metrics(dev.tags, predicted, mark_spans=tag_set.scheme is not None).main
 
-    def predict(self, sentences: Sequence[Words], *, on_progress: OnProgress | None = None) -> list[list[str]]:
-        """The tags of sentences; a sentence's tags do not depend on the others.
+        numbers, constraints = [tag_set.encode(of_one) for of_one in train.tags], _constraints(tag_set)
+        vectors, dev_vectors = cache("train.f16", train.words), cache("dev.f16", dev.words)
+        options = FitOptions(
+            n_epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            clip_norm=5.0,
+            seed=self.seed,
+        )
+        identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(dev)]
+        network, self.report_ = fit(
+            lambda: self._network(len(tag_set.names), vectors),
+            TagObjective(vectors, numbers, dev_vectors, metric, self.batch_size, constraints),
+            options,
+            snapshot=run / SNAPSHOT,
+            identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+            on_epoch=on_epoch,
+        )
+        return _Fitted(network, tag_set, constraints)  # type: ignore[arg-type]
 
-        Args:
-            sentences: n lists of words.
-            on_progress: called with (sentences done, sentences in all).
+    @property
+    def _numbers(self) -> list[int]:
+        return list(range(self.elmo.config.n_layers)) if self.layers == "learned" else [int(self.layers)]
 
-        Returns:
-            n lists with a tag for each word, in the scheme of the tags that were learned from.
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SETTINGS}
 
-        Raises:
-            InputError: nothing learned yet.
-            TextError: a sentence that is no list of words.
-        """
-        self._check_fitted()
-        words = [checked_words(sentence, place) for place, sentence in enumerate(checked_texts(sentences))]
-        found: list[list[str]] = []
-        for start in range(0, len(words), _BLOCK):
-            found += self._predict_block(words[start : start + _BLOCK])
-            if on_progress is not None:
-                on_progress(len(found), len(words))
-        return found
-
-    def _predict_block(self, sentences: list[list[str]]) -> list[list[str]]:
+    def _network(self, n_tags: int, vectors: VectorCache | None = None) -> TagNetwork:
         import torch
 
-        from elmokit.tasks.tag_training import batches, best_tags
+        from elmokit.tasks.tagging.network import TagNetwork
 
-        learned, device = self._check_fitted(), torch.device(self.device)
-        texts = list(encode_layers(self.elmo, sentences, self._layer_numbers))
-        found: list[list[str]] = [[] for _ in sentences]
-        lengths = np.array([len(words) for words in sentences], dtype=np.int64)
-        for rows in batches(lengths, self.options.batch_size, None):
-            best = best_tags(learned.network, [texts[row] for row in rows], learned.constraints, device)
-            for row, numbers in zip(rows, best, strict=True):
-                found[row] = learned.codec.decode(numbers)
-        return found
+        width, sizes = self.elmo.config.dim, {"hidden_width": self.hidden_width, "dropout": self.dropout}
+        network = TagNetwork(len(self._numbers), width, n_tags, **sizes)  # type: ignore[arg-type]
+        if vectors is not None:
+            mean, scale = vectors.mean_and_scale()
+            network.mean.copy_(torch.from_numpy(mean))
+            network.scale.copy_(torch.from_numpy(scale))
+        return network.to(self.device)
 
-    def evaluate(self, sentences: Sequence[Words], tags: Tags, *, on_progress: OnProgress | None = None) -> TagScores:
-        """Scores on sentences whose tags are known.
+    def predict(self, sentences: Sequence[Words], *, show_progress: bool | None = None) -> list[list[str]]:
+        """Tag sentences. The tags of a sentence do not depend on the others.
 
         Args:
             sentences: n lists of words.
-            tags: a tag for each word, as they are: what breaks rules is not mended.
-            on_progress: called with (sentences done, sentences in all).
+            show_progress: see `Elmo.encode`.
 
         Returns:
-            accuracy, and F1 of spans by seqeval's definition.
+            n lists with a tag for each word, in the scheme of the training tags.
 
         Raises:
-            InputError: nothing learned yet, tags and words that differ in number.
+            InputError: not fitted yet.
+            TextError: a sentence that is not a list of words.
         """
-        self._check_fitted()
-        words = _sentences(sentences, tags)
-        predicted = self.predict(words, on_progress=on_progress)
-        return score_tags(tags, predicted, mark_spans=self.scheme_ is not None)
+        fitted, words = self._check_fitted(), word_lists(sentences)
+        tags: list[list[str]] = []
+        pending: list[Any] = []
 
-    def _check_fitted(self) -> _Learned:
-        if self._learned is None:
-            raise InputError("the tagger has learned nothing yet: call fit first, or load one.")
-        return self._learned
+        def tag_pending() -> None:
+            tags.extend(fitted.tag_set.decode(x) for x in fitted.network.best(pending, fitted.constraints))
+            pending.clear()
 
-    def save(self, folder: str | Path, *, facts: Mapping[str, Any] | None = None) -> None:
-        """Write the tagger: `tag.json` and `tag.safetensors`, no pickle.
+        for vectors in encode_layers(self.elmo, words, self._numbers, show_progress=show_progress):
+            pending.append(vectors)
+            if sum(x.shape[1] for x in pending) >= _PENDING_WORDS:
+                tag_pending()
+        tag_pending()
+        return tags
+
+    def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
+        """Compare predictions with true tags.
 
         Args:
-            folder: where to; made if it does not exist.
-            facts: kept beside it, as JSON: the commands keep the columns here.
+            sentences: n lists of words.
+            tags: true tags; invalid ones are not repaired.
+            show_progress: see `Elmo.encode`.
+
+        Returns:
+            accuracy, and precision, recall and F1 of spans as seqeval defines them.
 
         Raises:
-            InputError: nothing learned yet.
+            InputError: not fitted yet, or different numbers of tags and words.
+        """
+        self._check_fitted()
+        words = word_lists(sentences)
+        check_tags(tags, None)
+        check_lengths(words, tags)
+        return tag_metrics(tags, self.predict(words, show_progress=show_progress), mark_spans=self.scheme_ is not None)
+
+    def score(self, sentences: Sequence[Words], tags: Tags) -> float:
+        """F1 of all spans, or the accuracy where tags mark none.
+
+        Args:
+            sentences: n lists of words.
+            tags: true tags.
+
+        Returns:
+            a number from 0 to 1.
+        """
+        return self.evaluate(sentences, tags, show_progress=False).main
+
+    def _check_fitted(self) -> _Fitted:
+        if self._fitted is None:
+            raise InputError("the tagger is not fitted yet: call fit first, or load one.")
+        return self._fitted
+
+    def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write the tagger: `tagger.json` and `tagger.safetensors`, no pickle.
+
+        Args:
+            folder: target folder; created if it does not exist.
+            metadata: JSON values that are stored with it; the commands store the columns.
+
+        Raises:
+            InputError: not fitted yet.
             OutputError: the folder can't be written.
         """
-        learned = self._check_fitted()
-        config = {
-            "layers": self.layers,
-            "scheme": learned.codec.scheme,
-            "tags": list(learned.codec.names),
-            "options": asdict(self.options),
-            "report": asdict(self.report_) if self.report_ is not None else None,
-            "facts": dict(facts or {}),
-        }
-        arrays = {name: tensor.cpu().numpy() for name, tensor in learned.network.state_dict().items()}
-        save_head(folder, _FILES, model=self.elmo, probe=probe_of(self.elmo), config=config, arrays=arrays)
+        fitted = self._check_fitted()
+        report = asdict(self.report_) if self.report_ is not None else None
+        config = {**self._settings(), "scheme": fitted.tag_set.scheme, "tags": list(fitted.tag_set.names)}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in fitted.network.state_dict().items()}
+        config |= {"report": report, "metadata": dict(metadata or {})}
+        save_head(folder, FILES, model=self.elmo, config=config, arrays=arrays)
 
     @classmethod
-    def load(cls, folder: str | Path, elmo: WordEncoder, *, device: str = "cpu") -> Tagger:
+    def load(cls, folder: str | Path, elmo: Encoder | None = None, *, device: str = "cpu") -> Tagger:
         """Read a tagger that `save` wrote.
 
         Args:
-            folder: where it lies.
-            elmo: the model it was made with.
-            device: where the head runs.
+            folder: folder of the tagger.
+            elmo: the model it was trained with; None loads it where the folder says, if it may say so.
+            device: see `Tagger`.
 
         Returns:
             the tagger, ready to predict.
 
         Raises:
             MissingFile: no tagger there.
-            CheckpointError: damaged files, or another model than it was made with.
+            CheckpointError: damaged files, or another model than it was trained with.
             MissingExtra: PyTorch is not installed.
         """
         _check_torch()
-        head = load_head(folder, _FILES)
-        check_model(head, elmo, probe_of(elmo))
+        head = load_head(folder, FILES)
+        elmo = open_model(folder, FILES) if elmo is None else elmo
+        check_model(head, elmo)
+        with reading_head(head.path):
+            return cls._restored(head, elmo, device)
+
+    @classmethod
+    def _restored(cls, head: SavedHead, elmo: Encoder, device: str) -> Tagger:
+        import torch
+
+        from elmokit.tasks.fit import EpochReport
+
         config = head.config
-        options = TagOptions(**config["options"])
-        made = cls(elmo, layers=config["layers"], scheme=config["scheme"], options=options, device=device)
-        codec = TagCodec(tuple(config["tags"]), config["scheme"])
-        network = _network(head.arrays, len(codec.names), options, folder)
-        made._learned = _Learned(network.to(device).eval(), codec, codec.constraints())
-        made.scheme_ = config["scheme"]
-        made.report_ = TagReport(**config["report"]) if config["report"] else None
-        return made
+        names, scheme, report = config["tags"], config["scheme"], config["report"]
+        if (
+            scheme not in (*SCHEMES, None)
+            or not isinstance(names, list)
+            or len({*names}) != len(names)
+            or len(names) < 2
+        ):
+            raise ValueError("no list of distinct tags with their scheme")
+        check_tags([names], scheme)
+        tagger = cls(elmo, scheme=scheme, device=device, **{name: config[name] for name in _SETTINGS})
+        hidden, tag_set = tagger.hidden_width, TagSet(tuple(names), scheme)
+        head.array("lstm.weight_hh_l0", 4 * hidden, hidden)  # before a network of that size takes memory
+        head.array("crf.step", len(names), len(names))
+        network = tagger._network(len(names))
+        for name, tensor in network.state_dict().items():
+            array = head.array(name, *(tensor.shape or (1,)))  # safetensors keeps no scalars
+            tensor.copy_(torch.tensor(array).reshape(tensor.shape))
+        if not bool((network.scale > 0).all()):
+            raise ValueError("the scales of the layers are not positive")
+        tagger._fitted = _Fitted(network.eval(), tag_set, _constraints(tag_set))
+        tagger.scheme_ = scheme
+        tagger.report_ = EpochReport(**report) if report else None
+        return tagger
 
 
 def _check_torch() -> None:
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("torch", "torch", "tagging words") from None
-    assert torch
 
 
-def _sentences(sentences: Sequence[Words], tags: Tags) -> list[list[str]]:
-    words = [checked_words(sentence, place) for place, sentence in enumerate(checked_texts(sentences))]
-    if len(words) != len(tags):
-        raise InputError(f"{len(words)} sentences but tags of {len(tags)}; expected as many.")
-    for place, (one, of_one) in enumerate(zip(words, tags, strict=True)):
-        if len(one) != len(of_one):
-            raise InputError(f"sentence {place} has {len(one)} words but {len(of_one)} tags.")
-    return words
-
-
-def _held_out(given: TaggedSentences, seed: int) -> tuple[TaggedSentences, TaggedSentences]:
-    """A tenth of the sentences to judge by, the others to learn from."""
-    if len(given.words) < 2:
-        raise InputError(f"{len(given.words)} sentences with words; it takes two at least, one to judge by.")
-    learn, judge_on = held_out_split(len(given.words), test_size=_DEV_SHARE, seed=seed)
-    return given.take(learn.tolist()), given.take(judge_on.tolist())
-
-
-def _check_not_empty(learn: TaggedSentences, judge_on: TaggedSentences) -> None:
-    for what, part in (("learn from", learn), ("judge by", judge_on)):
-        if not part.words:
-            raise InputError(f"there are no sentences with words to {what}.")
-
-
-@contextmanager
-def _run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
-    """Where vectors and snapshot lie; both are removed when the training has ended well."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="elmokit-tag-") as temporary:
-            yield Path(temporary)
-        return
-    run = Path(folder)
-    if (run / _SNAPSHOT).is_file() and not resume:
-        raise TrainingError(
-            f"{run}: a training was stopped here. Go on with it (resume=True, --resume), or delete the folder."
-        )
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{run}: the folder can't be made ({error.strerror}).") from error
-    yield run
-    for name in (_SNAPSHOT, "train.f16", "train.json", "dev.f16", "dev.json"):
-        (run / name).unlink(missing_ok=True)
-    if not any(run.iterdir()):
-        run.rmdir()
-
-
-def _figure(codec: TagCodec, truth: Tags, predicted: Sequence[Sequence[int]]) -> float:
-    tags = [codec.decode(numbers) for numbers in predicted]
-    return score_tags(truth, tags, mark_spans=codec.scheme is not None).figure
-
-
-def _identity(
-    options: TagOptions, learn: TaggedSentences, judge_on: TaggedSentences, probe: NDArray[np.float32]
-) -> str:
-    whole = json.dumps([asdict(options), asdict(learn), asdict(judge_on)])
-    return hashlib.sha256(whole.encode() + probe.tobytes()).hexdigest()
-
-
-def _network(arrays: Mapping[str, NDArray[Any]], n_tags: int, options: TagOptions, folder: str | Path) -> TagNetwork:
+def _constraints(tag_set: TagSet) -> Constraints | None:
     import torch
 
-    from elmokit.tasks.tag_network import TagNetwork
+    from elmokit.tasks.tagging.crf import Constraints
 
-    n_layers, width = arrays["mean"].shape
-    network = TagNetwork(
-        n_layers,
-        width,
-        n_tags,
-        hidden_width=options.hidden_width,
-        n_lstm_layers=options.n_lstm_layers,
-        dropout=options.dropout,
-    )
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if name != "probe"}
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: its two files do not fit together ({error}); save it again.") from None
-    return network
+    allowed = tag_set.allowed()
+    return None if allowed is None else Constraints(*map(torch.from_numpy, allowed))

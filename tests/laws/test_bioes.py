@@ -7,18 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.bio import (
-    SCHEMES,
-    Span,
-    check_tags,
-    find_scheme,
-    marks_spans,
-    mend,
-    mistakes,
-    spans,
-    write_tags,
-)
-from elmokit.tasks.entities import score_tags
+from elmokit.tasks.tagging.bioes import SCHEMES, Span, canonical, check_tags, mistakes, rewrite, spans, write_tags
+from elmokit.tasks.tagging.metrics import tag_metrics
 
 any_tag = st.sampled_from(["O", *(f"{letter}-{label}" for letter in "BIES" for label in ("PER", "LOC", "a-b"))])
 any_tags = st.lists(any_tag, max_size=12)
@@ -42,12 +32,12 @@ def test_spans_survive_being_written(found_and_length, scheme):
     tags = write_tags(found, n_words, scheme)
     assert spans(tags) == found
     assert mistakes(tags, scheme) == []
-    assert mend(tags, scheme) == tags
+    assert rewrite(tags, scheme) == tags
 
 
 @given(any_tags, schemes)
 def test_mending_makes_valid_tags_of_the_same_spans(tags, scheme):
-    mended = mend(tags, scheme)
+    mended = rewrite(tags, scheme)
     assert mistakes(mended, scheme) == []
     assert spans(mended) == spans(tags)
     assert (mended == tags) == (mistakes(tags, scheme) == []), "what is valid, and only that, stays as it was"
@@ -72,7 +62,7 @@ def test_seqeval_gives_the_same_scores(sentences):
     metrics = pytest.importorskip("seqeval.metrics")
     truth = [[true for true, _ in sentence] for sentence in sentences]
     guess = [[said for _, said in sentence] for sentence in sentences]
-    scores = score_tags(truth, guess)
+    scores = tag_metrics(truth, guess)
     assert scores.accuracy == pytest.approx(metrics.accuracy_score(truth, guess))
     if scores.spans is None:
         return
@@ -96,23 +86,61 @@ def test_seqeval_gives_the_same_scores(sentences):
         ([["B-PER", "I-PER", "O"], ["I-PER"]], "IOB2"),
         ([["B-PER", "E-PER"], ["S-LOC", "O"]], "BIOES"),
         ([["B", "I", "O"]], "IOB2"),
+        ([["I", "I", "O"]], "IOB1"),
         ([["O", "O"]], None),
         ([["I", "S", "NN"]], None),
-        ([["B-PER", "NN"]], None),
-        ([["X-PER", "O"]], None),
+        ([["NOUN", "PRON-x"]], None),
         ([], None),
     ],
 )
-def test_schemes_are_told_apart(tags, scheme):
-    found = find_scheme(tags)
-    assert found == scheme
-    assert marks_spans(tag for of_one in tags for tag in of_one) == (scheme is not None)
+def test_schemes_are_found(tags, scheme):
+    checked = check_tags(tags)
+    assert checked.scheme == scheme
+    assert scheme is not None or checked.tags == tags
+
+
+SPELLINGS = {
+    "BILOU": str.maketrans("ES", "LU"),
+    "BMES": str.maketrans("I", "M"),
+    "BMEWO": str.maketrans("IS", "MW"),
+    "lower case": str.maketrans("BIESO", "bieso"),
+    "0 for O": str.maketrans("O", "0"),
+}
+
+
+@given(st.lists(any_tags, min_size=1, max_size=5), st.sampled_from([*SPELLINGS]))
+def test_other_spellings_are_converted_and_reported(sequences, name):
+    table = SPELLINGS[name]
+    spelled = [[tag[0].translate(table) + tag[1:] for tag in tags] for tags in sequences]
+    assert [[canonical(tag) for tag in tags] for tags in spelled] == sequences
+    assert [spans(tags) for tags in spelled] == [spans(tags) for tags in sequences]
+    plain, checked = check_tags(sequences), check_tags(spelled)
+    if any("-" in tag for tags in sequences for tag in tags):
+        assert (checked.scheme, checked.tags) == (plain.scheme, plain.tags)
+        assert ("converted" in checked.remark) == (spelled != sequences)
+    if any(sequences):
+        ours, theirs = tag_metrics(sequences, sequences), tag_metrics(spelled, sequences, mark_spans=True)
+        assert theirs.accuracy == ours.accuracy == 1
+
+
+@pytest.mark.parametrize("strange", ["NN", "X-PER", "B-", "B_PER", " B-PER"])
+def test_a_strange_tag_among_spans_is_refused(strange):
+    with pytest.raises(InputError, match=f"sentence 2, word 1 has the tag '{strange}'.*scheme=None"):
+        check_tags([["B-PER", "I-PER", "O"], [strange]])
+    assert check_tags([["B-PER"], [strange]], None).scheme is None
+
+
+@pytest.mark.parametrize("value", [None, 3, float("nan"), "", " "])
+def test_tags_that_are_no_strings_are_refused(value):
+    for scheme in ("auto", None, "IOB2"):
+        with pytest.raises(InputError, match="sentence 1, word 2 has the tag"):
+            check_tags([["O", value]], scheme)
 
 
 def test_remarks_say_where():
     two = check_tags([["O", "I-PER"], ["B-PER", "I-LOC"], ["B-LOC"]], "IOB2")
     assert two.remark == (
-        "2 of 3 sentences break the rules of IOB2 and were mended, first sentence 1, word 2: 'I-PER' after 'O'"
+        "2 of 3 sentences break the rules of IOB2 and were repaired, first sentence 1, word 2: 'I-PER' after 'O'"
     )
     assert two.tags == [["O", "B-PER"], ["B-PER", "B-LOC"], ["B-LOC"]]
     assert "word 2: 'the end' after 'B-PER'" in check_tags([["B-PER"]], "BIOES").remark
@@ -126,16 +154,16 @@ def test_strange_tags_and_schemes_are_refused():
     with pytest.raises(ConfigError, match="'BIOES'"):
         check_tags([], "BILOU")
     with pytest.raises(InputError, match="as many"):
-        score_tags([["O"]], [])
-    with pytest.raises(InputError, match="1 tags and 2"):
-        score_tags([["O"]], [["O", "O"]])
-    with pytest.raises(InputError, match="no words"):
-        score_tags([[]], [[]])
+        tag_metrics([["O"]], [])
+    with pytest.raises(InputError, match="1 tags but 2"):
+        tag_metrics([["O"]], [["O", "O"]])
+    with pytest.raises(InputError, match="no words to evaluate"):
+        tag_metrics([[]], [[]])
 
 
 def test_parts_of_speech_have_accuracy_alone():
-    scores = score_tags([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
-    assert (scores.accuracy, scores.spans, scores.figure) == (0.5, None, 0.5)
-    told = score_tags([["O", "O"]], [["O", "O"]], mark_spans=True)
+    scores = tag_metrics([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
+    assert (scores.accuracy, scores.spans, scores.main) == (0.5, None, 0.5)
+    told = tag_metrics([["O", "O"]], [["O", "O"]], mark_spans=True)
     assert (told.spans.f1, told.accuracy) == (0, 1)
-    assert score_tags([["B-X"]], [["B-X"]], mark_spans=False).spans is None
+    assert tag_metrics([["B-X"]], [["B-X"]], mark_spans=False).spans is None

@@ -1,0 +1,1 @@
+"""Pairs of texts: classes and similarity scores, learned from labels or computed without (extra `tasks`)."""

@@ -1,0 +1,356 @@
+"""`SentencePairs`: pairs of texts → a class (paraphrase, entailment) or a similarity score, on frozen ELMo vectors.
+
+A pair becomes |u − v| and u · v of its texts' vectors, concatenated (SentEval, Conneau & Kiela 2018). Classes are
+learned by logistic regression, scores by ridge regression; the penalty is chosen on the training pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
+from elmokit.encoding import Encoder, Encoding
+from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.tasks.checks import check_labels
+from elmokit.tasks.pairs.features import Pair, Part, Vectors, check_pairs, check_scores, pair_features
+from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
+
+try:
+    from sklearn.base import BaseEstimator
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.model_selection import GridSearchCV, ShuffleSplit
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils import Tags
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
+    raise MissingExtra("scikit-learn", "tasks", "sentence pairs") from error
+
+from elmokit.tasks.classify.logistic import fit_logistic, strengths
+from elmokit.tasks.classify.scores import Scores, score
+from elmokit.tasks.pairs.correlation import SimilarityScores, compare_scores
+
+Kind = Literal["classes", "scores"]
+
+FILES = "pairs"
+_PENALTIES = 10.0 ** np.arange(-2, 2.5, 0.5)  # of ridge regression, per row
+
+
+class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Predicts a class or a similarity score for pairs of texts; a scikit-learn estimator.
+
+    Args:
+        elmo: a loaded model, or what `Elmo.load` takes: "default", a folder …
+        kind: "classes" (paraphrase or not, entailment …) or "scores" (numbers, such as similarity from 0 to 5).
+        parts: features of a pair, see `pair_features`. Without "both", a pair and its reverse get the same answer.
+        encoding: which vector a text gets.
+        C: inverse of the penalty of logistic regression; "cv" chooses it by cross-validation.
+        class_weight: "balanced" gives rare classes more weight; None treats all pairs alike.
+        seed: seed of folds and splits.
+        show_progress: see `Elmo.encode`.
+
+    Attributes:
+        classes_: the classes, sorted; empty for scores.
+        pipeline_: fitted scikit-learn pipeline with the steps "scale" and "head".
+        elmo_: the loaded model.
+
+    Raises:
+        ConfigError: in `fit`: an unknown kind or part, or a C out of range.
+        MissingExtra: scikit-learn is not installed.
+
+    Example (`elmo` is any loaded model):
+        ``SentencePairs(elmo).fit([("a cat", "one cat"), ("a cat", "a war")], ["1", "0"]).predict([("a dog", "dogs")])``
+    """
+
+    def __init__(
+        self,
+        elmo: Encoder | str | Path = "default",
+        *,
+        kind: Kind = "classes",
+        parts: Sequence[Part] = ("difference", "product"),
+        encoding: Encoding = Encoding(layers="all"),  # noqa: B008  # frozen
+        C: float | Literal["cv"] = "cv",
+        class_weight: Literal["balanced"] | None = None,
+        seed: int = 0,
+        show_progress: bool | None = None,
+    ) -> None:
+        self.elmo = elmo
+        self.kind = kind
+        self.parts = parts
+        self.encoding = encoding
+        self.C = C
+        self.class_weight = class_weight
+        self.seed = seed
+        self.show_progress = show_progress
+
+    def _check(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"kind is {self.kind!r}; expected 'classes' or 'scores'.")
+        is_number = isinstance(self.C, int | float) and not isinstance(self.C, bool)
+        if self.C != "cv" and not (is_number and float(self.C) > 0):
+            raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
+        pair_features(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32), self.parts)
+
+    def features(self, pairs: Iterable[Pair]) -> Vectors:
+        """Features of pairs. Each distinct text is encoded once, and all of them in one call.
+
+        Args:
+            pairs: n pairs of texts.
+
+        Returns:
+            a row per pair. Shape (n, e).
+
+        Raises:
+            InputError: something that is not a pair of texts, with its row.
+        """
+        self._check()
+        if not hasattr(self, "elmo_"):
+            self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
+        first, second = check_pairs(pairs)
+        numbers: dict[str, int] = {}
+        rows = [numbers.setdefault(text, len(numbers)) for text in (*first, *second)]
+        vectors = self.elmo_.encode(list(numbers), self.encoding, show_progress=self.show_progress)
+        return pair_features(vectors[rows[: len(first)]], vectors[rows[len(first) :]], self.parts)
+
+    def fit(self, pairs: Iterable[Pair], y: Iterable[Any]) -> SentencePairs:
+        """Learn from labelled pairs.
+
+        Args:
+            pairs: n pairs of texts: a list of tuples, a table with two columns, `zip(first, second)` …
+            y: n classes (strings or numbers), or n numbers for scores.
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError: a missing text or label, fewer than two classes or different scores.
+            ConfigError: a setting out of range.
+        """
+        self._check()
+        pairs = list(zip(*check_pairs(pairs), strict=True))
+        y = self._check_targets(y, len(pairs))
+        return self.fit_features(self.features(pairs), y)
+
+    def fit_features(self, features: Vectors, y: Sequence[Any]) -> SentencePairs:
+        """Learn from features that `features` returned, to fit on parts of them without encoding again.
+
+        Args:
+            features: Shape (n, e).
+            y: a class or score per row.
+
+        Returns:
+            itself.
+
+        Raises:
+            InputError: see `fit`.
+        """
+        checked = self._check_targets(y, len(features))
+        scale = StandardScaler()
+        X = scale.fit_transform(features)
+        distinct = sorted(set(checked))
+        if len(distinct) < 2:
+            raise InputError(f"all {len(checked)} labels are {distinct}; different ones are needed to learn from.")
+        self.classes_ = np.array([] if self.kind == "scores" else distinct)
+        head = self._fitted_ridge(X, np.array(checked)) if self.kind == "scores" else self._fitted_classes(X, checked)
+        self.pipeline_ = Pipeline([("scale", scale), ("head", head)])
+        return self
+
+    def _fitted_classes(self, X: Vectors, labels: list[Any]) -> LogisticRegression:
+        C = None if self.C == "cv" else float(self.C)
+        y = np.searchsorted(self.classes_, np.array(labels))
+        candidates = strengths(X.shape[1])
+        return fit_logistic(X, y, C=C, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
+
+    def _fitted_ridge(self, X: Vectors, y: NDArray[np.float64]) -> Ridge:
+        """Ridge regression, its penalty chosen on a fifth of the rows (RidgeCV takes an SVD, ten times as long)."""
+        if len(y) < 10:
+            return Ridge(alpha=len(y)).fit(X, y)
+        split = ShuffleSplit(1, test_size=0.2, random_state=self.seed)
+        penalties = {"alpha": (_PENALTIES * len(y)).tolist()}
+        return GridSearchCV(Ridge(), penalties, cv=split, scoring="neg_mean_squared_error").fit(X, y).best_estimator_
+
+    def _check_targets(self, y: Iterable[Any], n_pairs: int) -> list[Any]:
+        return check_labels(y, n_texts=n_pairs) if self.kind == "classes" else check_scores(y, n_pairs)
+
+    def predict_proba(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
+        """Probabilities of the classes.
+
+        Args:
+            pairs: n pairs of texts.
+
+        Returns:
+            a column per class, in the order of `classes_`. Shape (n, n_classes).
+
+        Raises:
+            ConfigError: it predicts scores, which have no classes.
+            InputError: not fitted yet, or a missing text.
+        """
+        if self.kind == "scores":
+            raise ConfigError("kind is 'scores', which has no classes: call predict.")
+        self._check_fitted()
+        features = self.features(pairs)
+        if not len(features):
+            return np.zeros((0, len(self.classes_)))
+        return np.asarray(self.pipeline_.predict_proba(features), dtype=np.float64)
+
+    def predict(self, pairs: Iterable[Pair]) -> NDArray[Any]:
+        """The most probable class, or the score, of each pair.
+
+        Args:
+            pairs: n pairs of texts.
+
+        Returns:
+            classes, or numbers, which may lie somewhat outside the range of the training scores. Shape (n,).
+
+        Raises:
+            InputError: not fitted yet, or a missing text.
+        """
+        self._check_fitted()
+        return self.predict_features(self.features(pairs))
+
+    def predict_features(self, features: Vectors) -> NDArray[Any]:
+        """Predict from features that `features` returned.
+
+        Args:
+            features: Shape (n, e).
+
+        Returns:
+            see `predict`. Shape (n,).
+        """
+        self._check_fitted()
+        if not len(features):
+            return self.classes_[:0].copy()
+        predicted = np.asarray(self.pipeline_.predict(features))
+        return predicted if self.kind == "scores" else np.asarray(self.classes_[predicted])
+
+    def evaluate(self, pairs: Iterable[Pair], y: Iterable[Any]) -> Scores | SimilarityScores:
+        """Compare predictions with the truth.
+
+        Args:
+            pairs: n pairs of texts.
+            y: their classes or scores.
+
+        Returns:
+            `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations).
+
+        Raises:
+            InputError: not fitted yet, a missing text or label, or a class that was not in the training pairs.
+        """
+        self._check_fitted()
+        return self.evaluate_features(self.features(pairs), list(y))
+
+    def evaluate_features(self, features: Vectors, y: Sequence[Any]) -> Scores | SimilarityScores:
+        """Compare predictions from features that `features` returned with the truth.
+
+        Args:
+            features: Shape (n, e).
+            y: a class or score per row.
+
+        Returns:
+            see `evaluate`.
+        """
+        self._check_fitted()
+        truth, known = self._check_targets(y, len(features)), self.classes_.tolist()
+        if self.kind == "scores":
+            return compare_scores(truth, self.predict_features(features))
+        unknown = sorted({str(label) for label in truth if label not in known})
+        if unknown:
+            raise InputError(f"the classes {unknown} were not learned; known are {known}.")
+        return score(truth, self.predict_features(features).tolist(), known)
+
+    def score(self, pairs: Iterable[Pair], y: Iterable[Any]) -> float:
+        """Accuracy for classes, Spearman correlation for scores.
+
+        Args:
+            pairs: n pairs of texts.
+            y: their classes or scores.
+
+        Returns:
+            a number; larger is better.
+        """
+        scores = self.evaluate(pairs, y)
+        return scores.spearman if isinstance(scores, SimilarityScores) else scores.accuracy
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "pipeline_"):
+            raise InputError("the pairs are not fitted yet: call fit first, or load what was saved.")
+
+    def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write `pairs.json` and `pairs.safetensors`, no pickle.
+
+        Args:
+            folder: target folder; created if it does not exist.
+            metadata: JSON values that are stored with it; the commands store the columns.
+
+        Raises:
+            InputError: not fitted yet.
+            OutputError: the folder can't be written.
+        """
+        self._check_fitted()
+        scale, head = self.pipeline_["scale"], self.pipeline_["head"]
+        config = {name: getattr(self, name) for name in ("kind", "C", "class_weight", "seed")}
+        config |= {"parts": list(self.parts), "encoding": self.encoding.to_dict(), "classes": self.classes_.tolist()}
+        arrays = {"mean": scale.mean_, "scale": scale.scale_, "coef": np.atleast_2d(head.coef_)}
+        arrays["intercept"] = np.atleast_1d(head.intercept_).astype(head.coef_.dtype)
+        save_head(folder, FILES, model=self.elmo_, config={**config, "metadata": dict(metadata or {})}, arrays=arrays)
+
+    @classmethod
+    def load(cls, folder: str | Path, elmo: Encoder | None = None) -> SentencePairs:
+        """Read what `save` wrote.
+
+        Args:
+            folder: folder of the saved pairs.
+            elmo: the model they were trained with; None loads it where the folder says, if it may say so.
+
+        Returns:
+            the fitted estimator.
+
+        Raises:
+            MissingFile: nothing of the kind there.
+            CheckpointError: damaged files, or another model than it was trained with.
+        """
+        head = load_head(folder, FILES)
+        elmo = open_model(folder, FILES) if elmo is None else elmo
+        check_model(head, elmo)
+        with reading_head(head.path):
+            return cls._restored(head, elmo)
+
+    @classmethod
+    def _restored(cls, head: SavedHead, elmo: Encoder) -> SentencePairs:
+        config, classes = head.config, head.config["classes"]
+        settings = {name: config[name] for name in ("kind", "parts", "C", "class_weight", "seed")}
+        pairs = cls(elmo, encoding=Encoding.from_dict(config["encoding"]), **settings)
+        pairs._check()
+        regression = pairs.kind == "scores"
+        if classes != sorted({*check_labels(classes, n_texts=len(classes))}) or (len(classes) < 2) != regression:
+            raise ValueError("no sorted list of classes")
+        width = pair_features(*2 * [np.zeros((0, elmo.width(pairs.encoding)), np.float32)], pairs.parts).shape[1]
+        n_rows = 1 if len(classes) <= 2 else len(classes)
+        scale = StandardScaler()
+        scale.mean_, scale.scale_ = head.array("mean", width), head.array("scale", width)
+        if not (scale.scale_ > 0).all():
+            raise ValueError("the scales of the features are not positive")
+        scale.var_, scale.n_features_in_ = scale.scale_**2, width
+        coef, intercept = head.array("coef", n_rows, width), head.array("intercept", n_rows)
+        model: Any = Ridge() if regression else LogisticRegression()
+        model.coef_, model.intercept_ = (coef[0], float(intercept[0])) if regression else (coef, intercept)
+        model.n_features_in_, model.classes_ = width, np.arange(len(classes))
+        pairs.classes_, pairs.elmo_ = np.array(classes), elmo
+        pairs.pipeline_ = Pipeline([("scale", scale), ("head", model)])
+        return pairs
+
+    def __sklearn_clone__(self) -> SentencePairs:
+        """A copy with the same settings that shares the model."""
+        return type(self)(**self.get_params(deep=False))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Pairs of texts go in; a classifier or a regressor, by its kind."""
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor" if self.kind == "scores" else "classifier"
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        return tags

@@ -1,0 +1,1 @@
+"""Tagging of words: names, chunks, parts of speech (extra `torch`)."""
