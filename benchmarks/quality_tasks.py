@@ -4,7 +4,7 @@
         [--epochs 8] [--quick] [--again]
 
 Texts and pairs (TREC, MRPC, SICK, STS-B) by the protocol of `protocols.py`: logistic or ridge regression on frozen
-vectors. Tags by `elmokit.tasks.tag`: BiLSTM and CRF on frozen vectors, F1 of spans or accuracy on the test part. The
+vectors. Tags by `elmokit.Tagger`: BiLSTM and CRF on frozen vectors, F1 of spans or accuracy on the test part. The
 columns: all layers; layer 0 alone, which sees no context (static word vectors); TF-IDF for texts and pairs, each
 word's most frequent tag for tags; for degrees also two scores without training. `--sentences` bounds the tagged
 sentences that are learned from (taken evenly over the file), which the table says; published figures are of whole
@@ -32,11 +32,10 @@ from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
 from elmokit.files import atomic_path
-from elmokit.tasks.entities import score_tags
-from elmokit.tasks.pair_scores import PairScorer
-from elmokit.tasks.pairs import score_degrees
-from elmokit.tasks.tag import Tagger
-from elmokit.tasks.tag_options import TagOptions
+from elmokit.tasks.pairs.correlation import compare_scores
+from elmokit.tasks.pairs.scorer import PairScorer
+from elmokit.tasks.tagging.metrics import tag_metrics
+from elmokit.tasks.tagging.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ("TREC", "MRPC", "SICK-E", "SICK-R", "STSB")
@@ -147,10 +146,10 @@ def _judged(make: Callable[[], Any], name: str, data: Path) -> dict[str, Any]:
 def _scored(elmo: Elmo, method: Any, name: str, data: Path) -> dict[str, Any]:
     pairs: Any = find_set(name).read(data)
     learned, test = np.flatnonzero(pairs.parts != "test"), np.flatnonzero(pairs.parts == "test")
-    scorer = PairScorer(elmo, method=method, centre=True, idf=True)
+    scorer = PairScorer(elmo, method=method, center=True, idf=True)
     scorer.fit([texts[i] for texts in (pairs.first, pairs.second) for i in learned])
-    found = scorer.scores([pairs.first[i] for i in test], [pairs.second[i] for i in test])
-    scores = score_degrees(pairs.targets[test].tolist(), found.tolist())
+    found = scorer.scores([(pairs.first[i], pairs.second[i]) for i in test])
+    scores = compare_scores(pairs.targets[test].tolist(), found.tolist())
     values = {"Pearson": round(100 * scores.pearson, 2), "Spearman": round(100 * scores.spearman, 2)}
     return {"metric": "Pearson", "value": values["Pearson"], "values": values, "n_test": len(test)}
 
@@ -176,16 +175,16 @@ def _some(whole: Tagged, limit: int) -> Tagged:
 
 
 def _tagged(elmo: Elmo, layers: Any, train: Tagged, dev: Tagged | None, test: Tagged, epochs: int) -> dict[str, Any]:
-    tagger = Tagger(elmo, layers=layers, options=TagOptions(n_epochs=epochs, patience=4))
+    tagger = Tagger(elmo, layers=layers, epochs=epochs, patience=4)
     tagger.fit(
-        *train, dev=dev, on_report=lambda r: print(f"  epoch {r.epoch}: {r.figure:.4f} ({r.seconds:.0f} s)", flush=True)
+        *train, dev=dev, on_epoch=lambda r: print(f"  epoch {r.epoch}: {r.score:.4f} ({r.seconds:.0f} s)", flush=True)
     )
     assert tagger.report_ is not None
     about = {
         "best_epoch": tagger.report_.best_epoch,
         "epochs": tagger.report_.epoch,
-        "on_dev": round(100 * tagger.report_.best, 2),
-        "layer_shares": list(tagger.layer_shares_),
+        "on_dev": round(100 * tagger.report_.best_score, 2),
+        "layer_weights": list(tagger.layer_weights_),
     }
     return {**_figures(test, tagger.predict(test[0]), len(train[0])), **about}
 
@@ -202,7 +201,7 @@ def _most_frequent(train: Tagged, _dev: Tagged | None, test: Tagged) -> dict[str
 
 
 def _figures(test: Tagged, predicted: Sequence[Sequence[str]], n_train: int) -> dict[str, Any]:
-    scores = score_tags(test[1], predicted)
+    scores = tag_metrics(test[1], predicted)
     metric = "accuracy" if scores.spans is None else "F1 of spans"
     values = {"accuracy": round(100 * scores.accuracy, 2), metric: round(100 * scores.figure, 2)}
     return {"metric": metric, "value": values[metric], "values": values, "n_test": len(test[0]), "n_train": n_train}

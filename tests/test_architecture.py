@@ -49,12 +49,10 @@ TORCH_FILES = (
     "tasks.classify.bilstm_head",
     "tasks.classify.finetune_head",
     "tasks.classify.torch_head",
-    "tasks.crf",
     "tasks.fit",
-    "tasks.tag",
-    "tasks.tag_codec",
-    "tasks.tag_network",
-    "tasks.tag_training",
+    "tasks.tagging.crf",
+    "tasks.tagging.network",
+    "tasks.tagging.tagger",
 )
 SKLEARN_FILES = ("tasks.classify.", "tasks.cluster", "tasks.maps", "tasks.vectorizer", "index.senses")
 PLAIN = {  # in every installation: the files that may import it, and whether at the top

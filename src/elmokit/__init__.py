@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from elmokit.runtime import State
     from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
     from elmokit.tasks.language_model import LanguageModel
-    from elmokit.tasks.pairs import SentencePairs
-    from elmokit.tasks.tag import Tagger
+    from elmokit.tasks.pairs.classifier import SentencePairs
+    from elmokit.tasks.tagging.tagger import Tagger
     from elmokit.tasks.vectorizer import ElmoVectorizer
 
 __version__ = "0.1.0"
@@ -71,9 +71,9 @@ _HOMES = {
     "LanguageModel": "elmokit.tasks.language_model",
     "LayerMix": "elmokit.config",
     "MultiLabelClassifier": "elmokit.tasks.classify",
-    "SentencePairs": "elmokit.tasks.pairs",
+    "SentencePairs": "elmokit.tasks.pairs.classifier",
     "State": "elmokit.runtime",
-    "Tagger": "elmokit.tasks.tag",
+    "Tagger": "elmokit.tasks.tagging.tagger",
     "TextClassifier": "elmokit.tasks.classify",
     "WordIndex": "elmokit.index",
     "WordVectors": "elmokit.features",

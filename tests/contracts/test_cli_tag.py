@@ -11,10 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 from contracts.test_cli import ENVIRONMENT, model  # noqa: F401 - the fixture
-from elmokit import cli
+from elmokit import Tagger, cli
 from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
-from elmokit.tasks.tag import Tagger
 from unit.tasks.tagged import sentences
 
 OPTIONS = ["--epochs", 3, "--hidden-width", 16, "--learning-rate", 0.02, "--batch-size", 8]
@@ -68,10 +67,10 @@ def trained(model, tmp_path_factory):  # noqa: F811
 
 def test_train(trained):
     folder, done = trained
-    assert sorted(path.name for path in (folder / "ner").iterdir()) == ["tag.json", "tag.safetensors"]
+    assert sorted(path.name for path in (folder / "ner").iterdir()) == ["tagger.json", "tagger.safetensors"]
     assert "epoch 3 of 3" in done.stderr
     assert "on the dev part in epoch" in done.stdout
-    assert "mended" not in done.stderr
+    assert "repaired" not in done.stderr
 
 
 def test_predict_keeps_what_was_read_and_adds_the_tags(trained, model, here):  # noqa: F811
@@ -103,12 +102,12 @@ def test_evaluate(trained, here):
     assert f"accuracy {scores['accuracy']:.4f}" in done.out
 
 
-def test_broken_tags_are_mended_and_parts_of_speech_are_no_spans(trained, model, here):  # noqa: F811
+def test_broken_tags_are_repaired_and_parts_of_speech_are_no_spans(trained, model, here):  # noqa: F811
     folder, _ = trained
     broken = write(folder / "broken.conll", 10)
     broken.write_text(broken.read_text() + "\nAnn X I-PER\n\n")
     done = here("tag", "train", broken, "--model", model, "--out", folder / "b", *OPTIONS)
-    assert "1 of 11 sentences breaks the rules of IOB2 and was mended" in done.err
+    assert "1 of 11 sentences breaks the rules of IOB2 and was repaired" in done.err
     options = ["--tag", 2, "--scheme", "none", "--layers", 1, *OPTIONS]
     done = here("tag", "train", broken, "--model", model, "--out", folder / "p", *options, "-q")
     assert done.out == done.err == ""
@@ -128,17 +127,17 @@ def test_an_interrupted_training_can_be_resumed(trained, model, fails):  # noqa:
         process.send_signal(signal.SIGINT)
         assert "interrupted" in process.stderr.read()
     assert process.returncode == 130
-    assert not (out / "tag.json").exists()
+    assert not (out / "tagger.json").exists()
     assert "--resume" in fails(*line, "--batch-size", 4)
     message = fails(*line, "--batch-size", 5, "--resume")
-    assert "other sentences, options or another model" in message
+    assert "other data, options or another model" in message
 
 
 def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):  # noqa: F811
     folder, _ = trained
     corpus, ner = folder / "train.conll", folder / "ner"
     assert "no column 7" in fails("tag", "train", corpus, "--tag", 7, "--out", tmp_path / "a")
-    assert "tag.json" in fails("tag", "predict", tmp_path, corpus)
+    assert "tagger.json" in fails("tag", "predict", tmp_path, corpus)
     assert "none.conll" in fails("tag", "evaluate", ner, "none.conll")
     assert "'BIOES'" in fails("tag", "train", corpus, "--scheme", "BILOU", "--out", tmp_path / "a")
     assert "learned" in fails("tag", "train", corpus, "--layers", "x", "--model", model, "--out", tmp_path / "a")

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -113,3 +115,21 @@ def test_values_that_would_break_the_file_are_refused(tmp_path, row):
     with pytest.raises(OutputError, match="can't hold the value"), column_file(tmp_path / "c.conll") as write:
         write(ColumnSentence((row,)), [])
     assert os.listdir(tmp_path) == []
+
+
+@given(st.lists(st.sampled_from(["", " ", "\t", " \t", "\t\t"]), min_size=3, max_size=3), st.sampled_from([" ", "\t"]))
+def test_stray_tabs_and_spaces_change_nothing(ends, between):
+    lines = [f"{word}{between}{tag}{end}" for word, tag, end in zip(["Ann", "lives", "here"], "BIO", ends, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.conll"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        (sentence,) = read_columns(path, columns=[0, -1])
+    assert sentence.rows == (("Ann", "B"), ("lives", "I"), ("here", "O"))
+
+
+def test_an_empty_word_or_tag_is_refused_by_its_place(tmp_path):
+    path = tmp_path / "a.conll"
+    for text in ("Ann\tB\n\tO\n", "Ann\tx\tB\nlives\t\tO\n"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"line 1: the value of word 2 in column \d is empty"):
+            list(read_columns(path, columns=[0, 1]))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from elmokit.tasks.tagging.bioes import TagSet, may_follow, mistakes  # noqa: E402
 from elmokit.tasks.tagging.crf import CRF, Constraints  # noqa: E402
+from elmokit.tasks.tagging.network import allowed_constraints  # noqa: E402
 
 
 @st.composite
@@ -92,16 +93,14 @@ def test_decoding_under_constraints_breaks_no_rule(seed, n_words):
     generator = torch.Generator().manual_seed(seed)
     crf = CRF(len(tag_set.names))
     emissions = torch.randn(1, n_words, len(tag_set.names), generator=generator)
-    (best,) = crf.best(
-        emissions, torch.ones(1, n_words, dtype=torch.bool), Constraints(*map(torch.from_numpy, tag_set.allowed()))
-    )
+    (best,) = crf.best(emissions, torch.ones(1, n_words, dtype=torch.bool), allowed_constraints(tag_set))
     assert mistakes([tag_set.names[tag] for tag in best], "BIOES") == []
     assert mistakes(tag_set.decode(best), "IOB2") == []
 
 
 def test_constraints_are_the_rules():
     tag_set = TagSet.of([["B-PER", "O"]], "IOB2")
-    constraints = Constraints(*map(torch.from_numpy, tag_set.allowed()))
+    constraints = allowed_constraints(tag_set)
     for i, before in enumerate(tag_set.names):
         assert bool(constraints.start[i]) == may_follow(None, before, "BIOES")
         for j, after in enumerate(tag_set.names):

@@ -1,7 +1,9 @@
-"""`elmokit pairs`: pairs of texts → a class or a degree, learned or not."""
+"""`elmokit pairs`: predict a class or a similarity score for pairs of texts, with or without training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,136 +14,141 @@ from elmokit.cli.commands import Commands
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.tables import Table
+    from elmokit.tasks.pairs.classifier import SentencePairs
 
 app = Commands(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Judge pairs of texts: paraphrase, entailment, similarity.",
+    help="Compare pairs of texts: paraphrase, entailment, similarity (extra tasks).",
 )
 
-Source = Annotated[str, typer.Argument(metavar="FILE", help='CSV, TSV, JSONL or Parquet, also .gz; or "-".')]
-Folder = Annotated[str, typer.Argument(metavar="MODEL", help="The folder that `pairs train` wrote.")]
-First = Annotated[str | None, typer.Option("--first", help="The column with the first texts, if not as in training.")]
-Second = Annotated[str | None, typer.Option("--second", help="The column with the second texts.")]
-Target = Annotated[str | None, typer.Option("--label", help="The column with classes or degrees.")]
-Moved = Annotated[str | None, typer.Option("--model", help="The ELMo model, if it has moved.")]
-TableOut = Annotated[str, typer.Option("--out", "-o", help='Where to: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.')]
-RowId = Annotated[str | None, typer.Option("--id", help='The column that names the rows: "id" if there is one.')]
+Folder = Annotated[str, typer.Argument(metavar="PAIRS", help="Folder that `pairs train` wrote.")]
+Moved = Annotated[str | None, typer.Option("--model", help="The ELMo model, if it has moved.", metavar="MODEL")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions:
+    """Columns of a table of pairs."""
+
+    first: Annotated[
+        str | None, typer.Option("--first", help='Column with the first texts ("sentence1", or as in training).')
+    ] = None
+    second: Annotated[
+        str | None, typer.Option("--second", help='Column with the second texts ("sentence2", or as in training).')
+    ] = None
+    label: Annotated[
+        str | None, typer.Option("--label", help='Column with classes or scores ("label", or as in training).')
+    ] = None
+
+    def names(self, saved: dict[str, Any]) -> tuple[str, str, str]:
+        """Names of the three columns; those that are not given are as saved, or the defaults."""
+        known = {"first": "sentence1", "second": "sentence2", "label": "label"}
+        known |= {name: value for name, value in saved.items() if isinstance(value, str)}
+        first, second, label = (getattr(self, name) or known[name] for name in ("first", "second", "label"))
+        return first, second, label
+
+
+COLUMNS = ColumnOptions()
 
 
 @app.command(no_args_is_help=True)
 def train(
     ctx: typer.Context,
-    source: Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="The folder to write what was learned to.")],
-    first: Annotated[str, typer.Option("--first", help="The column with the first texts.")] = "sentence1",
-    second: Annotated[str, typer.Option("--second", help="The column with the second texts.")] = "sentence2",
-    label: Annotated[str, typer.Option("--label", help="The column with classes or degrees.")] = "label",
+    source: options.Source,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder to write the result to.", metavar="FOLDER")],
+    columns: ColumnOptions = COLUMNS,
     kind: Annotated[
-        str, typer.Option(metavar="classes|degrees", help="What a label is: a class, or a number to come close to.")
+        str, typer.Option(metavar="classes|scores", help="Whether labels are classes, or similarity scores (numbers).")
     ] = "classes",
     parts: Annotated[
-        str, typer.Option(help='Features, with commas: "difference", "product", "both" (the vectors themselves).')
+        str, typer.Option(help='Features, separated by commas: "difference", "product", "both" (both vectors).')
     ] = "difference,product",
-    test_size: Annotated[float, typer.Option(help="The share of the rows held out.")] = 0.2,
+    test_size: Annotated[float, typer.Option(help="Share of the rows to hold out.")] = 0.2,
     balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the split and the folds.")] = 42,
-    layers: options.Layers = "all",
-    pooling: options.Pooling = "mean",
+    seed: options.Seed = 42,
+    vectors: options.VectorOptions = options.VectorOptions(layers="all"),  # noqa: B008  # frozen
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Learn classes or degrees of pairs, and tell how well it works on rows held out.
+    """Learn classes or similarity scores of pairs, and evaluate them on held-out rows.
 
-    What is saved has then learned from all rows.
+    The saved result is trained on all rows.
 
     Example:  elmokit pairs train sick.tsv --first sentence_A --second sentence_B --label judgment --out entailment/
     """
-    from elmokit.tasks.pairs import SentencePairs
-    from elmokit.tasks.split import held_out_split
+    from sklearn.model_selection import train_test_split
+
+    from elmokit.tasks.pairs.classifier import SentencePairs
 
     screen: Screen = ctx.obj
-    _refuse_keep(reading.bad_rows)
-    table = reading.table(screen, source)
-    columns = _columns(table, [first, second, label], labels=[label])
-    screen.end_notes("rows left out")
-    learned, held_out = held_out_split(len(columns[0]), test_size=test_size, seed=seed)
-    elmo = model.load(screen)
+    names = columns.names({})
+    pairs, labels = _labelled(screen, reading, source, names)
+    if not 0 < test_size < 1 or len(pairs) < 2:
+        from elmokit.errors import ConfigError
 
-    def new() -> SentencePairs:
-        return SentencePairs(
-            elmo,
-            kind=kind,  # type: ignore[arg-type]
-            parts=[part.strip() for part in parts.split(",")],  # type: ignore[misc]
-            pooling=pooling,
-            layers=options.parse_layers(layers),
-            class_weight="balanced" if balance else None,
-            seed=seed,
-        )
-
-    with screen.progress() as advance:
-        features = new().features(*columns[:2], on_progress=lambda *at: advance("texts", *at))
-        advance("learning", 0, 2)
-        tried = new().fit_features(features[learned], [columns[2][i] for i in learned])
-        scores = tried.evaluate_features(features[held_out], [columns[2][i] for i in held_out])
-        advance("learning", 1, 2)
-        whole = new().fit_features(features, columns[2])
-    whole.save(out, facts={"first": first, "second": second, "label": label, "model": model})
-    screen.say(f"{len(held_out):,} rows held out: {_line(scores)}")
-    screen.done(f"Saved, trained on all {len(columns[0]):,} rows: {out}")
+        raise ConfigError(f"--test-size is {test_size}; it must leave some of the {len(pairs)} rows on both sides.")
+    learned, held_out = train_test_split(range(len(pairs)), test_size=test_size, random_state=seed)
+    estimator = SentencePairs(
+        model.load(screen),
+        kind=kind,  # type: ignore[arg-type]
+        parts=[part.strip() for part in parts.split(",")],  # type: ignore[misc]
+        encoding=vectors.encoding(),
+        class_weight="balanced" if balance else None,
+        seed=seed,
+        show_progress=screen.show_progress,
+    )
+    features = estimator.features(pairs)
+    estimator.fit_features(features[learned], [labels[i] for i in learned])
+    scores = estimator.evaluate_features(features[held_out], [labels[i] for i in held_out])
+    estimator.fit_features(features, labels)
+    estimator.save(out, metadata=dict(zip(("first", "second", "label"), names, strict=True)))
+    screen.say(f"{len(held_out):,} rows held out:\n{scores}")
+    screen.done(f"Saved, trained on all {len(pairs):,} rows: {out}")
 
 
 @app.command(no_args_is_help=True)
 def predict(
     ctx: typer.Context,
     folder: Folder,
-    source: Source,
-    out: TableOut = "-",
-    first: First = None,
-    second: Second = None,
-    id_column: RowId = None,
-    proba: Annotated[bool, typer.Option("--proba", help="Also write each class's probability.")] = False,
+    source: options.Source,
+    out: options.TableOut = "-",
+    columns: ColumnOptions = COLUMNS,
+    id_column: options.IdColumn = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Also write the probability of each class.")] = False,
     model: Moved = None,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Judge pairs with what was learned: a table of id and label.
+    """Predict the label of pairs: a table of id and label.
 
-    Example:  elmokit pairs predict entailment/ new.tsv --out judged.csv
+    Example:  elmokit pairs predict entailment/ new.tsv --out predicted.csv
     """
-    from elmokit.data.streams import STDIN
-
     screen: Screen = ctx.obj
-    made, facts = _load(folder, model)
-    names = [first or facts["first"], second or facts["second"]]
-    table = reading.table(screen, source)
-    if id_column is None and source != STDIN and "id" in table.columns():
-        id_column = "id"
+    estimator, saved = _load(screen, folder, model)
+    first, second, label = columns.names(saved)
 
-    def judge(left: list[str], right: list[str]) -> list[list[Any]]:
-        if made.kind == "degrees":
-            return [[round(value, 6)] for value in made.predict(left, right)]
-        shares = made.predict_proba(left, right)
-        return [
-            [made.classes_[int(row.argmax())], *(round(float(share), 6) for share in row if proba)] for row in shares
-        ]
+    def rows_of(pairs: list[tuple[str, str]]) -> list[list[Any]]:
+        if estimator.kind == "scores":
+            return [[round(float(value), 6)] for value in estimator.predict(pairs)]
+        probabilities = estimator.predict_proba(pairs)
+        best = estimator.classes_[probabilities.argmax(1)].tolist()
+        more = probabilities.round(6).tolist() if proba else [[]] * len(best)
+        return [[one, *values] for one, values in zip(best, more, strict=True)]
 
-    more = [f"probability_{label}" for label in made.classes_] if proba else []
-    _write(screen, table, out, names, id_column, [facts["label"], *more], judge)
+    names = [label, *(f"probability_{one}" for one in estimator.classes_.tolist() if proba)]
+    _write(screen, reading.table(screen, source), out, (first, second), id_column, names, rows_of)
 
 
 @app.command(no_args_is_help=True)
 def evaluate(
     ctx: typer.Context,
     folder: Folder,
-    source: Source,
-    first: First = None,
-    second: Second = None,
-    label: Target = None,
-    json_file: Annotated[str | None, typer.Option("--json", help="Also write the scores to this file.")] = None,
+    source: options.Source,
+    columns: ColumnOptions = COLUMNS,
+    json_file: options.JsonFile = None,
     model: Moved = None,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Tell how good what was learned is on pairs of which the truth is known.
+    """Evaluate on pairs whose labels are known.
 
     Example:  elmokit pairs evaluate entailment/ test.tsv --json scores.json
     """
@@ -151,137 +158,126 @@ def evaluate(
     from elmokit.files import atomic_path
 
     screen: Screen = ctx.obj
-    _refuse_keep(reading.bad_rows)
-    made, facts = _load(folder, model)
-    names = [first or facts["first"], second or facts["second"], label or facts["label"]]
-    table = reading.table(screen, source)
-    columns = _columns(table, names, labels=names[2:])
-    screen.end_notes("rows left out")
-    with screen.progress() as advance:
-        scores = made.evaluate(*columns, on_progress=lambda *at: advance("texts", *at))
+    estimator, saved = _load(screen, folder, model)
+    scores = estimator.evaluate(*_labelled(screen, reading, source, columns.names(saved)))
     if json_file is not None:
         with atomic_path(json_file) as temporary:
             temporary.write_text(json.dumps(asdict(scores), indent=2) + "\n", encoding="utf-8")
-    screen.say(f"{source}: {_line(scores)}")
+    screen.say(f"{source}:\n{scores}")
 
 
 @app.command(no_args_is_help=True)
 def score(
     ctx: typer.Context,
-    source: Source,
-    out: TableOut = "-",
-    first: Annotated[str, typer.Option("--first", help="The column with the first texts.")] = "sentence1",
-    second: Annotated[str, typer.Option("--second", help="The column with the second texts.")] = "sentence2",
+    source: options.Source,
+    out: options.TableOut = "-",
+    first: Annotated[str, typer.Option("--first", help="Column with the first texts.")] = "sentence1",
+    second: Annotated[str, typer.Option("--second", help="Column with the second texts.")] = "sentence2",
     label: Annotated[
-        str | None, typer.Option("--label", help="A column with degrees: their correlation with the scores is told.")
+        str | None, typer.Option("--label", help="Column with true scores; their correlation is printed.")
     ] = None,
-    id_column: RowId = None,
+    id_column: options.IdColumn = None,
     method: Annotated[
         str, typer.Option(metavar="alignment|cosine", help="Greedily matched words, or the cosine of the means.")
     ] = "alignment",
-    idf: Annotated[bool, typer.Option("--idf", help="Let words that are rare in the file count more.")] = False,
-    centre: Annotated[
-        bool, typer.Option(help="Take the mean vector of the file's words off first: what all texts share.")
+    idf: Annotated[bool, typer.Option("--idf", help="Give words that are rare in the file more weight.")] = False,
+    center: Annotated[
+        bool,
+        typer.Option("--center/--no-center", "--centre/--no-centre", help="Subtract the mean word vector."),
     ] = True,
     layers: options.Layers = "mix",
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Score how alike the texts of each pair are, from -1 to 1, with nothing learned.
+    """Compute how similar the texts of each pair are, from -1 to 1, without training.
 
     Example:  elmokit pairs score sts.csv --first a --second b --label stars --out scored.csv
     """
     from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
-    from elmokit.tasks.pair_scores import PairScorer
-    from elmokit.tasks.pairs import check_degrees, score_degrees
+    from elmokit.tasks.pairs.correlation import compare_scores
+    from elmokit.tasks.pairs.features import check_scores
+    from elmokit.tasks.pairs.scorer import PairScorer
 
     screen: Screen = ctx.obj
     if source == STDIN:
         raise ConfigError("pairs score reads its input twice: give a file, not standard input.")
     table = reading.table(screen, source)
-    if id_column is None and "id" in table.columns():
-        id_column = "id"
     columns = _columns(table, [first, second, *([label] if label else [])])
-    degrees = check_degrees(columns[2], len(columns[0])) if label else []
-    scorer = PairScorer(
-        model.load(screen),
-        method=method,  # type: ignore[arg-type]
-        layers=options.parse_layers(layers),
-        idf=idf,
-        centre=centre,
-    )
-    if idf or centre:
-        with screen.progress() as advance:
-            scorer.fit([*columns[0], *columns[1]], on_progress=lambda *at: advance("counting: texts", *at))
-    found: list[float] = []
+    truth = check_scores(columns[2], len(columns[0])) if label else []
+    settings: dict[str, Any] = {"method": method, "layers": options.parse_layers(layers), "idf": idf, "center": center}
+    scorer = PairScorer(model.load(screen), **settings, show_progress=screen.show_progress)
+    if idf or center:
+        scorer.fit([*columns[0], *columns[1]])
+    scores: list[float] = []
 
-    def judge(left: list[str], right: list[str]) -> list[list[Any]]:
-        scores = [round(float(value), 6) for value in scorer.scores(left, right)]
-        found.extend(scores)
-        return [[value] for value in scores]
+    def rows_of(pairs: list[tuple[str, str]]) -> list[list[Any]]:
+        values = scorer.scores(pairs).round(6).tolist()
+        scores.extend(values)
+        return [[value] for value in values]
 
-    _write(screen, table, out, [first, second], id_column, ["score"], judge)
+    _write(screen, table, out, (first, second), id_column, ["score"], rows_of)
     if label:
-        scores = score_degrees(degrees, found)
-        screen.note(f"{label!r} and score: Pearson {scores.pearson:.3f}, Spearman {scores.spearman:.3f}")
+        screen.note(f"{label!r} and score: {compare_scores(truth, scores)}")
 
 
-def _refuse_keep(bad_rows: str) -> None:
+def _labelled(
+    screen: Screen, reading: options.ReadingOptions, source: str, names: tuple[str, str, str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs and labels of the usable rows."""
     from elmokit.errors import ConfigError
 
-    if bad_rows == "keep":
-        raise ConfigError("--bad-rows keep makes no sense here: 'stop' at rows without text or label, or 'skip' them.")
+    if reading.bad_rows == "keep":
+        raise ConfigError("--bad-rows keep can't be used with labels: 'stop' at incomplete rows, or 'skip' them.")
+    first, second, labels = _columns(reading.table(screen, source), list(names), labels=[names[2]])
+    screen.end_notes("rows left out")
+    return list(zip(first, second, strict=True)), labels
 
 
 def _columns(table: Table, names: list[str], labels: list[str] | None = None) -> list[list[str]]:
-    """Columns of the rows that can be used, side by side; as many lists as names."""
+    """Columns of the usable rows; as many lists as names."""
     from elmokit.errors import InputError
 
-    found = [[row.values[name] for name in names] for row in table.rows(names, labels=labels or [])]
-    if not found:
-        raise InputError(f"{table.source}: no rows that can be used.")
-    return [list(column) for column in zip(*found, strict=True)]
+    rows = [[row.values[name] for name in names] for row in table.rows(names, labels=labels or [])]
+    if not rows:
+        raise InputError(f"{table.source}: no usable rows.")
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _load(folder: str, model: str | None) -> tuple[Any, dict[str, Any]]:
-    from elmokit.elmo import Elmo
-    from elmokit.tasks.pairs import SentencePairs
-    from elmokit.tasks.saved_head import read_head_config
+def _load(screen: Screen, folder: str, model: str | None) -> tuple[SentencePairs, dict[str, Any]]:
+    from elmokit.tasks.pairs.classifier import FILES, SentencePairs
+    from elmokit.tasks.saved import open_model, read_head_config
 
-    facts = read_head_config(folder, "pairs")["facts"]
-    facts = {"first": "sentence1", "second": "sentence2", "label": "label", "model": "default", **facts}
-    return SentencePairs.load(folder, Elmo.load(model or facts["model"])), facts
+    saved = read_head_config(folder, FILES)["metadata"]
+    estimator = SentencePairs.load(folder, open_model(folder, FILES, model))
+    return estimator.set_params(show_progress=screen.show_progress), saved
 
 
 def _write(
-    screen: Screen, table: Table, out: str, names: list[str], id_column: str | None, more: list[str], judge: Any
+    screen: Screen,
+    table: Table,
+    out: str,
+    names: tuple[str, str],
+    id_column: str | None,
+    more: list[str],
+    rows_of: Callable[[list[tuple[str, str]]], list[list[Any]]],
 ) -> None:
-    """Judge a file's pairs block by block into a table."""
+    """Write the id and the results of each pair, many rows at a time."""
     from elmokit.data.blocks import blocks
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
 
+    if id_column is None and str(table.source) != STDIN and "id" in table.columns():
+        id_column = "id"
     columns = [*names, *([id_column] if id_column else [])]
-    total = options.check_all_rows(table, columns)
+    options.check_all_rows(table, columns)
     n_rows = 0
-    with table_file(out, [id_column or "row", *more]) as write, screen.progress() as advance:
+    with table_file(out, [id_column or "row", *more]) as write:
         for rows in blocks(table.rows(columns), 8192):
-            judged = judge(*([row.values[name] for row in rows] for name in names))
-            for row, values in zip(rows, judged, strict=True):
+            results = rows_of([(row.values[names[0]], row.values[names[1]]) for row in rows])
+            for row, values in zip(rows, results, strict=True):
                 write([row.values[id_column] if id_column else row.number, *values])
             n_rows += len(rows)
-            advance("pairs", n_rows, total)
     screen.end_notes("rows left out")
     if out != STDIN:
         screen.done(f"{out}: {n_rows:,} rows")
-
-
-def _line(scores: Any) -> str:
-    if hasattr(scores, "pearson"):
-        return (
-            f"Pearson {scores.pearson:.3f}, Spearman {scores.spearman:.3f},"
-            f" mean squared error {scores.mean_squared_error:.3f}"
-        )
-    of_each = ", ".join(f"{one.label} {one.f1:.3f}" for one in scores.classes[:8])
-    return f"accuracy {scores.accuracy:.3f}, macro F1 {scores.macro_f1:.3f} (F1 by class: {of_each})"

@@ -131,7 +131,8 @@ def _cut(
 
 
 def _fields(text: str) -> tuple[str, ...]:
-    return tuple(text.split("\t")) if "\t" in text else tuple(part for part in text.split(" ") if part)
+    text = text.strip(_SPACES) if text[:1] != "\t" else text.rstrip(_SPACES)  # a tab at the end is no column
+    return tuple(part.strip(" ") for part in text.split("\t")) if "\t" in text else tuple(filter(None, text.split(" ")))
 
 
 def _is_comment(text: str, other_width: bool, conllu: bool) -> bool:
@@ -146,6 +147,9 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
                 f"{place} has {n_columns} column{'s' * (n_columns != 1)} and no column {column}; they are counted from"
                 " 0, or from the end with -1 for the last."
             )
+        empty = next((i for i, row in enumerate(rows) if not row[column]), None)
+        if empty is not None:
+            raise InputError(f"{place}: the value of word {empty + 1} in column {column} is empty.")
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
-from elmokit.tasks.pairs.scorer import PairScorer, align
+from elmokit.tasks.alignment import align, inverse_document_frequencies
+from elmokit.tasks.pairs.scorer import PairScorer
 from unit.tasks.encoders import WordHash
 from unit.tiny_models import tiny_elmo
 
@@ -74,9 +75,8 @@ def test_texts_without_words():
 
 
 def test_words_in_all_texts_weigh_nothing_and_new_ones_most():
-    scorer = PairScorer(Words(), idf=True).fit(["a b b", "a", "a c", "a c"])
-    weights = scorer._weights(WordVectors(("a", "b", "new"), None, np.zeros((3, 1), np.float32)))
-    assert weights == pytest.approx([0, math.log(4 / 2), math.log(4)])
+    idf = inverse_document_frequencies([["a", "b", "b"], ["a"], ["a", "c"]])
+    assert [idf["a"], idf["b"], idf[""]] == pytest.approx([0, math.log(4 / 2), math.log(4)])
     zeros = align(np.eye(2), np.eye(2)[:1], first_weights=[0, 0])
     assert zeros.precision == 0.5, "only zeros count alike"
 

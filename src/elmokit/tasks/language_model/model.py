@@ -36,7 +36,7 @@ Direction = Literal["both", "forward", "backward"]
 GAP = "___"
 """What marks a gap in a text."""
 
-_TEXTS, _WORDS = 512, 16_384  # texts and words that are read together
+_TEXTS, _WORDS = 512, 16_384  # read together
 _ROWS = 64  # predictions that one thread computes at a time: 8 MB with 30,000 words
 
 
@@ -105,7 +105,7 @@ class LanguageModel:
             one `Surprisal` per text, in order. It depends on its text alone.
 
         Raises:
-            TextError: a text that is neither a string nor a list of words.
+            TextError: a text that is neither string nor word list.
 
         Example:
             ``[s.perplexity.mean for s in LanguageModel.load().surprisal(["The cat sat.", "Cat the sat."])]``
@@ -156,7 +156,6 @@ class LanguageModel:
 
         Raises:
             InputError: not exactly one gap.
-            ConfigError: an unknown direction, n below 1.
 
         Example:
             ``LanguageModel.load().fill("The cat sat on the ___ and slept.")[0].word``
@@ -234,10 +233,9 @@ class LanguageModel:
         return checked_words(text, place)
 
     def _contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
-        """What each direction has read at the T + 1 gaps of each text: before, between and after its words.
+        """What each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
 
-        Forward row i predicts word i, the last one the end; backward row i predicts word i - 1, the first one the
-        beginning. Two arrays per text. Shape (T + 1, P).
+        Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning.
         """
         begin, end = self._boundary_outputs()
         P = self.config.projection_width
@@ -322,7 +320,7 @@ def _blocks(sentences: Iterator[list[str]]) -> Iterator[list[list[str]]]:
 
 
 def _parts(lengths: Sequence[int], n_words: int) -> Iterator[slice]:
-    """A block in parts of about so many words, so that results and progress come steadily."""
+    """A block in parts of about `n_words` words, so that results and progress come steadily."""
     start = total = 0
     for i, length in enumerate(lengths, start=1):
         total += length + 1
@@ -338,9 +336,9 @@ def _log_sum_exp(logits: Array) -> NDArray[np.float64]:
 
 
 def _index_of(words: Sequence[str], word: str | int) -> int:
+    if isinstance(word, int) and not -len(words) <= word < len(words):
+        raise InputError(f"the text has {len(words)} words, and none with the index {word}.")
     if isinstance(word, int):
-        if not -len(words) <= word < len(words):
-            raise InputError(f"the text has {len(words)} words, and none with the index {word}.")
         return word % len(words)
     if word not in words:
         raise InputError(f"the word {word!r} is not in the text; its words are {', '.join(map(repr, words))}.")

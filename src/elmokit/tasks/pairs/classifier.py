@@ -93,10 +93,11 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         is_number = isinstance(self.C, int | float) and not isinstance(self.C, bool)
         if self.C != "cv" and not (is_number and float(self.C) > 0):
             raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
-        pair_features(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32), self.parts)
+        none = np.zeros((0, 1), np.float32)
+        pair_features(none, none, self.parts)
 
     def features(self, pairs: Iterable[Pair]) -> Vectors:
-        """Features of pairs. Each distinct text is encoded once, and all of them in one call.
+        """Features of pairs; all distinct texts are encoded in one call.
 
         Args:
             pairs: n pairs of texts.
@@ -104,8 +105,6 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         Returns:
             a row per pair. Shape (n, e).
 
-        Raises:
-            InputError: something that is not a pair of texts, with its row.
         """
         self._check()
         if not hasattr(self, "elmo_"):
@@ -136,7 +135,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return self.fit_features(self.features(pairs), y)
 
     def fit_features(self, features: Vectors, y: Sequence[Any]) -> SentencePairs:
-        """Learn from features that `features` returned, to fit on parts of them without encoding again.
+        """Like `fit`, from features that `features` returned: to fit on parts of them without encoding again.
 
         Args:
             features: Shape (n, e).
@@ -144,9 +143,6 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
         Returns:
             itself.
-
-        Raises:
-            InputError: see `fit`.
         """
         checked = self._check_targets(y, len(features))
         scale = StandardScaler()
@@ -186,8 +182,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             a column per class, in the order of `classes_`. Shape (n, n_classes).
 
         Raises:
-            ConfigError: it predicts scores, which have no classes.
-            InputError: not fitted yet, or a missing text.
+            ConfigError: `kind` is "scores".
         """
         if self.kind == "scores":
             raise ConfigError("kind is 'scores', which has no classes: call predict.")
@@ -206,14 +201,12 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         Returns:
             classes, or numbers, which may lie somewhat outside the range of the training scores. Shape (n,).
 
-        Raises:
-            InputError: not fitted yet, or a missing text.
         """
         self._check_fitted()
         return self.predict_features(self.features(pairs))
 
     def predict_features(self, features: Vectors) -> NDArray[Any]:
-        """Predict from features that `features` returned.
+        """Like `predict`, from features that `features` returned.
 
         Args:
             features: Shape (n, e).
@@ -223,7 +216,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """
         self._check_fitted()
         if not len(features):
-            return self.classes_[:0].copy()
+            return np.array(self.classes_[:0])
         predicted = np.asarray(self.pipeline_.predict(features))
         return predicted if self.kind == "scores" else np.asarray(self.classes_[predicted])
 
@@ -238,13 +231,13 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations).
 
         Raises:
-            InputError: not fitted yet, a missing text or label, or a class that was not in the training pairs.
+            InputError: a missing text or label, or a class that was not in the training pairs.
         """
         self._check_fitted()
         return self.evaluate_features(self.features(pairs), list(y))
 
     def evaluate_features(self, features: Vectors, y: Sequence[Any]) -> Scores | SimilarityScores:
-        """Compare predictions from features that `features` returned with the truth.
+        """Like `evaluate`, from features that `features` returned.
 
         Args:
             features: Shape (n, e).
@@ -270,7 +263,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             y: their classes or scores.
 
         Returns:
-            a number; larger is better.
+            larger is better.
         """
         scores = self.evaluate(pairs, y)
         return scores.spearman if isinstance(scores, SimilarityScores) else scores.accuracy
@@ -287,7 +280,6 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             metadata: JSON values that are stored with it; the commands store the columns.
 
         Raises:
-            InputError: not fitted yet.
             OutputError: the folder can't be written.
         """
         self._check_fitted()
@@ -328,7 +320,8 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         regression = pairs.kind == "scores"
         if classes != sorted({*check_labels(classes, n_texts=len(classes))}) or (len(classes) < 2) != regression:
             raise ValueError("no sorted list of classes")
-        width = pair_features(*2 * [np.zeros((0, elmo.width(pairs.encoding)), np.float32)], pairs.parts).shape[1]
+        none = np.zeros((0, elmo.width(pairs.encoding)), np.float32)
+        width = pair_features(none, none, pairs.parts).shape[1]
         n_rows = 1 if len(classes) <= 2 else len(classes)
         scale = StandardScaler()
         scale.mean_, scale.scale_ = head.array("mean", width), head.array("scale", width)

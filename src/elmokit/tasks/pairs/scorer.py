@@ -6,68 +6,28 @@ Vectors of a biLM share a large common part, so plain cosines are all high. `cen
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from elmokit.encoding import Encoder, Layers
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
+from elmokit.tasks.alignment import (
+    Alignment,
+    align,
+    inverse_document_frequencies,
+    unit_rows,
+    weighted_mean,
+    weights_of,
+)
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.pairs.features import Pair, check_pairs
 
 Method = Literal["cosine", "alignment"]
 Vectors = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """How well the words of two texts match.
-
-    Args:
-        precision: mean similarity of the words of the first text to their best match in the second; from −1 to 1.
-        recall: the same for the words of the second text.
-        f1: harmonic mean of both; 0 where they do not add up to more than 0.
-    """
-
-    precision: float
-    recall: float
-    f1: float
-
-
-def align(
-    first: Vectors, second: Vectors, *, first_weights: ArrayLike | None = None, second_weights: ArrayLike | None = None
-) -> Alignment:
-    """Match each word of two texts with the most similar word of the other: BERTScore (Zhang et al. 2020).
-
-    Args:
-        first: word vectors of the first text, BERTScore's candidate. Shape (T1, d).
-        second: word vectors of the second text, BERTScore's reference. Shape (T2, d).
-        first_weights: weight of each word; None, or only zeros, weighs all alike. Shape (T1,).
-        second_weights: likewise. Shape (T2,).
-
-    Returns:
-        the scores; 1 for two texts without words, 0 where only one has none.
-
-    Example:
-        >>> same = np.eye(2)
-        >>> align(same, same[::-1])
-        Alignment(precision=1.0, recall=1.0, f1=1.0)
-        >>> align(same, same[:1]).precision
-        0.5
-    """
-    if not len(first) or not len(second):
-        value = float(len(first) == len(second))
-        return Alignment(value, value, value)
-    cosines = np.clip(_unit(first) @ _unit(second).T, -1, 1)  # (T1, T2)
-    precision = float(_weighted_mean(cosines.max(1), first_weights))
-    recall = float(_weighted_mean(cosines.max(0), second_weights))
-    total = precision + recall
-    return Alignment(precision, recall, 2 * precision * recall / total if total > 1e-9 else 0.0)
 
 
 class PairScorer:
@@ -107,7 +67,6 @@ class PairScorer:
         self.center = center
         self.show_progress = show_progress
         self._idf: dict[str, float] | None = None
-        self._unseen = 0.0
         self._mean: NDArray[np.float64] | None = None
 
     def fit(self, texts: Iterable[str]) -> PairScorer:
@@ -124,16 +83,14 @@ class PairScorer:
         """
         distinct = list(dict.fromkeys(text_list(texts)))
         total: Any = 0.0
-        n_words, counts = 0, Counter[str]()
+        words: list[tuple[str, ...]] = []
         for text in self._encoded(distinct):
             total = total + text.vectors.sum(0, dtype=np.float64)
-            n_words += len(text.words)
-            counts.update(set(text.words))
+            words.append(text.words)
+        n_words = sum(map(len, words))
         if not n_words:
             raise InputError("the texts to fit on have no words.")
-        self._unseen = float(np.log(len(distinct) + 1))
-        self._idf = {word: self._unseen - float(np.log(n + 1)) for word, n in counts.items()}
-        self._mean = total / n_words
+        self._idf, self._mean = inverse_document_frequencies(words), total / n_words
         return self
 
     def scores(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
@@ -148,10 +105,9 @@ class PairScorer:
         Raises:
             InputError: `idf` or `center` without `fit`, or a missing text.
         """
-        scored = self._aligned if self.method == "alignment" else self._cosine
-        return np.array(
-            [float(getattr(x, "f1", x)) for x in (scored(*p) for p in self._words(pairs))], dtype=np.float64
-        )
+        if self.method == "alignment":
+            return np.array([alignment.f1 for alignment in self.alignments(pairs)], dtype=np.float64)
+        return np.array([self._cosine(*pair) for pair in self._words(pairs)], dtype=np.float64)
 
     def alignments(self, pairs: Iterable[Pair]) -> list[Alignment]:
         """Precision, recall and F1 of the alignment of each pair, whatever the method.
@@ -182,9 +138,7 @@ class PairScorer:
         return text.vectors - self._mean if self.center and self._mean is not None else text.vectors
 
     def _weights(self, text: WordVectors) -> NDArray[np.float64] | None:
-        if not self.idf or self._idf is None:
-            return None
-        return np.array([self._idf.get(word, self._unseen) for word in text.words], dtype=np.float64)
+        return weights_of(text.words, self._idf) if self.idf and self._idf is not None else None
 
     def _aligned(self, first: WordVectors, second: WordVectors) -> Alignment:
         weights = {"first_weights": self._weights(first), "second_weights": self._weights(second)}
@@ -193,18 +147,6 @@ class PairScorer:
     def _cosine(self, first: WordVectors, second: WordVectors) -> float:
         if not first.words or not second.words:
             return float(len(first.words) == len(second.words))
-        means = np.array([_weighted_mean(self._centered(text), self._weights(text)) for text in (first, second)])
-        u, v = _unit(means)
+        means = np.array([weighted_mean(self._centered(text), self._weights(text)) for text in (first, second)])
+        u, v = unit_rows(means)
         return float(u @ v)
-
-
-def _unit(vectors: Vectors) -> NDArray[np.float64]:
-    doubles = vectors.astype(np.float64)
-    return np.asarray(doubles / np.maximum(np.linalg.norm(doubles, axis=1, keepdims=True), 1e-30))
-
-
-def _weighted_mean(values: Vectors, weights: ArrayLike | None) -> NDArray[np.float64]:
-    """Mean over the first axis, weighted unless all weights are zero. Shape (T, …) → (…)."""
-    shares = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
-    shares = shares if shares.sum() > 0 else np.ones(len(values))
-    return np.asarray(shares / shares.sum() @ values)

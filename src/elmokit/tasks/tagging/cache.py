@@ -22,6 +22,7 @@ from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path
 
 Words = Sequence[str]
+Vectors = NDArray[np.float32]
 
 SNAPSHOT = "snapshot.safetensors"
 _LARGEST = float(np.finfo(np.float16).max)
@@ -29,7 +30,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 def encode_layers(
     elmo: Encoder, sentences: Sequence[Words], layers: Sequence[int], *, show_progress: bool | None = False
-) -> Iterable[NDArray[np.float32]]:
+) -> Iterator[Vectors]:
     """Layers of the words of each sentence, in order.
 
     Args:
@@ -43,6 +44,17 @@ def encode_layers(
     """
     for text in elmo.encode_words_stream(sentences, layers="each", show_progress=show_progress):
         yield text.vectors[list(layers)]
+
+
+def in_parts(sentences: Iterable[Vectors], n_words: int) -> Iterator[list[Vectors]]:
+    """Vectors of sentences in lists of about `n_words` words, to bound memory."""
+    part: list[Vectors] = []
+    for vectors in sentences:
+        part.append(vectors)
+        if sum(one.shape[1] for one in part) >= n_words:
+            yield part
+            part = []
+    yield part
 
 
 class VectorCache:

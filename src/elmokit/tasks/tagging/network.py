@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elmokit.nn.layer_mix import LayerMixer
+from elmokit.tasks.tagging.bioes import TagSet
 from elmokit.tasks.tagging.cache import VectorCache
 from elmokit.tasks.tagging.crf import CRF, Constraints
 
@@ -175,3 +176,9 @@ def padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> t
         layers[:, row, : vectors.shape[1]] = vectors
         mask[row, : vectors.shape[1]] = True
     return torch.from_numpy(layers).to(device), torch.from_numpy(mask).to(device)
+
+
+def allowed_constraints(tag_set: TagSet) -> Constraints | None:
+    """The rules of a tag set for the decoder; None where tags mark no spans."""
+    allowed = tag_set.allowed()
+    return None if allowed is None else Constraints(*map(torch.from_numpy, allowed))

@@ -1,7 +1,7 @@
 """`Tagger`: words → tags (names, chunks, parts of speech) on frozen ELMo vectors, as ELMo was first used.
 
-A learned mix of the layers of a frozen biLM, a BiLSTM and a CRF (Peters et al. 2018, §4). Tags that mark spans are
-learned as BIOES, decoded under its rules and written in the scheme of the training tags, so predictions are valid.
+A learned mix of the layers of a frozen biLM, a BiLSTM and a CRF (Peters et al. 2018, §4). Spans are learned as BIOES,
+decoded under its rules and written in the scheme of the training tags, so predictions are valid.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagSet, check_tags
-from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, run_folder
+from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, in_parts, run_folder
 from elmokit.tasks.tagging.metrics import TagMetrics, tag_metrics
 from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, check_lengths, word_lists
 
@@ -28,11 +28,9 @@ if TYPE_CHECKING:
 
 FILES = "tagger"
 _SETTINGS = ("layers", "hidden_width", "dropout", "learning_rate", "batch_size", "epochs", "patience", "seed")
-_PENDING_WORDS = 8192
 
 
-@dataclass(frozen=True, eq=False)
-class _Fitted:
+class _Fitted(NamedTuple):
     """A network, and what its numbers mean and may be."""
 
     network: TagNetwork
@@ -96,9 +94,9 @@ class Tagger:
                 raise ConfigError(f"{name} is {value!r}; expected an integer of at least 1.")
         if not learning_rate > 0 or not 0 <= dropout < 1:
             raise ConfigError(f"learning_rate is {learning_rate}, dropout {dropout}; expected > 0, and 0 ≤ and < 1.")
-        self.elmo, self.layers, self.scheme, self.device = elmo, layers, scheme, device
+        self.elmo, self.layers, self.scheme, self.device, self.seed = elmo, layers, scheme, device, seed
         self.hidden_width, self.dropout, self.learning_rate = hidden_width, dropout, learning_rate
-        self.batch_size, self.epochs, self.patience, self.seed = batch_size, epochs, patience, seed
+        self.batch_size, self.epochs, self.patience = batch_size, epochs, patience
         self.scheme_: Scheme | None = None
         self.report_: EpochReport | None = None
         self._fitted: _Fitted | None = None
@@ -141,12 +139,11 @@ class Tagger:
             OutputError: not enough room for the vectors.
         """
         given = TaggedSentences.checked(sentences, tags, self.scheme)
-        train, held_out = (
-            given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
-        )
-        for purpose, part in (("train on", train), ("choose the best epoch by", held_out)):
-            if not part.words:
-                raise InputError(f"there are no sentences with words to {purpose}.")
+        judge = None if dev is None else TaggedSentences.checked(*dev, given.scheme)
+        train, held_out = given.split(self.seed) if judge is None else (given, judge)
+        if not train.words or not held_out.words:
+            purpose = "choose the best epoch by" if train.words else "train on"
+            raise InputError(f"there are no sentences with words to {purpose}.")
         tag_set = TagSet.of(train.tags, given.scheme)
         with run_folder(folder, resume=resume) as run:
             self._fitted = self._trained(train, held_out, tag_set, run, show_progress, on_epoch)
@@ -163,16 +160,16 @@ class Tagger:
         on_epoch: Callable[[EpochReport], None] | None,
     ) -> _Fitted:
         from elmokit.tasks.fit import FitOptions, fit
-        from elmokit.tasks.tagging.network import TagObjective
+        from elmokit.tasks.tagging.network import TagObjective, allowed_constraints
 
-        def cache(name: str, words: list[list[str]]) -> VectorCache:
-            return VectorCache.open(run / name, self.elmo, words, layers=self._numbers, show_progress=show_progress)
+        def cache(part: str, words: list[list[str]]) -> VectorCache:
+            return VectorCache.open(run / part, self.elmo, words, layers=self._numbers, show_progress=show_progress)
 
         def metric(numbers: list[list[int]]) -> float:
             predicted = [tag_set.decode(of_one) for of_one in numbers]
             return tag_metrics(dev.tags, predicted, mark_spans=tag_set.scheme is not None).main
 
-        numbers, constraints = [tag_set.encode(of_one) for of_one in train.tags], _constraints(tag_set)
+        numbers, constraints = [tag_set.encode(of_one) for of_one in train.tags], allowed_constraints(tag_set)
         vectors, dev_vectors = cache("train.f16", train.words), cache("dev.f16", dev.words)
         options = FitOptions(
             n_epochs=self.epochs,
@@ -223,23 +220,12 @@ class Tagger:
             n lists with a tag for each word, in the scheme of the training tags.
 
         Raises:
-            InputError: not fitted yet.
             TextError: a sentence that is not a list of words.
         """
         fitted, words = self._check_fitted(), word_lists(sentences)
-        tags: list[list[str]] = []
-        pending: list[Any] = []
-
-        def tag_pending() -> None:
-            tags.extend(fitted.tag_set.decode(x) for x in fitted.network.best(pending, fitted.constraints))
-            pending.clear()
-
-        for vectors in encode_layers(self.elmo, words, self._numbers, show_progress=show_progress):
-            pending.append(vectors)
-            if sum(x.shape[1] for x in pending) >= _PENDING_WORDS:
-                tag_pending()
-        tag_pending()
-        return tags
+        vectors = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress)
+        parts = (fitted.network.best(part, fitted.constraints) for part in in_parts(vectors, 8192))
+        return [fitted.tag_set.decode(numbers) for part in parts for numbers in part]
 
     def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
         """Compare predictions with true tags.
@@ -253,12 +239,12 @@ class Tagger:
             accuracy, and precision, recall and F1 of spans as seqeval defines them.
 
         Raises:
-            InputError: not fitted yet, or different numbers of tags and words.
+            InputError: different numbers of tags and words.
         """
         self._check_fitted()
         words = word_lists(sentences)
-        check_tags(tags, None)
         check_lengths(words, tags)
+        check_tags(tags, None)
         return tag_metrics(tags, self.predict(words, show_progress=show_progress), mark_spans=self.scheme_ is not None)
 
     def score(self, sentences: Sequence[Words], tags: Tags) -> float:
@@ -269,7 +255,7 @@ class Tagger:
             tags: true tags.
 
         Returns:
-            a number from 0 to 1.
+            from 0 to 1.
         """
         return self.evaluate(sentences, tags, show_progress=False).main
 
@@ -286,7 +272,6 @@ class Tagger:
             metadata: JSON values that are stored with it; the commands store the columns.
 
         Raises:
-            InputError: not fitted yet.
             OutputError: the folder can't be written.
         """
         fitted = self._check_fitted()
@@ -325,6 +310,7 @@ class Tagger:
         import torch
 
         from elmokit.tasks.fit import EpochReport
+        from elmokit.tasks.tagging.network import allowed_constraints
 
         config = head.config
         names, scheme, report = config["tags"], config["scheme"], config["report"]
@@ -346,7 +332,7 @@ class Tagger:
             tensor.copy_(torch.tensor(array).reshape(tensor.shape))
         if not bool((network.scale > 0).all()):
             raise ValueError("the scales of the layers are not positive")
-        tagger._fitted = _Fitted(network.eval(), tag_set, _constraints(tag_set))
+        tagger._fitted = _Fitted(network.eval(), tag_set, allowed_constraints(tag_set))
         tagger.scheme_ = scheme
         tagger.report_ = EpochReport(**report) if report else None
         return tagger
@@ -357,12 +343,3 @@ def _check_torch() -> None:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtra("torch", "torch", "tagging words") from None
-
-
-def _constraints(tag_set: TagSet) -> Constraints | None:
-    import torch
-
-    from elmokit.tasks.tagging.crf import Constraints
-
-    allowed = tag_set.allowed()
-    return None if allowed is None else Constraints(*map(torch.from_numpy, allowed))
