@@ -54,7 +54,14 @@ TORCH_FILES = (
     "tasks.tagging.network",
     "tasks.tagging.tagger",
 )
-SKLEARN_FILES = ("tasks.classify.", "tasks.cluster", "tasks.maps", "tasks.vectorizer", "index.senses")
+SKLEARN_FILES = (
+    "tasks.classify.",
+    "tasks.cluster",
+    "tasks.maps",
+    "tasks.pairs.classifier",
+    "tasks.vectorizer",
+    "index.senses",
+)
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
     "regex": (("text.tokens", "text.sentences"), True),
@@ -89,6 +96,7 @@ OPTIONAL = {  # behind an extra
     "datasets": (("integrations.datasets",), False),
     "flair": (("integrations.flair",), False),
     "mteb": (("integrations.mteb",), False),
+    "scipy": (("tasks.pairs.correlation",), False),
     "sklearn": (SKLEARN_FILES, False),
     "bm25s": (("tasks.answer",), False),
     "umap": (("tasks.maps",), False),
@@ -124,7 +132,7 @@ TOP_ALLOWED_IN = {  # files that are of no use without the package
     "uvicorn": ("server.connections",),
     "torch": TORCH_FILES,
     "safetensors": ("training.",),
-    "sklearn": ("tasks.classify.", "tasks.vectorizer"),
+    "sklearn": ("tasks.classify.", "tasks.pairs.classifier", "tasks.vectorizer"),
     "spacy": ("integrations.spacy",),
     "langchain_core": ("integrations.langchain",),
     "flair": ("integrations.flair",),

@@ -76,18 +76,13 @@ def train(
 
     Example:  elmokit pairs train sick.tsv --first sentence_A --second sentence_B --label judgment --out entailment/
     """
-    from sklearn.model_selection import train_test_split
-
+    from elmokit.tasks.classify.evaluate import split_rows
     from elmokit.tasks.pairs.classifier import SentencePairs
 
     screen: Screen = ctx.obj
     names = columns.names({})
     pairs, labels = _labelled(screen, reading, source, names)
-    if not 0 < test_size < 1 or len(pairs) < 2:
-        from elmokit.errors import ConfigError
-
-        raise ConfigError(f"--test-size is {test_size}; it must leave some of the {len(pairs)} rows on both sides.")
-    learned, held_out = train_test_split(range(len(pairs)), test_size=test_size, random_state=seed)
+    learned, held_out = split_rows(len(pairs), test_size, seed)
     estimator = SentencePairs(
         model.load(screen),
         kind=kind,  # type: ignore[arg-type]

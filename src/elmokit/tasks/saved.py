@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints import catalogue
 from elmokit.elmo import Elmo
-from elmokit.errors import CheckpointError, ConfigError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
 from elmokit.files import atomic_path
 from elmokit.reading import read_bytes, read_json, reading
 
@@ -258,10 +258,10 @@ def reading_head(path: Path) -> Iterator[None]:
         path: the file that is being read.
 
     Raises:
-        CheckpointError: instead of errors of Python, NumPy, safetensors and scikit-learn, and of `ConfigError`.
+        CheckpointError: instead of errors of Python, NumPy, safetensors and scikit-learn, `ConfigError`, `InputError`.
     """
     try:
         with reading(path, what="saved head"):
             yield
-    except ConfigError as error:
+    except (ConfigError, InputError) as error:
         raise CheckpointError(f"{path}: {error}") from error
