@@ -27,7 +27,7 @@ Moved = Annotated[str | None, typer.Option("--model", help="The ELMo model, if i
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColumnOptions:
+class PairColumns:
     """Columns of a table of pairs."""
 
     first: Annotated[
@@ -48,7 +48,7 @@ class ColumnOptions:
         return first, second, label
 
 
-COLUMNS = ColumnOptions()
+COLUMNS = PairColumns()
 
 
 @app.command(no_args_is_help=True)
@@ -56,7 +56,7 @@ def train(
     ctx: typer.Context,
     source: options.Source,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder to write the result to.", metavar="FOLDER")],
-    columns: ColumnOptions = COLUMNS,
+    columns: PairColumns = COLUMNS,
     kind: Annotated[
         str, typer.Option(metavar="classes|scores", help="Whether labels are classes, or similarity scores (numbers).")
     ] = "classes",
@@ -107,7 +107,7 @@ def predict(
     folder: Folder,
     source: options.Source,
     out: options.TableOut = "-",
-    columns: ColumnOptions = COLUMNS,
+    columns: PairColumns = COLUMNS,
     id_column: options.IdColumn = None,
     proba: Annotated[bool, typer.Option("--proba", help="Also write the probability of each class.")] = False,
     model: Moved = None,
@@ -138,7 +138,7 @@ def evaluate(
     ctx: typer.Context,
     folder: Folder,
     source: options.Source,
-    columns: ColumnOptions = COLUMNS,
+    columns: PairColumns = COLUMNS,
     json_file: options.JsonFile = None,
     model: Moved = None,
     reading: options.ReadingOptions = options.READING,
@@ -166,11 +166,7 @@ def score(
     ctx: typer.Context,
     source: options.Source,
     out: options.TableOut = "-",
-    first: Annotated[str, typer.Option("--first", help="Column with the first texts.")] = "sentence1",
-    second: Annotated[str, typer.Option("--second", help="Column with the second texts.")] = "sentence2",
-    label: Annotated[
-        str | None, typer.Option("--label", help="Column with true scores; their correlation is printed.")
-    ] = None,
+    columns: PairColumns = COLUMNS,
     id_column: options.IdColumn = None,
     method: Annotated[
         str, typer.Option(metavar="alignment|cosine", help="Greedily matched words, or the cosine of the means.")
@@ -186,6 +182,8 @@ def score(
 ) -> None:
     """Compute how similar the texts of each pair are, from -1 to 1, without training.
 
+    With --label, the correlation with the scores in that column is printed.
+
     Example:  elmokit pairs score sts.csv --first a --second b --label stars --out scored.csv
     """
     from elmokit.data.streams import STDIN
@@ -197,19 +195,19 @@ def score(
     screen: Screen = ctx.obj
     if source == STDIN:
         raise ConfigError("pairs score reads its input twice: give a file, not standard input.")
-    table = reading.table(screen, source)
-    columns = _columns(table, [first, second, *([label] if label else [])])
-    truth = check_scores(columns[2], len(columns[0])) if label else []
+    table, (first, second, _), label = reading.table(screen, source), columns.names({}), columns.label
+    values = _columns(table, [first, second, *([label] if label else [])])
+    truth = check_scores(values[2], len(values[0])) if label else []
     settings: dict[str, Any] = {"method": method, "layers": options.parse_layers(layers), "idf": idf, "center": center}
     scorer = PairScorer(model.load(screen), **settings, show_progress=screen.show_progress)
     if idf or center:
-        scorer.fit([*columns[0], *columns[1]])
+        scorer.fit([*values[0], *values[1]])
     scores: list[float] = []
 
     def rows_of(pairs: list[tuple[str, str]]) -> list[list[Any]]:
-        values = scorer.scores(pairs).round(6).tolist()
-        scores.extend(values)
-        return [[value] for value in values]
+        new = scorer.scores(pairs).round(6).tolist()
+        scores.extend(new)
+        return [[value] for value in new]
 
     _write(screen, table, out, (first, second), id_column, ["score"], rows_of)
     if label:

@@ -36,7 +36,7 @@ Moved = Annotated[str | None, typer.Option("--model", help="The ELMo model, if i
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TaggerOptions:
     """How a tagger is trained (see `elmokit.Tagger`)."""
 
     hidden_width: Annotated[int, typer.Option(help="Width of the LSTM in each direction.", min=1)] = 200
@@ -62,7 +62,7 @@ def train(
         str, typer.Option(metavar="auto|IOB1|IOB2|BIOES|none", help="How tags mark spans; none for parts of speech.")
     ] = "auto",
     layers: Annotated[str, typer.Option(help='"learned" for a learned mix of all, or the number of one.')] = "learned",
-    training: TrainingOptions = TrainingOptions(),  # frozen
+    training: TaggerOptions = TaggerOptions(),  # frozen
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
     model: options.ModelOptions = options.MODEL,
     encoding: options.Encoding = "utf-8",
