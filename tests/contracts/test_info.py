@@ -63,7 +63,7 @@ def test_features(capsys, folder, tmp_path):
     assert described(capsys, tmp_path / "old.hdf5")["datasets"] == 200
 
 
-@pytest.mark.parametrize("name", ["classifier.json", "pairs.json", "tag.json", "index.json", "store.json"])
+@pytest.mark.parametrize("name", ["classifier.json", "pairs.json", "tagger.json", "index.json", "store.json"])
 def test_settings_of_saved_things(capsys, tmp_path, name):
     learned = [0.5] * 100
     values = {"format": 1, "zeta": 2, "classes": ["a", "b"], "model": {"name": ESCAPES}, "probe": learned}

@@ -21,7 +21,7 @@ _MAX_CHARACTERS, _MAX_ITEMS = 200, 8
 _FOLDERS = {
     "classifier.json": "classifier",
     "pairs.json": "sentence pairs",
-    "tag.json": "tagger",
+    "tagger.json": "tagger",
     "index.json": "index of words",
     "store.json": "training texts",
 }
