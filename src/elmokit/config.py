@@ -190,6 +190,8 @@ class ElmoConfig:
         tokenizer: name of the tokenizer the model was trained with (see `elmokit.text.tokens`).
         word_width: width of a table of whole words that goes into the projection beside the character CNN, in front
             (ELMoForManyLangs); 0 for none.
+        word_table: rows of a table of frequent words that are added to the character CNN's vectors of those words, one
+            per entry of the vocabulary; 0 for none. The table is also the weight of the softmax, so it costs no bytes.
 
     Example:
         >>> config = ElmoConfig(projection_width=16, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=64))
@@ -203,6 +205,7 @@ class ElmoConfig:
     bilstm: BiLSTMConfig = BiLSTMConfig()
     tokenizer: str = "whitespace"
     word_width: int = 0
+    word_table: int = 0
 
     def __post_init__(self) -> None:
         _check_values(self)
@@ -215,6 +218,10 @@ class ElmoConfig:
             raise ConfigError("a model has either char_cnn or n_words; with both, it has word_width too.")
         if self.word_width and (self.char_cnn is None or not self.char_cnn.projection):
             raise ConfigError("word_width is for words beside a char_cnn with a projection that joins them.")
+        if self.word_table < 0 or (self.word_table and (self.char_cnn is None or self.n_words)):
+            raise ConfigError(
+                f"word_table is {self.word_table}; a model has it beside a char_cnn and without n_words, or it is 0."
+            )
         if self.char_cnn is not None and not self.char_cnn.projection and self.char_cnn.n_filters != P:
             raise ConfigError(
                 f"char_cnn has {self.char_cnn.n_filters} filters and no projection, so projection_width must be"
@@ -286,6 +293,9 @@ class ElmoConfig:
             if cnn.projection:
                 shapes["char_cnn.projection.weight"] = (P, self.word_width + F)
                 shapes["char_cnn.projection.bias"] = (P,)
+        if self.word_table:
+            shapes["word_table.weight"] = (self.word_table, P)
+            shapes["word_table.gain"] = (P,)
         for direction in ("forward", "backward"):
             for layer in range(self.bilstm.n_layers):
                 prefix = f"{direction}_layers.{layer}."

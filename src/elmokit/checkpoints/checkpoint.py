@@ -98,6 +98,12 @@ class Checkpoint:
                 f"the softmax has rows of width {self.softmax.weight.shape[1]}, but the model's projection is"
                 f" {self.config.projection_width} wide: are both of one model?"
             )
+        table = self.tensors.get("word_table.weight")
+        if table is not None and self.softmax is not None and self.softmax.weight is not table:
+            if not np.array_equal(self.softmax.weight, table):
+                raise CheckpointError("the softmax's weight is not the word table; a model with a word table ties them.")
+        if table is not None and self.words is None:
+            raise CheckpointError("the model has a word table, but no vocabulary that names its rows.")
         if self.words is None:
             return
         if self.word_counts is not None and len(self.word_counts) != len(self.words):
@@ -105,6 +111,8 @@ class Checkpoint:
         wanted = {} if self.softmax is None else {"softmax": self.softmax.n_words}
         if self.config.n_words:
             wanted["word table"] = self.config.n_words - 1
+        if self.config.word_table:
+            wanted["word table"] = self.config.word_table
         for place, n_words in wanted.items():
             if len(self.words) != n_words:
                 raise CheckpointError(

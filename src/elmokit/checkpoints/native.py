@@ -68,7 +68,7 @@ def read(source: Source) -> Checkpoint:
         config = ElmoConfig.from_dict(values["config"])
         mix = LayerMix(**values.get("layer_mix", {}))
         arrays = _read_arrays(folder / WEIGHTS, with_softmax=source.with_softmax)
-        softmax = Softmax(arrays.pop(_SOFTMAX[0]), arrays.pop(_SOFTMAX[1])) if _SOFTMAX[0] in arrays else None
+        softmax = _softmax(arrays)
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         check_tensors(config, {name: array.shape for name, array in arrays.items()})
         tensors = {name: arrays[name] for name in config.tensor_shapes()}
@@ -98,7 +98,9 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
     check_finite(checkpoint, folder)
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
-        arrays |= {_SOFTMAX[0]: checkpoint.softmax.weight, _SOFTMAX[1]: checkpoint.softmax.bias}
+        arrays[_SOFTMAX[1]] = checkpoint.softmax.bias
+        if not checkpoint.config.word_table:  # else the word table is the softmax's weight, stored once
+            arrays[_SOFTMAX[0]] = checkpoint.softmax.weight
     with atomic_path(folder / WEIGHTS) as path:
         try:
             save_file(_stored(arrays, storage), str(path))
@@ -122,6 +124,14 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
     }
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _softmax(arrays: dict[str, NDArray[Any]]) -> Softmax | None:
+    """Take the softmax out of the arrays; a word table stays among them and is its weight."""
+    if _SOFTMAX[1] not in arrays:
+        return None
+    weight = arrays["word_table.weight"] if "word_table.weight" in arrays else arrays.pop(_SOFTMAX[0])
+    return Softmax(weight, arrays.pop(_SOFTMAX[1]))
 
 
 def _mix_values(mix: LayerMix) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class TokenEncoder:
     ) -> None:
         self.width, self.dtype, self._embed, self._workers = config.projection_width, np.dtype(dtype), embed, workers
         self._characters = _characters(config)
-        self._table = _table(config, tensors, words, self.dtype) if config.n_words else None
+        self._table = _table(config, tensors, words, self._characters, self.dtype)
         self._cache = _Cache(cache_words if self._characters else 0, self.width, self.dtype)
         self.boundaries = self._boundaries()  # (2, P)
 
@@ -232,6 +232,30 @@ class _Dictionary:
         return ids
 
 
+class _Table(Protocol):
+    """Words → rows that are added to their token vectors."""
+
+    def rows(self, words: Sequence[str]) -> Array: ...
+
+
+class _TiedTable:
+    """Rows of the softmax, scaled by a gain per component, for the frequent words; zeros for all others."""
+
+    def __init__(self, weight: Array, gain: Array, words: Sequence[str], cut: Callable[[str], str]) -> None:
+        if len(words) != len(weight):
+            raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
+        self._rows: dict[str, int] = {}
+        for row, word in enumerate(words):
+            if word not in (BOS, EOS, UNKNOWN):
+                self._rows.setdefault(cut(word), row)
+        self._weight, self._gain = weight, gain
+
+    def rows(self, words: Sequence[str]) -> Array:
+        """Rows of words, (D, P)."""
+        rows = np.array([self._rows.get(word, -1) for word in words], dtype=np.intp)
+        return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
+
+
 class _WordTable:
     """A row per word of a vocabulary, projected where the table is narrower than P."""
 
@@ -255,8 +279,18 @@ def _characters(config: ElmoConfig) -> _Characters | None:
 
 
 def _table(
-    config: ElmoConfig, tensors: Mapping[str, Array], words: Sequence[str] | None, dtype: np.dtype[Any]
-) -> _WordTable:
+    config: ElmoConfig,
+    tensors: Mapping[str, Array],
+    words: Sequence[str] | None,
+    characters: _Characters | None,
+    dtype: np.dtype[Any],
+) -> _Table | None:
+    if config.word_table:
+        assert characters is not None
+        gain = np.asarray(tensors["word_table.gain"], dtype=dtype)
+        return _TiedTable(tensors["word_table.weight"], gain, words or (), characters.cut)
+    if not config.n_words:
+        return None
     projection, cut = None, None
     if config.char_cnn is not None:  # its projection maps both side by side; the table's part stands in front
         weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
