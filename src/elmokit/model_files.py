@@ -64,7 +64,7 @@ def digest_of(checkpoint: Checkpoint) -> str:
     for name in sorted(checkpoint.tensors):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(checkpoint.tensors[name], dtype="<f4").data)
-    if checkpoint.config.n_words:
+    if checkpoint.config.n_words or checkpoint.config.word_table:
         digest.update(json.dumps(checkpoint.words).encode())
     return digest.hexdigest()
 

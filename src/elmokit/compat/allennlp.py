@@ -147,7 +147,7 @@ class Elmo(nn.Module):
         self._char_cnn = checkpoint.config.char_cnn
         if self._char_cnn is None or self._char_cnn.characters is not None:
             raise ConfigError(f"{options_file}: this model does not read bytes; AllenNLP's Elmo has no way to run it.")
-        self._bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors)
+        self._bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors)
         self._bilm.requires_grad_(requires_grad)
         self._dropout = nn.Dropout(dropout)
         self._keep, self.stateful = keep_sentence_boundaries, stateful

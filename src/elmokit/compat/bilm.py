@@ -128,7 +128,7 @@ class BidirectionalLanguageModel:
                 f"{options_file}: use_character_inputs={use_character_inputs}, but the model reads"
                 f" {'characters' if checkpoint.config.char_cnn else 'words'}; for word ids give embedding_weight_file."
             )
-        self.bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).eval()
+        self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).eval()
         self.stateful = stateful
         self._states: tuple[TowerState, TowerState] | None = None
 
@@ -260,7 +260,8 @@ def dump_token_embeddings(
     checkpoint = checkpoints.load(options_file, weights=weight_file)
     if checkpoint.config.char_cnn is None:
         raise CheckpointError(f"{options_file}: a model of words has its token vectors in its own table.")
-    bilm, C = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).eval(), checkpoint.config.char_cnn.max_characters
+    bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).eval()
+    C = checkpoint.config.char_cnn.max_characters
     vectors = np.zeros((len(words), checkpoint.config.projection_width), np.float32)
     with torch.no_grad():
         for start in range(0, len(words), 1024):

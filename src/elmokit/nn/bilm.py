@@ -7,7 +7,7 @@ wants the original's carried state passes one in and gets the next one back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,11 @@ from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.nn.bilstm import LSTMTower, TowerState
 from elmokit.nn.char_cnn import CharCNN
+from elmokit.nn.word_table import WordTable
+
+
+TABLE_DROPOUT = 0.15
+"""How often training leaves a word's table row out, so that its characters learn the word too."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,10 @@ class BiLM(nn.Module):
     Args:
         config: what it is made of.
         dropout: on the token vectors and between LSTM layers, in training.
+        words: the vocabulary of a model with a word table, in the order of its rows.
 
     Raises:
-        ConfigError: a model with a dictionary of characters.
+        ConfigError: a model with a dictionary of characters, or with a word table and no `words`.
 
     Example:
         >>> from elmokit.config import BiLSTMConfig, CharCNNConfig
@@ -56,7 +62,7 @@ class BiLM(nn.Module):
         True
     """
 
-    def __init__(self, config: ElmoConfig, *, dropout: float = 0.0) -> None:
+    def __init__(self, config: ElmoConfig, *, dropout: float = 0.0, words: Sequence[str] | None = None) -> None:
         super().__init__()
         if config.word_width or (config.char_cnn is not None and config.char_cnn.characters is not None):
             raise ConfigError(
@@ -69,6 +75,9 @@ class BiLM(nn.Module):
             self.word_embedding = nn.Embedding(config.n_words, P, padding_idx=0)
         else:
             self.char_cnn = CharCNN(config.char_cnn, P)
+            if config.word_table:
+                drop = TABLE_DROPOUT if dropout else 0.0
+                self.word_table = WordTable(words, P, max_characters=config.char_cnn.max_characters, dropout=drop)
         self.forward_layers = LSTMTower(config.bilstm, P, dropout=dropout)
         self.backward_layers = LSTMTower(config.bilstm, P, dropout=dropout)
 
@@ -96,7 +105,10 @@ class BiLM(nn.Module):
         if self.config.char_cnn is None:
             looked_up: Tensor = self.word_embedding(ids)
             return looked_up
-        vectors: Tensor = self.char_cnn(ids.reshape(-1, ids.shape[-1]))
+        rows = ids.reshape(-1, ids.shape[-1])
+        vectors: Tensor = self.char_cnn(rows)
+        if self.config.word_table:
+            vectors = vectors + self.word_table(rows)
         return vectors.reshape(*ids.shape[:-1], self.config.projection_width)
 
     def forward(

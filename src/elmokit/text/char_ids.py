@@ -65,6 +65,40 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
     return ids
 
 
+def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
+    """Odd 64-bit numbers; a row's ids times these, summed with wrap-around, is a key that two words hardly ever share.
+
+    Args:
+        max_characters: C.
+
+    Returns:
+        the numbers, always the same. Shape (C,).
+    """
+    state, numbers = 0x9E3779B97F4A7C15, []
+    for _ in range(max_characters):  # xorshift64: the same on every system and version
+        for shift in (13, -7, 17):
+            state ^= (state << shift if shift > 0 else state >> -shift) & (2**64 - 1)
+        numbers.append(state | 1)
+    return np.array(numbers, dtype=np.uint64).view(np.int64)
+
+
+def table_keys(words: Sequence[str], max_characters: int = 50) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keys of a word table's rows, for looking words up by their character ids.
+
+    Args:
+        words: the vocabulary, in the order of the rows. `<S>`, `</S>` and `<UNK>` are no words and are left out.
+        max_characters: C.
+
+    Returns:
+        the keys in rising order and the row of each. Shapes (n,).
+    """
+    rows = np.array([row for row, word in enumerate(words) if word not in (BOS, EOS, "<UNK>")], dtype=np.int64)
+    ids = words_to_char_ids([words[row] for row in rows.tolist()], max_characters).astype(np.int64)
+    keys = (ids * char_id_multipliers(max_characters)).sum(axis=1)
+    keys, first = np.unique(keys, return_index=True)  # of spellings cut to the same ids, the most frequent one
+    return keys, rows[first]
+
+
 def char_ids_to_word(ids: NDArray[np.integer]) -> str:
     """The word that a row of ids spells, without bytes of incomplete characters.
 

@@ -1,0 +1,73 @@
+"""A table of frequent words' vectors, added to what the character CNN says of them.
+
+A small character CNN cannot hold what thousands of words mean; a table can, and tied to the softmax it costs no bytes.
+Rare and misspelt words have their characters alone. Rows are found by character ids, so the module needs no strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from elmokit.errors import ConfigError
+from elmokit.text.char_ids import char_id_multipliers, table_keys
+
+
+class WordTable(nn.Module):
+    """One row per word of the vocabulary, scaled by a gain per component.
+
+    Args:
+        words: the vocabulary, in the order of the rows. `<S>`, `</S>` and `<UNK>` have rows for the softmax alone.
+        width: P.
+        max_characters: C, character ids per word.
+        dropout: probability with which a word's row is left out in training, so that its characters learn it too.
+
+    Raises:
+        ConfigError: no vocabulary.
+
+    Example:
+        >>> from elmokit.text.char_ids import words_to_char_ids
+        >>> table = WordTable(("<S>", "</S>", "<UNK>", "cat"), 2, max_characters=50)
+        >>> ids = torch.from_numpy(words_to_char_ids(["cat", "cats"], 50))
+        >>> (table(ids) != 0).any(dim=1)
+        tensor([ True, False])
+    """
+
+    keys: Tensor
+    rows: Tensor
+    multipliers: Tensor
+
+    def __init__(
+        self, words: Sequence[str] | None, width: int, *, max_characters: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not words:
+            raise ConfigError("a model with a word table needs its vocabulary.")
+        self.weight = nn.Parameter(torch.randn(len(words), width) * width**-0.5)
+        self.gain = nn.Parameter(torch.ones(width))
+        self.dropout = dropout
+        keys, rows = table_keys(words, max_characters)
+        multipliers = char_id_multipliers(max_characters)
+        for name, array in (("keys", keys), ("rows", rows), ("multipliers", multipliers)):
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+
+    def forward(self, char_ids: Tensor) -> Tensor:
+        """Look words up.
+
+        Args:
+            char_ids: Shape (N, C).
+
+        Returns:
+            the words' rows, zero for words that the table lacks. Shape (N, P).
+        """
+        if not len(self.keys):
+            return self.weight.new_zeros(len(char_ids), self.weight.shape[1])
+        hashes = (char_ids.long() * self.multipliers).sum(dim=-1)  # wraps around, as `table_keys` does
+        places = torch.searchsorted(self.keys, hashes).clamp(max=len(self.keys) - 1)
+        known = self.keys[places] == hashes
+        if self.training and self.dropout:
+            known = known & (torch.rand(len(known), device=known.device) >= self.dropout)
+        # (N, P)
+        return nn.functional.embedding(self.rows[places], self.weight) * self.gain * known[:, None].to(self.gain.dtype)
