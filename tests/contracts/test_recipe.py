@@ -1,36 +1,76 @@
-"""The recipe of the embedded model, followed at toy size: every file it names, its weights, its storage."""
+"""The recipe of the embedded model, followed at toy size with a toy teacher: pack, teach, save."""
 
-import importlib.util
 import json
+import os
+import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from elmokit.checkpoints import load
 from elmokit.elmo import EMBEDDED, Elmo
 from unit.training.runs import sentences
 
+WIDTH, HEADS, LAYERS = 16, 2, 2
+
 
 @pytest.fixture(scope="module")
-def make_model(pytestconfig):
-    path = pytestconfig.rootpath / "dev" / "make_model.py"
-    if not path.exists():
-        pytest.skip("dev/make_model.py is not here: these are not the project's own sources")
-    spec = importlib.util.spec_from_file_location("make_model", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def teach(pytestconfig):
+    folder = pytestconfig.rootpath / "dev" / "teach"
+    if not folder.exists():
+        pytest.skip("dev/teach is not here: these are not the project's own sources")
+    return folder
 
 
-def test_the_recipe_makes_a_model(make_model, tmp_path):
-    recipe = EMBEDDED / "recipe.json"
+def run(script, *arguments):
+    command = [sys.executable, str(script), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def write_toy_teacher(folder, n_spellings):
+    """A random encoder in the form that `teacher.py` stores; each spelling has one or two pieces."""
+    random = np.random.default_rng(0)
+    shapes = {"word": (50, WIDTH), "position": (200, WIDTH), "relative": (32, HEADS)}
+    for layer in range(LAYERS):
+        shapes |= {f"{layer}.qkv.weight": (3 * WIDTH, WIDTH), f"{layer}.qkv.bias": (3 * WIDTH,)}
+        shapes |= {f"{layer}.out.weight": (WIDTH, WIDTH), f"{layer}.out.bias": (WIDTH,)}
+        shapes |= {f"{layer}.up.weight": (32, WIDTH), f"{layer}.up.bias": (32,)}
+        shapes |= {f"{layer}.down.weight": (WIDTH, 32), f"{layer}.down.bias": (WIDTH,)}
+    weights = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    for norm in ("norm", *(f"{layer}.norm{i}" for layer in range(LAYERS) for i in (1, 2))):
+        weights |= {f"{norm}.weight": np.ones(WIDTH, np.float32), f"{norm}.bias": np.zeros(WIDTH, np.float32)}
+    folder.mkdir()
+    np.savez(folder / "weights.npz", **weights)
+    lengths = random.integers(1, 3, n_spellings).astype(np.uint8)
+    np.savez(folder / "pieces.npz", ids=random.integers(4, 50, lengths.sum(), dtype=np.int32), lengths=lengths)
+    facts = {"heads": HEADS, "layers": LAYERS, "epsilon": 1e-5, "first_position": 2, "around": [0, 2]}
+    (folder / "config.json").write_text(json.dumps(facts))
+
+
+def test_the_recipe_makes_a_model(teach, tmp_path):
+    recipe = json.loads((EMBEDDED / "recipe.json").read_text())
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    steps = json.loads(recipe.read_text())
-    for seed, name in enumerate({*steps["sources"], *steps.get("word_vectors", {"sources": ()})["sources"]}):
+    for seed, name in enumerate(recipe["sources"]):
         (corpus / f"{name}.txt").write_text("\n".join(sentences(60, seed=seed)) + "\n")
-    made = make_model.make_model(recipe, corpus, tmp_path / "out", words=1, rows=4)
-    ours, theirs = load(made), load(EMBEDDED)
-    assert ours.config == theirs.config
+    run(teach / "corpus.py", EMBEDDED / "recipe.json", corpus, tmp_path / "data")
+    n_spellings = len((tmp_path / "data" / "types.txt").read_text().split("\n"))
+    assert np.load(tmp_path / "data" / "ids.npy").max() == n_spellings - 1
+    write_toy_teacher(tmp_path / "data" / "teacher", n_spellings)
+
+    recipe["training"] |= {"batch_words": 256, "negatives": 8, "report_steps": 5}
+    toy = tmp_path / "recipe.json"
+    toy.write_text(json.dumps(recipe))
+    said = run(teach / "teach.py", toy, tmp_path / "data", tmp_path / "out", "--seconds", 15)
+    texts = [float(loss) for loss in re.findall(r"text (\d\.\d+)", said)]
+    assert texts[-1] < texts[0], said  # it learns what the teacher says
+    ours, theirs = load(tmp_path / "out"), load(EMBEDDED)
+    assert ours.config.to_dict() | {"word_table": 0} == theirs.config.to_dict() | {"word_table": 0}
     assert ours.name == theirs.name
-    assert (made / "model.safetensors").stat().st_size < 20_000_000
-    assert Elmo.load(made).encode(["the cat sees the dog ."]).shape == (1, ours.config.dim)
+    assert ours.config.word_table == len(ours.words)
+    assert Elmo.load(tmp_path / "out").encode(["the cat sees the dog ."]).shape == (1, ours.config.dim)

@@ -98,6 +98,11 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
             f"{folder}: this model reads a dictionary of characters (ELMoForManyLangs), which AllenNLP's format has no"
             " place for; write it as 'native'."
         )
+    if checkpoint.config.word_table:
+        raise CheckpointError(
+            f"{folder}: this model adds a table of frequent words to its character CNN, which AllenNLP's format has no"
+            " place for; write it as 'native'."
+        )
     write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(checkpoint.config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}

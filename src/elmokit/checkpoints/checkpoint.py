@@ -172,7 +172,7 @@ def with_token_embeddings(
             f"the token embeddings have the shape {table.shape}; this model needs rows of width"
             f" {checkpoint.config.projection_width}: were they made with another model?"
         )
-    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0)
+    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0, word_table=0)
     padded = np.concatenate([np.zeros_like(table[:1], shape=(1, table.shape[1])), table])
     own = dict(checkpoint.tensors) | {"word_embedding.weight": padded}
     tensors = {name: own[name] for name in config.tensor_shapes()}

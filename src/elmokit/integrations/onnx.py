@@ -23,7 +23,7 @@ from elmokit.checkpoints import Checkpoint
 from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.files import atomic_path
-from elmokit.text.char_ids import sentence_boundary_ids
+from elmokit.text.char_ids import char_id_multipliers, sentence_boundary_ids, table_keys
 
 OPSET, IR_VERSION = 17, 8  # what onnxruntime 1.12 (2022) and everything later reads
 
@@ -95,6 +95,7 @@ class _Model:
         self.helper, self.config, self.tensors = helper, config, checkpoint.tensors
         self.shares = np.array(checkpoint.layer_mix.shares(config.n_layers), dtype=np.float32)
         self.gamma = checkpoint.layer_mix.gamma
+        self.words = checkpoint.words or ()
         self.graph = _Graph(helper)
 
     def proto(self, onnx: Any) -> Any:
@@ -167,8 +168,26 @@ class _Model:
             x = g.add("Add", x, g.add("Mul", gate, g.add("Sub", new, x)))
         if cnn.projection:
             x = g.linear(x, get("projection.weight"), get("projection.bias"))
+        if self.config.word_table:
+            x = g.add("Add", x, self._table_rows(flat, cnn.max_characters))
         sizes = g.add("Slice", g.add("Shape", rows), g.ints(0), g.ints(2))
         return g.add("Reshape", x, g.add("Concat", sizes, g.ints(self.config.projection_width), axis=0))
+
+    def _table_rows(self, ids: str, n_characters: int) -> str:
+        """Rows of the word table by character ids, zero for other words: (N, C) → (N, P)."""
+        g = self.graph
+        keys, rows = table_keys(self.words, n_characters)
+        sorted_keys, last = g.constant(keys, "int64"), g.constant(len(keys) - 1, "int64")
+        products = g.add("Mul", ids, g.constant(char_id_multipliers(n_characters), "int64"))
+        wanted = g.add("ReduceSum", products, g.ints(1), keepdims=0)
+        place = g.add("Sub", wanted, wanted)  # zeros
+        for power in reversed(range(len(keys).bit_length())):  # binary search: the last key that is not above `wanted`
+            further = g.add("Min", g.add("Add", place, g.constant(1 << power, "int64")), last)
+            above = g.add("Greater", g.add("Gather", sorted_keys, further), wanted)
+            place = g.add("Where", above, place, further)
+        known = g.add("Cast", g.add("Equal", g.add("Gather", sorted_keys, place), wanted), to=1)
+        table = self.tensors["word_table.weight"][rows] * self.tensors["word_table.gain"]
+        return g.add("Mul", g.add("Gather", g.constant(table), place), g.add("Unsqueeze", known, g.ints(1)))
 
     def _layers(self, tokens: str, real_rows: str, weights: str) -> str:
         """All layers, (L, B, R, 2P)."""

@@ -62,7 +62,8 @@ class ElmoLayer(nn.Module):
                 f"{model}: this model looks words up in a table; ElmoLayer needs one that reads characters."
             )
         self.name, self.config, self.fine_tune = checkpoint.name or str(model), checkpoint.config, fine_tune
-        self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).requires_grad_(fine_tune)
+        self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors)
+        self.bilm.requires_grad_(fine_tune)
         self.layer_mix = LayerMixer(checkpoint.config.n_layers, layer_norm=layer_norm)
         self.dropout = nn.Dropout(dropout)
         self._tokenize = get_tokenizer(checkpoint.config.tokenizer)

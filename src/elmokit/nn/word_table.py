@@ -46,7 +46,7 @@ class WordTable(nn.Module):
         if not words:
             raise ConfigError("a model with a word table needs its vocabulary.")
         self.weight = nn.Parameter(torch.randn(len(words), width) * width**-0.5)
-        self.gain = nn.Parameter(torch.ones(width))
+        self.gain = nn.Parameter(torch.full((width,), 3.0))  # rows begin at the size of the char-CNN's vectors
         self.dropout = dropout
         keys, rows = table_keys(words, max_characters)
         multipliers = char_id_multipliers(max_characters)
@@ -64,7 +64,7 @@ class WordTable(nn.Module):
         """
         if not len(self.keys):
             return self.weight.new_zeros(len(char_ids), self.weight.shape[1])
-        hashes = (char_ids.long() * self.multipliers).sum(dim=-1)  # wraps around, as `table_keys` does
+        hashes = (char_ids.long() * self.multipliers).sum(dim=-1)  # (N,)
         places = torch.searchsorted(self.keys, hashes).clamp(max=len(self.keys) - 1)
         known = self.keys[places] == hashes
         if self.training and self.dropout:

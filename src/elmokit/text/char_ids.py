@@ -66,7 +66,7 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
 
 
 def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
-    """Odd 64-bit numbers; a row's ids times these, summed with wrap-around, is a key that two words hardly ever share.
+    """Numbers below 2³⁸; a row's ids times these, summed, is a key below 2⁵³ that two words hardly ever share.
 
     Args:
         max_characters: C.
@@ -78,8 +78,8 @@ def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
     for _ in range(max_characters):  # xorshift64: the same on every system and version
         for shift in (13, -7, 17):
             state ^= (state << shift if shift > 0 else state >> -shift) & (2**64 - 1)
-        numbers.append(state | 1)
-    return np.array(numbers, dtype=np.uint64).view(np.int64)
+        numbers.append(state >> 26)
+    return np.array(numbers, dtype=np.int64)
 
 
 def table_keys(words: Sequence[str], max_characters: int = 50) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

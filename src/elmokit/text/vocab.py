@@ -85,6 +85,22 @@ class Vocabulary:
         rest = (sum(counts.values()) if total is None else total) - sum(n for _, n in kept)
         return cls([BOS, EOS, UNK, *(w for w, _ in kept)], [0, 0, rest, *(n for _, n in kept)])
 
+    def extended(self, words: Iterable[str]) -> Vocabulary:
+        """Add words behind those that are there, with a count of 1.
+
+        Args:
+            words: words to add; those that are there already are passed over.
+
+        Returns:
+            the larger vocabulary.
+
+        Example:
+            >>> Vocabulary(["<S>", "</S>", "<UNK>", "cat"]).extended(["cat", "dog"]).words
+            ('<S>', '</S>', '<UNK>', 'cat', 'dog')
+        """
+        new = [word for word in dict.fromkeys(words) if word not in self]
+        return Vocabulary([*self.words, *new], None if self.counts is None else [*self.counts, *[1] * len(new)])
+
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
         """Read a vocabulary file: one word per line, optionally with its count after a tab.

@@ -77,7 +77,7 @@ class Trainer:
             raise ConfigError("training needs a model that reads characters; this one looks words up in a table.")
         torch.manual_seed(options.seed)
         self.options, self.folder, self.device, self.team = options, folder, torch.device(device), team
-        self.model = LanguageModel(config, len(vocabulary), n_negatives=options.n_negatives, dropout=options.dropout)
+        self.model = LanguageModel(config, vocabulary.words, n_negatives=options.n_negatives, dropout=options.dropout)
         self.model.to(self.device)
         torch.manual_seed(options.seed + team.rank)  # dropout differs from process to process
         self.make_batch = BatchMaker(store, store.targets(vocabulary), config.char_cnn.max_characters)
@@ -242,7 +242,7 @@ class Trainer:
             on_report(report)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        return {f"model.{name}": tensor.detach() for name, tensor in self.model.named_parameters()}  # shared ones once
 
     def _write(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
         facts = {"step": self.step, "n_words": self.n_words, "seconds": self.seconds, "best": self.best}
@@ -322,8 +322,11 @@ class Trainer:
 
 
 def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The language model's tensors in a snapshot, by their own names."""
-    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    """The language model's tensors in a snapshot, by their own names; a word table is the softmax's weight too."""
+    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    if "bilm.word_table.weight" in own:
+        own["softmax.weight"] = own["bilm.word_table.weight"]
+    return own
 
 
 def _make_optimizer(model: LanguageModel, options: TrainingOptions) -> torch.optim.Optimizer:

@@ -6,6 +6,7 @@ runs once per distinct spelling of the window, both directions take their vector
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,17 +72,21 @@ class BatchMaker:
 class LanguageModel(nn.Module):
     """The biLM with its softmax.
 
+    With a word table, the softmax's weight is the table.
+
     Args:
         config: of the biLM.
-        n_words: V.
+        words: the vocabulary of the softmax (V words).
         n_negatives: words proposed per step.
         dropout: see `BiLM`; also on the top layer's outputs.
     """
 
-    def __init__(self, config: ElmoConfig, n_words: int, *, n_negatives: int, dropout: float) -> None:
+    def __init__(self, config: ElmoConfig, words: Sequence[str], *, n_negatives: int, dropout: float) -> None:
         super().__init__()
-        self.bilm = BiLM(config, dropout=dropout)
-        self.softmax = SampledSoftmax(n_words, config.projection_width, n_negatives=n_negatives)
+        self.bilm = BiLM(config, dropout=dropout, words=words if config.word_table else None)
+        self.softmax = SampledSoftmax(len(words), config.projection_width, n_negatives=n_negatives)
+        if config.word_table:
+            self.softmax.weight = self.bilm.word_table.weight
         self.dropout = dropout
 
     def initial_states(self, n_rows: int) -> States:

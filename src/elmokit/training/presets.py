@@ -70,16 +70,17 @@ PRESETS: dict[str, Preset] = {
     ),
     "default": Preset(
         ElmoConfig(
-            projection_width=320,
+            projection_width=384,
             char_cnn=CharCNNConfig(
                 embedding_width=24,
                 filters=((1, 32), (2, 64), (3, 128), (4, 160), (5, 192), (6, 192)),
                 n_highway=1,
             ),
-            bilstm=BiLSTMConfig(cell_width=320, projection=False, cell_clip=None, projection_clip=None),
+            bilstm=BiLSTMConfig(cell_width=384, projection=False, cell_clip=None, projection_clip=None),
             tokenizer="default",
+            word_table=40_000,
         ),
-        TrainingOptions(n_rows=64, n_words=15_000_000, decay=0.25),
+        TrainingOptions(n_rows=64, n_words=15_000_000, decay=0.25, vocabulary_size=40_000),
     ),
     "small": _published(1024, 128, 1),
     "medium": _published(2048, 256, 1),

@@ -7,7 +7,7 @@ functions resume: called again with the same arguments they go on from the newes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -135,7 +135,10 @@ def tune(
         if on_report is not None and trainer.team.leads:
             on_report(Report(0, 0, float("nan"), trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
 
-    return _run(corpus, Path(out), start.config, options, None, device, resume, start.name, begin, on_report, on_index)
+    known = start.words if start.config.word_table else None
+    return _run(
+        corpus, Path(out), start.config, options, None, device, resume, start.name, begin, on_report, on_index, known
+    )
 
 
 def _run(
@@ -150,6 +153,7 @@ def _run(
     begin: Callable[[Trainer, Vocabulary], None],
     on_report: OnReport | None,
     on_index: Callable[[str, int], None] | None,
+    known_words: Sequence[str] | None = None,
 ) -> Report:
     folder = out / "run"
     if snapshots(folder) and not resume:
@@ -158,7 +162,9 @@ def _run(
     with joined_team(device) as team:
         store = _store_of(corpus, folder, config, team, on_index)
         check_weights(corpus.weights or {}, store)
-        vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team)
+        vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team, known_words or ())
+        if config.word_table:
+            config = replace(config, word_table=len(vocabulary))
         trainer = Trainer(config, options, store, vocabulary, folder, weights=corpus.weights, device=device, team=team)
         if not (resume and trainer.resume()):
             begin(trainer, vocabulary)
@@ -231,11 +237,18 @@ def _store_of(
 
 
 def _vocabulary_of(
-    store: Store, folder: Path, given: str | Path | None, options: TrainingOptions, team: Team
+    store: Store,
+    folder: Path,
+    given: str | Path | None,
+    options: TrainingOptions,
+    team: Team,
+    known_words: Sequence[str],
 ) -> Vocabulary:
+    """The softmax's words: given or the corpus's own, and behind them those that a word table knows already."""
     kept = folder / "vocabulary.txt"
     if team.leads and not kept.exists():
         made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=options.vocabulary_size)
+        made = made.extended(known_words)
         with atomic_path(kept) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in made.lines()), encoding="utf-8", newline="\n")
     team.wait()
@@ -243,7 +256,10 @@ def _vocabulary_of(
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:
-    trainer.model.bilm.load_tensors(start.tensors)
+    tensors = dict(start.tensors)
+    if start.config.word_table:  # its rows are the softmax's, which follow the new vocabulary below
+        tensors["word_table.weight"] = trainer.model.softmax.weight.detach().cpu().numpy()
+    trainer.model.bilm.load_tensors(tensors)
     if start.softmax is None or start.words is None:
         return
     places = {word: number for number, word in enumerate(start.words)}

@@ -1,0 +1,130 @@
+"""A word table: rows of frequent words, tied to the softmax, added to the character CNN's vectors."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elmokit import Elmo, checkpoints
+from elmokit.checkpoints import Checkpoint, Softmax
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.errors import CheckpointError, ConfigError
+
+WORDS = ("<S>", "</S>", "<UNK>", "the", "cat", "sat", "naïve")
+CONFIG = ElmoConfig(
+    projection_width=8,
+    char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 8)), n_highway=1),
+    bilstm=BiLSTMConfig(cell_width=16),
+    tokenizer="default",
+    word_table=len(WORDS),
+)
+
+
+def make_checkpoint(seed=0, config=CONFIG, words=WORDS):
+    random = np.random.default_rng(seed)
+    tensors = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in config.tensor_shapes().items()}
+    softmax = Softmax(tensors["word_table.weight"], np.zeros(len(words), np.float32))
+    return Checkpoint(config, tensors, words=words, softmax=softmax, name="tiny table")
+
+
+def without_table(checkpoint):
+    config = replace(checkpoint.config, word_table=0)
+    tensors = {name: checkpoint.tensors[name] for name in config.tensor_shapes()}
+    return Checkpoint(config, tensors, name="no table")
+
+
+def token_vectors(checkpoint, words):
+    return Elmo(checkpoint).encode_words([words], layers=0)[0].vectors[:, : checkpoint.config.projection_width]
+
+
+def test_rows_of_the_table_are_added_to_known_words_alone():
+    checkpoint = make_checkpoint()
+    words = ["the", "cat", "cats", "naïve", "<UNK>", "<S>"]
+    added = token_vectors(checkpoint, words) - token_vectors(without_table(checkpoint), words)
+    table = checkpoint.tensors["word_table.weight"] * checkpoint.tensors["word_table.gain"]
+    expected = np.stack([table[3], table[4], 0 * table[0], table[6], 0 * table[0], 0 * table[0]])
+    np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_the_native_format_stores_the_table_once(tmp_path, storage):
+    from safetensors.numpy import load_file
+
+    checkpoint = make_checkpoint()
+    checkpoints.save(checkpoint, tmp_path, storage=storage)
+    assert "softmax.weight" not in load_file(tmp_path / "model.safetensors")
+    read = checkpoints.load(tmp_path)
+    assert read.softmax is not None
+    assert read.softmax.weight is read.tensors["word_table.weight"]
+    tolerance = {"float32": 0, "float16": 1e-3, "int8": 1e-2}[storage]
+    np.testing.assert_allclose(read.softmax.weight, checkpoint.softmax.weight, atol=tolerance)
+    assert checkpoints.load(tmp_path, with_softmax=False).softmax is None
+
+
+def test_a_table_without_its_vocabulary_or_with_another_softmax_is_refused():
+    checkpoint = make_checkpoint()
+    with pytest.raises(CheckpointError, match="vocabulary"):
+        replace(checkpoint, words=None)
+    with pytest.raises(CheckpointError, match="word table"):
+        replace(checkpoint, softmax=Softmax(checkpoint.softmax.weight + 1, checkpoint.softmax.bias))
+    with pytest.raises(CheckpointError, match="word table has 7 rows"):
+        replace(checkpoint, softmax=None, words=WORDS[:-1])
+    with pytest.raises(ConfigError, match="word_table"):
+        replace(CONFIG, word_table=-1)
+    with pytest.raises(ConfigError, match="word_table"):
+        ElmoConfig(char_cnn=None, n_words=5, word_table=5)
+
+
+def test_the_fingerprint_knows_the_vocabulary_of_the_table():
+    renamed = replace(make_checkpoint(), words=(*WORDS[:-1], "other"))
+    assert Elmo(make_checkpoint()).fingerprint != Elmo(renamed).fingerprint
+
+
+def test_torch_and_onnx_compute_the_same(tmp_path):
+    torch = pytest.importorskip("torch")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from elmokit.compat.allennlp import batch_to_ids
+    from elmokit.integrations.onnx import export_onnx
+    from elmokit.nn.bilm import BiLM
+
+    checkpoint = make_checkpoint()
+    sentences = [["the", "cat", "sat"], ["the", "naïve", "catt"], ["sat"]]
+    expected = [vectors.vectors for vectors in Elmo(checkpoint).encode_words(sentences, layers="all")]
+    export_onnx(checkpoint, tmp_path / "m.onnx")
+    ids = batch_to_ids(sentences)
+    layers = onnxruntime.InferenceSession(str(tmp_path / "m.onnx")).run(["layers"], {"char_ids": ids.numpy()})[0]
+    for row, vectors in enumerate(expected):
+        actual = layers[:, row, : len(vectors)].transpose(1, 0, 2).reshape(len(vectors), -1)
+        np.testing.assert_allclose(actual, vectors, atol=1e-5)
+    bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).eval()
+    words = torch.from_numpy(token_vectors(checkpoint, sentences[1]))
+    with torch.no_grad():
+        torch.testing.assert_close(bilm.embed(ids[1, :3]), words, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ConfigError, match="vocabulary"):
+        BiLM(checkpoint.config)
+
+
+def test_allennlps_format_refuses_it(tmp_path):
+    with pytest.raises(CheckpointError, match="native"):
+        checkpoints.save(make_checkpoint(), tmp_path, format="allennlp-hdf5")
+
+
+def test_training_keeps_table_and_softmax_one(tmp_path):
+    pytest.importorskip("torch")
+    from elmokit.training import Corpus, TrainingOptions, train, tune
+
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the cat sat here\nthe dog sat there\n" * 200, encoding="utf-8")
+    options = TrainingOptions(n_rows=4, unroll=4, segment=16, n_words=600, vocabulary_size=8, n_negatives=4, warmup=2)
+    config = replace(CONFIG, word_table=8, bilstm=BiLSTMConfig(cell_width=8, projection=False))
+    train(Corpus(files=[corpus], heldout_every=50), tmp_path / "a", config=config, options=options, name="t")
+    first = checkpoints.load(tmp_path / "a")
+    assert first.config.word_table == len(first.words)
+    assert first.softmax.weight is first.tensors["word_table.weight"]
+
+    other = tmp_path / "other.txt"
+    other.write_text("a new dog ran here\n" * 300, encoding="utf-8")
+    tune(first, Corpus(files=[other], heldout_every=50), tmp_path / "b", options=options)
+    second = checkpoints.load(tmp_path / "b")
+    assert set(first.words) | {"ran", "new"} <= set(second.words)  # known words keep their rows
+    assert second.config.word_table == len(second.words)
