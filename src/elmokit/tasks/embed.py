@@ -38,7 +38,7 @@ class VectorSpec:
 
     Example:
         >>> VectorSpec(encoding=Encoding(pooling="max")).open_model()  # doctest: +SKIP
-        Elmo('elmokit-english-2', dim=640, n_layers=3)
+        Elmo('elmokit-english-3', dim=768, n_layers=3)
     """
 
     model: str | Path = "default"
