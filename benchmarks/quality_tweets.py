@@ -31,18 +31,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from elmokit.tasks.heads import HeadSettings, new_head
+from elmokit.tasks.joined import Joined
+from elmokit.tasks.logistic import LogisticRegression
+from elmokit.tasks.metrics import score
+from elmokit.tasks.split import held_out_split, stratified_folds
+from elmokit.tasks.votes import CountedHead
 
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
 from elmokit.files import atomic_path
 from elmokit.tasks.classify import TextClassifier
-from elmokit.tasks.heads import HeadSettings, new_head
-from elmokit.tasks.joined import Joined
-from elmokit.tasks.logistic import LogisticRegression
-from elmokit.tasks.metrics import score
 from elmokit.tasks.saved_head import PROBE
-from elmokit.tasks.split import held_out_split, stratified_folds
-from elmokit.tasks.votes import CountedHead
 from elmokit.text.cleaning import TUTORIAL_RECIPE
 
 CLEANINGS = {"none": (), "urls": ("urls", "spaces"), "no lemmas": TUTORIAL_RECIPE[:-1], "tutorial": TUTORIAL_RECIPE}

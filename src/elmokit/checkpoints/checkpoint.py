@@ -99,9 +99,9 @@ class Checkpoint:
                 f" {self.config.projection_width} wide: are both of one model?"
             )
         table = self.tensors.get("word_table.weight")
-        if table is not None and self.softmax is not None and self.softmax.weight is not table:
-            if not np.array_equal(self.softmax.weight, table):
-                raise CheckpointError("the softmax's weight is not the word table; a model with a word table ties them.")
+        tied = table is None or self.softmax is None or self.softmax.weight is table
+        if not tied and not np.array_equal(self.softmax.weight, table):  # type: ignore[union-attr, arg-type]
+            raise CheckpointError("the softmax's weight is not the word table; a model with a word table ties them.")
         if table is not None and self.words is None:
             raise CheckpointError("the model has a word table, but no vocabulary that names its rows.")
         if self.words is None:

@@ -19,7 +19,6 @@ from elmokit.nn.bilstm import LSTMTower, TowerState
 from elmokit.nn.char_cnn import CharCNN
 from elmokit.nn.word_table import WordTable
 
-
 TABLE_DROPOUT = 0.15
 """How often training leaves a word's table row out, so that its characters learn the word too."""
 

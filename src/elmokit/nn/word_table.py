@@ -39,9 +39,7 @@ class WordTable(nn.Module):
     rows: Tensor
     multipliers: Tensor
 
-    def __init__(
-        self, words: Sequence[str] | None, width: int, *, max_characters: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, words: Sequence[str] | None, width: int, *, max_characters: int, dropout: float = 0.0) -> None:
         super().__init__()
         if not words:
             raise ConfigError("a model with a word table needs its vocabulary.")

@@ -7,7 +7,7 @@ functions resume: called again with the same arguments they go on from the newes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
