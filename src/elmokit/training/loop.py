@@ -32,6 +32,7 @@ from elmokit.training.options import Report, TrainingOptions
 from elmokit.training.perplexity import heldout_perplexity
 from elmokit.training.precision import autocast_type
 from elmokit.training.snapshot import (
+    model_tensors,
     optimizer_tensors,
     read_snapshot,
     restore_optimizer,
@@ -271,15 +272,30 @@ class Trainer:
 
         Returns:
             whether there was one.
+
+        Raises:
+            TrainingError: there are snapshots, but none can be read or fits the model.
         """
+        damaged: TrainingError | None = None
         for path in reversed(snapshots(self.folder)):
             try:
-                tensors, facts = read_snapshot(path)
-            except TrainingError:
+                tensors, facts = read_snapshot(path, shapes=self._shapes())
+            except TrainingError as error:
+                damaged = damaged or error
                 continue
             self._restore(tensors, facts)
             return True
+        if damaged is not None:
+            raise TrainingError(f"{damaged} No other snapshot of the run can be read: start anew in another folder.")
         return False
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """What a snapshot of this run holds of weights and states."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in self._weights().items()}
+        for name, state in zip(("forward", "backward"), self.states, strict=True):
+            for part, tensor in (("hidden", state.hidden), ("cell", state.cell)):
+                shapes[f"state.{name}.{part}"] = (tensor.shape[0], self.options.n_rows, tensor.shape[2])
+        return shapes
 
     def _restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         self.model.load_state_dict(model_tensors(tensors))
@@ -319,14 +335,6 @@ class Trainer:
         finally:
             for s, handler in before.items():
                 signal.signal(s, handler)
-
-
-def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The language model's tensors in a snapshot, by their own names; a word table is the softmax's weight too."""
-    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
-    if "bilm.word_table.weight" in own:
-        own["softmax.weight"] = own["bilm.word_table.weight"]
-    return own
 
 
 def _make_optimizer(model: LanguageModel, options: TrainingOptions) -> torch.optim.Optimizer:

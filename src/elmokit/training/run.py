@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,15 +22,19 @@ from elmokit.config import ElmoConfig
 from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path
 from elmokit.text.vocab import Vocabulary
-from elmokit.training.loop import BEST, Trainer, model_tensors
+from elmokit.training.identity import IDENTITY, check_identity, check_vocabulary, identity_of, locked
+from elmokit.training.loop import BEST, Trainer
 from elmokit.training.options import Report, TrainingOptions
-from elmokit.training.snapshot import read_snapshot, snapshots
+from elmokit.training.snapshot import model_tensors, read_snapshot, snapshots
 from elmokit.training.sources import check_weights, open_store
 from elmokit.training.store import Store
 from elmokit.training.team import Team, joined_team
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 OnReport = Callable[[Report], None]
+
+
+VOCABULARY = "vocabulary.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +164,14 @@ def _run(
     if snapshots(folder) and not resume:
         raise OutputError(f"{out}: holds a training run already. Resume it (--resume), or choose another folder.")
     _make_folder(folder)
-    with joined_team(device) as team:
+    with joined_team(device) as team, locked(folder) if team.leads else nullcontext():
+        if team.leads:
+            if not snapshots(folder):
+                (folder / IDENTITY).unlink(missing_ok=True)  # of a run that never took a step
+            check_identity(folder, identity_of(config, options, corpus.weights or {}))
+            if resume:
+                check_vocabulary(folder / VOCABULARY, vocabulary_file, known_words or ())
+        team.wait()
         store = _store_of(corpus, folder, config, team, on_index)
         check_weights(corpus.weights or {}, store)
         vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team, known_words or ())
@@ -231,6 +243,7 @@ def _store_of(
             heldout_every=corpus.heldout_every,
             n_processes=corpus.n_processes,
             on_progress=on_index,
+            keep=bool(snapshots(folder)),
         )
     team.wait()
     return Store(folder / "store")
@@ -245,7 +258,7 @@ def _vocabulary_of(
     known_words: Sequence[str],
 ) -> Vocabulary:
     """The softmax's words: given or the corpus's own, and behind them those that a word table knows already."""
-    kept = folder / "vocabulary.txt"
+    kept = folder / VOCABULARY
     if team.leads and not kept.exists():
         made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=options.vocabulary_size)
         made = made.extended(known_words)

@@ -39,23 +39,31 @@ def write_snapshot(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str
             raise OutputError(f"{path}: can't be written ({error}). The snapshot before it is kept.") from error
 
 
-def read_snapshot(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_snapshot(
+    path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a snapshot.
 
     Args:
         path: the file.
+        shapes: what it must hold; compared before anything is read.
 
     Returns:
         tensors and facts.
 
     Raises:
-        TrainingError: not a snapshot, or a damaged one.
+        TrainingError: not a snapshot, a damaged one, or one of another model.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
+            names = set(file.keys())
+            for name, shape in (shapes or {}).items():
+                stored = tuple(file.get_slice(name).get_shape()) if name in names else None
+                if stored != shape:
+                    raise TrainingError(f"{path}: {name} has the shape {stored}; this run needs {shape}.")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"{path}: not a whole training snapshot ({error}). Delete it: the one before is used."
         ) from error
@@ -83,3 +91,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
             _, number, name = key.split(".", 2)
             state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The language model's tensors in a snapshot, by their own names; a word table is the softmax's weight too."""
+    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    if "bilm.word_table.weight" in own:
+        own["softmax.weight"] = own["bilm.word_table.weight"]
+    return own

@@ -96,6 +96,7 @@ def open_store(
     heldout_every: int = 500,
     n_processes: int = 2,
     on_progress: Callable[[str, int], None] | None = None,
+    keep: bool = False,
 ) -> Store:
     """The indexed corpus: made now, or reused where nothing has changed.
 
@@ -108,9 +109,13 @@ def open_store(
         heldout_every: one text in so many is held out.
         n_processes: processes that cut texts into words.
         on_progress: see `build_store`.
+        keep: refuse to replace a store that was made of another corpus.
 
     Returns:
         the store.
+
+    Raises:
+        ConfigError: `keep`, and the corpus, its files' contents, the column or `heldout_every` changed.
     """
     get_tokenizer(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +128,11 @@ def open_store(
         store = Store(folder)
         if store.fingerprint == fingerprint:
             return store
+        if keep:
+            raise ConfigError(
+                f"{folder.parent.parent}: can't be resumed: the corpus is not the one that the run began with (files,"
+                " their contents, column, tokenizer or held-out share changed). Choose another folder."
+            )
     readers: list[Callable[[], Iterable[str]]] = [
         partial(read_texts, p, column=column, bad_rows=bad_rows) for p in files
     ]

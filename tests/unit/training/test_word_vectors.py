@@ -22,7 +22,7 @@ def vectors(width=24, seed=0):
 
 def model(n_words=40):
     torch.manual_seed(0)
-    return LanguageModel(tiny_config(), n_words, n_negatives=10, dropout=0.0)
+    return LanguageModel(tiny_config(), [str(i) for i in range(n_words)], n_negatives=10, dropout=0.0)
 
 
 def vocabulary():
