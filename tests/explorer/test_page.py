@@ -7,6 +7,7 @@ import importlib.resources
 import json
 import os
 import re
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -488,6 +489,49 @@ def test_axe_finds_nothing_to_complain_of(chromium, address, scheme, size):
         page.get_by_role("button", name="Read them").click()
         settled(page)
         assert complaints() == []
+
+
+@contextmanager
+def described(chromium, address, **options):
+    """The page that describes the API, drawn."""
+    with opened(chromium, f"{address}", wait=False, **options) as page:
+        settled(page)
+        page.goto(f"{address}/docs")
+        page.wait_for_selector("#routes .card")
+        yield page
+
+
+def test_the_description_of_the_api_shows_every_route_and_field(chromium, address):
+    with urllib.request.urlopen(f"{address}/openapi.json", timeout=30) as answer:
+        schema = json.load(answer)
+    with described(chromium, address) as page:
+        text = page.inner_text("#routes")
+        for path, methods in schema["paths"].items():
+            for method, operation in methods.items():
+                assert f"{method.upper()} {path}" in text
+                assert all(status in text for status in operation["responses"])
+        body = schema["paths"]["/v1/embeddings"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for name, field in body["properties"].items():
+            assert name in text
+            assert field["description"] in text
+        pick(page, "Dark")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_axe_finds_nothing_to_complain_of_in_the_description_of_the_api(chromium, address, scheme, size):
+    pytest.importorskip("axe_playwright_python", reason="axe is not installed (extra test)")
+    axe = (importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+    with described(chromium, address, scheme=scheme, size=size, bypass_csp=True) as page:
+        page.wait_for_timeout(600)  # colours have arrived
+        page.evaluate(axe)
+        violations = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"]][:3]) for one in violations] == []
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        if "ELMOKIT_PICTURES" in os.environ:
+            name = f"api-{'wide' if size == WIDE else 'phone'}-{scheme}.png"
+            page.screenshot(path=Path(os.environ["ELMOKIT_PICTURES"]) / name)
 
 
 @pytest.mark.skipif("ELMOKIT_PICTURES" not in os.environ, reason="set ELMOKIT_PICTURES to a folder to take screenshots")

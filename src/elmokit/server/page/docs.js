@@ -33,7 +33,7 @@ function card(path, method, operation) {
     return [got, el("p", { class: "status" }, el("b", {}, status), ` ${answer.description}`)];
   });
   const title = el("h2", {}, el("code", {}, `${method.toUpperCase()} ${path}`));
-  const about = el("p", { class: "about" }, operation.description ?? operation.summary ?? "");
+  const about = el("p", {}, operation.description ?? operation.summary ?? "");
   return el("section", { class: "card" }, title, about, fields("Request", sent), answers.flat(2));
 }
 
