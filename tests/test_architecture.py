@@ -22,7 +22,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
 
 ROWS = (
-    ("config", "encoding", "errors", "feature_files", "files", "features", "perplexity", "progress", "reading"),
+    (
+        "config",
+        "encoding",
+        "errors",
+        "feature_files",
+        "files",
+        "features",
+        "perplexity",
+        "progress",
+        "projection",
+        "reading",
+    ),
     ("text",),
     ("nn", "checkpoints", "data"),
     ("runtime", "model_files"),
@@ -85,7 +96,7 @@ OPTIONAL = {  # behind an extra
     "h11": (("server.connections",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
-    "pyarrow": (("data.parquet", "index.store"), False),
+    "pyarrow": (("data.parquet", "index.arrow"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "matplotlib": (("training.curve", "plots", "tasks.maps", "tasks.classify.html_report"), False),
@@ -319,7 +330,6 @@ ENCODE_LINES = 3475  # the goal: 2,000 in 10 files
 # What is larger today. Only take names away.
 LARGE_FILES: set[str] = {
     "index.store",
-    "index.word_index",
     "integrations.ray",
     "runtime.backends.native",
     "training.store",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.features import WordVectors
-from elmokit.index.neighbours import principal_plane
+from elmokit.projection import principal_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""`elmokit index`: a corpus → a folder of word occurrences, and questions to it."""
+"""`elmokit index`: build an index of a corpus's words in context, and search it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 Folder = Annotated[str, typer.Option("--db", help="The folder of the index.")]
 Count = Annotated[int, typer.Option("-n", "-k", help="Number of results to show.")]
-Exact = Annotated[bool, typer.Option("--exact", help="Compare everything, without the quick search index.")]
+Exact = Annotated[bool, typer.Option("--exact", help="Compare everything, without the nearest-neighbor index.")]
 
-app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Index a corpus's words in context, and ask it.")
+app = Commands(
+    no_args_is_help=True, rich_markup_mode=None, help="Index the words of a corpus in context, and search the index."
+)
 
 
 @app.command(no_args_is_help=True)
@@ -35,7 +37,7 @@ def build(
     model: options.ModelName = "default",
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Index every occurrence of words in a corpus; goes on where an interrupted run stood, adds what is new.
+    """Index the words of a corpus in context. Run it again to resume an interrupted run, or to add new rows.
 
     Example:  elmokit index build corpus.txt --db corpus.index
     """
@@ -54,6 +56,12 @@ def build(
     index = (
         WordIndex.open(db) if made else WordIndex.create(db, model, layers=options.parse_layers(layers), words=chosen)
     )
+    done_before = {str(table.source): index.last_row(str(table.source)) for table in tables}
+    for source, row in done_before.items():
+        if row:
+            screen.note(f"{source}: {row:,} rows are in the index; going on after them")
+    if total is not None:
+        total = max(total - sum(done_before.values()), 0)
     with screen.progress() as advance:
         n_added = index.build(
             tables, column=column, document=document, on_progress=lambda what, done, _: advance(what, done, total)
@@ -64,7 +72,7 @@ def build(
 
 @app.command()
 def info(ctx: typer.Context, db: Folder) -> None:
-    """Say what an index holds.
+    """Show what an index contains.
 
     Example:  elmokit index info --db corpus.index
     """
@@ -83,12 +91,12 @@ def similar(
     word: Annotated[str, typer.Argument(help="The word.")],
     db: Folder,
     context: Annotated[
-        str | None, typer.Option("--context", help="A text that holds the word; without it, its mean over the corpus.")
+        str | None, typer.Option("--context", help="A text with the word; default: the mean of the word in the corpus.")
     ] = None,
     k: Count = 10,
     exact: Exact = False,
 ) -> None:
-    """Show which words are used like a word, in a context or in general.
+    """Find words that are used like a word, in a context or in general.
 
     Example:  elmokit index similar bank --context "We sat on the bank of the river." --db corpus.index
     """
@@ -100,7 +108,7 @@ def similar(
     table = Table(title=f"used like {word!r}" + ("" if context is None else f" in: {context}"))
     for name in ("word", "sense", "similarity", "count", "example"):
         table.add_column(name, justify="right" if name in ("similarity", "count") else "left")
-    for near in WordIndex.open(db).most_similar(word, context=context, k=k, exact=exact):
+    for near in WordIndex.open(db).most_similar(word, context=context, topn=k, exact=exact):
         example = near.occurrences[0].marked() if near.occurrences else ""
         table.add_row(near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", example)
     screen.table(table)
@@ -109,12 +117,12 @@ def similar(
 @app.command(no_args_is_help=True)
 def sentences(
     ctx: typer.Context,
-    text: Annotated[str, typer.Argument(help="The text to find sentences like.")],
+    text: Annotated[str, typer.Argument(help="The text.")],
     db: Folder,
     k: Count = 10,
     exact: Exact = False,
 ) -> None:
-    """Show the sentences of the corpus that are most like a text.
+    """Find the sentences of the corpus most similar to a text.
 
     Example:  elmokit index sentences "They walked by the water." --db corpus.index
     """
@@ -128,10 +136,10 @@ def sentences(
 @app.command(no_args_is_help=True)
 def delete(
     ctx: typer.Context,
-    document: Annotated[str, typer.Argument(help="The document's name: its file's, unless a column gave it.")],
+    document: Annotated[str, typer.Argument(help="Its name: the file's, or the value of --document.")],
     db: Folder,
 ) -> None:
-    """Take a document out of an index.
+    """Delete a document from an index.
 
     Example:  elmokit index delete corpus.txt --db corpus.index
     """
@@ -143,7 +151,7 @@ def delete(
 
 @app.command()
 def optimize(ctx: typer.Context, db: Folder) -> None:
-    """Put many small files together, free the room of what was deleted, renew the quick search index.
+    """Merge small files, free deleted space, update the search index.
 
     Example:  elmokit index optimize --db corpus.index
     """
@@ -158,7 +166,7 @@ def optimize(ctx: typer.Context, db: Folder) -> None:
 @app.command(no_args_is_help=True)
 def export(
     ctx: typer.Context,
-    output: Annotated[str, typer.Argument(metavar="FILE", help="Where to, in word2vec's format: .txt or .bin.")],
+    output: Annotated[str, typer.Argument(metavar="FILE", help="Output file in word2vec's format: .txt or .bin.")],
     db: Folder,
     min_count: Annotated[int, typer.Option(help="Leave out words that occur less often.")] = 5,
 ) -> None:

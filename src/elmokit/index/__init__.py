@@ -1,7 +1,7 @@
 """An index of word occurrences in context: which words are used alike, which senses a word has, how its use changes.
 
-    corpus ─▶ sentences ─▶ word vectors of one layer ─ frame ─▶ unit vectors ─▶ LanceDB on disk ─▶ answers
-           corpora      build                               frame            store          word_index, senses, shift
+    corpus ─▶ sentences ─▶ word vectors ─ centering ─▶ unit vectors ─▶ LanceDB on disk ─▶ answers
+      data         build                 centering                  store         reader, senses, shift
 
 Start in `word_index.py`. Everything here needs the extra `index` (LanceDB), which is imported when a store is opened.
 """

@@ -1,7 +1,6 @@
-"""Sentences → rows of the store: encode a batch, keep the chosen words, write a block, again.
+"""Sentences → rows of the store: encode them, keep the chosen words, write a block, and go on.
 
-A block is what an interruption may cost and what memory holds: some thousands of sentences. A text is one sentence
-here; who has longer ones splits them first, and who does not gets occurrences whose example is the whole text.
+A block is what an interruption may cost and what memory holds. A text counts as one sentence: split longer texts first.
 """
 
 from __future__ import annotations
@@ -14,17 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo, Layers
+from elmokit.data.tables import Table
+from elmokit.elmo import Elmo
+from elmokit.encoding import Layers
 from elmokit.features import WordVectors
-from elmokit.index.frame import Frame, unit
+from elmokit.index.arrow import Columns
+from elmokit.index.centering import Centering, unit
 from elmokit.index.kept_words import is_content_word
-from elmokit.index.store import Columns, Store
+from elmokit.index.store import Store
 
-BLOCK = 4096
+BLOCK = 2048
 """Sentences that are written together."""
 
-_BATCH = 512
-"""Sentences that are encoded together: bounds the memory that all words' float32 vectors take."""
+_TELL_EVERY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,9 @@ class NewSentence:
 
     Args:
         text: the sentence.
-        document: what it belongs to.
+        document: the document it belongs to.
         source: the file or document whose rows are counted.
-        row: its place there, from 1.
+        row: its row there, from 1.
     """
 
     text: str
@@ -45,142 +46,161 @@ class NewSentence:
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """How texts become vectors in an index.
+class OccurrenceEncoder:
+    """Turns sentences into the vectors of an index.
 
     Args:
         elmo: the model.
-        layers: which layers.
+        layers: the layers.
         keep: whether a word, in lower case, gets an entry.
-        frame: where vectors are compared.
+        centering: of the vectors.
     """
 
     elmo: Elmo
     layers: Layers
     keep: Callable[[str], bool]
-    frame: Frame
-
-    def words(self, texts: Iterable[str]) -> list[WordVectors]:
-        """Words and their vectors of length 1 in the frame, beside lengths.
-
-        Args:
-            texts: a batch.
-
-        Returns:
-            one value per text; `vectors` are the model's.
-        """
-        return list(self.elmo.encode_words(list(texts), layers=self.layers, show_progress=False))
+    centering: Centering
 
     def sentence(self, words: tuple[str, ...], units: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vector of a sentence: the mean of its content words' (of all words' where it has none), of length 1.
+        """The vector of a sentence, of length 1: the mean of its content words, or of all its words if it has none.
 
         Args:
             words: T words.
-            units: their vectors in the frame. Shape (T, d).
+            units: their vectors, centred. Shape (T, d).
 
         Returns:
             the vector; zeros for no words. Shape (d,).
         """
-        chosen = np.array([is_content_word(word.lower()) for word in words], dtype=np.bool_)
-        rows = units[chosen] if chosen.any() else units
+        content = np.array([is_content_word(word.lower()) for word in words], dtype=np.bool_)
+        rows = units[content] if content.any() else units
         return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
 
 
-def fit_frame(elmo: Elmo, layers: Layers, texts: Iterable[str]) -> Frame:
-    """The frame of an index: the mean of all words of its first texts.
+def fit_centering(elmo: Elmo, layers: Layers, texts: Iterable[str]) -> Centering:
+    """The centering of an index: subtracts the mean of all words of its first texts.
 
     Args:
         elmo: the model.
-        layers: which layers.
+        layers: the layers.
         texts: the first texts.
 
     Returns:
-        the frame; its centre is zero where the texts have no words.
+        the centering; it subtracts zero if the texts have no words.
     """
-    found = elmo.encode_words(list(texts), layers=layers, show_progress=False)
-    return Frame.fitted(np.concatenate([text.vectors for text in found if len(text)]))
+    words = elmo.encode_words(list(texts), layers=layers, show_progress=False)
+    return Centering.fitted(np.concatenate([text.vectors for text in words if len(text)]))
 
 
 def write_sentences(
     store: Store,
-    encoding: Encoding,
+    encoder: OccurrenceEncoder,
     sentences: Iterable[NewSentence],
     *,
     block: int = BLOCK,
-    on_block: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Add sentences to the store.
 
     Args:
         store: open for writing.
-        encoding: how texts become vectors.
+        encoder: of the index.
         sentences: any number; they are read as they are written.
         block: sentences that are written together.
-        on_block: told how many sentences were written since the last call.
+        on_progress: called with the number of sentences encoded so far, every 64 and at the end of a block.
 
     Returns:
         occurrences added.
     """
-    n_added, number, rest = 0, store.next_sentence(), iter(sentences)
+    n_added, n_done, rest = 0, 0, iter(sentences)
+    number = store.next_sentence()
     while chosen := list(islice(rest, block)):
-        parts = [_encoded(encoding, chosen[i : i + _BATCH], number + i) for i in range(0, len(chosen), _BATCH)]
-        occurrences, found = (_joined([part[i] for part in parts]) for i in (0, 1))
-        store.append(occurrences, found)
+        rows = _Rows(encoder, number)
+        stream = encoder.elmo.encode_words_stream(
+            (sentence.text for sentence in chosen), layers=encoder.layers, show_progress=False
+        )
+        for sentence, words in zip(chosen, stream, strict=True):
+            rows.add(sentence, words)
+            n_done += 1
+            if on_progress is not None and n_done % _TELL_EVERY == 0:
+                on_progress(n_done)
+        occurrences, about = rows.columns()
+        store.append(occurrences, about)
         n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
-        if on_block is not None:
-            on_block(len(chosen))
+        if on_progress is not None:
+            on_progress(n_done)
     return n_added
 
 
-def _encoded(encoding: Encoding, batch: list[NewSentence], number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns of both tables for a batch of sentences, the first of which gets this number."""
-    occurrences: dict[str, list[Any]] = {name: [] for name in ("word", "sentence", "start", "end", "document")}
-    lengths, units, means = [], [], []
-    for i, (sentence, found) in enumerate(zip(batch, encoding.words(s.text for s in batch), strict=True)):
-        in_frame, length = encoding.frame.units(found.vectors)
-        means.append(encoding.sentence(found.words, in_frame))
-        lowered = [storable(word.lower()) for word in found.words]
-        kept = [place for place, word in enumerate(lowered) if encoding.keep(word)]
-        assert found.offsets is not None, "strings have offsets"
-        occurrences["word"] += [lowered[place] for place in kept]
-        occurrences["sentence"] += [number + i] * len(kept)
-        occurrences["start"] += found.offsets[kept, 0].tolist()
-        occurrences["end"] += found.offsets[kept, 1].tolist()
-        occurrences["document"] += [storable(sentence.document)] * len(kept)
-        lengths.append(length[kept])
-        units.append(in_frame[kept].astype(np.float16))
-    about = {
-        "id": np.arange(number, number + len(batch)),
-        "source": [storable(sentence.source) for sentence in batch],
-        "row": [sentence.row for sentence in batch],
-        "document": [storable(sentence.document) for sentence in batch],
-        "text": [storable(sentence.text) for sentence in batch],
-        "vector": np.stack(means).astype(np.float16),
-    }
-    return {**occurrences, "length": np.concatenate(lengths), "vector": np.concatenate(units)}, about
+class _Rows:
+    """Columns of both tables for a block of sentences, the first of which gets the number `first`."""
+
+    def __init__(self, encoder: OccurrenceEncoder, first: int) -> None:
+        self._encoder, self._first = encoder, first
+        names = ("word", "sentence", "start", "end", "document")
+        self._occurrences: dict[str, list[Any]] = {name: [] for name in names}
+        self._sentences: list[NewSentence] = []
+        self._lengths: list[NDArray[np.float32]] = []
+        self._units: list[NDArray[np.float16]] = []
+        self._means: list[NDArray[np.float16]] = []
+
+    def add(self, sentence: NewSentence, words: WordVectors) -> None:
+        units, lengths = self._encoder.centering.units(words.vectors)
+        lowered = [storable(word.lower()) for word in words.words]
+        kept = [place for place, word in enumerate(lowered) if self._encoder.keep(word)]
+        assert words.offsets is not None, "strings have offsets"
+        columns = self._occurrences
+        columns["word"] += [lowered[place] for place in kept]
+        columns["sentence"] += [self._first + len(self._sentences)] * len(kept)
+        columns["start"] += words.offsets[kept, 0].tolist()
+        columns["end"] += words.offsets[kept, 1].tolist()
+        columns["document"] += [storable(sentence.document)] * len(kept)
+        self._lengths.append(lengths[kept])
+        self._units.append(units[kept].astype(np.float16))
+        self._means.append(self._encoder.sentence(words.words, units).astype(np.float16))
+        self._sentences.append(sentence)
+
+    def columns(self) -> tuple[Columns, Columns]:
+        vectors = {"length": np.concatenate(self._lengths), "vector": np.concatenate(self._units)}
+        about = {
+            "id": np.arange(self._first, self._first + len(self._sentences)),
+            "source": [storable(sentence.source) for sentence in self._sentences],
+            "row": [sentence.row for sentence in self._sentences],
+            "document": [storable(sentence.document) for sentence in self._sentences],
+            "text": [storable(sentence.text) for sentence in self._sentences],
+            "vector": np.stack(self._means),
+        }
+        return {**self._occurrences, **vectors}, about
 
 
-def _joined(parts: list[dict[str, Any]]) -> Columns:
-    """Columns of several batches under each other."""
-    first = parts[0]
-    return {
-        name: np.concatenate([part[name] for part in parts])
-        if isinstance(first[name], np.ndarray)
-        else [value for part in parts for value in part[name]]
-        for name in first
-    }
+def new_rows(table: Table, column: str, document: str | None, *, after: int) -> Iterator[NewSentence]:
+    """The rows of a file that follow a row; rows without visible text are left out.
+
+    Args:
+        table: the file.
+        column: the column with the texts.
+        document: the column with the documents; None for the name of the file.
+        after: the last row that is in the index.
+
+    Yields:
+        one sentence per row.
+    """
+    source = str(table.source)
+    for row in table.rows([column] if document is None else [column, document]):
+        text = row.values[column]
+        if row.number > after and text.strip():
+            yield NewSentence(text, source if document is None else row.values[document], source, row.number)
 
 
 def numbered(texts: Iterable[str], *, document: str, after: int) -> Iterator[NewSentence]:
-    """Texts of one document, numbered on.
+    """Number the texts of a document; those without visible text are counted, but left out.
 
     Args:
-        texts: sentences; those without a visible character are passed over, but counted.
-        document: their name.
-        after: the last number that is taken.
+        texts: sentences.
+        document: their document.
+        after: the last number in use.
 
     Yields:
-        one value per text.
+        one sentence per text.
     """
     for row, text in enumerate(texts, after + 1):
         if text.strip():
@@ -188,13 +208,7 @@ def numbered(texts: Iterable[str], *, document: str, after: int) -> Iterator[New
 
 
 def storable(text: str) -> str:
-    r"""The text as Arrow can hold it: unpaired surrogates become question marks, places stay the same.
-
-    Args:
-        text: any string.
-
-    Returns:
-        a string of the same length.
+    r"""Text as Arrow can hold it: unpaired surrogates become question marks, the length stays.
 
     Example:
         >>> storable("a\ud800b")

@@ -1,30 +1,26 @@
-"""What an index says of itself: one JSON file beside the tables, written when it is made, read when it is opened.
-
-It holds how vectors were made (model, layers, frame) and which words were kept, so that an index can only be asked and
-added to in the same way; and, as a saved classifier does, the vector of one fixed sentence, by which another model of
-the same shape is found out.
-"""
+"""`index.json`: how an index was made (model, layers, words kept, mean vector), read whenever it is opened."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo, Layers
-from elmokit.errors import CheckpointError, MissingFile
+from elmokit.elmo import EMBEDDED, Elmo
+from elmokit.encoding import Encoding, Layers
+from elmokit.errors import CheckpointError, ConfigError, MissingFile
 from elmokit.files import atomic_path
-from elmokit.index.frame import Frame
+from elmokit.index.centering import Centering
+from elmokit.index.kept_words import word_test
+from elmokit.reading import read_json, reading
 
 FILE = "index.json"
 
-_FORMAT = 1
-_PROBE = "The quick brown fox can't jump over 13 lazy dogs :-( #probe"
+_FORMAT = 2
+_MAX_DIM = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,24 +28,22 @@ class Description:
     """How an index was made.
 
     Args:
-        model: the model's name, for people.
-        source: what `Elmo.load` takes to find it again.
-        config_sha256: of what the model is made of.
-        layers: which layers the vectors come from.
+        model: the name of the model, for people.
+        source: what `Elmo.load` takes to find the model.
+        fingerprint: `Elmo.fingerprint` of the model.
+        layers: the layers that the vectors come from.
         words: "content", "all" or a list of words.
         dim: width of a vector, d.
-        probe: mean word vector of a fixed sentence, d numbers.
-        centre: the frame's centre, d numbers; None until the first sentences came.
+        mean: the mean vector that is subtracted, d numbers; None until the first sentences are added.
     """
 
     model: str
     source: str
-    config_sha256: str
-    layers: str | int | tuple[float, ...]
+    fingerprint: str
+    layers: str | int | tuple[int, ...]
     words: str | tuple[str, ...]
     dim: int
-    probe: tuple[float, ...]
-    centre: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = None
 
     @classmethod
     def of(cls, elmo: Elmo, *, source: str, layers: Layers, words: str | tuple[str, ...]) -> Description:
@@ -58,45 +52,67 @@ class Description:
         Args:
             elmo: the model.
             source: what `Elmo.load` takes to find it again.
-            layers: which layers.
-            words: which words are kept.
+            layers: the layers.
+            words: the words that are kept.
 
         Returns:
-            the description, without a frame.
+            the description, without a mean.
         """
-        probe = _probe(elmo, layers)
-        plain = layers if isinstance(layers, str | int) else tuple(float(weight) for weight in layers)
-        return cls(elmo.name, source, _config_hash(elmo), plain, words, len(probe), tuple(probe.tolist()))
+        encoding = Encoding(layers=layers)
+        chosen: Any = encoding.layers
+        return cls(elmo.name, source, elmo.fingerprint, chosen, words, elmo.width(encoding))
 
     @classmethod
     def read(cls, folder: Path) -> Description:
-        """Read the file of an index.
+        """Read the description of an index.
 
         Args:
             folder: the index.
 
         Returns:
-            the description.
+            the description, its values checked.
 
         Raises:
-            MissingFile: no index there.
-            CheckpointError: a file that is none, or of a later format.
+            MissingFile: there is no index.
+            CheckpointError: the file is damaged, or of another format.
         """
         path = folder / FILE
         if not path.is_file():
             raise MissingFile(f"{path}: no such file; expected a folder that `elmokit index build` wrote.")
+        values = read_json(path, what="description of an index")
+        if values.pop("format", None) != _FORMAT:
+            raise CheckpointError(
+                f"{path} is not of format {_FORMAT}: another version wrote it; build the index again."
+            )
+        with reading(path, what="description of an index"):
+            checked: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+            described = cls(**checked)
+            described._check_values()
+        return described
+
+    def _check_values(self) -> None:
+        """Raise ValueError for a value that no index has."""
+        for name in ("model", "source", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} is no text")
+        if not isinstance(self.dim, int) or isinstance(self.dim, bool) or not 0 < self.dim <= _MAX_DIM:
+            raise ValueError(f"dim is {self.dim!r}")
+        if isinstance(self.words, tuple) and not all(isinstance(word, str) for word in self.words):
+            raise ValueError("words holds something else than words")
+        if not isinstance(self.words, str | tuple):
+            raise ValueError("words is neither a name nor a list")
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found.pop("format") != _FORMAT:
-                raise CheckpointError(f"{path} is not of format {_FORMAT}; was it written by a later elmokit?")
-            return cls(**{name: _plain(value) for name, value in found.items()})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"{path} describes no index ({error}); build it again.") from None
+            Encoding(layers=self.layers)
+            word_test(self.words)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if self.mean is not None:
+            mean = np.asarray(self.mean, dtype=np.float64)
+            if mean.shape != (self.dim,) or not np.isfinite(mean).all():
+                raise ValueError(f"mean is not {self.dim} finite numbers")
 
     def write(self, folder: Path) -> None:
-        """Write the file of an index, whole or not at all.
+        """Write the description, whole or not at all.
 
         Args:
             folder: the index.
@@ -108,53 +124,47 @@ class Description:
             path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}) + "\n", encoding="utf-8")
 
     @property
-    def frame(self) -> Frame:
-        """Where vectors are compared; around zero until the first sentences came."""
-        centre = np.zeros(self.dim) if self.centre is None else np.array(self.centre)
-        return Frame(centre.astype(np.float32))
+    def centering(self) -> Centering:
+        """The centering of the vectors; subtracts zero until the first sentences are added."""
+        return Centering(np.zeros(self.dim, np.float32) if self.mean is None else np.array(self.mean, np.float32))
 
-    def with_frame(self, frame: Frame) -> Description:
-        """The same with a frame.
+    def with_centering(self, centering: Centering) -> Description:
+        """A copy with another mean."""
+        return replace(self, mean=tuple(centering.mean.tolist()))
+
+    def load_model(self, folder: Path) -> Elmo:
+        """Load the model that an index names. A folder may come from strangers, so nothing is fetched.
 
         Args:
-            frame: found in the first sentences.
+            folder: the index, for messages.
 
         Returns:
-            a new description.
+            the model, checked.
+
+        Raises:
+            CheckpointError: the index names an address, or another model is found.
         """
-        return replace(self, centre=tuple(frame.centre.tolist()))
+        if "://" in self.source or self.source.startswith("hf:"):
+            raise CheckpointError(
+                f"{folder}: this index was made with a model from {self.source!r}, which is not fetched unasked;"
+                " load the model and pass it: WordIndex.open(folder, elmo=Elmo.load(...))."
+            )
+        elmo = Elmo.load(self.source or EMBEDDED)
+        self.check(elmo, folder)
+        return elmo
 
     def check(self, elmo: Elmo, folder: Path) -> None:
-        """Refuse another model than the index was made with; rounding (bfloat16, int8) may differ.
+        """Refuse another model than the one the index was made with. Device and precision may differ.
 
         Args:
             elmo: the model given.
-            folder: the index, for the message.
+            folder: the index, for messages.
 
         Raises:
             CheckpointError: another model.
         """
-        if self.config_sha256 == _config_hash(elmo):
-            found, probe = _probe(elmo, self.layers), np.array(self.probe)
-            if np.linalg.norm(found - probe) <= 0.1 * np.linalg.norm(probe):
-                return
-            difference = "which has the same shape but other weights"
-        else:
-            difference = "which is made differently"
-        raise CheckpointError(
-            f"{folder}: this index was made with the model {self.model!r}; the one given is {elmo.name!r},"
-            f" {difference}. Open the index with its own model, or build it again."
-        )
-
-
-def _probe(elmo: Elmo, layers: Layers) -> NDArray[np.float32]:
-    return np.asarray(elmo.encode_words([_PROBE], layers=layers, show_progress=False)[0].vectors.mean(axis=0))
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _config_hash(elmo: Elmo) -> str:
-    config: dict[str, Any] = elmo.config.to_dict()
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        if elmo.fingerprint != self.fingerprint:
+            raise CheckpointError(
+                f"{folder}: this index was made with the model {self.model!r} (fingerprint {self.fingerprint[:12]});"
+                f" the one given is {elmo.name!r} ({elmo.fingerprint[:12]}). Use its own model, or build it again."
+            )

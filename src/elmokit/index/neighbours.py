@@ -47,28 +47,3 @@ def group(
         )
         for (word, sense), found in list(groups.items())[:k]
     )
-
-
-def principal_plane(units: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-    """Vectors → points in the plane of their first two principal components.
-
-    Args:
-        units: Shape (n, d).
-
-    Returns:
-        points, the same each time, (n, 2), and the share of the variance that they show, 0 to 1.
-
-    Example:
-        >>> points, explained = principal_plane(np.array([[2, 0, 0], [0, 0, 0], [-2, 0, 0]], np.float32))
-        >>> points.round(6).tolist(), round(explained, 6)
-        ([[2.0, 0.0], [0.0, 0.0], [-2.0, 0.0]], 1.0)
-    """
-    moved = units.astype(np.float64) - units.mean(axis=0, dtype=np.float64)
-    left, strength, axes = np.linalg.svd(moved, full_matrices=False)
-    points = np.zeros((len(units), 2))
-    n_axes = min(2, len(strength))
-    largest = np.abs(axes[:n_axes]).argmax(axis=1)
-    signs = np.sign(axes[np.arange(n_axes), largest])
-    points[:, :n_axes] = left[:, :n_axes] * strength[:n_axes] * np.where(signs == 0, 1, signs)
-    total = float((strength**2).sum())
-    return points + 0.0, float((strength[:n_axes] ** 2).sum() / total) if total > 0 else 0.0

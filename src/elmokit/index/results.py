@@ -1,7 +1,7 @@
 """What an index answers, as plain values: each prints as a line and shows as a table in a notebook.
 
-Similarities are cosines in the index's frame (see `elmokit.index.frame`): 1 for the same vector, 0 for unrelated ones.
-A value holds text and numbers only, no handle to the store, so it can be kept, sent and compared.
+Similarities are cosines of centred vectors (`elmokit.index.centering`): 1 for the same vector, 0 for unrelated ones.
+A value holds text and numbers only, so it can be kept, sent and compared.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class Senses:
         """The sense whose centre is nearest.
 
         Args:
-            vector: of an occurrence, in the index's frame (`WordIndex.vector`). Shape (d,).
+            vector: of an occurrence (`WordIndex.vector`). Shape (d,).
 
         Returns:
             the sense.

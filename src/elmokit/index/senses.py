@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError
+from elmokit.index.centering import unit
 from elmokit.index.clusters import choose_clusters, cluster, silhouette
-from elmokit.index.frame import unit
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.results import Occurrence, Sense, Senses
 

@@ -1,10 +1,8 @@
 """How differently two corpora use words: average pairwise distance and prototype distance.
 
-These two are the measures of lexical semantic change research that hold up best with contextual vectors. Both are found
-from one sum of vectors per word and corpus: the mean cosine over all pairs is the dot product of the two means of unit
-vectors, so no pair is ever looked at and no sample drawn; a million occurrences take one pass over each store.
-The indexes' frames differ, each being centred on its own corpus; vectors are taken back to the model's space and
-compared around the point between the two centres.
+Both are computed from one sum of vectors per word and corpus: the mean cosine over all pairs is the dot product of the
+two means of unit vectors. Each index is centred on its own corpus, so vectors are first centred again, on the point
+between the two means.
 Source: Giulianelli et al. 2020 (arXiv:2004.14118), Kutuzov & Giulianelli 2020 (arXiv:2005.00050).
 """
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError
-from elmokit.index.frame import Frame
+from elmokit.index.centering import Centering
 from elmokit.index.results import Shift
 from elmokit.index.word_index import WordIndex
 
@@ -51,10 +49,10 @@ def shift(
     counts_a, counts_b = a.words(min_count=min_count), b.words(min_count=min_count)
     chosen = _chosen(words, counts_a, counts_b, min_count)
     places = {word: i for i, word in enumerate(chosen)}
-    middle = Frame.fitted(np.stack([a.description.frame.centre, b.description.frame.centre]))
-    sums_a, sums_b = a.word_sums(places, frame=middle), b.word_sums(places, frame=middle)
-    found = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for i, word in enumerate(chosen)]
-    return sorted(found, key=lambda change: (-getattr(change, by), change.word))
+    middle = Centering.fitted(np.stack([a.description.centering.mean, b.description.centering.mean]))
+    sums_a, sums_b = a.word_sums(places, centering=middle), b.word_sums(places, centering=middle)
+    changes = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for i, word in enumerate(chosen)]
+    return sorted(changes, key=lambda change: (-getattr(change, by), change.word))
 
 
 def _measured(word: str, n_a: int, n_b: int, sum_a: NDArray[np.float64], sum_b: NDArray[np.float64]) -> Shift:
@@ -89,8 +87,7 @@ def _chosen(
 
 def _check_alike(a: WordIndex, b: WordIndex) -> None:
     ours, theirs = a.description, b.description
-    same_model = ours.config_sha256 == theirs.config_sha256 and np.allclose(ours.probe, theirs.probe, atol=1e-2)
-    if not same_model or ours.layers != theirs.layers:
+    if (ours.fingerprint, ours.layers) != (theirs.fingerprint, theirs.layers):
         raise ConfigError(
             f"{a.folder} was made with the model {ours.model!r} and layers {ours.layers!r}, {b.folder} with"
             f" {theirs.model!r} and {theirs.layers!r}; only indexes of one model and the same layers can be compared."

@@ -137,7 +137,7 @@ def _sentences(index: WordIndex, body: SimilarRequest) -> list[dict[str, Any]]:
 def _words(index: WordIndex, body: SimilarRequest) -> list[dict[str, Any]]:
     return [
         {**_picked(near, SimilarItem), "occurrences": [_picked(one, OccurrenceItem) for one in near.occurrences]}
-        for near in index.most_similar(body.word, context=body.query, k=body.k)
+        for near in index.most_similar(body.word, context=body.query, topn=body.k)
     ]
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.files import atomic_path
+from elmokit.projection import principal_plane
 
 Method = Literal["pca", "umap"]
 
@@ -70,24 +71,10 @@ def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) ->
     least = 2 if method == "pca" else 4
     if len(vectors) < least:
         raise InputError(f"{len(vectors)} texts: a map by {method} needs at least {least}.")
-    return _pca(vectors) if method == "pca" else _umap(vectors, seed)
-
-
-def _pca(vectors: NDArray[Any]) -> Plane:
-    try:
-        from sklearn.decomposition import PCA
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "maps") from None
-    n = min(2, *vectors.shape)
-    centred = np.asarray(vectors, dtype=np.float64) - np.mean(vectors, axis=0, dtype=np.float64)
-    places = np.zeros((len(vectors), 2))
-    if not np.abs(centred).max() > 1e-12:
-        return Plane(places, 1.0)
-    pca = PCA(n, svd_solver="full" if len(vectors) < centred.shape[1] else "covariance_eigh").fit(centred)
-    largest = np.abs(pca.components_).argmax(1)
-    signs = np.where(pca.components_[np.arange(n), largest] < 0, -1, 1)
-    places[:, :n] = pca.transform(centred) * signs
-    return Plane(places, round(float(pca.explained_variance_ratio_.sum()), 6))
+    if method == "umap":
+        return _umap(vectors, seed)
+    places, share = principal_plane(vectors)
+    return Plane(places, round(share, 6))
 
 
 def _umap(vectors: NDArray[Any], seed: int) -> Plane:

@@ -57,7 +57,7 @@ def test_the_quick_search_agrees_with_the_exact_one(elmo, tmp_path, monkeypatch)
 
 def test_neighbours_in_context_are_groups_of_the_nearest_occurrences(index):
     text = "The bank and boat saw number 5 of river."
-    found = index.most_similar("bank", context=text, k=4, exact=True)
+    found = index.most_similar("bank", context=text, topn=4, exact=True)
     assert 0 < len(found) <= 4
     assert list(found.pairs()) == sorted(found.pairs(), key=lambda pair: -pair[1])
     for near in found:
@@ -65,7 +65,7 @@ def test_neighbours_in_context_are_groups_of_the_nearest_occurrences(index):
         assert all(occurrence.word == near.word for occurrence in near.occurrences)
     assert len({(near.word, near.sense) for near in found}) == len(found)
     own = index.occurrences("bank", limit=1)[0]
-    again = index.most_similar("bank", context=own.text, k=5)
+    again = index.most_similar("bank", context=own.text, topn=5)
     assert all(occurrence.text != own.text for near in again for occurrence in near.occurrences)
 
 
@@ -75,14 +75,14 @@ def test_neighbours_without_context_are_words_by_their_means(index):
     for word, mean in list(zip(means.words, means.vectors, strict=True))[:5]:
         of = units[[i for i, other in enumerate(columns["word"]) if other == word]].mean(axis=0)
         assert np.allclose(mean, of / np.linalg.norm(of), atol=1e-3)
-    found = index.most_similar("bank", k=3)
+    found = index.most_similar("bank", topn=3)
     assert "bank" not in found.words
     places = {word: i for i, word in enumerate(means.words)}
     for near in found:
         assert near.similarity == pytest.approx(
             float(means.vectors[places[near.word]] @ means.vectors[places["bank"]]), abs=1e-5
         )
-    plus = index.most_similar(positive=["bank", "river"], negative=["money"], k=3)
+    plus = index.most_similar(positive=["bank", "river"], negative=["money"], topn=3)
     target = means.vectors[places["bank"]] + means.vectors[places["river"]] - means.vectors[places["money"]]
     target /= np.linalg.norm(target)
     assert plus[0].similarity == pytest.approx(float(means.vectors[places[plus[0].word]] @ target), abs=1e-5)
@@ -91,7 +91,7 @@ def test_neighbours_without_context_are_words_by_their_means(index):
 
 
 def test_a_word_alone_and_words_in_context_mix(index):
-    found = index.most_similar("bank", context="a bank", positive=["river"], negative=[("boat", "the boat")], k=3)
+    found = index.most_similar("bank", context="a bank", positive=["river"], negative=[("boat", "the boat")], topn=3)
     assert found.query == "bank in context + river − boat in context"
     assert found[0].occurrences
 
@@ -115,7 +115,7 @@ def test_wrong_questions_are_answered_in_words(index):
         index.most_similar("zebra")
     with pytest.raises(InputError, match="does not occur"):
         index.senses("zebra")
-    with pytest.raises(ConfigError, match="nothing to be near to"):
+    with pytest.raises(ConfigError, match="give a word"):
         index.most_similar(negative=["bank"])
     with pytest.raises(ConfigError, match="n_senses"):
         index.senses("bank", n_senses=0)
@@ -161,12 +161,12 @@ def test_shift_is_what_all_pairs_say(elmo, index, tmp_path):
         [f"Nobody {word} a {noun}." for word in ("saw", "sold", "flooded") for noun in ("bank", "boat", "river")] * 4,
         document="b",
     )
-    middle = (index.description.frame.centre + other.description.frame.centre) / 2
+    middle = (index.description.centering.mean + other.description.centering.mean) / 2
 
     def units(of, word):
         columns, found = rows(of)
         chosen = [i for i, other_word in enumerate(columns["word"]) if other_word == word]
-        raw = found[chosen] * np.array(columns["length"])[chosen, None] + of.description.frame.centre - middle
+        raw = found[chosen] * np.array(columns["length"])[chosen, None] + of.description.centering.mean - middle
         return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
     changes = {change.word: change for change in shift(index, other, min_count=2)}
@@ -205,7 +205,7 @@ def test_means_go_to_gensim(index, tmp_path):
 
     means = index.means()
     keyed = keyed_vectors(means.words, means.vectors)
-    ours = index.most_similar("bank", k=3)
+    ours = index.most_similar("bank", topn=3)
     assert [word for word, _ in keyed.most_similar("bank", topn=3)] == list(ours.words)
     save_word_means(means.words, means.vectors, tmp_path / "means.bin")
     read = gensim.KeyedVectors.load_word2vec_format(str(tmp_path / "means.bin"), binary=True)
@@ -213,8 +213,13 @@ def test_means_go_to_gensim(index, tmp_path):
 
 
 def test_answers_show_in_notebooks(index):
-    html = index.most_similar("bank", context="a bank", k=3)._repr_html_()
+    html = index.most_similar("bank", context="a bank", topn=3)._repr_html_()
     assert html.startswith("<table>")
     assert "<b>" in html
     assert "silhouette" not in index.senses("bank", n_senses=2)._repr_html_()
     assert repr(index.senses("bank", n_senses=2)).startswith("Senses('bank': 1 ")
+
+
+def test_topn_is_gensims_name_and_k_means_the_same(index):
+    assert index.most_similar("bank", topn=2) == index.most_similar("bank", k=2)
+    assert len(index.most_similar("bank", topn=2)) == 2

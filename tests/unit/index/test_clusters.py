@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score
 
 from elmokit.index.clusters import choose_clusters, cluster, silhouette
-from elmokit.index.neighbours import principal_plane
+from elmokit.projection import principal_plane
 
 
 def blobs(sizes, *, spread, seed=0, width=20):
@@ -18,14 +18,13 @@ def blobs(sizes, *, spread, seed=0, width=20):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
 
 
-@given(st.integers(0, 1000), st.integers(2, 4))
-def test_silhouette_is_scikit_learns(seed, n_clusters):
-    units, _ = blobs([6, 9, 4], spread=1.0, seed=seed)
-    labels = np.random.default_rng(seed).integers(n_clusters, size=len(units))
-    if len(set(labels.tolist())) > 1:
-        labels = np.unique(labels, return_inverse=True)[1]
-        expected = silhouette_score(units.astype(np.float64), labels, metric="cosine")
-        assert silhouette(units, labels) == pytest.approx(expected, abs=1e-5)
+@given(st.lists(st.sampled_from([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0)]), min_size=1, max_size=8), st.integers(1, 5))
+def test_repeated_vectors_stay_together_and_no_number_of_groups_fails(vectors, n_clusters):
+    units = np.array(vectors, np.float32)
+    labels = cluster(units, n_clusters)
+    assert len({(vector, label) for vector, label in zip(vectors, labels.tolist(), strict=True)}) == len(set(vectors))
+    assert len(set(labels.tolist())) == min(n_clusters, len(set(vectors)))
+    assert -1 <= silhouette(units, labels) <= 1
 
 
 @pytest.mark.parametrize("sizes", [[30, 20], [40, 25, 15], [30, 30, 30, 10]])

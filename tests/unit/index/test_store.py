@@ -1,5 +1,8 @@
 """Building, adding, deleting, resuming: whatever happens in between, an index holds each occurrence once."""
 
+import json
+import random
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +12,7 @@ import pytest
 from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.index import WordIndex
+from elmokit.index.arrow import arrow_table, schemas
 from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
 from unit.tiny_models import tiny_elmo
 
@@ -82,6 +86,7 @@ import os, signal, sys
 from pathlib import Path
 from elmokit.data.tables import Table
 from elmokit.index import WordIndex
+from elmokit.index.arrow import arrow_table, schemas
 from unit.index.corpora import model
 folder, corpus, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 index = WordIndex.open(folder, elmo=model()) if folder.exists() else WordIndex.create(folder, model())
@@ -148,7 +153,7 @@ def test_leftovers_of_an_interrupted_block_are_never_shown(tmp_path, elmo):
     index.add(SENTENCES, document="talk")
     leftover = {"word": ["bank"], "sentence": [999], "start": [0], "end": [4], "document": ["lost"]}
     vector = np.asarray(index.vector("bank", SENTENCES[0]))[None]
-    table = index._store._table("occurrences", {**leftover, "length": [1.0], "vector": vector})
+    table = arrow_table(schemas(index.dim)["occurrences"], {**leftover, "length": [1.0], "vector": vector})
     index._store._tables["occurrences"].add(table)
     index.refresh()
     assert all(found.document == "talk" for found in index.occurrences("bank"))
@@ -204,7 +209,7 @@ def test_errors_say_what_to_do(tmp_path, elmo, monkeypatch):
     index = WordIndex.create(tmp_path / "db", elmo)
     with pytest.raises(OutputError, match="not empty"):
         WordIndex.create(tmp_path / "db", elmo)
-    with pytest.raises(CheckpointError, match="same shape but other weights"):
+    with pytest.raises(CheckpointError, match="made with the model"):
         WordIndex.open(tmp_path / "db", elmo=tiny_elmo(seed=1))
     for wrong in ({"layers": "each"}, {"words": "verbs"}, {"words": []}):
         with pytest.raises(ConfigError):
@@ -212,10 +217,10 @@ def test_errors_say_what_to_do(tmp_path, elmo, monkeypatch):
     with pytest.raises(InputError, match="one string"):
         index.add("a string", document="talk")
     (tmp_path / "db" / "index.json").write_text('{"format": 7}')
-    with pytest.raises(CheckpointError, match="later elmokit"):
+    with pytest.raises(CheckpointError, match="build the index again"):
         WordIndex.open(tmp_path / "db")
-    (tmp_path / "db" / "index.json").write_text('{"format": 1, "model": "x"}')
-    with pytest.raises(CheckpointError, match="describes no index"):
+    (tmp_path / "db" / "index.json").write_text('{"format": 2, "model": "x"}')
+    with pytest.raises(CheckpointError, match="not a readable description of an index"):
         WordIndex.open(tmp_path / "db")
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(MissingExtra, match=r"elmokit\[index\]"):
@@ -230,3 +235,111 @@ def test_an_empty_index_answers_and_waits(tmp_path, elmo):
     assert index.search(np.ones(index.dim, np.float32)) == []
     assert index.search_sentences("a bank") == []
     assert index.means().vectors.shape == (0, index.dim)
+
+
+def test_an_index_is_opened_or_created(tmp_path, elmo):
+    first = WordIndex.open_or_create(tmp_path / "db", elmo)
+    first.add(SENTENCES, document="talk")
+    again = WordIndex.open_or_create(tmp_path / "db", elmo)
+    assert len(again) == len(first)
+    with pytest.raises(CheckpointError, match="made with the model"):
+        WordIndex.open_or_create(tmp_path / "db", tiny_elmo(seed=1))
+    assert "bank" in again
+    assert "BANK" in again
+    assert "zebra" not in again
+    assert 7 not in again
+
+
+def test_progress_is_told_within_a_block_and_a_resumed_build_says_where(tmp_path, elmo):
+    path = write_lines(tmp_path / "corpus.txt", many_lines(200))
+    index = WordIndex.create(tmp_path / "db", elmo)
+    told = []
+    index.build([Table(source=path)], on_progress=lambda what, done, total: told.append((what, done, total)))
+    assert told == [("sentences", n, None) for n in (64, 128, 192, 200)]
+    assert index.last_row(str(path)) == 200
+
+
+def edited(folder, **values):
+    described = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**described, **values}))
+
+
+def test_an_index_of_a_stranger_fetches_nothing(tmp_path, elmo):
+    WordIndex.create(tmp_path / "db", elmo).add(SENTENCES, document="talk")
+    for address in ("http://127.0.0.1:9/model.zip", "https://example.org/m", "hf:user/model", "ftp://example.org/m"):
+        edited(tmp_path / "db", source=address)
+        with pytest.raises(CheckpointError, match="not fetched unasked"):
+            WordIndex.open(tmp_path / "db").vector("bank", "a bank")
+        assert WordIndex.open(tmp_path / "db", elmo=elmo).vector("bank", "a bank").any()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"dim": 0},
+        {"dim": "9"},
+        {"dim": 10**12},
+        {"dim": 7},
+        {"mean": [1.0]},
+        {"mean": [[1.0]] * 2},
+        {"mean": "x"},
+        {"layers": "none"},
+        {"layers": {"a": 1}},
+        {"words": 5},
+        {"words": [1, 2]},
+        {"words": "verbs"},
+        {"source": 5},
+        {"fingerprint": None},
+        {"new": 1},
+    ],
+)
+def test_a_damaged_description_is_refused(tmp_path, elmo, values):
+    WordIndex.create(tmp_path / "db", elmo).add(SENTENCES, document="talk")
+    edited(tmp_path / "db", **values)
+    with pytest.raises(CheckpointError):
+        WordIndex.open(tmp_path / "db", elmo=elmo)
+
+
+DAMAGED = """
+import sys
+from elmokit.errors import ElmoKitError
+from elmokit.index import WordIndex
+from unit.index.corpora import model
+elmo = model()
+for folder in sys.argv[1:]:
+    try:
+        index = WordIndex.open(folder, elmo=elmo)
+        index.most_similar("bank", context="we sat on the bank", topn=3)
+        index.occurrences("bank", limit=5)
+        index.search_sentences("money", k=3)
+        index.words(), index.documents(), index.means(), index.senses("bank")
+    except ElmoKitError as error:
+        assert folder in str(error), error
+"""
+
+
+def test_damaged_tables_raise_our_errors_only(tmp_path, elmo):
+    WordIndex.create(tmp_path / "db", elmo).add(SENTENCES * 20, document="talk")
+    dice, folders = random.Random(0), []
+    files = sorted(path.relative_to(tmp_path / "db") for path in (tmp_path / "db").rglob("*") if path.is_file())
+    for number in range(24):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "db", folder)
+        path = folder / files[number % len(files)]
+        data = bytearray(path.read_bytes())
+        kind = dice.choice(["flip", "cut", "zero", "remove"])
+        if kind == "remove" or not data:
+            path.unlink()
+        else:
+            at = dice.randrange(len(data))
+            if kind == "flip":
+                data[at] ^= 1 << dice.randrange(8)
+            elif kind == "cut":
+                del data[at:]
+            else:
+                data[at : at + 64] = bytes(len(data[at : at + 64]))
+            path.write_bytes(data)
+        folders.append(str(folder))
+    line = [sys.executable, "-c", DAMAGED, *folders]
+    done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]

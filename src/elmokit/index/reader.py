@@ -1,0 +1,445 @@
+"""`IndexReader`: what can be asked of an index. `WordIndex` adds how it is made and changed.
+
+A question becomes a vector (a word in context, the mean of a word, sums and differences of these), the store finds the
+nearest ones, and here they become answers. Counts, means and senses are cached until the index changes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
+from elmokit.encoding import Text
+from elmokit.errors import ConfigError, InputError
+from elmokit.features import WordVectors
+from elmokit.index.arrow import OCCURRENCES, SENTENCES, condition
+from elmokit.index.build import OccurrenceEncoder
+from elmokit.index.centering import Centering, unit
+from elmokit.index.description import Description
+from elmokit.index.kept_words import word_test
+from elmokit.index.neighbours import group
+from elmokit.index.results import MapPoint, Neighbour, Neighbours, Occurrence, Senses, Sentence, WordMap, WordMeans
+from elmokit.index.senses import Clustered, find_senses
+from elmokit.index.store import Store
+from elmokit.projection import principal_plane
+
+T = TypeVar("T")
+Vector = NDArray[np.float32]
+
+InContext = str | tuple[str, Text]
+"""A word (its mean over the index), or a word and the text it stands in."""
+
+_COLUMNS = ("word", "sentence", "start", "end", "document")
+
+
+class IndexReader:
+    """The questions that an index answers; made by `WordIndex.open` and `WordIndex.create`."""
+
+    def __init__(self, folder: Path, store: Store, description: Description, elmo: Elmo | None) -> None:
+        self._folder = folder
+        self._store = store
+        self._description = description
+        self._elmo = elmo
+        self._lock = threading.RLock()
+        self._cache: dict[Any, Any] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index."""
+        return self._folder
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self._description.dim
+
+    @property
+    def description(self) -> Description:
+        """How the index was made: model, layers, words kept, mean vector."""
+        return self._description
+
+    @property
+    def elmo(self) -> Elmo:
+        """The model, loaded when it is first needed.
+
+        Raises:
+            CheckpointError: the index names a model to fetch, or another model than its own is found.
+        """
+        with self._lock:
+            if self._elmo is None:
+                self._elmo = self._description.load_model(self._folder)
+            return self._elmo
+
+    def __len__(self) -> int:
+        """Number of occurrences."""
+        return self._store.count(OCCURRENCES)
+
+    def __contains__(self, word: object) -> bool:
+        """Whether a word occurs; upper and lower case are the same."""
+        return isinstance(word, str) and word.lower() in self._counts()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self._folder}', {len(self):,} occurrences in {self.n_sentences:,} sentences)"
+
+    @property
+    def n_sentences(self) -> int:
+        """Number of sentences."""
+        return self._store.count(SENTENCES)
+
+    def documents(self) -> Mapping[str, int]:
+        """Documents with their numbers of sentences, largest first."""
+        return self._cached("documents", lambda: self._store.counts(SENTENCES, "document"))
+
+    def words(self, *, min_count: int = 1) -> Mapping[str, int]:
+        """Words with their numbers of occurrences, most frequent first.
+
+        Args:
+            min_count: leave out words that occur less often.
+
+        Returns:
+            counts by word.
+        """
+        return {word: count for word, count in self._counts().items() if count >= min_count}
+
+    def about(self) -> dict[str, Any]:
+        """Facts about the index, as JSON values.
+
+        Returns:
+            model, layers, words_kept, dim, occurrences, sentences, words, documents, bytes, ann (whether there is a
+            nearest-neighbour index).
+        """
+        described = self._description
+        return {
+            "model": described.model,
+            "layers": described.layers,
+            "words_kept": described.words if isinstance(described.words, str) else "list",
+            "dim": described.dim,
+            "occurrences": len(self),
+            "sentences": self.n_sentences,
+            "words": len(self._counts()),
+            "documents": len(self.documents()),
+            "bytes": sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file()),
+            "ann": self._store.has_ann(OCCURRENCES),
+        }
+
+    def vector(self, word: str, context: Text, *, position: int | None = None) -> Vector:
+        """The vector of a word in a text, centred and of length 1.
+
+        Args:
+            word: the word; upper and lower case are the same.
+            context: a text or a list of words that holds it.
+            position: the number of the word in the text, from 0; None for the first that fits.
+
+        Returns:
+            the vector. Shape (d,).
+
+        Raises:
+            InputError: the text does not hold the word, or not there.
+        """
+        text = self._encode(context)
+        place = _place(word, text.words, position)
+        return np.asarray(self._centering.units(text.vectors[place : place + 1])[0][0])
+
+    def similarity(self, word_1: str, context_1: Text, word_2: str, context_2: Text) -> float:
+        """The cosine of two words, each in its text, from -1 to 1.
+
+        Args:
+            word_1: a word.
+            context_1: a text that holds it.
+            word_2: a word, possibly the same.
+            context_2: a text that holds it.
+
+        Returns:
+            the cosine.
+
+        Raises:
+            InputError: a text does not hold its word.
+        """
+        return float(self.vector(word_1, context_1) @ self.vector(word_2, context_2))
+
+    def most_similar(
+        self,
+        word: str | None = None,
+        *,
+        context: Text | None = None,
+        position: int | None = None,
+        positive: Sequence[InContext] = (),
+        negative: Sequence[InContext] = (),
+        topn: int = 10,
+        k: int | None = None,
+        documents: Collection[str] | None = None,
+        exact: bool = False,
+    ) -> Neighbours:
+        """Find words that are used alike. With a context: occurrences, grouped by word and sense; without: words.
+
+        Args:
+            word: the word; None if `positive` says it all.
+            context: a text that holds the word; None for the mean of the word over the index.
+            position: the number of the word in the context, from 0; None for the first that fits.
+            positive: more words to be similar to, alone or in context: "king", ("bank", "a river bank").
+            negative: words to be dissimilar to.
+            topn: the largest number of words (or senses of words).
+            k: another name of `topn`.
+            documents: search these documents only; only with a context.
+            exact: compare all occurrences, without the nearest-neighbour index.
+
+        Returns:
+            neighbours, best first. With a context, the word itself may be among them; without, no word of the question.
+
+        Raises:
+            InputError: a word that is not in its context, or (without context) not in the index.
+            ConfigError: neither `word` nor `positive`.
+        """
+        topn = topn if k is None else k
+        if word is not None:
+            positive = (word if context is None else (word, context), *positive)
+        if not positive:
+            raise ConfigError("most_similar: give a word, or positive=[…].")
+        asked = (*positive, *negative)
+        target = self._target(positive, negative, position)
+        query = " − ".join(filter(None, (_shown(positive), _shown(negative))))
+        if all(isinstance(item, str) for item in asked):
+            return Neighbours(query, self._nearest_words(target, {_word_of(item) for item in asked}, topn))
+        texts = {item[1] for item in asked if not isinstance(item, str) and isinstance(item[1], str)}
+        senses = self._known_senses({_word_of(item) for item in positive})
+        neighbours: tuple[Neighbour, ...] = ()
+        for n_hits in (10 * topn, 100 * topn):
+            hits, units = self._search(target, k=n_hits, where=condition(documents=documents), exact=exact)
+            others = [i for i, hit in enumerate(hits) if hit.text not in texts]
+            neighbours = group([hits[i] for i in others], units[others], senses, k=topn)
+            if len(neighbours) == topn or len(hits) < n_hits:
+                break
+        return Neighbours(query, neighbours)
+
+    def search(
+        self,
+        vector: Vector,
+        *,
+        k: int = 10,
+        word: str | None = None,
+        not_words: Collection[str] = (),
+        documents: Collection[str] | None = None,
+        exact: bool = False,
+    ) -> list[Occurrence]:
+        """Find the occurrences nearest to a vector.
+
+        Args:
+            vector: from `vector`. Shape (d,).
+            k: the largest number of occurrences.
+            word: search occurrences of this word only.
+            not_words: leave out occurrences of these words.
+            documents: search these documents only.
+            exact: compare all occurrences.
+
+        Returns:
+            occurrences, best first.
+        """
+        without = {other.lower() for other in not_words}
+        where = condition(word=None if word is None else word.lower(), not_words=without, documents=documents)
+        return self._search(vector, k=k, where=where, exact=exact)[0]
+
+    def search_sentences(
+        self, text: Text, *, k: int = 10, documents: Collection[str] | None = None, exact: bool = False
+    ) -> list[Sentence]:
+        """Find the sentences most similar to a text.
+
+        Args:
+            text: a text or a list of words.
+            k: the largest number of sentences.
+            documents: search these documents only.
+            exact: compare all sentences.
+
+        Returns:
+            sentences, best first.
+        """
+        words = self._encode(text)
+        vector = self._encoder().sentence(words.words, self._centering.units(words.vectors)[0])
+        columns = ["id", "text", "document", "row"]
+        rows = self._store.nearest(SENTENCES, vector, columns, k=k, where=condition(documents=documents), exact=exact)
+        values = zip(rows["text"], rows["document"], rows["row"].tolist(), rows["id"].tolist(), strict=True)
+        cosines = (1 - rows["_distance"]).tolist()
+        return [Sentence(*row, similarity=cosine) for row, cosine in zip(values, cosines, strict=True)]
+
+    def occurrences(self, word: str, *, limit: int = 100) -> list[Occurrence]:
+        """Occurrences of a word, spread over the index, in the order of the sentences; none for an unknown word.
+
+        Args:
+            word: the word; upper and lower case are the same.
+            limit: the largest number of occurrences.
+
+        Returns:
+            the occurrences.
+        """
+        return self._sample(word, limit)[0]
+
+    def senses(self, word: str, *, n_senses: int | None = None, limit: int = 1000) -> Senses:
+        """The senses of a word: clusters of its occurrences, each named by its neighbours.
+
+        Args:
+            word: the word; upper and lower case are the same.
+            n_senses: number of senses; None chooses 1 to 6 by the silhouette.
+            limit: the largest number of occurrences that are clustered.
+
+        Returns:
+            the senses, most frequent first; cached until the index changes.
+
+        Raises:
+            InputError: the word does not occur.
+            ConfigError: `n_senses` below 1 or above the number of occurrences.
+            MissingExtra: scikit-learn is not installed.
+        """
+        return self._clustered(word, n_senses, limit).senses
+
+    def word_map(self, word: str, *, n_senses: int | None = None, limit: int = 500) -> WordMap:
+        """The occurrences of a word in a plane (two principal components), each with its sense.
+
+        Args:
+            word: the word.
+            n_senses: see `senses`.
+            limit: the largest number of points.
+
+        Returns:
+            the map.
+
+        Raises:
+            InputError: the word does not occur.
+            ConfigError: see `senses`.
+        """
+        clustered = self._clustered(word, n_senses, limit)
+        points, explained = principal_plane(clustered.units)
+        pairs = zip(points.tolist(), clustered.occurrences, strict=True)
+        placed = tuple(MapPoint(x, y, occurrence) for (x, y), occurrence in pairs)
+        return WordMap(clustered.senses.word, clustered.senses, placed, explained)
+
+    def means(self, *, min_count: int = 5) -> WordMeans:
+        """A static vector per word: the mean of its occurrences, of length 1.
+
+        Args:
+            min_count: leave out words that occur less often.
+
+        Returns:
+            words, counts and vectors, most frequent first.
+        """
+        return self._cached(("means", min_count), lambda: self._means(min_count))
+
+    def word_sums(self, places: Mapping[str, int], *, centering: Centering | None = None) -> NDArray[np.float64]:
+        """The sums of the unit vectors of words, which `means` and `shift` are made from.
+
+        Args:
+            places: the row of each word.
+            centering: another centering than the index's own.
+
+        Returns:
+            one row per word. Shape (V, d).
+        """
+
+        def moved(units: Vector, lengths: Vector) -> Vector:
+            return units if centering is None else centering.units(self._centering.raw(units, lengths))[0]
+
+        return self._store.word_sums(places, self.dim, moved=moved)
+
+    @property
+    def _centering(self) -> Centering:
+        return self._description.centering
+
+    def _encoder(self) -> OccurrenceEncoder:
+        described = self._description
+        return OccurrenceEncoder(self.elmo, described.layers, word_test(described.words), described.centering)
+
+    def _encode(self, text: Text) -> WordVectors:
+        return self.elmo.encode_words([text], layers=self._description.layers, show_progress=False)[0]
+
+    def _cached(self, key: Any, compute: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = compute()
+            return cast(T, self._cache[key])
+
+    def _counts(self) -> dict[str, int]:
+        return self._cached("words", lambda: self._store.counts(OCCURRENCES, "word"))
+
+    def _search(
+        self, vector: Vector, *, k: int, where: str | None, exact: bool
+    ) -> tuple[list[Occurrence], NDArray[np.float32]]:
+        rows = self._store.nearest(OCCURRENCES, vector, [*_COLUMNS, "vector"], k=k, where=where, exact=exact)
+        return self._store.with_sentences(rows, 1 - rows["_distance"])
+
+    def _sample(self, word: str, limit: int) -> tuple[list[Occurrence], NDArray[np.float32]]:
+        rows = self._store.sample(condition(word=word.lower()) or "", [*_COLUMNS, "vector"], limit=limit)
+        return self._store.with_sentences(rows, np.ones(len(rows["word"])))
+
+    def _clustered(self, word: str, n_senses: int | None, limit: int) -> Clustered:
+        return self._cached(("senses", word.lower(), n_senses, limit), lambda: self._cluster(word, n_senses, limit))
+
+    def _cluster(self, word: str, n_senses: int | None, limit: int) -> Clustered:
+        word = word.lower()
+        occurrences, units = self._sample(word, limit)
+        if not occurrences:
+            raise InputError(f"{self._folder}: the word {word!r} does not occur in the index.")
+
+        def nearest(centre: Vector) -> list[Occurrence]:
+            return self.search(centre, k=100, not_words=[word])
+
+        count = self._counts().get(word, len(occurrences))
+        return find_senses(word, occurrences, units, count=count, n_senses=n_senses, nearest=nearest)
+
+    def _known_senses(self, words: Collection[str]) -> dict[str, Senses]:
+        """The senses of these words, and of all words whose senses are cached."""
+        for word in words:
+            if word in self:
+                self.senses(word)
+        with self._lock:
+            cached = [value.senses for key, value in self._cache.items() if key[0] == "senses"]
+        return {senses.word: senses for senses in cached}
+
+    def _target(self, positive: Sequence[InContext], negative: Sequence[InContext], position: int | None) -> Vector:
+        vectors = [self._vector_of(item, position if i == 0 else None) for i, item in enumerate(positive)]
+        vectors += [-self._vector_of(item, None) for item in negative]
+        return unit(np.sum(vectors, axis=0))
+
+    def _vector_of(self, item: InContext, position: int | None) -> Vector:
+        if not isinstance(item, str):
+            return self.vector(item[0], item[1], position=position)
+        means = self.means(min_count=1)
+        place = self._cached("places", lambda: {word: i for i, word in enumerate(means.words)}).get(item.lower())
+        if place is None:
+            raise InputError(f"{self._folder}: the word {item!r} does not occur in the index; give it with a context.")
+        return np.asarray(means.vectors[place])
+
+    def _nearest_words(self, target: Vector, without: Collection[str], k: int) -> tuple[Neighbour, ...]:
+        means = self.means()
+        cosines = means.vectors @ target
+        best = np.argsort(-cosines, kind="stable")[: k + len(without)]
+        chosen = [i for i in best.tolist() if means.words[i] not in without][:k]
+        return tuple(Neighbour(means.words[i], float(cosines[i]), count=int(means.counts[i])) for i in chosen)
+
+    def _means(self, min_count: int) -> WordMeans:
+        counts = self.words(min_count=min_count)
+        vectors = self.word_sums({word: i for i, word in enumerate(counts)})
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
+
+
+def _place(word: str, words: Sequence[str], position: int | None) -> int:
+    places = [i for i, other in enumerate(words) if other.lower() == word.lower()]
+    if position is None and places:
+        return places[0]
+    if position is not None and position in places:
+        return position
+    where = "" if position is None else f" at place {position}"
+    raise InputError(f"the word {word!r} is not in its context{where}; the words there are {list(words)}.")
+
+
+def _word_of(item: InContext) -> str:
+    return (item if isinstance(item, str) else item[0]).lower()
+
+
+def _shown(items: Sequence[InContext]) -> str:
+    return " + ".join(item if isinstance(item, str) else f"{item[0]} in context" for item in items)
