@@ -1,4 +1,4 @@
-"""`IndexReader`: what can be asked of an index. `WordIndex` adds how it is made and changed.
+"""`IndexReader`: the questions that an index answers. `WordIndex` adds how it is made and changed.
 
 A question becomes a vector (a word in context, the mean of a word, sums and differences of these), the store finds the
 nearest ones, and here they become answers. Counts, means and senses are cached until the index changes.
@@ -6,127 +6,27 @@ nearest ones, and here they become answers. Counts, means and senses are cached 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo
 from elmokit.encoding import Text
 from elmokit.errors import ConfigError, InputError
-from elmokit.features import WordVectors
-from elmokit.index.arrow import OCCURRENCES, SENTENCES, condition
-from elmokit.index.build import OccurrenceEncoder
+from elmokit.index.arrow import SENTENCES, condition
 from elmokit.index.centering import Centering, unit
-from elmokit.index.description import Description
-from elmokit.index.kept_words import word_test
 from elmokit.index.neighbours import group
+from elmokit.index.opened import OpenIndex, Vector
 from elmokit.index.results import MapPoint, Neighbour, Neighbours, Occurrence, Senses, Sentence, WordMap, WordMeans
 from elmokit.index.senses import Clustered, find_senses
-from elmokit.index.store import Store
 from elmokit.projection import principal_plane
-
-T = TypeVar("T")
-Vector = NDArray[np.float32]
 
 InContext = str | tuple[str, Text]
 """A word (its mean over the index), or a word and the text it stands in."""
 
-_COLUMNS = ("word", "sentence", "start", "end", "document")
 
-
-class IndexReader:
+class IndexReader(OpenIndex):
     """The questions that an index answers; made by `WordIndex.open` and `WordIndex.create`."""
-
-    def __init__(self, folder: Path, store: Store, description: Description, elmo: Elmo | None) -> None:
-        self._folder = folder
-        self._store = store
-        self._description = description
-        self._elmo = elmo
-        self._lock = threading.RLock()
-        self._cache: dict[Any, Any] = {}
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the index."""
-        return self._folder
-
-    @property
-    def dim(self) -> int:
-        """Width of a vector."""
-        return self._description.dim
-
-    @property
-    def description(self) -> Description:
-        """How the index was made: model, layers, words kept, mean vector."""
-        return self._description
-
-    @property
-    def elmo(self) -> Elmo:
-        """The model, loaded when it is first needed.
-
-        Raises:
-            CheckpointError: the index names a model to fetch, or another model than its own is found.
-        """
-        with self._lock:
-            if self._elmo is None:
-                self._elmo = self._description.load_model(self._folder)
-            return self._elmo
-
-    def __len__(self) -> int:
-        """Number of occurrences."""
-        return self._store.count(OCCURRENCES)
-
-    def __contains__(self, word: object) -> bool:
-        """Whether a word occurs; upper and lower case are the same."""
-        return isinstance(word, str) and word.lower() in self._counts()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}('{self._folder}', {len(self):,} occurrences in {self.n_sentences:,} sentences)"
-
-    @property
-    def n_sentences(self) -> int:
-        """Number of sentences."""
-        return self._store.count(SENTENCES)
-
-    def documents(self) -> Mapping[str, int]:
-        """Documents with their numbers of sentences, largest first."""
-        return self._cached("documents", lambda: self._store.counts(SENTENCES, "document"))
-
-    def words(self, *, min_count: int = 1) -> Mapping[str, int]:
-        """Words with their numbers of occurrences, most frequent first.
-
-        Args:
-            min_count: leave out words that occur less often.
-
-        Returns:
-            counts by word.
-        """
-        return {word: count for word, count in self._counts().items() if count >= min_count}
-
-    def about(self) -> dict[str, Any]:
-        """Facts about the index, as JSON values.
-
-        Returns:
-            model, layers, words_kept, dim, occurrences, sentences, words, documents, bytes, ann (whether there is a
-            nearest-neighbour index).
-        """
-        described = self._description
-        return {
-            "model": described.model,
-            "layers": described.layers,
-            "words_kept": described.words if isinstance(described.words, str) else "list",
-            "dim": described.dim,
-            "occurrences": len(self),
-            "sentences": self.n_sentences,
-            "words": len(self._counts()),
-            "documents": len(self.documents()),
-            "bytes": sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file()),
-            "ann": self._store.has_ann(OCCURRENCES),
-        }
 
     def vector(self, word: str, context: Text, *, position: int | None = None) -> Vector:
         """The vector of a word in a text, centred and of length 1.
@@ -343,36 +243,6 @@ class IndexReader:
             return units if centering is None else centering.units(self._centering.raw(units, lengths))[0]
 
         return self._store.word_sums(places, self.dim, moved=moved)
-
-    @property
-    def _centering(self) -> Centering:
-        return self._description.centering
-
-    def _encoder(self) -> OccurrenceEncoder:
-        described = self._description
-        return OccurrenceEncoder(self.elmo, described.layers, word_test(described.words), described.centering)
-
-    def _encode(self, text: Text) -> WordVectors:
-        return self.elmo.encode_words([text], layers=self._description.layers, show_progress=False)[0]
-
-    def _cached(self, key: Any, compute: Callable[[], T]) -> T:
-        with self._lock:
-            if key not in self._cache:
-                self._cache[key] = compute()
-            return cast(T, self._cache[key])
-
-    def _counts(self) -> dict[str, int]:
-        return self._cached("words", lambda: self._store.counts(OCCURRENCES, "word"))
-
-    def _search(
-        self, vector: Vector, *, k: int, where: str | None, exact: bool
-    ) -> tuple[list[Occurrence], NDArray[np.float32]]:
-        rows = self._store.nearest(OCCURRENCES, vector, [*_COLUMNS, "vector"], k=k, where=where, exact=exact)
-        return self._store.with_sentences(rows, 1 - rows["_distance"])
-
-    def _sample(self, word: str, limit: int) -> tuple[list[Occurrence], NDArray[np.float32]]:
-        rows = self._store.sample(condition(word=word.lower()) or "", [*_COLUMNS, "vector"], limit=limit)
-        return self._store.with_sentences(rows, np.ones(len(rows["word"])))
 
     def _clustered(self, word: str, n_senses: int | None, limit: int) -> Clustered:
         return self._cached(("senses", word.lower(), n_senses, limit), lambda: self._cluster(word, n_senses, limit))
