@@ -72,7 +72,8 @@ SKLEARN_FILES = (
     "tasks.maps",
     "tasks.pairs.classifier",
     "tasks.vectorizer",
-    "index.senses",
+    "index.clusters",
+    "projection",
 )
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
