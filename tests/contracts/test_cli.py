@@ -206,7 +206,7 @@ def test_classify_from_table_to_submission(tmp_path, model):
     printed = run("classify", "predict", folder, train, "--proba").stdout.splitlines()
     assert printed[0] == "id,label,probability_0,probability_1"
     assert all(abs(sum(float(p) for p in line.split(",")[2:]) - 1) < 1e-5 for line in printed[1:])
-    assert "weighted F1" in run("info", folder).stdout
+    assert "weighted F1" in run("info", folder, "--all").stdout
 
 
 def test_cleaning_is_compared_on_request(tmp_path, model):
