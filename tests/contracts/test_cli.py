@@ -384,8 +384,8 @@ def test_outputs_that_can_not_be_written(tmp_path, tweets, model):
     train = many(tmp_path / "train.csv")
     out = tmp_path / "file" / "m"
     options = ["classify", "train", train, "--text", "tweet", "--model", model, "--out"]
-    assert "can't be made" in fails(*options, out)
-    assert "can't be made" in fails(*options, tmp_path / "m", "--json", tmp_path / "file" / "report.json")
+    assert "can't be created" in fails(*options, out)
+    assert "can't be created" in fails(*options, tmp_path / "m", "--json", tmp_path / "file" / "report.json")
     fails(*options, tmp_path / "m" / "deep", "--test-size", "7")
     assert "the input itself" in fails("embed", tweets, "-c", "tweet", "--model", model, "-o", tweets)
     (tmp_path / "folder.npz").mkdir()

@@ -119,7 +119,7 @@ def save(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
     if form is native.FORMAT:
         native.write(checkpoint, folder, storage=storage)
     else:

@@ -51,7 +51,7 @@ class WordIndex(IndexReader):
             the index, ready for `add` and `build`.
 
         Raises:
-            OutputError: the folder is not empty, or can't be made.
+            OutputError: the folder is not empty, or can't be created.
             ConfigError: unknown layers or words.
             MissingExtra: LanceDB is not installed.
         """
@@ -66,7 +66,7 @@ class WordIndex(IndexReader):
             folder.mkdir(parents=True, exist_ok=True)
             empty = not any(folder.iterdir())
         except OSError as error:
-            raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from None
+            raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from None
         if not empty:
             raise OutputError(f"{folder}: not empty; give a new folder, or open the index that is there.")
         store = Store(folder, width=description.dim)
@@ -119,7 +119,7 @@ class WordIndex(IndexReader):
 
         Raises:
             CheckpointError: damaged files, or another model than the index was made with.
-            OutputError: the folder holds something else, or can't be made.
+            OutputError: the folder holds something else, or can't be created.
         """
         if not (Path(folder) / FILE).exists():
             return cls.create(folder, elmo, layers=layers, words=words)

@@ -79,7 +79,7 @@ def save_head(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
     data = save({name: np.ascontiguousarray(array) for name, array in {**arrays, "probe": probe}.items()})
     with atomic_path(folder / f"{kind}.safetensors") as path:
         path.write_bytes(data)

@@ -226,7 +226,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made ({error.strerror}).") from error
+        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
 
 
 def _store_of(
