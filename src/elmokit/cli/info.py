@@ -105,7 +105,7 @@ def _of_settings(path: Path) -> dict[str, Any]:
     report = metadata.pop("report", None)
     ordered = {name: values[name] for name in _FIRST if name in values} | values
     settings = {name: value for name, value in ordered.items() if not _is_learned(value)}
-    return settings | _held_out(report) | metadata
+    return _held_out(report) | settings | metadata
 
 
 def _is_learned(value: Any) -> bool:

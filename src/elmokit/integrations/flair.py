@@ -17,7 +17,7 @@ import numpy as np
 
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.tasks.saved_head import PROBE, SavedHead, check_model, model_mark
+from elmokit.tasks.saved import check_record, model_record
 
 try:
     import flair
@@ -88,11 +88,11 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         return sentences
 
     def to_params(self) -> dict[str, Any]:
-        """What Flair keeps in its files: how it was made and the model's mark; no weights."""
+        """What Flair keeps in its files: its arguments and the model's fingerprint; no weights."""
         names = ("model", "options_file", "weight_file", "embedding_mode")
         made = dict(zip(names, self._arguments, strict=True))
         made |= {"precision": self.elmo.precision, "name": self.name}
-        return {"made": made, "mark": model_mark(self.elmo), "probe": self._probe().tolist()}
+        return {"made": made, "model": model_record(self.elmo)}
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ELMoEmbeddings:
@@ -108,15 +108,9 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
             CheckpointError: another model lies in its place now.
             MissingFile: the model is not there.
         """
-        found = cls(**params["made"])
-        head = SavedHead(
-            Path(found.name), {"model": params["mark"]}, {"probe": np.array(params["probe"], dtype=np.float32)}
-        )
-        check_model(head, found.elmo, found._probe())
-        return found
-
-    def _probe(self) -> Any:
-        return self.elmo.encode_one(PROBE.split(), layers="all")
+        embeddings = cls(**params["made"])
+        check_record(params["model"], embeddings.elmo, embeddings.name)
+        return embeddings
 
     def extra_repr(self) -> str:
         """The model's name, for Flair's printout."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import MissingExtra
 from elmokit.integrations.sentence_transformers import ElmoSentenceEncoder
-from elmokit.tasks.saved_head import PROBE
 
 
 class ElmoEncoder:
@@ -103,5 +102,6 @@ class ElmoEncoder:
         return ModelMeta.create_empty(about)
 
     def _mark(self) -> str:
-        """Another one with other weights, pooling or layers, so that MTEB's cache mixes nothing up."""
-        return hashlib.sha256(self._encoder.encode(PROBE).tobytes()).hexdigest()[:16]
+        """A revision that differs with weights, pooling and layers, so that MTEB's cache mixes nothing up."""
+        made = (self._encoder.elmo.fingerprint, self._encoder.pooling, self._encoder.layers)
+        return hashlib.sha256(repr(made).encode()).hexdigest()[:16]

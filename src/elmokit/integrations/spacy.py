@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile
 from elmokit.files import atomic_path
-from elmokit.tasks.saved_head import PROBE, SavedHead, check_model, model_mark
+from elmokit.tasks.saved import check_record, model_record
 
 try:
     from spacy.language import Language
@@ -85,7 +85,7 @@ class ElmoPipe:
                 yield doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:  # noqa: ARG002 - spaCy's signature
-        """The model's name and mark; no weights.
+        """The model's name and fingerprint; no weights.
 
         Args:
             exclude: not looked at.
@@ -93,8 +93,7 @@ class ElmoPipe:
         Returns:
             JSON.
         """
-        found = {"format": _FORMAT, "model": model_mark(self.elmo), "probe": self._probe().tolist()}
-        return json.dumps(found, ensure_ascii=False).encode()
+        return json.dumps({"format": _FORMAT, "model": model_record(self.elmo)}).encode()
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
         """See that the pipe has the model that it was saved with.
@@ -113,7 +112,7 @@ class ElmoPipe:
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the model's name and mark into a folder; no weights.
+        """Write the model's name and fingerprint into a folder; no weights.
 
         Args:
             path: the folder, made where it is missing.
@@ -144,16 +143,13 @@ class ElmoPipe:
         self._check(file.read_bytes(), file)
         return self
 
-    def _probe(self) -> Vectors:
-        return self.elmo.encode_one(PROBE.split(), layers="all")
-
     def _check(self, data: bytes, place: Path) -> None:
         try:
-            saved = json.loads(data)
-            known = SavedHead(place, {"model": dict(saved["model"])}, {"probe": np.array(saved["probe"], np.float32)})
-        except (ValueError, KeyError, TypeError):
+            record = json.loads(data)["model"]
+            known = {"name": str(record["name"]), "fingerprint": str(record["fingerprint"])}
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise CheckpointError(f"{place}: not what the pipe 'elmo' saves; save the pipeline again.") from None
-        check_model(known, self.elmo, self._probe())
+        check_record(known, self.elmo, place)
 
 
 @Language.factory(

@@ -193,10 +193,23 @@ def check_model(head: SavedHead, model: Model) -> None:
     Raises:
         CheckpointError: their fingerprints differ.
     """
-    record = head.config["model"]
+    check_record(head.config["model"], model, head.path.parent)
+
+
+def check_record(record: Mapping[str, Any], model: Model, place: str | Path) -> None:
+    """Refuse a model other than the recorded one.
+
+    Args:
+        record: what `model_record` returned.
+        model: the model given.
+        place: where the record was read from, for the error.
+
+    Raises:
+        CheckpointError: their fingerprints differ.
+    """
     if record["fingerprint"] != model.fingerprint:
         raise CheckpointError(
-            f"{head.path.parent}: this was trained with the model {record['name']!r}; the one given is {model.name!r},"
+            f"{place}: this was trained with the model {record['name']!r}; the one given is {model.name!r},"
             " which has other weights, settings or words. Load it with its own model, or train it again."
         )
 

@@ -136,7 +136,7 @@ def test_a_pipeline_comes_back_from_its_folder_and_holds_no_weights(nlp, tmp_pat
 def test_another_model_is_refused(nlp, tmp_path):
     nlp.to_disk(tmp_path / "saved")
     save(tiny_checkpoint(seed=1, name="other"), tmp_path / "other")
-    with pytest.raises(CheckpointError, match="made with the model 'tiny'; the one given is 'other'"):
+    with pytest.raises(CheckpointError, match="trained with the model 'tiny'; the one given is 'other'"):
         spacy.load(tmp_path / "saved", config={"components.elmo.model": str(tmp_path / "other")})
     other = spacy.blank("en")
     other.add_pipe("elmo", config={"model": str(tmp_path / "other")})

@@ -33,9 +33,10 @@ LONGEST = 400
 
 
 class _Network(nn.Module):
-    def __init__(self, config: ElmoConfig, n_classes: int) -> None:
+    def __init__(self, start: Checkpoint, n_classes: int) -> None:
         super().__init__()
-        self.bilm = BiLM(config, dropout=0.1)
+        config = start.config
+        self.bilm = BiLM(config, dropout=0.1, words=start.words).load_tensors(start.tensors)
         self.mix = LayerMixer(config.n_layers)
         self.dropout = nn.Dropout(0.3)
         self.classes = nn.Linear(2 * config.dim, n_classes)
@@ -52,12 +53,14 @@ class _Network(nn.Module):
 
 
 def _parts(network: nn.Module) -> list[list[nn.Parameter]]:
-    """Classes with the mix, the LSTM layers of both directions from the top down, the character CNN."""
+    """Classes with the mix, the LSTM layers of both directions from the top down, the token layer."""
     assert isinstance(network, _Network)
     bilm = network.bilm
     levels = reversed(range(len(bilm.forward_layers)))
     lstm = [[*bilm.forward_layers[i].parameters(), *bilm.backward_layers[i].parameters()] for i in levels]
-    return [[*network.classes.parameters(), *network.mix.parameters()], *lstm, list(bilm.char_cnn.parameters())]
+    table = bilm.word_table.parameters() if bilm.config.word_table else ()
+    tokens = [*bilm.char_cnn.parameters(), *table]
+    return [[*network.classes.parameters(), *network.mix.parameters()], *lstm, tokens]
 
 
 class FinetuneHead(TorchHead):
@@ -102,10 +105,7 @@ class FinetuneHead(TorchHead):
         self.start = start
 
     def _make_network(self, X: Sequence[Words], n_classes: int) -> nn.Module:  # noqa: ARG002
-        start = self._checkpoint()
-        network = _Network(start.config, n_classes)
-        network.bilm.load_tensors(start.tensors)
-        return network
+        return _Network(self._checkpoint(), n_classes)
 
     def _collate(self, X: Sequence[Words], network: nn.Module) -> Collate:
         assert isinstance(network, _Network)
@@ -130,7 +130,7 @@ class FinetuneHead(TorchHead):
             return None, ""
         start = self._checkpoint()
         options = (self.epochs, self.batch_size, self.seed)
-        digest = hashlib.sha256(repr((start.config, options, list(X))).encode("utf-8", "surrogatepass"))
+        digest = hashlib.sha256(repr((start.config, start.words, options, list(X))).encode("utf-8", "surrogatepass"))
         for array in (*start.tensors.values(), y, weights):
             digest.update(np.ascontiguousarray(array).tobytes())
         return Path(self.snapshots) / f"finetune-{digest.hexdigest()[:16]}.safetensors", digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, make_scorer
@@ -14,6 +15,8 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, TunedT
 from sklearn.multiclass import OneVsRestClassifier
 
 N_FOLDS = 5
+_SEARCH_TOLERANCE = 1e-3
+"""Of the fits that compare strengths: ten times the default chooses the same strength in a fifth of the time."""
 JOINED_STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
 """Candidates for C for rows of about unit length. Standardised vectors are sqrt(d) long: their C is d times smaller."""
 
@@ -53,7 +56,8 @@ def fit_logistic(
         warnings.simplefilter("ignore", ConvergenceWarning)
         if C is None and n_folds > 1:
             folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-            search = GridSearchCV(model, {"C": candidates}, scoring="neg_log_loss", cv=folds, refit=False).fit(X, y)
+            rough = clone(model).set_params(tol=_SEARCH_TOLERANCE)
+            search = GridSearchCV(rough, {"C": candidates}, scoring="neg_log_loss", cv=folds, refit=False).fit(X, y)
             model.set_params(**search.best_params_)
         return model.fit(X, y)
 
@@ -82,7 +86,8 @@ def fit_one_vs_rest(
         if C is None and len(Y) >= 2 * N_FOLDS:
             loss = make_scorer(_label_loss, greater_is_better=False, response_method="predict_proba")
             folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
-            search = GridSearchCV(model, {"estimator__C": candidates}, scoring=loss, cv=folds, refit=False).fit(X, Y)
+            rough = clone(model).set_params(estimator__tol=_SEARCH_TOLERANCE)
+            search = GridSearchCV(rough, {"estimator__C": candidates}, scoring=loss, cv=folds, refit=False).fit(X, Y)
             model.set_params(**search.best_params_)
         return model.fit(X, Y)
 
