@@ -47,9 +47,9 @@ def test_embed_in_allennlps_layout(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--format", "allennlp-hdf5"], "needs one of --all, --top and --average"),
-        (["--format", "allennlp-hdf5", "--all", "--top"], "needs one of"),
-        (["--top"], "belongs to --format allennlp-hdf5"),
+        (["--format", "allennlp-hdf5"], "needs exactly one of --all, --top and --average"),
+        (["--format", "allennlp-hdf5", "--all", "--top"], "needs exactly one of"),
+        (["--top"], "needs --format allennlp-hdf5"),
     ],
 )
 def test_allennlps_flags_belong_together(flags, said, tmp_path, capsys):
