@@ -44,7 +44,7 @@ def test_perplexity_is_that_of_the_losses_of_training():
     for skip_connections in (True, False):
         made = checkpoint(replace(CONFIG, bilstm=replace(CONFIG.bilstm, skip_connections=skip_connections)))
         model, vocabulary = LanguageModel(made, n_threads=1), list(VOCABULARY)
-        trained = Trained(made.config, len(VOCABULARY), n_negatives=1, dropout=0.0).eval()
+        trained = Trained(made.config, VOCABULARY, n_negatives=1, dropout=0.0).eval()
         trained.bilm.load_tensors(made.tensors)
         with torch.no_grad():
             trained.softmax.weight.copy_(torch.tensor(made.softmax.weight))
