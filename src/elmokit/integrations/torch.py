@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import ConfigError, InputError
+from elmokit.model_files import digest_of
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
@@ -61,6 +62,7 @@ class ElmoLayer(nn.Module):
             raise ConfigError(
                 f"{model}: this model looks words up in a table; ElmoLayer needs one that reads characters."
             )
+        self.fingerprint = digest_of(checkpoint)
         self.name, self.config, self.fine_tune = checkpoint.name or str(model), checkpoint.config, fine_tune
         self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors)
         self.bilm.requires_grad_(fine_tune)
@@ -129,16 +131,19 @@ class ElmoLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The name of the model, kept beside the weights."""
-        return {"model": self.name, "dim": self.dim, "n_layers": self.config.n_layers}
+        """The model that the weights were trained on, kept beside them."""
+        sizes = {"dim": self.dim, "n_layers": self.config.n_layers}
+        return {"model": self.name, "fingerprint": self.fingerprint, **sizes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Refuse weights that were trained on another model.
 
         Raises:
-            ConfigError: another model's name or sizes.
+            ConfigError: other weights, wherever they lie; for files of elmokit 0.1, another name or other sizes.
         """
-        if state != self.get_extra_state():
+        own = self.get_extra_state()
+        compared = ("fingerprint",) if "fingerprint" in state else ("model", "dim", "n_layers")
+        if any(state.get(key) != own[key] for key in compared):
             raise ConfigError(
                 f"these weights belong to the ELMo {state.get('model')!r} ({state.get('dim')} wide); this layer has"
                 f" {self.name!r} ({self.dim} wide). Make it with ElmoLayer({state.get('model')!r}) or its folder."

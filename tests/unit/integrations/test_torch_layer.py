@@ -92,7 +92,9 @@ def test_a_network_around_it_learns_and_comes_back_from_its_file(model, tmp_path
     assert torch.equal(again(texts), tagger(texts))
 
 
-def test_weights_of_another_model_are_refused(model, tmp_path):
-    save(tiny_checkpoint(name="other"), tmp_path / "other")
+def test_weights_of_another_model_are_refused_and_of_the_same_one_elsewhere_taken(model, tmp_path):
+    save(tiny_checkpoint(seed=1), tmp_path / "other")
     with pytest.raises(ConfigError, match="belong to the ELMo 'tiny'"):
         Tagger(str(tmp_path / "other")).load_state_dict(Tagger(model).state_dict())
+    save(tiny_checkpoint(name="moved"), tmp_path / "same")
+    Tagger(str(tmp_path / "same")).load_state_dict(Tagger(model).state_dict())
