@@ -172,6 +172,8 @@ def modules():
     """Names of the package's modules, without "elmokit.", and their files."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
+        if PACKAGE / "examples" in path.parents:  # sample files for users, in a wheel
+            continue
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
     return found

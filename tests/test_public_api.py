@@ -15,7 +15,7 @@ PACKAGE = Path(elmokit.__file__).parent
 MODULES = sorted(
     ".".join(("elmokit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
-    if path.name != "__main__.py"
+    if path.name != "__main__.py" and PACKAGE / "examples" not in path.parents
 )
 PUBLIC = [
     "BiLSTMConfig",
@@ -101,7 +101,11 @@ def test_exported_classes_explain_their_arguments(name):
         assert f"{argument}:" in text or f"{argument}," in text, f"{name}({argument}=…) is not explained"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in PACKAGE.rglob("*.py") if PACKAGE / "examples" not in p.parents),
+    ids=lambda p: str(p.relative_to(PACKAGE)),
+)
 def test_public_functions_and_classes_have_docstrings(path):
     def check(body, where):
         for node in body:
