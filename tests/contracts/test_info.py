@@ -73,7 +73,7 @@ def test_settings_of_saved_things(capsys, tmp_path, name):
     }
     (tmp_path / name).write_text(json.dumps(values))
     found = described(capsys, tmp_path)
-    assert list(found)[:3] == ["kind", "model", "classes"]
+    assert list(found)[:3] == ["kind", "held out", "model"]
     assert found["held out"] == "weighted F1 0.500, accuracy 0.250"
     assert found["text"] == "tweet"
     assert "probe" not in found
