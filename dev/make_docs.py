@@ -28,6 +28,8 @@ def file_tree() -> str:
     """The package's files, each with the first sentence of its docstring."""
     lines = ["src/elmokit/"]
     for path in sorted(PACKAGE.rglob("*.py"), key=lambda p: (p.parent.parts, p.name != "__init__.py", p.name)):
+        if PACKAGE / "examples" in path.parents:  # sample files for users, in a wheel
+            continue
         parts = path.relative_to(PACKAGE).parts
         if parts[-1] == "__init__.py" and len(parts) > 1:
             lines.append(f"{'  ' * (len(parts) - 1)}{parts[-2] + '/':<{26 - 2 * len(parts)}}{purpose(path)}")
