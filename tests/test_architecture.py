@@ -328,7 +328,7 @@ ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in Num
     "runtime.backends.char_cnn",
     "runtime.backends.lstm",
 )
-ENCODE_LINES = 3475  # the goal: 2,000 in 10 files
+ENCODE_LINES = 3453  # the goal: 2,000 in 10 files
 
 # What is larger today. Only take names away.
 LARGE_FILES: set[str] = {

@@ -6,6 +6,7 @@ leaves the old file or none, never half of a new one.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -73,6 +74,15 @@ def _mode(path: Path) -> int:
         umask = os.umask(0)
         os.umask(umask)
         return 0o666 & ~umask
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ weight), int8 (a quarter; one scale per row of a matrix). Reading always gives f
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from elmokit.checkpoints.source import (
 from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, OutputError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, checksum
 from elmokit.reading import printable, reading
 
 FORMAT_VERSION = 1
@@ -106,11 +105,11 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
             save_file(_stored(arrays, storage), str(path))
         except SafetensorError as error:  # how safetensors tells of a full disk
             raise OutputError(f"{folder / WEIGHTS}: can't be written ({error}).") from error
-        sums = {WEIGHTS: _sha256(path)}
+        sums = {WEIGHTS: checksum(path)}
     if checkpoint.words is not None:
         with atomic_path(folder / WORDS) as path:
             write_words(path, checkpoint.words, checkpoint.word_counts)
-            sums[WORDS] = _sha256(path)
+            sums[WORDS] = checksum(path)
     values = {
         "format": "elmokit",
         "format_version": FORMAT_VERSION,
@@ -146,19 +145,11 @@ def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:
             continue  # a missing file is told by its reader
         if folder == EMBEDDED and name == WEIGHTS:
             continue  # part of the installed package; 20 ms of every start
-        if _sha256(folder / name) != expected:
+        if checksum(folder / name) != expected:
             raise CheckpointError(
                 f"{folder / name}: not the file that {CONFIG} was written with (another SHA-256); it is damaged or of"
                 " another model. Fetch or write the folder again."
             )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _check_version(path: Path, values: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ job in the same folder is refused, and so is a second run at the same time (by a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError, MissingFile, OutputError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, checksum
 
 MANIFEST = "manifest.jsonl"
 _LOCK = ".lock"
@@ -190,15 +189,6 @@ def manifest_line(path: Path, *, number: int, n_rows: int) -> dict[str, Any]:
     """
     _flush(path)
     return {"shard": number, "rows": n_rows, "bytes": path.stat().st_size, "sha256": checksum(path)}
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.rows import product
 from elmokit.runtime.threads import Workers
-from elmokit.text.char_ids import BOS, EOS, PADDING_ID, sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import BOS, EOS, PADDING_ID, UNK, sentence_boundary_ids, words_to_char_ids
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -32,8 +32,6 @@ CACHE_WORDS = 20_000
 
 CNN_WORDS = 128
 """Words that one thread takes through the character CNN at a time."""
-
-UNKNOWN = "<UNK>"
 
 
 class TokenEncoder:
@@ -246,7 +244,7 @@ class _TiedTable:
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
         self._rows: dict[str, int] = {}
         for row, word in enumerate(words):
-            if word not in (BOS, EOS, UNKNOWN):
+            if word not in (BOS, EOS, UNK):
                 self._rows.setdefault(cut(word), row)
         self._weight, self._gain = weight, gain
 
@@ -261,12 +259,12 @@ class _WordTable:
 
     def __init__(self, table: Array, words: Sequence[str], *, projection: Array | None, cut: int | None) -> None:
         self._ids = {word: row for row, word in enumerate(words, start=1)}
-        _check_entries("words", self._ids, (BOS, EOS, UNKNOWN))
+        _check_entries("words", self._ids, (BOS, EOS, UNK))
         self._table, self._projection, self._cut = table, projection, cut
 
     def rows(self, words: Sequence[str]) -> Array:
         """Rows of words, (D, P); unknown words have the row of `<UNK>`."""
-        unknown = self._ids[UNKNOWN]
+        unknown = self._ids[UNK]
         rows = self._table[np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)]
         return rows if self._projection is None else product(rows, self._projection)
 

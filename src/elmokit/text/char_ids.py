@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 BOS, EOS = "<S>", "</S>"
 """The two words around every sentence, as published vocabularies write them."""
 
+UNK = "<UNK>"
+"""The word for every out-of-vocabulary word."""
+
 SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257, 258, 259, 260, 261
 
 
@@ -92,7 +95,7 @@ def table_keys(words: Sequence[str], max_characters: int = 50) -> tuple[NDArray[
     Returns:
         the keys in rising order and the row of each. Shapes (n,).
     """
-    rows = np.array([row for row, word in enumerate(words) if word not in (BOS, EOS, "<UNK>")], dtype=np.int64)
+    rows = np.array([row for row, word in enumerate(words) if word not in (BOS, EOS, UNK)], dtype=np.int64)
     ids = words_to_char_ids([words[row] for row in rows.tolist()], max_characters).astype(np.int64)
     keys = (ids * char_id_multipliers(max_characters)).sum(axis=1)
     keys, first = np.unique(keys, return_index=True)  # of spellings cut to the same ids, the most frequent one

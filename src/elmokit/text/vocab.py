@@ -10,10 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from elmokit.errors import InputError, MissingFile
-from elmokit.text.char_ids import BOS, EOS
-
-UNK = "<UNK>"
-"""The word for every out-of-vocabulary word."""
+from elmokit.text.char_ids import BOS, EOS, UNK
 
 _SKIPPED_LINE = "!!!MAXTERMID"
 

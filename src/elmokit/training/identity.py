@@ -55,13 +55,12 @@ def check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
             temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
         return
     kept = read_json(path, what="identity of a training run", error=TrainingError)
-    differing = [name for name, value in identity.items() if not isinstance(kept, dict) or kept.get(name) != value]
+    differing = [name for name, value in identity.items() if kept.get(name) != value]
     if differing:
         name = differing[0]
-        before = kept.get(name) if isinstance(kept, dict) else None
         more = f" ({len(differing) - 1} more differ)" if differing[1:] else ""
         raise ConfigError(
-            f"{folder.parent}: can't be resumed with another {name}: the run has {before!r}, now it is"
+            f"{folder.parent}: can't be resumed with another {name}: the run has {kept.get(name)!r}, now it is"
             f" {identity[name]!r}{more}. Resume with the values it began with, or choose another folder."
         )
 

@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import InputError
-from elmokit.text.char_ids import BOS, EOS, PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
+from elmokit.text.char_ids import BOS, EOS, PADDING_ID, UNK, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
 from elmokit.text.tokens import get_tokenizer
-from elmokit.text.vocab import UNK, Vocabulary
+from elmokit.text.vocab import Vocabulary
 
 STORE_VERSION = 1
 BOS_NUMBER, EOS_NUMBER = 0, 1

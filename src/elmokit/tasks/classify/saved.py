@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import CheckpointError
+from elmokit.files import checksum
 from elmokit.tasks.classify.features import joined_features, scaled_vectors, tfidf
 from elmokit.tasks.classify.heads import make_features, make_torch_head
 from elmokit.tasks.saved import (
@@ -91,7 +91,7 @@ def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, 
         head["over"] = fitted.over
     if classifier.head_name == "finetune":
         checkpoints.save(fitted.checkpoint(), Path(folder) / _BILM)
-        head["bilm_sha256"] = _sha256(Path(folder) / _BILM / "model.safetensors")
+        head["bilm_sha256"] = checksum(Path(folder) / _BILM / "model.safetensors")
     config = {
         "encoding": classifier.encoding.to_dict(),
         "cleaning": list(classifier.cleaning),
@@ -238,10 +238,7 @@ def _restored_torch(saved: SavedHead, made: Any, folder: Path) -> Any:
 
 def _tuned(folder: Path, sha256: str) -> Checkpoint:
     """The biLM beside a head, if it is the one that was trained with it."""
-    if _sha256(folder / "model.safetensors") != sha256:
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or checksum(weights) != sha256:
         raise CheckpointError(f"{folder}: not the biLM that the head beside it was trained with; save it again.")
     return checkpoints.load(folder, with_softmax=False)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
