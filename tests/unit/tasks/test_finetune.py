@@ -12,10 +12,10 @@ import torch
 
 from elmokit import Elmo, checkpoints
 from elmokit.errors import CheckpointError, ConfigError, TrainingError
+from elmokit.fitting import FitOptions, fit
 from elmokit.tasks.classify import TextClassifier, finetune_head
 from elmokit.tasks.classify.evaluate import fit_and_report
 from elmokit.tasks.classify.finetune_head import FinetuneHead
-from elmokit.tasks.fit import FitOptions, fit
 from unit.tasks.encoders import WordHash
 from unit.tiny_models import CONFIG, tiny_checkpoint
 

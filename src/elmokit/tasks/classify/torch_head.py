@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from elmokit.errors import ConfigError
+from elmokit.fitting import FitOptions, fit
 from elmokit.progress import progress_bar
-from elmokit.tasks.fit import FitOptions, fit
 
 Array = NDArray[Any]
 Collate = Callable[[Array], tuple[Tensor, ...]]

@@ -84,7 +84,7 @@ class TagNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class TagObjective:
-    """What a tagger is fitted to (see `elmokit.tasks.fit.Objective`).
+    """What a tagger is fitted to (see `elmokit.fitting.epochs.Objective`).
 
     Args:
         train: vectors of the training sentences.

@@ -22,7 +22,7 @@ from elmokit.tasks.tagging.metrics import TagMetrics, tag_metrics
 from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, check_lengths, word_lists
 
 if TYPE_CHECKING:
-    from elmokit.tasks.fit import EpochReport
+    from elmokit.fitting import EpochReport
     from elmokit.tasks.tagging.crf import Constraints
     from elmokit.tasks.tagging.network import TagNetwork
 
@@ -159,7 +159,7 @@ class Tagger:
         show_progress: bool | None,
         on_epoch: Callable[[EpochReport], None] | None,
     ) -> _Fitted:
-        from elmokit.tasks.fit import FitOptions, fit
+        from elmokit.fitting import FitOptions, fit
         from elmokit.tasks.tagging.network import TagObjective, allowed_constraints
 
         def cache(part: str, words: list[list[str]]) -> VectorCache:
@@ -309,7 +309,7 @@ class Tagger:
     def _restored(cls, head: SavedHead, elmo: Encoder, device: str) -> Tagger:
         import torch
 
-        from elmokit.tasks.fit import EpochReport
+        from elmokit.fitting import EpochReport
         from elmokit.tasks.tagging.network import allowed_constraints
 
         config = head.config
