@@ -76,8 +76,9 @@ def test_the_whitespace_tokenizer_is_what_bilm_tf_did(text):
 
 
 def test_white_space_is_the_same_for_every_character_there_is():
-    text = "x".join(map(chr, range(0x3100)))
-    assert [token.word for token in get_tokenizer("whitespace")(text)] == text.split()
+    for start in range(0, 0x3100, 0x800):
+        text = "x".join(map(chr, range(start, start + 0x800)))
+        assert [token.word for token in get_tokenizer("whitespace")(text)] == text.split()
 
 
 @given(PIECES)

@@ -1,8 +1,7 @@
 """Words → UTF-8 byte ids, as in all published ELMo models.
 
 A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 bytes, end of word, padding. Ids are
-bytes shifted by one, so that 0 is left for "no word here": byte b is b + 1; begin of sentence 257, end of sentence
-258, begin of word 259, end of word 260, padding 261. Longer words lose the bytes that do not fit (48 fit).
+bytes shifted by one, so that 0 is left for "no word here". Longer words lose the bytes that do not fit (48 fit).
 Unpaired surrogates, which UTF-8 cannot hold, are left out of the word, as bilm-tf leaves them out.
 Source: Jozefowicz et al. 2016, §3.2; bilm-tf `UnicodeCharsVocabulary`.
 """
@@ -24,13 +23,7 @@ SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257
 
 
 def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
-    """The ids of the begin and end of a sentence.
-
-    Args:
-        max_characters: C.
-
-    Returns:
-        ids. Shape (2, C): row 0 begin, row 1 end.
+    """Ids of the begin (row 0) and end (row 1) of a sentence. Shape (2, C).
 
     Example:
         >>> sentence_boundary_ids(5).tolist()
@@ -43,16 +36,9 @@ def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
 
 
 def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray[np.int16]:
-    """Character ids of words.
+    """Character ids of T words, none of them 0. Shape (T, C), where C = `max_characters` is at least 3.
 
     Words that look like boundaries ("<S>") are ordinary words; `sentence_boundary_ids` makes boundaries.
-
-    Args:
-        words: T words.
-        max_characters: C, at least 3.
-
-    Returns:
-        ids, none of them 0. Shape (T, C).
 
     Example:
         >>> words_to_char_ids(["ab", "thhhhh"], 5).tolist()
@@ -69,14 +55,7 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
 
 
 def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
-    """Numbers below 2³⁸; a row's ids times these, summed, is a key below 2⁵³ that two words hardly ever share.
-
-    Args:
-        max_characters: C.
-
-    Returns:
-        the numbers, always the same. Shape (C,).
-    """
+    """Numbers below 2³⁸; a row's ids times these, summed, is a key below 2⁵³ that two words hardly ever share. (C,)."""
     state, numbers = 0x9E3779B97F4A7C15, []
     for _ in range(max_characters):  # xorshift64: the same on every system and version
         for shift in (13, -7, 17):
@@ -86,14 +65,9 @@ def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
 
 
 def table_keys(words: Sequence[str], max_characters: int = 50) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys of a word table's rows, for looking words up by their character ids.
+    """Keys of a word table's rows in rising order, and the row of each, to look words up by their ids. Shapes (n,).
 
-    Args:
-        words: the vocabulary, in the order of the rows. `<S>`, `</S>` and `<UNK>` are no words and are left out.
-        max_characters: C.
-
-    Returns:
-        the keys in rising order and the row of each. Shapes (n,).
+    `words` is the vocabulary in the order of the rows; `<S>`, `</S>` and `<UNK>` are no words and are left out.
     """
     rows = np.array([row for row, word in enumerate(words) if word not in (BOS, EOS, UNK)], dtype=np.int64)
     ids = words_to_char_ids([words[row] for row in rows.tolist()], max_characters).astype(np.int64)
@@ -103,13 +77,7 @@ def table_keys(words: Sequence[str], max_characters: int = 50) -> tuple[NDArray[
 
 
 def char_ids_to_word(ids: NDArray[np.integer]) -> str:
-    """The word that a row of ids spells, without bytes of incomplete characters.
-
-    Args:
-        ids: one word's ids. Shape (C,).
-
-    Returns:
-        the word, "<S>" or "</S>" for a boundary.
+    """The word that a row of ids spells, without bytes of incomplete characters; "<S>" or "</S>" for a boundary.
 
     Example:
         >>> char_ids_to_word(words_to_char_ids(["read"])[0])

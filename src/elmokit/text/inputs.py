@@ -16,13 +16,7 @@ Item = TypeVar("Item")
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
-    """Check that texts are a collection.
-
-    Args:
-        texts: any number of texts, which are not checked themselves.
-
-    Returns:
-        an iterator over them.
+    """Return an iterator over texts, which are not checked themselves.
 
     Raises:
         TextError: a lone string, bytes, a mapping, a set (which has no order), a table, or no collection.
@@ -46,21 +40,9 @@ def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
 
 
 def checked_words(text: Any, place: int) -> list[str]:
-    """Check a text that is given as words.
-
-    Args:
-        text: a list or tuple of words.
-        place: its index among the texts, for the message.
-
-    Returns:
-        the words.
-
-    Raises:
-        TextError: not a list or tuple, or a word that is no string.
+    """Return the words of a text that is given as a list or tuple; `place` is its index, for the TextError if not.
 
     Example:
-        >>> checked_words(("a", "b"), 0)
-        ['a', 'b']
         >>> checked_words(["a", 3], 7)
         Traceback (most recent call last):
         elmokit.errors.TextError: texts[7][1] is 3 (int); expected a word (a string).
@@ -86,14 +68,7 @@ BLOCK_WORDS, BLOCK_TEXTS = 65_536, 4096
 
 
 def text_blocks(items: Iterable[Item], n_words: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut a stream of texts into lists of a bounded number of words and texts.
-
-    Args:
-        items: any number of texts, in any form.
-        n_words: gives the number of words of one.
-
-    Yields:
-        lists of them, in order.
+    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts.
 
     Example:
         >>> [len(block) for block in text_blocks([["a", "b"]] * 5000, len)]

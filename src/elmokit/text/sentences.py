@@ -28,13 +28,7 @@ _LONGEST = 12
 
 
 def split_sentences(text: str) -> list[str]:
-    """Split a text into sentences.
-
-    Args:
-        text: any string.
-
-    Returns:
-        the sentences in order, without surrounding white space; nothing else is lost.
+    """Split a text into its sentences, without surrounding white space; nothing else is lost.
 
     Example:
         >>> split_sentences('Dr. J. Smith paid $3.50. "Why?" he asked. Nobody knew...')

@@ -8,11 +8,14 @@ words that are cut as in its training. Tokens are substrings of the text: ``text
   apostrophes or hyphens whole; other punctuation marks are words of their own, runs of one mark together ("!!!").
   Invisible characters (soft hyphens, zero-width characters, marks of direction) neither are words nor cut them.
 - ``characters``: every visible character is a word, for instance a residue of a protein.
+
+All cut a longer run of characters after every `MAX_TOKEN_CHARACTERS`, and take time in proportion to the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import regex
@@ -29,6 +32,9 @@ class Token(NamedTuple):
 
 
 Tokenizer = Callable[[str], list[Token]]
+
+MAX_TOKEN_CHARACTERS = 10_000
+"""Characters of a token: no word is longer, but encoded files in texts are. The biLM reads 48 bytes of a token."""
 
 _SPACE = r"\s\x1c-\x1f"
 """White space as `str.split` has it, the four information separators included."""
@@ -71,117 +77,62 @@ _PATTERN = regex.compile(
 )
 
 
+_WHITESPACE = regex.compile(rf"[^{_SPACE}]+")
+_CHARACTERS = regex.compile(rf"[^{_GAP}\p{{Default_Ignorable_Code_Point}}]\p{{M}}*+")
+
+
 def _tokens(pattern: regex.Pattern[str], text: str) -> list[Token]:
-    return [Token(m[0], m.start(), m.end()) for m in pattern.finditer(text)]
+    return _bounded([Token(m[0], m.start(), m.end()) for m in pattern.finditer(text)], text)
 
 
-def _visible_tokens(pattern: regex.Pattern[str], text: str) -> list[Token]:
-    """Tokens of the text without its invisible characters, at their places in the whole text."""
-    if text.isascii():
-        return _tokens(pattern, text)
-    places: list[int] = []
-    start = 0
-    for hidden in _INVISIBLE.finditer(text):
-        places.extend(range(start, hidden.start()))
-        start = hidden.end()
-    if not start:
-        return _tokens(pattern, text)
-    places.extend(range(start, len(text)))
-    visible = "".join([text[place] for place in places])
-    spans = ((places[m.start()], places[m.end() - 1] + 1) for m in pattern.finditer(visible))
-    return [Token(text[start:end], start, end) for start, end in spans]
+def _bounded(tokens: list[Token], text: str) -> list[Token]:
+    """Cut tokens of more than `MAX_TOKEN_CHARACTERS`; pieces that nobody sees are left out."""
+    if len(text) <= MAX_TOKEN_CHARACTERS or all(end - start <= MAX_TOKEN_CHARACTERS for _, start, end in tokens):
+        return tokens
+    cuts = [
+        (i, min(i + MAX_TOKEN_CHARACTERS, t.end)) for t in tokens for i in range(t.start, t.end, MAX_TOKEN_CHARACTERS)
+    ]
+    return [Token(text[start:end], start, end) for start, end in cuts if _INVISIBLE.sub("", text[start:end])]
 
 
 def tokenize_default(text: str) -> list[Token]:
-    """Cut a text into words, marks, hashtags, mentions, links and emoji.
-
-    Args:
-        text: any string.
-
-    Returns:
-        the words in order, with character offsets.
+    """Cut a text into words, marks, hashtags, mentions, links and emoji, with character offsets.
 
     Example:
         >>> [token.word for token in tokenize_default("Don't @apple, #iPhone5 rocks :) http://t.co/x1.")]
         ["Don't", '@apple', ',', '#iPhone5', 'rocks', ':)', 'http://t.co/x1', '.']
     """
-    return _visible_tokens(_PATTERN, text)
-
-
-_WHITESPACE = regex.compile(rf"[^{_SPACE}]+")
-_CHARACTERS = regex.compile(rf"[^{_GAP}\p{{Default_Ignorable_Code_Point}}]\p{{M}}*+")
-
-
-def tokenize_whitespace(text: str) -> list[Token]:
-    """Cut a text at white space.
-
-    Args:
-        text: any string.
-
-    Returns:
-        the words in order, with character offsets.
-
-    Example:
-        >>> tokenize_whitespace(" a  b")
-        [Token(word='a', start=1, end=2), Token(word='b', start=4, end=5)]
-    """
-    return _tokens(_WHITESPACE, text)
-
-
-def tokenize_characters(text: str) -> list[Token]:
-    """Cut a text into its visible characters, each with its marks.
-
-    Args:
-        text: any string, for instance a protein's residues.
-
-    Returns:
-        the characters in order, with offsets.
-
-    Example:
-        >>> [token.word for token in tokenize_characters("MKV")]
-        ['M', 'K', 'V']
-    """
-    return _tokens(_CHARACTERS, text)
+    if text.isascii():
+        return _tokens(_PATTERN, text)
+    places: list[int] = []  # of the visible characters
+    start = 0
+    for hidden in _INVISIBLE.finditer(text):
+        places.extend(range(start, hidden.start()))
+        start = hidden.end()
+    if not start:
+        return _tokens(_PATTERN, text)
+    places.extend(range(start, len(text)))
+    visible = "".join([text[place] for place in places])
+    spans = ((places[m.start()], places[m.end() - 1] + 1) for m in _PATTERN.finditer(visible))
+    return _bounded([Token(text[start:end], start, end) for start, end in spans], text)
 
 
 TOKENIZERS: dict[str, Tokenizer] = {
-    "characters": tokenize_characters,
+    "characters": partial(_tokens, _CHARACTERS),
     "default": tokenize_default,
-    "whitespace": tokenize_whitespace,
+    "whitespace": partial(_tokens, _WHITESPACE),
 }
 
 
 def get_tokenizer(name: str) -> Tokenizer:
-    """Look up a tokenizer.
-
-    Args:
-        name: "default", "whitespace" or "characters".
-
-    Returns:
-        a function from a string to its tokens.
-
-    Raises:
-        ConfigError: an unknown name.
+    """Look up a tokenizer: "default", "whitespace" or "characters"; ConfigError for another name.
 
     Example:
-        >>> len(get_tokenizer("default")("Two words"))
-        2
+        >>> get_tokenizer("whitespace")(" a  b")
+        [Token(word='a', start=1, end=2), Token(word='b', start=4, end=5)]
     """
     try:
         return TOKENIZERS[name]
     except KeyError:
         known = ", ".join(repr(known) for known in TOKENIZERS)
         raise ConfigError(f"unknown tokenizer {name!r}; expected one of {known}.") from None
-
-
-def words_of(tokens: list[Token]) -> Iterator[str]:
-    """The words of tokens, without their places.
-
-    Args:
-        tokens: the result of a tokenizer.
-
-    Yields:
-        the word of each token.
-    """
-    for token in tokens:
-        yield token.word

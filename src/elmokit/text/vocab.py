@@ -16,11 +16,7 @@ _SKIPPED_LINE = "!!!MAXTERMID"
 
 
 class Vocabulary:
-    """Words with their ids and, where known, their counts.
-
-    Args:
-        words: the words in the order of their ids, with `<S>`, `</S>` and `<UNK>`.
-        counts: the count of each word, or None.
+    """Words in the order of their ids, `<S>`, `</S>` and `<UNK>` among them, and where known their counts.
 
     Raises:
         InputError: a special word is missing, a word occurs twice, or the number of counts is wrong.
@@ -38,8 +34,7 @@ class Vocabulary:
         self.counts = None if counts is None else tuple(int(n) for n in counts)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
-            seen: set[str] = set()
-            twice = next(w for w in self.words if w in seen or seen.add(w))  # type: ignore[func-returns-value]
+            twice = next(word for i, word in enumerate(self.words) if self._ids[word] != i)
             raise InputError(f"the vocabulary has the word {twice!r} twice; each word must occur once.")
         if self.counts is not None and len(self.counts) != len(self.words):
             raise InputError(f"the vocabulary has {len(self.words)} words but {len(self.counts)} counts.")
@@ -64,16 +59,13 @@ class Vocabulary:
     def from_counts(
         cls, counts: Mapping[str, int], *, max_size: int | None = None, min_count: int = 1, total: int | None = None
     ) -> Vocabulary:
-        """Make a vocabulary of the most frequent words.
+        """Make a vocabulary of the most frequent words; words of equal count in alphabetical order.
 
         Args:
             counts: the count of each word.
             max_size: maximal number of words, including the three special ones.
-            min_count: minimal count of a word.
+            min_count: minimal count of a word; rarer ones count as `<UNK>`.
             total: number of words of the corpus if `counts` lacks rare ones; None for the sum of counts.
-
-        Returns:
-            the vocabulary, with words of equal count in alphabetical order; other words count as `<UNK>`.
         """
         kept = [(w, n) for w, n in counts.items() if n >= min_count and w not in (BOS, EOS, UNK)]
         kept.sort(key=lambda pair: (-pair[1], pair[0]))
@@ -83,13 +75,7 @@ class Vocabulary:
         return cls([BOS, EOS, UNK, *(w for w, _ in kept)], [0, 0, rest, *(n for _, n in kept)])
 
     def extended(self, words: Iterable[str]) -> Vocabulary:
-        """Add words behind those that are there, with a count of 1.
-
-        Args:
-            words: words to add; those that are there already are passed over.
-
-        Returns:
-            the larger vocabulary.
+        """Add words behind those that are there, with a count of 1; known words are passed over.
 
         Example:
             >>> Vocabulary(["<S>", "</S>", "<UNK>", "cat"]).extended(["cat", "dog"]).words
@@ -100,15 +86,9 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
-        """Read a vocabulary file: one word per line, optionally with its count after a tab.
+        """Read a UTF-8 file with a word a line, optionally with its count after a tab.
 
         Files of bilm-tf have no counts; their line `!!!MAXTERMID` is skipped.
-
-        Args:
-            path: the UTF-8 file.
-
-        Returns:
-            the vocabulary.
 
         Raises:
             MissingFile: no such file.

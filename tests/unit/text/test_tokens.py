@@ -3,7 +3,7 @@
 import pytest
 
 from elmokit.errors import ConfigError
-from elmokit.text.tokens import get_tokenizer, words_of
+from elmokit.text.tokens import MAX_TOKEN_CHARACTERS, TOKENIZERS, get_tokenizer
 
 ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 CUT = {
@@ -56,12 +56,12 @@ CUT = {
 
 @pytest.mark.parametrize("text", CUT)
 def test_the_default_tokenizer_cuts(text):
-    assert list(words_of(get_tokenizer("default")(text))) == CUT[text]
+    assert [token.word for token in get_tokenizer("default")(text)] == CUT[text]
 
 
 def test_white_space_and_characters():
-    assert list(words_of(get_tokenizer("whitespace")("a, b\tc\u00a0d"))) == ["a,", "b", "c", "d"]
-    assert list(words_of(get_tokenizer("characters")("कि X"))) == ["कि", "X"]
+    assert [token.word for token in get_tokenizer("whitespace")("a, b\tc\u00a0d")] == ["a,", "b", "c", "d"]
+    assert [token.word for token in get_tokenizer("characters")("कि X")] == ["कि", "X"]
 
 
 def test_a_tokenizer_that_does_not_exist_is_told_with_those_that_do():
@@ -74,3 +74,15 @@ def test_long_texts_take_no_more_than_linear_time():
         tokens = get_tokenizer("default")(text)
         assert tokens[0].start == 0
         assert tokens[-1].end == len(text)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("unit", ["x", "e\u0301", "a\u00ad", "a" + "\u00ad" * 12_000, "!", "🏴", "http://a.b/"])
+def test_a_token_has_a_bounded_number_of_characters(name, unit):
+    text = f"so {unit * (25_000 // len(unit))} long"
+    tokens = get_tokenizer(name)(text)
+    assert max(len(token.word) for token in tokens) <= MAX_TOKEN_CHARACTERS
+    assert all(text[token.start : token.end] == token.word for token in tokens)
+    visible = [token.word.replace("\u00ad", "") for token in tokens]
+    assert "".join(visible) == text.replace(" ", "").replace("\u00ad", "")
+    assert name == "whitespace" or all(visible)
