@@ -42,9 +42,9 @@ def texts_of(n, seed=0):
     return [[words[i] for i in row[: 9 + k % 17]] for k, row in enumerate(ranks)]
 
 
-def engine_of(way, config, tensors):
+def engine_of(way, config, tensors, words):
     os.environ.update({"ELMOKIT_NATIVE": "0"} if way == "NumPy" else {"ELMOKIT_NATIVE": "1", "ELMOKIT_CPU": way})
-    return Engine(config, tensors, n_threads=1, cache_words=0)
+    return Engine(config, tensors, words=words, n_threads=1, cache_words=0)
 
 
 def seconds(run):
@@ -68,14 +68,14 @@ def main():
     parser.add_argument("--leave-out", nargs="*", default=[])
     options = parser.parse_args()
     if options.original:
-        rng, config = np.random.default_rng(0), ORIGINAL
+        rng, config, words = np.random.default_rng(0), ORIGINAL, None
         shapes = config.tensor_shapes().items()
         tensors = {name: (rng.standard_normal(shape, np.float32) * 0.02) for name, shape in shapes}
     else:
         checkpoint = checkpoints.load("default")
-        config, tensors = checkpoint.config, checkpoint.tensors
+        config, tensors, words = checkpoint.config, checkpoint.tensors, checkpoint.words
     ways = [s.name for s in available() if s.name != "avx512_bf16" and s.name not in options.leave_out]
-    engines = {way: engine_of(way, config, tensors) for way in (*ways, "NumPy")}
+    engines = {way: engine_of(way, config, tensors, words) for way in (*ways, "NumPy")}
     products = {way: gflops(way) for way in ways}
     texts = texts_of(options.texts)
     n_words = sum(map(len, texts))

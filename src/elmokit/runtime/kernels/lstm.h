@@ -78,23 +78,18 @@ INLINE void gate_rows(const Layer *layer, int64_t place, int64_t row, int64_t n,
             for (int j = 0; j < COLUMNS; j += 16) __builtin_prefetch(ahead + j);
         }
     }
-    for (int part = 0; part < PARTS; part++) {
-        const int64_t column = 4 * cell + part * AT_ONCE * LANES, in_panel = part * AT_ONCE * LANES;
-        Sums sums;
-        for (int r = 0; r < n_rows; r++) {
-            const float *ahead = ahead_of(layer, place + r, column);
-            for (int j = 0; j < AT_ONCE; j++) sums[r][j] = load(ahead + j * LANES);
-        }
-        if (layer->input_units)
-            add_products(sums, layer->inputs + place * layer->input_units, layer->input_units,
-                         layer->of_input + 4 * cell * layer->input_units + in_panel, layer->input_units, n_rows,
-                         bfloat16);
-        add_products(sums, layer->hidden + row * layer->output_units, layer->output_units,
-                     layer->of_hidden + 4 * cell * layer->output_units + in_panel, layer->output_units, n_rows,
-                     bfloat16);
-        for (int r = 0; r < n_rows; r++)
-            for (int j = 0; j < AT_ONCE; j++) store(gates[r][part * AT_ONCE + j], sums[r][j]);
+    Sums sums;
+    for (int r = 0; r < n_rows; r++) {
+        const float *ahead = ahead_of(layer, place + r, 4 * cell);
+        for (int j = 0; j < 4; j++) sums[r][j] = load(ahead + j * LANES);
     }
+    if (layer->input_units)
+        add_products(sums, layer->inputs + place * layer->input_units, layer->input_units,
+                     layer->of_input + 4 * cell * layer->input_units, layer->input_units, n_rows, bfloat16);
+    add_products(sums, layer->hidden + row * layer->output_units, layer->output_units,
+                 layer->of_hidden + 4 * cell * layer->output_units, layer->output_units, n_rows, bfloat16);
+    for (int r = 0; r < n_rows; r++)
+        for (int j = 0; j < 4; j++) store(gates[r][j], sums[r][j]);
     (bfloat16 ? close_gates_bfloat16 : close_gates_float32)(
         gates, n_rows, layer->cells + row * stride, layer->memory + row * stride, cell, stride, layer->cell_clip);
 }
@@ -123,12 +118,11 @@ INLINE void close_step(const Layer *layer, int64_t n, float *out, const int bflo
 INLINE void read_layer(const Layer *layer, const int bfloat16) {
     for (int64_t t = 0; t < layer->n_steps; t++) {
         const int64_t n = layer->counts[t], start = layer->starts[t];
-        for (int64_t cell = 0; cell < layer->n_cells; cell += LANES)
-            for (int64_t row = 0; row < n; row += ROWS) {
+        for (int64_t cell = 0; cell < layer->n_cells; cell += LANES) {
 #define CALL(R) gate_rows(layer, start + row, row, n, cell, R, bfloat16)
-                FOR_ROWS(n - row, CALL)
+            FOR_ROWS(n, CALL)
 #undef CALL
-            }
+        }
         close_step(layer, n, layer->outputs + start * layer->n_outputs, bfloat16);
     }
 }

@@ -10,27 +10,30 @@
 #include "vectors.h"
 
 #define UNITS 512 /* units added up before they go to the result: keeps a panel in cache and rounding small */
-#define PARTS (4 / AT_ONCE) /* a panel's registers are summed so many times AT_ONCE */
 
-typedef vec Sums[ROWS][AT_ONCE];
+typedef vec Sums[ROWS][4];
 
+/* Blocks of rows as equal as can be: seven as four and three, not as six and one. Few sums wait for each other. */
+INLINE int64_t rows_at_once(int64_t n) {
+    const int64_t blocks = (n + ROWS - 1) / ROWS;
+    return blocks ? (n + blocks - 1) / blocks : 1;
+}
+
+/* CALL(number of rows, known to the compiler) for each block; it begins at `row`. */
+#define FOR_ROWS(n, CALL)                                                                                            \
+    for (int64_t row = 0, step = rows_at_once(n); row < (n); row += step) switch ((n) - row < step ? (n) - row : step) { \
+            case 1: CALL(1); break;                                                                                  \
+            case 2: CALL(2); break;                                                                                  \
+            case 3: CALL(3); break;                                                                                  \
+            MORE_ROWS(CALL)                                                                                          \
+        }
 #if ROWS == 6
-#define FOR_ROWS(n_rows, CALL)                                                                                       \
-    switch (n_rows) {                                                                                                \
-        case 1: CALL(1); break;                                                                                      \
-        case 2: CALL(2); break;                                                                                      \
-        case 3: CALL(3); break;                                                                                      \
-        case 4: CALL(4); break;                                                                                      \
-        case 5: CALL(5); break;                                                                                      \
-        default: CALL(6);                                                                                            \
-    }
+#define MORE_ROWS(CALL)                                                                                              \
+    case 4: CALL(4); break;                                                                                          \
+    case 5: CALL(5); break;                                                                                          \
+    case 6: CALL(6); break;
 #else
-#define FOR_ROWS(n_rows, CALL)                                                                                       \
-    switch (n_rows) {                                                                                                \
-        case 1: CALL(1); break;                                                                                      \
-        case 2: CALL(2); break;                                                                                      \
-        default: CALL(3);                                                                                            \
-    }
+#define MORE_ROWS(CALL)
 #endif
 
 typedef struct {
@@ -66,21 +69,21 @@ INLINE void put(float *row, int64_t column, vec x, const int bfloat16) {
 
 INLINE void clear(Sums sums, const int n_rows) {
     for (int r = 0; r < n_rows; r++)
-        for (int j = 0; j < AT_ONCE; j++) sums[r][j] = all(0.0f);
+        for (int j = 0; j < 4; j++) sums[r][j] = all(0.0f);
 }
 
-/* Add the products of `n_rows` rows with one part of a panel. Rows are reached from the first and the fourth, so that
+/* Add the products of `n_rows` rows with a panel. Rows are reached from the first and the fourth, so that
  * the addresses of six fit into three registers: the empty assembly keeps the compiler from counting six pointers up. */
 INLINE void add_products(Sums sums, const float *x, int64_t stride, const float *panel, int64_t n_units,
                          const int n_rows, const int bfloat16) {
     const float *x3 = x + 3 * stride, *end = panel + n_units * COLUMNS;
     for (; panel != end; panel += COLUMNS, x++, x3++) {
         __asm__("" : "+r"(x), "+r"(x3), "+r"(stride));
-        vec w[AT_ONCE];
-        for (int j = 0; j < AT_ONCE; j++) w[j] = load(panel + j * LANES);
+        vec w[4];
+        for (int j = 0; j < 4; j++) w[j] = load(panel + j * LANES);
         for (int r = 0; r < n_rows; r++) {
             const vec a = all(r < 3 ? x[r * stride] : x3[(r - 3) * stride]);
-            for (int j = 0; j < AT_ONCE; j++)
+            for (int j = 0; j < 4; j++)
                 sums[r][j] = bfloat16 ? fused_pairs(a, w[j], sums[r][j]) : fused(a, w[j], sums[r][j]);
         }
     }
@@ -90,25 +93,21 @@ INLINE void add_products(Sums sums, const float *x, int64_t stride, const float 
 INLINE void product_rows(const float *x, int64_t stride, const float *panel, int64_t n_units, const float *bias,
                          const int again, float *out, int64_t n_outputs, int64_t left, const int n_rows,
                          const int bfloat16) {
-    for (int part = 0; part < PARTS; part++) {
-        Sums sums;
-        clear(sums, n_rows);
-        Mask masks[AT_ONCE];
-        for (int j = 0; j < AT_ONCE; j++) {
-            masks[j] = mask_of(left - (part * AT_ONCE + j) * LANES);
-            if (bias) {
-                const vec start = load_some(masks[j], bias + (part * AT_ONCE + j) * LANES);
-                for (int r = 0; r < n_rows; r++) sums[r][j] = start;
-            }
+    Sums sums;
+    clear(sums, n_rows);
+    if (bias)
+        for (int j = 0; j < 4; j++) {
+            const vec start = load_some(mask_of(left - j * LANES), bias + j * LANES);
+            for (int r = 0; r < n_rows; r++) sums[r][j] = start;
         }
-        add_products(sums, x, stride, panel + part * AT_ONCE * LANES, n_units, n_rows, bfloat16);
-        for (int r = 0; r < n_rows; r++)
-            for (int j = 0; j < AT_ONCE; j++) {
-                float *place = out + r * n_outputs + (part * AT_ONCE + j) * LANES;
-                if (again) sums[r][j] = sums[r][j] + load_some(masks[j], place);
-                store_some(place, masks[j], sums[r][j]);
-            }
-    }
+    add_products(sums, x, stride, panel, n_units, n_rows, bfloat16);
+    for (int r = 0; r < n_rows; r++)
+        for (int j = 0; j < 4; j++) {
+            const Mask mask = mask_of(left - j * LANES);
+            float *place = out + r * n_outputs + j * LANES;
+            if (again) sums[r][j] = sums[r][j] + load_some(mask, place);
+            store_some(place, mask, sums[r][j]);
+        }
 }
 
 /* x @ weight + bias; without a bias where that is NULL. */
@@ -118,13 +117,11 @@ INLINE void product(const float *x, int64_t stride, int64_t n, int64_t n_units, 
         const int64_t units = n_units - k < UNITS ? n_units - k : UNITS;
         for (int64_t column = 0; column < n_outputs; column += COLUMNS) {
             const float *panel = weight + column * n_units + k * COLUMNS;
-            for (int64_t row = 0; row < n; row += ROWS) {
 #define CALL(R)                                                                                                      \
     product_rows(x + row * stride + k, stride, panel, units, k || !bias ? NULL : bias + column, k > 0,               \
                  out + row * n_outputs + column, n_outputs, n_outputs - column, R, bfloat16)
-                FOR_ROWS(n - row, CALL)
+            FOR_ROWS(n, CALL)
 #undef CALL
-            }
         }
     }
 }

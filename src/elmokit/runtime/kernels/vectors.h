@@ -12,13 +12,12 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* LANES: floats in a register. ROWS x AT_ONCE: sums kept in registers, so that weights and inputs still fit. */
+/* LANES: floats in a register. ROWS x 4: sums kept in registers, so that weights and inputs still fit. */
 #if defined(__AVX512F__)
 
 #include <immintrin.h>
 #define LANES 16
 #define ROWS 6
-#define AT_ONCE 4
 typedef __m512 vec;
 typedef __mmask16 Mask;
 
@@ -36,10 +35,9 @@ INLINE void store_some(float *p, Mask mask, vec x) { _mm512_mask_storeu_ps(p, ma
 
 #include <immintrin.h>
 #define LANES 8
-#define ROWS 6
-#define AT_ONCE 2
+#define ROWS 3
 typedef __m256 vec;
-typedef __m256i Mask;
+typedef int64_t Mask; /* how many floats: a masked store takes some processors a dozen times as long as a plain one */
 
 INLINE vec all(float x) { return _mm256_set1_ps(x); }
 INLINE vec load(const float *p) { return _mm256_loadu_ps(p); }
@@ -47,12 +45,17 @@ INLINE void store(float *p, vec x) { _mm256_storeu_ps(p, x); }
 INLINE vec fused(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vec larger(vec a, vec b) { return _mm256_max_ps(a, b); }
 INLINE vec smaller(vec a, vec b) { return _mm256_min_ps(a, b); }
-INLINE Mask mask_of(int64_t left) {
-    const int n = left > LANES ? LANES : (int)left;
+INLINE Mask mask_of(int64_t left) { return left; }
+INLINE __m256i bits_of(Mask mask) {
+    const int n = mask < 0 ? 0 : (int)mask;
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
-INLINE vec load_some(Mask mask, const float *p) { return _mm256_maskload_ps(p, mask); }
-INLINE void store_some(float *p, Mask mask, vec x) { _mm256_maskstore_ps(p, mask, x); }
+INLINE vec load_some(Mask mask, const float *p) {
+    return mask >= LANES ? load(p) : _mm256_maskload_ps(p, bits_of(mask));
+}
+INLINE void store_some(float *p, Mask mask, vec x) {
+    mask >= LANES ? store(p, x) : _mm256_maskstore_ps(p, bits_of(mask), x);
+}
 
 #else
 
@@ -63,7 +66,6 @@ typedef int64_t Mask; /* how many floats */
 
 #include <arm_neon.h>
 #define ROWS 6
-#define AT_ONCE 4
 typedef float32x4_t vec;
 
 INLINE vec all(float x) { return vdupq_n_f32(x); }
@@ -76,7 +78,6 @@ INLINE vec smaller(vec a, vec b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 #else
 
 #define ROWS 3
-#define AT_ONCE 2
 typedef float vec __attribute__((vector_size(16)));
 
 INLINE vec all(float x) { return (vec){x, x, x, x}; }

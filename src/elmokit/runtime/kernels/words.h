@@ -32,35 +32,31 @@ typedef struct {
     float *out;
 } Highway;
 
-/* The largest of some windows' products with one part of a panel, and of `best`. */
-INLINE void best_of_rows(vec best[AT_ONCE], const float *x, int64_t stride, const float *panel, int64_t n_units,
+/* The largest of some windows' products with a panel, and of `best`. */
+INLINE void best_of_rows(vec best[4], const float *x, int64_t stride, const float *panel, int64_t n_units,
                          const int n_rows, const int bfloat16) {
     Sums sums;
     clear(sums, n_rows);
     add_products(sums, x, stride, panel, n_units, n_rows, bfloat16);
     for (int r = 0; r < n_rows; r++)
-        for (int j = 0; j < AT_ONCE; j++) best[j] = larger(best[j], sums[r][j]);
+        for (int j = 0; j < 4; j++) best[j] = larger(best[j], sums[r][j]);
 }
 
-/* One word, AT_ONCE registers of filters from `column` on. */
+/* One word, a panel of filters from `column` on. */
 INLINE void convolve_word(const Convolution *c, int64_t word, int64_t column, const float *panel, const int bfloat16) {
     const int64_t units = c->width * c->character_units, possible = c->max_characters - c->width + 1;
     const int64_t length = c->lengths[word], n = length < possible ? length : possible;
     const float *x = c->characters + word * c->n_read * c->character_units;
-    vec best[AT_ONCE];
-    Mask masks[AT_ONCE];
-    for (int j = 0; j < AT_ONCE; j++) {
+    vec best[4];
+    Mask masks[4];
+    for (int j = 0; j < 4; j++) {
         masks[j] = mask_of(c->n_outputs - column - j * LANES);
         best[j] = length < possible ? load_some(masks[j], c->of_padding + column + j * LANES) : all(-__builtin_inff());
     }
-    /* seven windows as four and three, not as six and one: few sums at a time wait for each other */
-    const int64_t blocks = (n + ROWS - 1) / ROWS, step = blocks ? (n + blocks - 1) / blocks : 1;
-    for (int64_t row = 0; row < n; row += step) {
 #define CALL(R) best_of_rows(best, x + row * c->character_units, c->character_units, panel, units, R, bfloat16)
-        FOR_ROWS((n - row < step ? n - row : step), CALL)
+    FOR_ROWS(n, CALL)
 #undef CALL
-    }
-    for (int j = 0; j < AT_ONCE; j++) {
+    for (int j = 0; j < 4; j++) {
         const int64_t place = column + j * LANES;
         best[j] = best[j] + load_some(masks[j], c->bias + place);
         if (c->relu) {
@@ -76,8 +72,8 @@ INLINE void convolve_word(const Convolution *c, int64_t word, int64_t column, co
 /* One convolution over words: windows, maximum, bias, activation. */
 INLINE void convolve(const Convolution *c, const int bfloat16) {
     const int64_t units = c->width * c->character_units;
-    for (int64_t column = 0; column < c->n_outputs; column += AT_ONCE * LANES) {
-        const float *panel = c->weight + column / COLUMNS * COLUMNS * units + column % COLUMNS;
+    for (int64_t column = 0; column < c->n_outputs; column += COLUMNS) {
+        const float *panel = c->weight + column * units;
         for (int64_t word = 0; word < c->n_words; word++) convolve_word(c, word, column, panel, bfloat16);
     }
 }
@@ -100,17 +96,14 @@ INLINE void highway_rows(const Highway *h, int64_t row, int64_t column, const in
     const float *panel = h->weight + 2 * column * h->n_units, *x = h->rounded + row * h->n_units;
     for (int64_t k = 0; k < h->n_units; k += UNITS) {
         const int64_t units = h->n_units - k < UNITS ? h->n_units - k : UNITS;
-        for (int part = 0; part < PARTS; part++) {
-            Sums sums;
-            clear(sums, n_rows);
-            add_products(sums, x + k, h->n_units, panel + k * COLUMNS + part * AT_ONCE * LANES, units, n_rows, bfloat16);
-            for (int r = 0; r < n_rows; r++)
-                for (int j = 0; j < AT_ONCE; j++) {
-                    float *place = total[r][part * AT_ONCE + j];
-                    if (k) sums[r][j] = sums[r][j] + load(place);
-                    store(place, sums[r][j]);
-                }
-        }
+        Sums sums;
+        clear(sums, n_rows);
+        add_products(sums, x + k, h->n_units, panel + k * COLUMNS, units, n_rows, bfloat16);
+        for (int r = 0; r < n_rows; r++)
+            for (int j = 0; j < 4; j++) {
+                if (k) sums[r][j] = sums[r][j] + load(total[r][j]);
+                store(total[r][j], sums[r][j]);
+            }
     }
     const int64_t place = row * h->width + column;
     close_highway(total, n_rows, h->bias + 2 * column, h->features + place, h->out + place, h->width,
@@ -118,12 +111,11 @@ INLINE void highway_rows(const Highway *h, int64_t row, int64_t column, const in
 }
 
 INLINE void pass_highway(const Highway *h, const int bfloat16) {
-    for (int64_t column = 0; column < h->width; column += COLUMNS / 2)
-        for (int64_t row = 0; row < h->n_rows; row += ROWS) {
+    for (int64_t column = 0; column < h->width; column += COLUMNS / 2) {
 #define CALL(R) highway_rows(h, row, column, R, bfloat16)
-            FOR_ROWS(h->n_rows - row, CALL)
+        FOR_ROWS(h->n_rows, CALL)
 #undef CALL
-        }
+    }
 }
 
 #endif
