@@ -87,20 +87,7 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
-    """A file for HDF5 that reports a full disk at the end of the block, or when `check` is called.
-
-    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes go to
-    memory that is thrown away, and HDF5 closes normally.
-
-    Args:
-        path: the file; an existing one is replaced.
-
-    Yields:
-        a file object for `h5py.File(…, "w")`.
-
-    Raises:
-        OSError: a write failed.
-    """
+    """A file for HDF5 that reports a full disk at the end of the block, or when `check` is called."""
     with Path(path).open("w+b", buffering=0) as raw:
         file = _SurvivingFile(raw)
         yield file
@@ -108,22 +95,14 @@ def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
 
 
 class _SurvivingFile(io.RawIOBase):
-    """A file whose writes never fail; made by `surviving_file`.
-
-    Args:
-        file: the unbuffered file.
-    """
+    """A file whose writes never fail; made by `surviving_file`."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file: io.FileIO | io.BytesIO = file
         self._failure: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first failure.
-
-        Raises:
-            OSError: a write failed.
-        """
+        """Raise the first failure."""
         if self._failure is not None:
             raise self._failure
 

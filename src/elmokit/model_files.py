@@ -20,11 +20,6 @@ class ModelFiles:
 
     Args:
         checkpoint: the model, as it is in memory.
-
-    Attributes:
-        digest: SHA-256 of its weights and, where it reads whole words, its words.
-        source: where it was read from; None for a model made in memory.
-        options: keyword arguments that read it again.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -34,22 +29,12 @@ class ModelFiles:
         self._checkpoint: Checkpoint | None = checkpoint
 
     def loaded_from(self, source: str | Path, weights: str | Path | None, **options: Any) -> None:
-        """Remember the files instead of the checkpoint, whose arrays the engine has packed copies of.
-
-        Args:
-            source: a folder, a file, or a model's name.
-            weights: the weights of a pair.
-            options: further keyword arguments of `Elmo.load`.
-        """
+        """Remember the files instead of the checkpoint, whose arrays the engine has packed copies of."""
         self._checkpoint, self.source = None, _absolute(source)
         self.options = {"weights": None if weights is None else _absolute(weights), **options}
 
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint, read again where it is not in memory.
-
-        Raises:
-            CheckpointError: the files have changed since the model was loaded.
-        """
+        """The checkpoint, read again where it is not in memory."""
         if self._checkpoint is not None:
             return self._checkpoint
         checkpoint = checkpoints.load(str(self.source), weights=self.options["weights"], with_softmax=False)

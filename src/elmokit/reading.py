@@ -67,26 +67,7 @@ def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, wh
 
 
 def read_bytes(path: str | Path, *, max_bytes: int, error: type[ElmoKitError] = CheckpointError) -> bytes:
-    """Read a whole file, inflated if its name ends with ".gz", and never more than a limit.
-
-    Args:
-        path: the file.
-        max_bytes: the most bytes that are accepted, after inflating.
-        error: the error to raise for a damaged or too large file.
-
-    Returns:
-        the bytes.
-
-    Raises:
-        MissingFile: no such file.
-        ElmoKitError: of the type `error`: larger than `max_bytes`, or a damaged gzip file.
-
-    Example:
-        >>> read_bytes(__file__, max_bytes=10)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        elmokit.errors.CheckpointError: ...: more than 10 bytes; refused.
-    """
+    """Read a whole file, inflated if its name ends with ".gz", and never more than a limit."""
     path = Path(path)
     with reading(path, error=error):
         if path.suffix == ".gz":
@@ -106,28 +87,7 @@ def read_json(
     error: type[ElmoKitError] = CheckpointError,
     what: str = "JSON file",
 ) -> dict[str, Any]:
-    """Read a JSON object. A byte-order mark is accepted; NaN, infinity and other values than an object are not.
-
-    Args:
-        path: the file, UTF-8.
-        max_bytes: the most bytes that are accepted.
-        error: the error to raise.
-        what: what the file is, for messages.
-
-    Returns:
-        the object.
-
-    Raises:
-        MissingFile: no such file.
-        ElmoKitError: of the type `error`: too large, not UTF-8, not JSON, or not an object.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "a.json"
-        >>> _ = path.write_text('{"layers": 2}')
-        >>> read_json(path)
-        {'layers': 2}
-    """
+    """Read a JSON object. A byte-order mark is accepted; NaN, infinity and other values than an object are not."""
     data = read_bytes(path, max_bytes=max_bytes, error=error)
     with reading(path, error=error, what=what):
         values = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
@@ -137,18 +97,7 @@ def read_json(
 
 
 def printable(text: str) -> str:
-    r"""Text that is safe to print: control characters, terminal escapes and half surrogates are written out.
-
-    Args:
-        text: from a file that may be hostile.
-
-    Returns:
-        the text, with escapes such as ``\x1b`` spelt out.
-
-    Example:
-        >>> print(printable("a\x1b[31mb"))
-        a\x1b[31mb
-    """
+    r"""Text that is safe to print: control characters, terminal escapes and half surrogates are written out."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -48,18 +48,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read a folder or a pair of files.
-
-    Args:
-        source: a folder, or the options file, or the weights file, or both.
-
-    Returns:
-        the checkpoint, float32.
-
-    Raises:
-        MissingFile: options or weights are not there.
-        CheckpointError: the files are damaged, of another kind, or do not fit together.
-    """
+    """Read a folder or a pair of files."""
     options_path, weights_path = _find_pair(source)
     options = read_options(options_path)
     arrays = {name.removeprefix("lm/"): array for name, array in read_datasets(weights_path).items()}
@@ -83,15 +72,7 @@ def read(source: Source) -> Checkpoint:
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write `options.json`, `weights.hdf5` and, where there are, `vocab.txt` and `softmax_weights.hdf5`.
-
-    Args:
-        checkpoint: what to write.
-        folder: an existing folder.
-
-    Raises:
-        OutputError: the folder can't be written.
-    """
+    """Write `options.json`, `weights.hdf5` and, where there are, `vocab.txt` and `softmax_weights.hdf5`."""
     check_finite(checkpoint, folder)
     if checkpoint.config.word_width or (checkpoint.config.char_cnn and checkpoint.config.char_cnn.characters):
         raise CheckpointError(
@@ -116,15 +97,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as an HDF5 file, whole or not at all.
-
-    Args:
-        path: the file.
-        arrays: by their full names.
-
-    Raises:
-        OutputError: the folder can't be written.
-    """
+    """Write arrays as an HDF5 file, whole or not at all."""
     import h5py
 
     with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
@@ -133,15 +106,7 @@ def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
-    """Say by name what a file is that holds no biLM.
-
-    Args:
-        path: the file.
-        names: the names in it.
-
-    Raises:
-        CheckpointError: it is a file of features, a softmax, cached token embeddings, or something else.
-    """
+    """Say by name what a file is that holds no biLM."""
     if any(name == "char_embed" or name.startswith("RNN_") for name in names):
         return
     if "sentence_to_index" in names or (names and all(name.isdigit() for name in names)):
@@ -212,19 +177,7 @@ def _only_weights(source: Source) -> Path:
 def vocabulary_beside(
     options_path: Path, *, needed: bool
 ) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, str | None]:
-    """Read the vocabulary in the same folder: `vocab.txt.gz`, `vocab.txt` or the first other `vocab*.txt`.
-
-    Args:
-        options_path: the options file.
-        needed: whether the model looks words up. A model that reads characters works without its vocabulary, so one in
-            another encoding than UTF-8 is left out then.
-
-    Returns:
-        words and counts, each None where unknown, and why a vocabulary was left out.
-
-    Raises:
-        CheckpointError: damaged; or needed and not UTF-8.
-    """
+    """Read the vocabulary in the same folder: `vocab.txt.gz`, `vocab.txt` or the first other `vocab*.txt`."""
     folder = options_path.parent
     for path in (folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))):
         if path.is_file():
@@ -259,17 +212,7 @@ def _checked_softmax(softmax: Softmax, config: ElmoConfig, path: Path) -> Softma
 
 
 def read_softmax(path: Path) -> Softmax:
-    """The softmax that was published beside the official models.
-
-    Args:
-        path: an HDF5 file with `softmax/W` (V, P) and `softmax/b` (V,).
-
-    Returns:
-        the softmax.
-
-    Raises:
-        CheckpointError: the file holds something else.
-    """
+    """The softmax that was published beside the official models."""
     arrays = read_datasets(path)
     if set(arrays) != set(_SOFTMAX):
         raise CheckpointError(f"{path}: expected the datasets softmax/W and softmax/b, found {sorted(arrays)[:5]}.")
@@ -280,17 +223,7 @@ def read_softmax(path: Path) -> Softmax:
 
 
 def read_token_embeddings(path: Path) -> NDArray[Any]:
-    """Token vectors of a vocabulary that were computed once and kept (`dump_token_embeddings`).
-
-    Args:
-        path: an HDF5 file with `embedding` (V, P).
-
-    Returns:
-        the table. Shape (V, P).
-
-    Raises:
-        CheckpointError: the file holds something else.
-    """
+    """Token vectors of a vocabulary that were computed once and kept (`dump_token_embeddings`)."""
     arrays = read_datasets(path)
     if set(arrays) != {"embedding"} or arrays["embedding"].ndim != 2:
         raise CheckpointError(

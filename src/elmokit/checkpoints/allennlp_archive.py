@@ -38,18 +38,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read the ELMo of an unpacked archive or of its file of weights.
-
-    Args:
-        source: the folder or the file.
-
-    Returns:
-        the checkpoint with the first layer mix that was trained.
-
-    Raises:
-        MissingExtra: torch is not installed.
-        CheckpointError: damaged, or no ELMo of LSTMs in it.
-    """
+    """Read the ELMo of an unpacked archive or of its file of weights."""
     path = source.path if source.path.is_file() else next(source.path / n for n in _NAMES if source.has(n))
     state = read_state(path)
     prefix = _prefix(path, state)
@@ -127,14 +116,7 @@ def _config(arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Mapping[st
 
 
 def archive_rules(config: ElmoConfig) -> tuple[Rule, ...]:
-    """The rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors.
-
-    Args:
-        config: the model's configuration, with a char_cnn.
-
-    Returns:
-        one rule per tensor of theirs, named without prefix.
-    """
+    """The rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors."""
     names = {"convolution": "char_conv_{i}", "highway": "_highways._layers.{k}", "projection": "_projection"}
     tokens = token_rules(config, **{part: "_token_embedder." + name for part, name in names.items()})
     return (Rule(_TABLE, ("char_cnn.embedding.weight",)), *tokens, *lstm_rules(config, "_elmo_lstm."))

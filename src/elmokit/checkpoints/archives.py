@@ -30,17 +30,7 @@ _OPENERS: tuple[tuple[bytes, Any], ...] = ((b"\x1f\x8b", gzip.open), (b"BZh", bz
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is a zip or tar with several files. Files of torch are zips too, but not meant.
-
-    Args:
-        path: any file.
-
-    Returns:
-        True or False.
-
-    Raises:
-        CheckpointError: a zip whose list of members is damaged or too large to read.
-    """
+    """Tell whether a file is a zip or tar with several files. Files of torch are zips too, but not meant."""
     if zipfile.is_zipfile(path):
         with reading(path, what="zip archive"), open_zip(path) as file:
             return not any(name.endswith("/data.pkl") for name in file.namelist())
@@ -56,17 +46,7 @@ def is_archive(path: Path) -> bool:
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip after checking the size of its directory, which `zipfile` reads whole.
-
-    Args:
-        path: the file.
-
-    Returns:
-        the open archive.
-
-    Raises:
-        CheckpointError: the directory is too large, or a member is compressed by bz2 or LZMA, which inflate unbounded.
-    """
+    """Open a zip after checking the size of its directory, which `zipfile` reads whole."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - (1 << 17)))
         tail = file.read()
@@ -87,17 +67,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """Unpack an archive into a temporary folder, which is removed at the end.
-
-    Args:
-        path: a zip, tar, tar.gz, tar.bz2 or tar.xz.
-
-    Yields:
-        the folder, or the only folder in it.
-
-    Raises:
-        CheckpointError: damaged or hostile. Errors in the block name the archive, not the temporary folder.
-    """
+    """Unpack an archive into a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="elmokit-") as temporary:
         folder = Path(temporary) / "files"
         folder.mkdir()

@@ -28,18 +28,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read a folder of a training run, or one of its checkpoints by its .index file.
-
-    Args:
-        source: the folder or the .index file.
-
-    Returns:
-        the checkpoint with its softmax and vocabulary, float32.
-
-    Raises:
-        MissingFile: options.json or a data file is not there.
-        CheckpointError: damaged files, or files that do not fit together.
-    """
+    """Read a folder of a training run, or one of its checkpoints by its .index file."""
     index_path = newest_index(source)
     options_path = source.folder / "options.json"
     options = read_options(options_path)
@@ -60,14 +49,7 @@ def read(source: Source) -> Checkpoint:
 
 
 def newest_index(source: Source) -> Path:
-    """The .index file that `checkpoint` names, or that of the highest step.
-
-    Args:
-        source: the folder or an .index file.
-
-    Returns:
-        the path.
-    """
+    """The .index file that `checkpoint` names, or that of the highest step."""
     if source.path.is_file():
         return source.path
     indexes = source.files(".index")

@@ -22,8 +22,6 @@ class RemoteFile:
     """A file to fetch.
 
     Args:
-        url: where it lies.
-        name: what it is called here.
         sha256: its checksum in hexadecimal, empty where unknown.
     """
 
@@ -37,13 +35,9 @@ class Published:
     """A model that can be fetched by name.
 
     Args:
-        name: what people type.
-        title: for people.
-        files: what it consists of.
         language: code of the language ("en"), "" where it is none.
         licence: as its publisher states it for the weights, else "not stated".
         megabytes: about how much is fetched; 0 where unknown.
-        tokenizer: how its text was cut.
     """
 
     name: str
@@ -114,13 +108,9 @@ class Family:
     """A family of published models, as a row of the documentation.
 
     Args:
-        title: what it is.
-        languages: the languages.
         format: name of the format that reads it (see `FORMATS`); "" where none was seen.
-        address: where it was last seen.
         seen: the year of the source that names the address, and what kind of source.
         command: how to use it; "FOLDER" is what was fetched by hand.
-        licence: as stated for the weights.
     """
 
     title: str
@@ -139,20 +129,7 @@ def families() -> tuple[Family, ...]:
 
 
 def find(name: str) -> Published | None:
-    """The published model of that name.
-
-    Args:
-        name: a name of the catalogue, "nlpl:" and a number, or "nlpl:" and the repository's part and number.
-
-    Returns:
-        the model, or None.
-
-    Example:
-        >>> find("nlpl:144").files[0].url
-        'http://vectors.nlpl.eu/repository/11/144.zip'
-        >>> find("original").licence
-        'not stated'
-    """
+    """The published model of that name."""
     for model in CATALOGUE:
         if model.name == name:
             return model

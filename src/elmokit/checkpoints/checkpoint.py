@@ -25,14 +25,6 @@ class Softmax:
 
     Args:
         weight: one row per word. Shape (V, P).
-        bias: Shape (V,).
-
-    Raises:
-        CheckpointError: the shapes do not fit each other.
-
-    Example:
-        >>> Softmax(np.zeros((3, 8)), np.zeros(3)).n_words
-        3
     """
 
     weight: NDArray[Any]
@@ -122,18 +114,7 @@ class Checkpoint:
 
 
 def check_tensors(config: ElmoConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that names and shapes are those of a configuration.
-
-    Args:
-        config: the configuration.
-        shapes: shapes by tensor name.
-
-    Raises:
-        CheckpointError: names the first tensor that is missing, of another shape, or left over.
-
-    Example:
-        >>> check_tensors(ElmoConfig(), ElmoConfig().tensor_shapes())
-    """
+    """Check that names and shapes are those of a configuration."""
     expected = config.tensor_shapes()
     for name, shape in expected.items():
         if name not in shapes:
@@ -154,19 +135,7 @@ def check_tensors(config: ElmoConfig, shapes: Mapping[str, tuple[int, ...]]) -> 
 def with_token_embeddings(
     checkpoint: Checkpoint, table: NDArray[Any], words: tuple[str, ...] | None = None
 ) -> Checkpoint:
-    """Replace a model's character CNN by a table of token vectors.
-
-    Args:
-        checkpoint: the model that the vectors were computed with.
-        table: the model's token vector of each word. Shape (V, P).
-        words: the vocabulary, in the order of the table's rows.
-
-    Returns:
-        a checkpoint of the same LSTMs that looks words up in the table.
-
-    Raises:
-        CheckpointError: the table or the vocabulary does not fit the model.
-    """
+    """Replace a model's character CNN by a table of token vectors."""
     if table.ndim != 2 or table.shape[1] != checkpoint.config.projection_width:
         raise CheckpointError(
             f"the token embeddings have the shape {table.shape}; this model needs rows of width"

@@ -44,37 +44,12 @@ class _RefusedDownload(Exception):
 
 
 def is_remote(source: str) -> bool:
-    """Tell whether `fetch` understands a source.
-
-    Args:
-        source: what the user gave.
-
-    Returns:
-        True for addresses, "hf:…" and names of the catalogue.
-
-    Example:
-        >>> is_remote("original"), is_remote("https://example.org/m.zip"), is_remote("my/folder")
-        (True, True, False)
-    """
+    """Tell whether `fetch` understands a source."""
     return is_address(source) or find(source) is not None
 
 
 def is_address(source: str) -> bool:
-    """Tell whether loading a source would contact a server that the source itself names.
-
-    Saved classifiers, taggers and indexes must not name such a source: whoever wrote the folder would choose whom the
-    reader contacts.
-
-    Args:
-        source: what the user or a file gave.
-
-    Returns:
-        True for anything with a scheme: "https://…", "hf:…".
-
-    Example:
-        >>> is_address("hf:user/model"), is_address("original"), is_address("models/mine")
-        (True, False, False)
-    """
+    """Tell whether loading a source would contact a server that the source itself names."""
     return source.startswith("hf:") or "://" in source
 
 
@@ -93,22 +68,7 @@ def offline() -> bool:
 
 
 def fetch(source: str, *, cache: Path | None = None, show_progress: bool | None = None) -> Path:
-    """Return a model's files on this machine; download them if they are not there yet.
-
-    Args:
-        source: a name of the catalogue, an http(s) address of an archive, or "hf:user/model", maybe "@revision".
-        cache: folder of all fetched models; None for `cache_folder()`.
-        show_progress: True, False, or None for a bar after two seconds on a terminal.
-
-    Returns:
-        what `load` takes: a folder, or the one archive in it.
-
-    Raises:
-        MissingFile: the network is forbidden or not reachable; the message says what to fetch by hand.
-        CheckpointError: unknown name, another file than the published one, a web page instead of a file.
-        MissingExtra: "hf:" without huggingface_hub.
-        OutputError: the cache can't be written.
-    """
+    """Return a model's files on this machine; download them if they are not there yet."""
     if source.startswith("hf:"):
         return _from_hugging_face(source.removeprefix("hf:"))
     model = find(source) or _unnamed(source)
@@ -119,16 +79,7 @@ def fetch(source: str, *, cache: Path | None = None, show_progress: bool | None 
 
 
 def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
-    """Add to a fetched checkpoint what is known of its source.
-
-    Args:
-        checkpoint: what was read.
-        source: what `fetch` was given.
-
-    Returns:
-        the checkpoint with name, source, licence, language, SHA-256 and whether the files were verified in `metadata`.
-        What its own files say takes precedence.
-    """
+    """Add to a fetched checkpoint what is known of its source."""
     model = find(source)
     name = checkpoint.name or source
     if source.startswith("hf:"):
@@ -143,21 +94,7 @@ def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
 
 
 def push(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Upload a folder in our format to the Hugging Face Hub, under the user's own account.
-
-    Args:
-        folder: what `save` wrote.
-        repository: "user/model"; created where it is missing.
-        private: whether a new repository is private.
-
-    Returns:
-        the address.
-
-    Raises:
-        MissingExtra: huggingface_hub is not installed.
-        MissingFile: the network is forbidden.
-        CheckpointError: the folder holds no checkpoint of ours, or the hub refused.
-    """
+    """Upload a folder in our format to the Hugging Face Hub, under the user's own account."""
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         raise CheckpointError(f"{folder}: no model in elmokit's format; write one with elmokit convert first.")
     if offline():

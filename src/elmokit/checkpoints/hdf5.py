@@ -36,34 +36,12 @@ def is_hdf5(path: Path) -> bool:
 
 
 def dataset_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read names and shapes of all datasets in a file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        full names without a leading slash, and shapes.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not HDF5, truncated, or hostile.
-    """
+    """Read names and shapes of all datasets in a file."""
     return {name: array.shape for name, array in _visit(path, read=False).items()}
 
 
 def read_datasets(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all datasets of a file as float32.
-
-    Args:
-        path: the file.
-
-    Returns:
-        arrays by their full names without a leading slash.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not HDF5, truncated, hostile, or a dataset that is no array of numbers.
-    """
+    """Read all datasets of a file as float32."""
     return _visit(path, read=True)
 
 

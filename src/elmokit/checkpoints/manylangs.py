@@ -40,19 +40,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read a model's folder.
-
-    Args:
-        source: the folder.
-
-    Returns:
-        the checkpoint; `words` is its dictionary of words, the one of characters lies in its configuration.
-
-    Raises:
-        MissingExtra: torch is not installed.
-        MissingFile: a dictionary is not there.
-        CheckpointError: damaged, files that do not fit together, or an architecture that no released model has.
-    """
+    """Read a model's folder."""
     folder = source.path
     arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)
     options = _options(folder)

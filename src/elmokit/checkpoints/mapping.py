@@ -27,7 +27,6 @@ class Step:
 
     Args:
         apply: from their layout towards ours.
-        revert: from ours towards theirs.
         revert_shape: the shape that `revert` gives.
     """
 
@@ -37,12 +36,7 @@ class Step:
 
 
 def transpose(axes: tuple[int, ...] = (1, 0)) -> Step:
-    """Put the axes in another order.
-
-    Example:
-        >>> transpose((1, 0)).apply(np.zeros((2, 3))).shape
-        (3, 2)
-    """
+    """Put the axes in another order."""
     inverse = tuple(axes.index(i) for i in range(len(axes)))
     return Step(
         lambda x: np.transpose(x, axes),
@@ -52,22 +46,12 @@ def transpose(axes: tuple[int, ...] = (1, 0)) -> Step:
 
 
 def drop_axis() -> Step:
-    """Remove the first axis, which has length 1.
-
-    Example:
-        >>> drop_axis().apply(np.zeros((1, 3))).shape
-        (3,)
-    """
+    """Remove the first axis, which has length 1."""
     return Step(lambda x: np.squeeze(x, axis=0), lambda x: np.expand_dims(x, 0), lambda shape: (1, *shape))
 
 
 def pad_row() -> Step:
-    """Put a row of zeros in front: our id 0 means "nothing here".
-
-    Example:
-        >>> pad_row().apply(np.ones((1, 2))).tolist()
-        [[0.0, 0.0], [1.0, 1.0]]
-    """
+    """Put a row of zeros in front: our id 0 means "nothing here"."""
     return Step(
         lambda x: np.concatenate([np.zeros_like(x[:1], shape=(1, *x.shape[1:])), x]),
         lambda x: np.delete(x, 0, axis=0),
@@ -76,12 +60,7 @@ def pad_row() -> Step:
 
 
 def reorder_blocks(order: tuple[int, ...]) -> Step:
-    """Put equal blocks of the first axis (LSTM gates) in another order.
-
-    Example:
-        >>> reorder_blocks((0, 2, 1, 3)).apply(np.arange(4)).tolist()
-        [0, 2, 1, 3]
-    """
+    """Put equal blocks of the first axis (LSTM gates) in another order."""
 
     def reordered(x: Array, order: Sequence[int]) -> Array:
         blocks = np.split(x, len(order))
@@ -92,12 +71,7 @@ def reorder_blocks(order: tuple[int, ...]) -> Step:
 
 
 def negate_block(block: int, n: int) -> Step:
-    """Change the sign of one of `n` equal blocks of the first axis (a gate that passes the other value).
-
-    Example:
-        >>> negate_block(1, 2).apply(np.ones(2)).tolist()
-        [1.0, -1.0]
-    """
+    """Change the sign of one of `n` equal blocks of the first axis (a gate that passes the other value)."""
 
     def negated(x: Array) -> Array:
         y = np.array(x)
@@ -109,12 +83,7 @@ def negate_block(block: int, n: int) -> Step:
 
 
 def add_to_block(block: int, n: int, amount: float) -> Step:
-    """Add a number to one of `n` equal blocks of the first axis (the forget gate's hidden 1).
-
-    Example:
-        >>> add_to_block(1, 2, 1.0).apply(np.zeros(4)).tolist()
-        [0.0, 0.0, 1.0, 1.0]
-    """
+    """Add a number to one of `n` equal blocks of the first axis (the forget gate's hidden 1)."""
 
     def added(x: Array, amount: float) -> Array:
         y = np.array(x)
@@ -129,15 +98,9 @@ class Rule:
     """One of their arrays and the one or several of ours that it holds.
 
     Args:
-        theirs: its name in the file.
         ours: our names. Several lie beside each other on `axis`, in this order.
         steps: from their layout to ours, before the parts are taken apart.
         axis: where several parts are joined.
-
-    Example:
-        >>> rule = Rule("kernel", ("weight",), (transpose(),))
-        >>> rule.apply({"kernel": np.zeros((2, 3))}, {"weight": (3, 2)})["weight"].shape
-        (3, 2)
     """
 
     theirs: str
@@ -146,14 +109,7 @@ class Rule:
     axis: int = 0
 
     def their_shape(self, our_shapes: Mapping[str, Shape]) -> Shape:
-        """The shape that their array must have.
-
-        Args:
-            our_shapes: our names and shapes.
-
-        Returns:
-            the shape.
-        """
+        """Return the shape that their array must have."""
         joined = list(our_shapes[self.ours[0]])
         joined[self.axis] = sum(our_shapes[name][self.axis] for name in self.ours)
         shape = tuple(joined)
@@ -162,15 +118,7 @@ class Rule:
         return shape
 
     def apply(self, theirs: Mapping[str, Array], our_shapes: Mapping[str, Shape]) -> dict[str, Array]:
-        """Our arrays from theirs.
-
-        Args:
-            theirs: their arrays, this rule's among them.
-            our_shapes: our names and shapes, to know where the parts end.
-
-        Returns:
-            our arrays; views where possible, for copying a transposed matrix costs more than reading it.
-        """
+        """Make our arrays from theirs; views where possible, which saves copies."""
         x = theirs[self.theirs]
         for step in self.steps:
             x = step.apply(x)
@@ -179,14 +127,7 @@ class Rule:
         return dict(zip(self.ours, parts, strict=True))
 
     def revert(self, ours: Mapping[str, Array]) -> Array:
-        """Their array from ours.
-
-        Args:
-            ours: our arrays.
-
-        Returns:
-            their array, contiguous.
-        """
+        """Make their array, contiguous, from ours."""
         x = ours[self.ours[0]]
         if len(self.ours) > 1:
             x = np.concatenate([ours[name] for name in self.ours], axis=self.axis)
@@ -198,16 +139,7 @@ class Rule:
 def apply_rules(
     rules: Sequence[Rule], theirs: Mapping[str, Array], our_shapes: Mapping[str, Shape]
 ) -> dict[str, Array]:
-    """All our arrays from theirs, in our order.
-
-    Args:
-        rules: the format's rules.
-        theirs: their arrays by their names.
-        our_shapes: our names and shapes, in order.
-
-    Returns:
-        our arrays by our names.
-    """
+    """Make all our arrays from theirs, in our order."""
     arrays: dict[str, Array] = {}
     for rule in rules:
         arrays |= rule.apply(theirs, our_shapes)
@@ -215,13 +147,5 @@ def apply_rules(
 
 
 def revert_rules(rules: Sequence[Rule], ours: Mapping[str, Array]) -> dict[str, Array]:
-    """All their arrays from ours.
-
-    Args:
-        rules: the format's rules.
-        ours: our arrays by our names.
-
-    Returns:
-        their arrays by their names.
-    """
+    """Make all their arrays from ours."""
     return {rule.theirs: rule.revert(ours) for rule in rules}

@@ -47,18 +47,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read our format.
-
-    Args:
-        source: the folder, or one of its two main files.
-
-    Returns:
-        the checkpoint, float32.
-
-    Raises:
-        MissingFile: one of the two files is not there.
-        CheckpointError: made by a newer elmokit, damaged, or files that do not fit together.
-    """
+    """Read our format."""
     folder = source.folder
     values = read_options(folder / CONFIG)
     _check_version(folder / CONFIG, values)
@@ -78,17 +67,7 @@ def read(source: Source) -> Checkpoint:
 
 
 def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:
-    """Write our format; `config.json` comes last, so an interrupted write is no checkpoint.
-
-    Args:
-        checkpoint: what to write.
-        folder: an existing folder.
-        storage: "float32", "float16" or "int8".
-
-    Raises:
-        CheckpointError: weights that are NaN or too large for the storage, words that no line can hold.
-        OutputError: the folder can't be written.
-    """
+    """Write our format; `config.json` comes last, so an interrupted write is no checkpoint."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 

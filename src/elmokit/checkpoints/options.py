@@ -26,20 +26,7 @@ _MAX_LAYERS = 1000  # far beyond any model; keeps a hostile number from being co
 def config_from_options(
     options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]
 ) -> ElmoConfig:
-    """The configuration that options and the presence of arrays describe.
-
-    Args:
-        options: what options.json says.
-        options_path: its place, for errors.
-        weights_path: the weights' place, for errors.
-        arrays: the weights, with this format's names.
-
-    Returns:
-        the configuration.
-
-    Raises:
-        CheckpointError: an entry is missing or of the wrong kind.
-    """
+    """The configuration that options and the presence of arrays describe."""
     with _reading_options(options_path):
         lstm = options["lstm"]
         C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
@@ -61,14 +48,7 @@ def config_from_options(
 
 
 def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The options.json that bilm-tf, AllenNLP and simple_elmo read.
-
-    Args:
-        checkpoint: the checkpoint.
-
-    Returns:
-        JSON values.
-    """
+    """The options.json that bilm-tf, AllenNLP and simple_elmo read."""
     config, bilstm, cnn = checkpoint.config, checkpoint.config.bilstm, checkpoint.config.char_cnn
     lstm = {
         "dim": bilstm.cell_width,
@@ -102,14 +82,7 @@ def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def training_metadata(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what options say beyond the model itself: batch size, tokens and so on.
-
-    Args:
-        options: what options.json says.
-
-    Returns:
-        JSON values.
-    """
+    """Return what options say beyond the model itself: batch size, tokens and so on."""
     return {name: value for name, value in options.items() if name not in ("lstm", "char_cnn", "elmokit")}
 
 

@@ -35,7 +35,6 @@ class Source:
 
     Args:
         path: a folder, or one file (options, weights, archive).
-        weights: the second file of a pair.
         with_softmax: whether the language model's softmax is wanted, which can be most of a small model's numbers.
     """
 
@@ -65,7 +64,6 @@ class Format:
 
     Args:
         name: short, as `elmokit convert --format` takes it.
-        title: for people.
         recognise: whether a source is of this format. Cheap; never raises.
         read: a source that is of this format → a checkpoint.
         write: a checkpoint into an existing folder, or None where we only read.
@@ -79,37 +77,14 @@ class Format:
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """Read the JSON object of a model's configuration.
-
-    Args:
-        path: the file, UTF-8; a byte-order mark is accepted.
-
-    Returns:
-        the object.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not UTF-8, not JSON, not an object, or far too large.
-    """
+    """Read the JSON object of a model's configuration."""
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it holds the model's configuration.")
     return read_json(path, max_bytes=_MAX_OPTIONS_BYTES, what="configuration of a model: not a JSON file")
 
 
 def read_words(path: Path, *, skip_maxtermid: bool = False) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """Read a vocabulary file: a word a line, with its count after a tab where every line has one.
-
-    Args:
-        path: the file, UTF-8, gzip'ed if its name ends with ".gz"; a byte-order mark is accepted.
-        skip_maxtermid: whether lines `!!!MAXTERMID` use no id, as in bilm-tf's files.
-
-    Returns:
-        the words in the order of their ids, and their counts or None.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not UTF-8, far too large, or a damaged gzip file.
-    """
+    """Read a vocabulary file: a word a line, with its count after a tab where every line has one."""
     if not path.is_file():
         raise MissingFile(f"{path}: no such vocabulary file.")
     data = read_bytes(path, max_bytes=_MAX_WORDS_BYTES)
@@ -142,16 +117,7 @@ def _with_counts(lines: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | 
 
 
 def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) -> None:
-    """Write a vocabulary file that `read_words` reads back as it was.
-
-    Args:
-        path: the file.
-        words: place = id.
-        counts: one for each word, or None.
-
-    Raises:
-        CheckpointError: a word that no line can hold.
-    """
+    """Write a vocabulary file that `read_words` reads back as it was."""
     words = list(words)
     for word in words:
         if any(mark in word for mark in "\n\r\t"):
@@ -165,17 +131,7 @@ def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) 
 
 @contextmanager
 def fitting(place: Path) -> Iterator[None]:
-    """Name a file or folder in every error about parts that do not fit together.
-
-    Args:
-        place: what the user should look at.
-
-    Yields:
-        nothing.
-
-    Raises:
-        CheckpointError: whatever went wrong in the block.
-    """
+    """Name a file or folder in every error about parts that do not fit together."""
     try:
         with reading(place, what="checkpoint"):
             yield
@@ -184,18 +140,7 @@ def fitting(place: Path) -> Iterator[None]:
 
 
 def check_finite(checkpoint: Checkpoint, place: Path) -> Checkpoint:
-    """Check that no weight is NaN or infinite.
-
-    Args:
-        checkpoint: what was read.
-        place: the file to name.
-
-    Returns:
-        the checkpoint itself.
-
-    Raises:
-        CheckpointError: names the first tensor that has such a number.
-    """
+    """Check that no weight is NaN or infinite."""
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
         arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}

@@ -34,10 +34,6 @@ class Entry:
 
     Args:
         type: TensorFlow's number of the element type.
-        shape: its shape.
-        shard: number of the data file.
-        offset: first byte in it.
-        size: bytes.
         sliced: whether it is kept in several parts.
     """
 
@@ -51,31 +47,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The variables of one checkpoint.
-
-    Args:
-        prefix: path without ".index".
-        entries: places by variable name.
-        n_shards: number of data files.
-    """
+    """The variables of one checkpoint."""
 
     prefix: Path
     entries: dict[str, Entry]
     n_shards: int
 
     def read(self, name: str) -> NDArray[Any]:
-        """One variable.
-
-        Args:
-            name: its name.
-
-        Returns:
-            its numbers, in the type they are stored in.
-
-        Raises:
-            MissingFile: its data file is not there.
-            CheckpointError: its numbers do not lie whole in it, or are of a type that no weights have.
-        """
+        """One variable."""
         entry = self.entries[name]
         path = self.prefix.with_name(f"{self.prefix.name}.data-{entry.shard:05d}-of-{self.n_shards:05d}")
         if entry.sliced or entry.type not in _TYPES:
@@ -97,18 +76,7 @@ class Bundle:
 
 
 def open_bundle(index_path: Path) -> Bundle:
-    """Read the index of a bundle.
-
-    Args:
-        index_path: the file that ends with ".index".
-
-    Returns:
-        the variables' places.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not the index of a tensor bundle, or damaged.
-    """
+    """Read the index of a bundle."""
     if not index_path.is_file():
         raise MissingFile(f"{index_path}: no such file; it lists a TensorFlow checkpoint's variables.")
     if index_path.stat().st_size > _MAX_INDEX_BYTES:

@@ -24,18 +24,7 @@ _MAX_HEADER = 4 << 20  # bytes; the largest model has 20 kB
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of a file, as stored.
-
-    Args:
-        path: the file. It may be replaced (renamed over) while the arrays live, but must not be changed in place.
-
-    Returns:
-        arrays by name, backed by the file; writing to one changes memory only.
-
-    Raises:
-        MissingFile: no such file.
-        CheckpointError: not a whole safetensors file, or a type that no model of ours has.
-    """
+    """All arrays of a file, as stored."""
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it holds the model's weights.")
     with reading(path, what="safetensors file; was it cut off?"):

@@ -27,18 +27,7 @@ _OTHER = re.compile(r"embedding|char_embed|CNN/[Wb]_cnn_\d+|CNN_high_\d+/[Wb]_(c
 
 
 def published_name(name: str) -> str | None:
-    """The HDF5 dataset that a variable of the biLM was dumped to.
-
-    Args:
-        name: the variable's name, without the model's prefix.
-
-    Returns:
-        the dataset's name; None for a variable that is no weight (a state, an optimiser's slot).
-
-    Example:
-        >>> published_name("RNN_1/rnn/multi_rnn_cell/cell_0/lstm_cell/projection/kernel")
-        'RNN_1/RNN/MultiRNNCell/Cell0/LSTMCell/W_P_0'
-    """
+    """The HDF5 dataset that a variable of the biLM was dumped to."""
     cell = _CELL.fullmatch(name)
     if cell:
         leaf = _LEAVES.get(cell[3], cell[3])
@@ -47,18 +36,7 @@ def published_name(name: str) -> str | None:
 
 
 def model_prefix(names: Iterable[str], place: Path) -> str:
-    """What stands before the model's own names, for instance "lm/" or "bilm/".
-
-    Args:
-        names: all variables.
-        place: the file, for errors.
-
-    Returns:
-        the prefix, ending with a slash, or empty.
-
-    Raises:
-        CheckpointError: there is no biLM among the variables, or more than one.
-    """
+    """What stands before the model's own names, for instance "lm/" or "bilm/"."""
     prefixes = {name[: match.start()] for name in names if (match := re.search(r"(?<![^/])RNN_0/", name))}
     prefixes = {p for p in prefixes if any(published_name(name.removeprefix(p)) for name in names)}
     if len(prefixes) != 1:
@@ -69,18 +47,7 @@ def model_prefix(names: Iterable[str], place: Path) -> str:
 
 
 def read_bilm(bundle: Bundle, place: Path) -> dict[str, NDArray[Any]]:
-    """A biLM's variables by the published format's names, as float32.
-
-    Args:
-        bundle: an open bundle.
-        place: its file, for errors.
-
-    Returns:
-        arrays by dataset name.
-
-    Raises:
-        CheckpointError: no biLM in it, or numbers that do not lie whole in the file.
-    """
+    """A biLM's variables by the published format's names, as float32."""
     prefix = model_prefix(bundle.entries, place)
     arrays: dict[str, NDArray[Any]] = {}
     for name in bundle.entries:

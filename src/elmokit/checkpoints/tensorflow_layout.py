@@ -30,19 +30,7 @@ _FORGET_BIAS = add_to_block(1, 4, 1.0)
 
 
 def rules_for(config: ElmoConfig, *, single_cell: bool = False) -> tuple[Rule, ...]:
-    """The rules between this format's arrays and ours.
-
-    Args:
-        config: the model's configuration.
-        single_cell: whether the file has bilm-tf's shorter names for one LSTM layer.
-
-    Returns:
-        one rule per array of theirs.
-
-    Example:
-        >>> rules_for(ElmoConfig())[0].theirs
-        'char_embed'
-    """
+    """The rules between this format's arrays and ours."""
     cell = "LSTMCell" if single_cell else "MultiRNNCell/Cell{layer}/LSTMCell"
     rules = list(token_rules(config))
     for d, direction in enumerate(("forward", "backward")):
@@ -53,14 +41,7 @@ def rules_for(config: ElmoConfig, *, single_cell: bool = False) -> tuple[Rule, .
 
 
 def token_rules(config: ElmoConfig) -> tuple[Rule, ...]:
-    """The rules of the token encoder, whose names all families of TensorFlow files share.
-
-    Args:
-        config: the model's configuration.
-
-    Returns:
-        one rule per array of theirs.
-    """
+    """The rules of the token encoder, whose names all families of TensorFlow files share."""
     cnn = config.char_cnn
     if cnn is None:
         return (Rule("embedding", ("word_embedding.weight",), (pad_row(),)),)
@@ -81,16 +62,7 @@ def token_rules(config: ElmoConfig) -> tuple[Rule, ...]:
 
 
 def lstm_rules(ours: str, config: ElmoConfig, theirs: Sequence[str]) -> tuple[Rule, ...]:
-    """The rules of one TensorFlow LSTM cell.
-
-    Args:
-        ours: prefix of our names.
-        config: the model's configuration.
-        theirs: their names of kernel, bias and projection.
-
-    Returns:
-        two or three rules.
-    """
+    """The rules of one TensorFlow LSTM cell."""
     kernel, bias, projection = theirs
     rules = (
         Rule(kernel, (ours + "weight_ih", ours + "weight_hh"), (transpose(), _TF_GATES), axis=1),
@@ -102,21 +74,7 @@ def lstm_rules(ours: str, config: ElmoConfig, theirs: Sequence[str]) -> tuple[Ru
 def convert(
     rules: Sequence[Rule], config: ElmoConfig, arrays: Mapping[str, NDArray[Any]], path: Path, options_path: Path
 ) -> dict[str, NDArray[Any]]:
-    """Our tensors from a file's arrays, after every name and shape was compared with what the options need.
-
-    Args:
-        rules: the format's rules.
-        config: what the options say.
-        arrays: the file's arrays.
-        path: the file, for errors.
-        options_path: the options, for errors.
-
-    Returns:
-        our tensors by our names.
-
-    Raises:
-        CheckpointError: an array is missing, left over or of another shape.
-    """
+    """Our tensors from a file's arrays, after every name and shape was compared with what the options need."""
     ours = config.tensor_shapes()
     for rule in rules:
         needed = rule.their_shape(ours)

@@ -35,18 +35,7 @@ def recognise(source: Source) -> bool:
 
 
 def read(source: Source) -> Checkpoint:
-    """Read a SavedModel folder.
-
-    Args:
-        source: the folder.
-
-    Returns:
-        the checkpoint with its layer mix, float32.
-
-    Raises:
-        MissingFile: a file of variables is not there.
-        CheckpointError: damaged, or no ELMo.
-    """
+    """Read a SavedModel folder."""
     index_path = source.path / "variables" / "variables.index"
     bundle = open_bundle(index_path)
     arrays = read_bilm(bundle, index_path)
@@ -65,18 +54,7 @@ def read(source: Source) -> Checkpoint:
 
 
 def options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict[str, Any]:
-    """The options that arrays alone imply, and Google's module's for the rest.
-
-    Args:
-        arrays: by the published format's names.
-        place: the file, for errors.
-
-    Returns:
-        what an options.json would say.
-
-    Raises:
-        CheckpointError: an array without which no size is known is missing.
-    """
+    """The options that arrays alone imply, and Google's module's for the rest."""
     with reading(place, what="list of an ELMo's variables; one is missing or of another shape"):
         cell = "RNN_0/RNN/MultiRNNCell/Cell{}/LSTMCell/W_0"
         joined, gates = arrays[cell.format(0)].shape

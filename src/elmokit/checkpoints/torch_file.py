@@ -23,19 +23,7 @@ _MAX_PICKLE_BYTES = 16 << 20
 
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a state dict, as float32.
-
-    Args:
-        path: a file that `torch.save` wrote.
-
-    Returns:
-        arrays by name.
-
-    Raises:
-        MissingExtra: torch is not installed.
-        MissingFile: no such file.
-        CheckpointError: damaged, hostile, or no state dict.
-    """
+    """The tensors of a state dict, as float32."""
     value = _load(path)
     tensors = {name: x for name, x in value.items() if hasattr(x, "untyped_storage")} if isinstance(value, dict) else {}
     if not tensors:
@@ -46,19 +34,7 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def read_matrix(path: Path) -> NDArray[Any]:
-    """One matrix, as cross-lingual mappings are kept (`*_best_mapping.pth`): aligned = vectors @ matrix.T.
-
-    Args:
-        path: a file that `torch.save` wrote.
-
-    Returns:
-        the matrix, float32. Shape (D, D).
-
-    Raises:
-        MissingExtra: torch is not installed.
-        MissingFile: no such file.
-        CheckpointError: damaged, hostile, or no matrix.
-    """
+    """One matrix, as cross-lingual mappings are kept (`*_best_mapping.pth`): aligned = vectors @ matrix.T."""
     value = _load(path)
     if isinstance(value, np.ndarray):
         matrix = np.asarray(value, dtype=np.float32)
@@ -109,15 +85,7 @@ def _array(path: Path, name: str, tensor: Any) -> NDArray[Any]:
 
 
 def lstm_rules(config: ElmoConfig, prefix: str = "") -> tuple[Rule, ...]:
-    """The rules of AllenNLP's stacked LSTMs.
-
-    Args:
-        config: the model's configuration.
-        prefix: before their names.
-
-    Returns:
-        one rule per array of theirs.
-    """
+    """The rules of AllenNLP's stacked LSTMs."""
     rules: list[Rule] = []
     for direction in ("forward", "backward"):
         for layer in range(config.bilstm.n_layers):
@@ -133,17 +101,7 @@ def lstm_rules(config: ElmoConfig, prefix: str = "") -> tuple[Rule, ...]:
 
 
 def token_rules(config: ElmoConfig, *, convolution: str, highway: str, projection: str) -> tuple[Rule, ...]:
-    """The rules of AllenNLP's convolutions, highway layers and projection.
-
-    Args:
-        config: the model's configuration, with a char_cnn.
-        convolution: their name, with `{i}`.
-        highway: their name, with `{k}`.
-        projection: their name.
-
-    Returns:
-        one rule per array of theirs, without the tables.
-    """
+    """The rules of AllenNLP's convolutions, highway layers and projection."""
     cnn = config.char_cnn
     if cnn is None:
         return ()

@@ -24,14 +24,7 @@ _INTERRUPTED = "interrupted; nothing half-written is left behind."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line.
-
-    Args:
-        arguments: the arguments after `elmokit`; None for those of the process.
-
-    Raises:
-        SystemExit: always, with the exit code.
-    """
+    """Run the command line."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     arguments, debug = _without(arguments, "--debug")
     arguments, quiet = _without(arguments, "--quiet", "-q")
@@ -64,17 +57,7 @@ def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def one_paragraph(*, debug: bool) -> Iterator[None]:
-    """Turn exceptions into one paragraph on standard error and an exit code.
-
-    Args:
-        debug: whether to print the traceback.
-
-    Yields:
-        nothing.
-
-    Raises:
-        SystemExit: after an exception.
-    """
+    """Turn exceptions into one paragraph on standard error and an exit code."""
     try:
         yield
     except KeyboardInterrupt:

@@ -14,10 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Commands(typer.Typer):
-    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
-
-    Every field of such a parameter becomes an option. A default of the parameter replaces the defaults of the fields.
-    """
+    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`)."""
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Register a function as a command; see `typer.Typer.command`."""
@@ -31,22 +28,7 @@ class Commands(typer.Typer):
 
 
 def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of single options that calls `function` with its dataclasses.
-
-    Args:
-        function: its parameters are annotated for typer, or with a dataclass whose fields are.
-
-    Returns:
-        the function for typer.
-
-    Example:
-        >>> from dataclasses import dataclass
-        >>> @dataclass
-        ... class Output:
-        ...     path: str = "-"
-        >>> list(inspect.signature(with_flat_options(lambda n, out=Output(): None)).parameters)
-        ['n', 'out']
-    """
+    """A function of single options that calls `function` with its dataclasses."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type] = {}
     flat: list[inspect.Parameter] = []

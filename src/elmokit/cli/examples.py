@@ -39,11 +39,7 @@ def examples(
 
 
 def sample_files() -> list[Path]:
-    """The sample files: in the package, or in `examples/` of a source checkout.
-
-    Raises:
-        MissingFile: this installation has none.
-    """
+    """The sample files: in the package, or in `examples/` of a source checkout."""
     import elmokit
     from elmokit.errors import MissingFile
 

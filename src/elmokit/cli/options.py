@@ -112,15 +112,7 @@ class ModelOptions:
     threads: Threads = None
 
     def load(self, screen: Screen, model: str | None = None) -> Elmo:
-        """Load the model.
-
-        Args:
-            screen: told which precision "auto" chose.
-            model: replaces the option `--model`.
-
-        Returns:
-            the model.
-        """
+        """Load the model."""
         from elmokit.elmo import Elmo
         from elmokit.runtime.precision import choose_precision
 
@@ -143,11 +135,7 @@ class VectorOptions:
     layers: Layers = "mix"
 
     def encoding(self, *, normalize: bool = False) -> TextEncoding:
-        """The options as one value.
-
-        Raises:
-            ConfigError: an unknown pooling or layers.
-        """
+        """The options as one value."""
         from elmokit.encoding import Encoding, holds_weights
 
         layers = parse_layers(self.layers)
@@ -163,15 +151,7 @@ VECTORS = VectorOptions()
 
 
 def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
-    """Read the whole input once, so that errors in its last row come before hours of work.
-
-    Args:
-        table: the input.
-        columns: the columns that will be read.
-
-    Returns:
-        the number of rows that will be used; None for standard input, which can be read only once.
-    """
+    """Read the whole input once, so that errors in its last row come before hours of work."""
     import dataclasses
 
     from elmokit.data.streams import STDIN
@@ -182,21 +162,7 @@ def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
 
 
 def parse_layers(text: str) -> Any:
-    """Parse the value of `--layers`.
-
-    Args:
-        text: a word, a number, or numbers separated by commas.
-
-    Returns:
-        a string, an integer, a tuple of layer numbers, or a tuple of weights (floats).
-
-    Raises:
-        ConfigError: any other value.
-
-    Example:
-        >>> parse_layers("all"), parse_layers("2"), parse_layers("1, 2"), parse_layers("0.5, 0.5")
-        ('all', 2, (1, 2), (0.5, 0.5))
-    """
+    """Parse the value of `--layers`."""
     from elmokit.errors import ConfigError
 
     if text in ("mix", "all"):

@@ -48,11 +48,7 @@ class Screen:
             typer.echo(text, err=True)
 
     def end_notes(self, what: str) -> None:
-        """Print the number of notes if not all were shown.
-
-        Args:
-            what: the subject of the notes, for instance "rows left out".
-        """
+        """Print the number of notes if not all were shown."""
         if not self.quiet and self._n_notes > _NOTES_SHOWN:
             typer.echo(f"{self._n_notes} {what} in all", err=True)
         self._n_notes = 0
@@ -66,11 +62,7 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:
-        """Progress bars on standard error: only on a terminal, and only for work that lasts half a second.
-
-        Yields:
-            a function that reports progress; each new stage gets its own bar.
-        """
+        """Progress bars on standard error: only on a terminal, and only for work that lasts half a second."""
         bars: dict[str, Any] = {}
 
         def advance(stage: str, done: int, total: int | None) -> None:

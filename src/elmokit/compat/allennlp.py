@@ -86,15 +86,7 @@ class ScalarMix(nn.Module):
         self.do_layer_norm = do_layer_norm
 
     def forward(self, layers: Tensor, mask: Tensor) -> Tensor:
-        """Sum up.
-
-        Args:
-            layers: Shape (L, B, T, D).
-            mask: real places. Shape (B, T).
-
-        Returns:
-            the sum. Shape (B, T, D).
-        """
+        """Sum layers (L, B, T, D) with a mask of real places (B, T). Shape (B, T, D)."""
         shares = torch.softmax(torch.cat(list(self.scalar_parameters)), dim=0).to(layers.dtype)
         if self.do_layer_norm:
             real = mask[..., None].to(layers.dtype)
@@ -227,18 +219,7 @@ def _overlaid(under: TowerState, over: TowerState) -> TowerState:
 
 
 def with_boundaries(ids: Tensor) -> Tensor:
-    """Ids with the rows of begin and end of sentence around each sentence.
-
-    Args:
-        ids: zeros behind each sentence. Shape (B, T, C).
-
-    Returns:
-        ids. Shape (B, T + 2, C).
-
-    Example:
-        >>> with_boundaries(batch_to_ids([["a"]]))[0, :, 1].tolist()
-        [257, 98, 258]
-    """
+    """Put the rows of begin and end of sentence around each sentence: (B, T, C) → (B, T + 2, C)."""
     ids = ids.long()
     begin, end = torch.from_numpy(sentence_boundary_ids(ids.shape[-1]).astype(np.int64)).to(ids.device)
     rows = ids.new_zeros(ids.shape[0], ids.shape[1] + 2, ids.shape[2])
@@ -273,19 +254,7 @@ def _from_allennlp(module: Elmo, state: dict[str, Any], prefix: str, *_: Any) ->
 
 
 def single_layer_weights(layer: int, n_layers: int) -> list[float]:
-    """`scalar_mix_parameters` that choose one layer, as AllenNLP's configurations write it.
-
-    Args:
-        layer: its number, from 0.
-        n_layers: L.
-
-    Returns:
-        L numbers.
-
-    Example:
-        >>> single_layer_weights(1, 3)
-        [-90000000000.0, 1.0, -90000000000.0]
-    """
+    """Return `scalar_mix_parameters` that choose one layer, counted from 0."""
     return [1.0 if i == layer else -_SINGLE_LAYER for i in range(n_layers)]
 
 

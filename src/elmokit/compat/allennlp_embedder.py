@@ -47,25 +47,11 @@ class ElmoEmbedder:
         self._state: State | None = None
 
     def embed_sentence(self, sentence: Sequence[str]) -> NDArray[np.float32]:
-        """One sentence's layers.
-
-        Args:
-            sentence: T words.
-
-        Returns:
-            Shape (L, T, 2P).
-        """
+        """Return the layers of one sentence of T words. Shape (L, T, 2P)."""
         return self.embed_batch([sentence])[0]
 
     def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        """Layers of a batch.
-
-        Args:
-            batch: B lists of words.
-
-        Returns:
-            B arrays of shape (L, T, 2P).
-        """
+        """Return the layers of each sentence of a batch. Shapes (L, T, 2P)."""
         sentences = checked_sentences(batch, "batch")
         if self.stateful:
             features, self._state = self.elmo.step(sentences, self._state)
@@ -76,15 +62,7 @@ class ElmoEmbedder:
     def embed_sentences(
         self, sentences: Iterable[Sequence[str]], batch_size: int = 64
     ) -> Iterator[NDArray[np.float32]]:
-        """Layers of any number of sentences.
-
-        Args:
-            sentences: lists of words.
-            batch_size: sentences read at a time.
-
-        Yields:
-            arrays of shape (L, T, 2P), in order.
-        """
+        """Yield the layers of any number of sentences, in order. Shapes (L, T, 2P)."""
         batch: list[Sequence[str]] = []
         for sentence in sentences:
             batch.append(sentence)
@@ -95,14 +73,7 @@ class ElmoEmbedder:
             yield from self.embed_batch(batch)
 
     def batch_to_embeddings(self, batch: Sequence[Sequence[str]]) -> tuple[Any, Any]:
-        """Layers of a batch as one tensor.
-
-        Args:
-            batch: B lists of words.
-
-        Returns:
-            layers (B, L, T, 2P), zero behind each sentence, and the mask of real words (B, T).
-        """
+        """Return layers (B, L, T, 2P), zero behind each sentence, and the mask of real words (B, T), as tensors."""
         import torch
 
         vectors_of_batch = self.embed_batch(batch)
@@ -123,20 +94,7 @@ class ElmoEmbedder:
         forget_sentences: bool = False,
         use_sentence_keys: bool = False,
     ) -> None:
-        """Write the vectors of a file's lines to HDF5, in AllenNLP's layout.
-
-        Args:
-            input_file: lines of words with white space between them, for instance an open file.
-            output_file_path: where to; whole or not at all.
-            output_format: "all" layers (L, T, 2P), the "top" one or the "average" of them (T, 2P).
-            batch_size: lines read at a time.
-            forget_sentences: whether `sentence_to_index` is left out.
-            use_sentence_keys: whether a dataset is named by its sentence instead of its line's number.
-
-        Raises:
-            InputError: a blank line, a sentence twice as a key, or an unknown output_format.
-            OutputError: the folder can't be written.
-        """
+        """Write the vectors of lines, for instance of an open file, to HDF5 (see `write_allennlp_hdf5`)."""
         write_allennlp_hdf5(
             input_file,
             output_file_path,

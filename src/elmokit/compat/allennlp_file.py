@@ -31,24 +31,7 @@ def write_allennlp_hdf5(
     forget_sentences: bool = False,
     use_sentence_keys: bool = False,
 ) -> int:
-    """Write the vectors of lines in AllenNLP's layout.
-
-    Args:
-        lines: words with white space between them.
-        path: the file; whole or not at all.
-        embed_batch: lists of words → layers (L, T, 2P) of each.
-        output_format: "all" layers (L, T, 2P), the "top" one or the "average" of them (T, 2P).
-        batch_size: lines read at a time.
-        forget_sentences: whether `sentence_to_index` is left out.
-        use_sentence_keys: whether a dataset is named by its sentence ("/" as U+2215) instead of its line's number.
-
-    Returns:
-        how many lines were written.
-
-    Raises:
-        InputError: a blank line, a sentence twice as a key, or an unknown output_format.
-        OutputError: the folder can't be written.
-    """
+    """Write "all" layers (L, T, 2P) of each line, the "top" one or the "average" (T, 2P); return how many."""
     import h5py
 
     if output_format not in FORMATS:

@@ -46,14 +46,7 @@ class Batcher:
         self.max_token_length = max_token_length
 
     def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """Character ids, shifted by one, zeros behind each sentence.
-
-        Args:
-            sentences: B lists of words.
-
-        Returns:
-            Shape (B, T + 2, C).
-        """
+        """Return character ids, shifted by one, zeros behind each sentence. Shape (B, T + 2, C)."""
         return np.asarray(with_boundaries(batch_to_ids(sentences, max_characters=self.max_token_length)).numpy())
 
 
@@ -76,14 +69,7 @@ class TokenBatcher:
                 raise InputError(f"{lm_vocab_file}: lacks {mark!r}; word ids need <S>, </S> and <UNK>.")
 
     def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """Word ids, shifted by one, zeros behind each sentence.
-
-        Args:
-            sentences: B lists of words.
-
-        Returns:
-            Shape (B, T + 2).
-        """
+        """Return word ids, shifted by one, zeros behind each sentence. Shape (B, T + 2)."""
         checked = checked_sentences(sentences)
         rows = np.zeros((len(checked), max(map(len, checked), default=0) + 2), dtype=np.int64)
         unknown = self._ids["<UNK>"]

@@ -10,26 +10,7 @@ from elmokit.text.inputs import checked_texts, checked_words
 
 
 def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list[list[str]]:
-    """Check and copy a batch of sentences.
-
-    Args:
-        sentences: lists or tuples of words.
-        name: the argument's name, for the error.
-
-    Returns:
-        the sentences as lists.
-
-    Raises:
-        TextError: a string instead of a list, a word that is no string, or no collection; the message says where.
-
-    Example:
-        >>> checked_sentences([("a", "b"), []])
-        [['a', 'b'], []]
-        >>> checked_sentences(["a b"])
-        Traceback (most recent call last):
-        ...
-        elmokit.errors.TextError: sentences[0] is the string 'a b'; expected a list of words, such as ['a', 'b'].
-    """
+    """Check and copy a batch of lists of words; raises `TextError` with the place of a string or of what is no word."""
     checked = []
     for i, sentence in enumerate(checked_texts(sentences)):
         if isinstance(sentence, str):
@@ -41,24 +22,7 @@ def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list
 
 
 def checked_strings(texts: Iterable[Any], name: str = "texts") -> list[str]:
-    """Check a batch of texts that are strings.
-
-    Args:
-        texts: strings.
-        name: the argument's name, for the error.
-
-    Returns:
-        the texts as a list.
-
-    Raises:
-        TextError: a lone string, or a text that is no string; the message says where.
-
-    Example:
-        >>> checked_strings(["a b", None])
-        Traceback (most recent call last):
-        ...
-        elmokit.errors.TextError: texts[1] is None (NoneType); expected a string.
-    """
+    """Check a batch of strings; raises `TextError` with the place of another value."""
     checked = list(checked_texts(texts))
     for i, text in enumerate(checked):
         if not isinstance(text, str):

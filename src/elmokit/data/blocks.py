@@ -10,31 +10,14 @@ T = TypeVar("T")
 
 
 def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Cut a stream into lists.
-
-    Args:
-        items: any iterable.
-        size: number of items in a list.
-
-    Yields:
-        lists of `size` items; the last one may be shorter.
-
-    Example:
-        >>> list(blocks("abcde", 2))
-        [['a', 'b'], ['c', 'd'], ['e']]
-    """
+    """Cut a stream into lists."""
     rest = iter(items)
     while block := list(islice(rest, size)):
         yield block
 
 
 class SizedStream(Iterable[T]):
-    """A stream whose length is known, so that a progress bar can show how much is left.
-
-    Args:
-        items: the stream.
-        length: the number of its items.
-    """
+    """A stream whose length is known, so that a progress bar can show how much is left."""
 
     def __init__(self, items: Iterable[T], length: int) -> None:
         self._items, self._length = items, length

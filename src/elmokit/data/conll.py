@@ -43,12 +43,7 @@ class ColumnSentence:
     starts_document: bool = False
 
     def column(self, place: int) -> list[str]:
-        """One column of all words, counted from 0, or from the end with −1 for the last.
-
-        Example:
-            >>> ColumnSentence((("EU", "NNP", "B-ORG"), ("rejects", "VBZ", "O"))).column(-1)
-            ['B-ORG', 'O']
-        """
+        """One column of all words, counted from 0, or from the end with −1 for the last."""
         return [row[place] for row in self.rows]
 
 
@@ -60,8 +55,8 @@ def read_columns(
     Args:
         source: a path, also .gz, .xz or .zst, or "-" for standard input.
         columns: columns that every word must have, counted from 0, or from the end with −1 for the last.
-        conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None
-            for yes if the file is named .conllu.
+        conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None for
+            yes if the file is named .conllu.
         encoding: the character encoding; a byte-order mark is skipped.
 
     Yields:

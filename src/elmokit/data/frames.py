@@ -79,21 +79,7 @@ def _kept(name: str, value: Any, number: int, as_it_is: bool, missing: bool) -> 
 
 
 def column_names(source: Any) -> list[str]:
-    """List the columns of a table.
-
-    Args:
-        source: see `read_rows`; not a stream, which could be read only once.
-
-    Returns:
-        the names in the order of the table.
-
-    Raises:
-        InputError: an object that is no table, or has no columns to list.
-
-    Example:
-        >>> column_names([{"a": 1, "b": 2}])
-        ['a', 'b']
-    """
+    """List the columns of a table."""
     if isinstance(source, str | Path):
         source = Table(source=source)
     if isinstance(source, Table):

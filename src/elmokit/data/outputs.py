@@ -42,29 +42,7 @@ _MAX_PADDING = 16
 def vector_file(
     path: str | Path, *, dim: int, about: Mapping[str, Any], format: str | None = None
 ) -> Iterator[WriteVectors]:
-    r"""Open a file for vectors that are written block by block.
-
-    Args:
-        path: the file; its suffix is one of `VECTOR_SUFFIXES` unless `format` is given. ``.npy`` holds the matrix only.
-        dim: D, the width of a vector.
-        about: metadata (model, layers, pooling), stored as JSON where the format allows it.
-        format: the format, for instance "npz"; None infers it from the suffix.
-
-    Yields:
-        a function that writes a block: the same columns each time, and their vectors.
-
-    Raises:
-        ConfigError: an unknown suffix or format.
-        OutputError: the file can't be written.
-        MissingExtra: ``.parquet`` without pyarrow.
-
-    Example:
-        >>> path = Path(tempfile.mkdtemp()) / "features.npz"
-        >>> with vector_file(path, dim=2, about={"pooling": "mean"}) as write:
-        ...     write({"row": [1, 2]}, np.ones((2, 2), np.float32))
-        >>> np.load(path)["features"].shape
-        (2, 2)
-    """
+    r"""Open a file for vectors that are written block by block."""
     path = Path(path)
     suffix = path.suffix.lower() if format is None else f".{format}"
     if suffix not in _VECTOR_FILES:
@@ -213,27 +191,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 @contextmanager
 def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a table that is written row by row.
-
-    Args:
-        path: the file; its suffix is one of `TABLE_SUFFIXES`. "-" writes CSV to standard output.
-        columns: the names of the columns.
-
-    Yields:
-        a function that writes one row.
-
-    Raises:
-        ConfigError: a suffix that is not known.
-        InputError: a value with a tab or a line break, which TSV can't hold.
-        OutputError: the file can't be written.
-        MissingExtra: ``.parquet`` without pyarrow.
-
-    Example:
-        >>> with table_file("-", ["id", "label"]) as write:
-        ...     write([7921, "yes, no"])
-        id,label
-        7921,"yes, no"
-    """
+    """Open a table that is written row by row."""
     if str(path) == STDIN:
         yield _csv_rows(sys.stdout, columns)
         return

@@ -21,21 +21,7 @@ MATRIX = "features"
 def parquet_records(
     name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None
 ) -> Iterator[Record]:
-    """Parse a Parquet file.
-
-    Args:
-        name: name of the file, for messages.
-        stream: its bytes; must be seekable.
-        check: called with the names of its columns.
-        columns: the columns to read; None for all.
-
-    Yields:
-        a record per row, read in batches of 1024.
-
-    Raises:
-        MissingExtra: pyarrow is not installed.
-        InputError: not a Parquet file, or a damaged one.
-    """
+    """Parse a Parquet file."""
     pyarrow = _pyarrow("reading Parquet files")
     for number, values in enumerate(_values(pyarrow, name, stream, check, columns), start=1):
         yield Record(number, None, values)

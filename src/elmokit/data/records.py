@@ -77,17 +77,7 @@ class Characters:
 
     @contextmanager
     def lines(self, stream: BinaryIO) -> Iterator[Lines]:
-        """Read the lines of a stream, each with its line end.
-
-        Args:
-            stream: the bytes; it is left open.
-
-        Yields:
-            the lines.
-
-        Raises:
-            InputError: an unknown encoding.
-        """
+        """Read the lines of a stream, each with its line end."""
         utf8 = self.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
         encoding = "utf-8-sig" if utf8 else self.encoding
         try:
@@ -114,12 +104,7 @@ class Characters:
 
 
 class Lines:
-    """Lines with the possibility to go back within one record.
-
-    Args:
-        characters: how the bytes are decoded.
-        stream: the decoded file.
-    """
+    """Lines with the possibility to go back within one record."""
 
     def __init__(self, characters: Characters, stream: io.TextIOWrapper) -> None:
         self._characters, self._stream = characters, stream
@@ -147,11 +132,7 @@ class Lines:
         return line
 
     def start_record(self) -> int:
-        """Start a record at the next line.
-
-        Returns:
-            the number of its first line, from 1.
-        """
+        """Start a record at the next line."""
         self._record.clear()
         return self.n_read + 1
 
@@ -173,7 +154,6 @@ class Dialect:
 
     Args:
         delimiter: between the fields; None for a comma, or what a line "sep=;" before the header says.
-        quotes: whether '"' quotes fields.
         header: whether the first row names the columns; without it they are called "1", "2" and so on, a lone column
             also "text".
     """
@@ -184,20 +164,7 @@ class Dialect:
 
 
 def delimited(characters: Characters, stream: BinaryIO, check: CheckColumns, dialect: Dialect) -> Iterator[Record]:
-    """Parse a CSV or TSV file.
-
-    Args:
-        characters: name and encoding of the file.
-        stream: its bytes.
-        check: called with the header.
-        dialect: delimiter, quotes and header.
-
-    Yields:
-        a record per row; empty lines are skipped.
-
-    Raises:
-        InputError: the header is missing or can't be read; a line is too long.
-    """
+    """Parse a CSV or TSV file."""
     with characters.lines(stream) as lines, _large_fields():
         reader, fields = _first_fields(characters, lines, dialect)
         header = fields if dialect.header else [str(i + 1) for i in range(len(fields))]
@@ -289,19 +256,7 @@ def _match(characters: Characters, header: Sequence[str], fields: Sequence[str],
 
 
 def json_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
-    """Parse a file with a JSON object on each line.
-
-    Args:
-        characters: name and encoding of the file.
-        stream: its bytes.
-        check: called with the keys of each object.
-
-    Yields:
-        a record per line; empty lines are skipped.
-
-    Raises:
-        InputError: the file is empty.
-    """
+    """Parse a file with a JSON object on each line."""
     number = 0
     with characters.lines(stream) as lines:
         for text in lines:
@@ -328,16 +283,7 @@ def _parse_object(characters: Characters, text: str) -> Mapping[str, Any]:
 
 
 def plain_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
-    """Parse a plain text file: every line is a text.
-
-    Args:
-        characters: name and encoding of the file.
-        stream: its bytes.
-        check: called with the only column, `TEXT_COLUMN`.
-
-    Yields:
-        a record per line.
-    """
+    """Parse a plain text file: every line is a text."""
     check([TEXT_COLUMN])
     with characters.lines(stream) as lines:
         for text in lines:

@@ -63,13 +63,7 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
 
 
 class Shards:
-    """The files of a job; created by `open_shards`.
-
-    Args:
-        folder: the folder.
-        job: description of the job.
-        suffix: the suffix of the shards.
-    """
+    """The files of a job; created by `open_shards`."""
 
     def __init__(self, folder: Path, job: dict[str, Any], suffix: str) -> None:
         self.folder, self._suffix = folder, suffix
@@ -119,32 +113,14 @@ class Shards:
 
     @contextmanager
     def write(self, number: int, *, n_rows: int) -> Iterator[Path]:
-        """A temporary path that becomes the shard when the block ends without an error.
-
-        Args:
-            number: the number of the shard, from 0.
-            n_rows: the number of its rows.
-
-        Yields:
-            the path to write to.
-
-        Raises:
-            OutputError: it can't be written, for instance because the disk is full. An existing file stays.
-        """
+        """A temporary path that becomes the shard when the block ends without an error."""
         with atomic_path(self.path(number)) as path:
             yield path
             line = manifest_line(path, number=number, n_rows=n_rows)
         self.enter(line)
 
     def enter(self, line: Mapping[str, Any]) -> None:
-        """List a shard that is in its place, perhaps written by another machine.
-
-        Args:
-            line: the result of `manifest_line` where it was written.
-
-        Raises:
-            OutputError: the manifest can't be written.
-        """
+        """List a shard that is in its place, perhaps written by another machine."""
         _flush(self.folder)
         manifest = self.folder / MANIFEST
         size = manifest.stat().st_size
@@ -160,33 +136,12 @@ class Shards:
 
 
 def shard_name(number: int, suffix: str) -> str:
-    """The file name of a shard.
-
-    Args:
-        number: the number of the shard, from 0.
-        suffix: the suffix with its dot.
-
-    Returns:
-        the name.
-
-    Example:
-        >>> shard_name(3, ".npz")
-        'part-000003.npz'
-    """
+    """The file name of a shard."""
     return f"part-{number:06d}{suffix}"
 
 
 def manifest_line(path: Path, *, number: int, n_rows: int) -> dict[str, Any]:
-    """Flush a finished shard to the disk and describe it for the manifest.
-
-    Args:
-        path: the file.
-        number: the number of the shard.
-        n_rows: the number of its rows.
-
-    Returns:
-        number, rows, size and checksum.
-    """
+    """Flush a finished shard to the disk and describe it for the manifest."""
     _flush(path)
     return {"shard": number, "rows": n_rows, "bytes": path.stat().st_size, "sha256": checksum(path)}
 
@@ -196,8 +151,6 @@ class InputFile:
     """An input file as it was when its checksum was computed.
 
     Args:
-        path: the file.
-        sha256: its checksum.
         state: size and times, which tell cheaply whether it has changed since.
     """
 
@@ -207,12 +160,7 @@ class InputFile:
 
     @classmethod
     def of(cls, source: str | Path) -> InputFile:
-        """Read a file.
-
-        Raises:
-            ConfigError: standard input, which can't be read twice.
-            MissingFile: no such file.
-        """
+        """Read a file."""
         if str(source) == STDIN:
             raise ConfigError("shards need an input that can be read again, which standard input can't; give a file.")
         path = Path(source)
@@ -223,11 +171,7 @@ class InputFile:
             raise MissingFile(f"{path}: no such file.") from None
 
     def check_unchanged(self) -> None:
-        """Compare with the file as it is now.
-
-        Raises:
-            InputError: it has changed since its checksum was computed.
-        """
+        """Compare with the file as it is now."""
         if not self.path.exists() or _state(self.path) != self.state:
             raise InputError(
                 f"{self.path}: the file was changed while it was read. Finished shards hold its old content: restore"

@@ -25,53 +25,19 @@ _ARCHIVES = (".gz", ".xz", ".zst")
 
 
 def plain_suffix(source: str | Path) -> str:
-    """The suffix that tells the format, without the archive's.
-
-    Args:
-        source: a path or "-".
-
-    Returns:
-        the suffix in lower case, with its dot; "" for none.
-
-    Example:
-        >>> plain_suffix("tweets.CSV.gz")
-        '.csv'
-    """
+    """The suffix that tells the format, without the archive's."""
     path = Path(source)
     return (Path(path.stem) if path.suffix.lower() in _ARCHIVES else path).suffix.lower()
 
 
 def is_archive(source: str | Path) -> bool:
-    """Whether the name says that the file is compressed.
-
-    Args:
-        source: a path or "-".
-
-    Returns:
-        True for .gz, .xz and .zst.
-
-    Example:
-        >>> is_archive("tweets.jsonl.zst")
-        True
-    """
+    """Whether the name says that the file is compressed."""
     return Path(source).suffix.lower() in _ARCHIVES
 
 
 @contextmanager
 def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
-    """A file's bytes, unpacked.
-
-    Args:
-        source: a path, or "-" for standard input, which is never closed.
-
-    Yields:
-        a binary stream.
-
-    Raises:
-        MissingFile: no such file.
-        InputError: a folder, a file that may not be read, a damaged archive.
-        MissingExtra: a .zst file without the package zstandard.
-    """
+    """A file's bytes, unpacked."""
     try:
         if str(source) == STDIN:
             if sys.stdin is None or sys.stdin.closed:

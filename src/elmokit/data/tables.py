@@ -60,12 +60,7 @@ class Row:
 
     @property
     def place(self) -> str:
-        """The place of the row, for messages.
-
-        Example:
-            >>> Row(3, 4, {}).place
-            'row 3 (line 4)'
-        """
+        """The place of the row, for messages."""
         return _place(self.number, self.line)
 
 
@@ -79,8 +74,8 @@ class Table:
         encoding: character encoding. The default, "utf-8", skips a byte-order mark.
         delimiter: the delimiter of a CSV or TSV file; None for a comma (or what Excel's line "sep=;" says) or a tab.
         quotes: whether '"' quotes fields; None for yes in CSV and no in TSV.
-        header: whether the first row of a CSV or TSV file names the columns; without it they are called "1", "2" and
-            so on, and a lone column "text".
+        header: whether the first row of a CSV or TSV file names the columns; without it they are called "1", "2" and so
+            on, and a lone column "text".
         bad_rows: "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as empty
             texts, and stops at rows that can't be read at all.
         on_skip: called with a message for each row left out.
@@ -161,16 +156,7 @@ class Table:
         absent.finish()
 
     def columns(self) -> list[str]:
-        """List the columns; reads the beginning of the file, so not for standard input.
-
-        Returns:
-            the names in the order of the file.
-
-        Raises:
-            MissingFile: no such file.
-            InputError: an empty file, a header that can't be read.
-            MissingExtra: a Parquet file without pyarrow, a .zst file without zstandard.
-        """
+        """List the columns; reads the beginning of the file, so not for standard input."""
         names: list[str] = []
         with open_bytes(self.source) as stream:
             next(self._records(stream, None, names.extend), None)
@@ -222,13 +208,8 @@ def _place(number: int, line: int | None) -> str:
 class AbsentColumns:
     """Finds out whether the columns that are wanted exist.
 
-    A table has one list of columns. Records (JSON lines, mappings) may each have others: there a missing key is a
-    missing value, and only a key that no record has is an error, unless bad rows stop the reading anyway.
-
     Args:
         source: the name of the table, for messages; "" for none.
-        wanted: the columns.
-        bad_rows: what happens to bad rows.
         records: whether every record has its own columns.
     """
 
@@ -240,11 +221,7 @@ class AbsentColumns:
         self._seen: dict[str, None] = {}
 
     def check(self, existing: Sequence[str]) -> None:
-        """Compare with the columns of the table, or of one record.
-
-        Raises:
-            InputError: a column is not there, or stands twice.
-        """
+        """Compare with the columns of the table, or of one record."""
         if self._tolerant:
             if len(self._seen) < 1000:
                 self._seen.update(dict.fromkeys(existing))
@@ -255,11 +232,7 @@ class AbsentColumns:
         self._require(existing)
 
     def finish(self) -> None:
-        """Compare with the columns of all records.
-
-        Raises:
-            InputError: no record has one of the columns.
-        """
+        """Compare with the columns of all records."""
         if self._tolerant and self._seen:
             self._require(list(self._seen))
 

@@ -52,17 +52,7 @@ class EmbedColumns:
         object.__setattr__(self, "fingerprint", self.elmo.fingerprint)
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
-        """Encode a batch.
-
-        Args:
-            batch: columns by name.
-
-        Returns:
-            the new columns by name. Shape (N, D) each.
-
-        Raises:
-            TextError: a missing text or one that is no string.
-        """
+        """Return the new columns of a batch. Shapes (N, D)."""
         return {
             new: self.elmo.encode(batch[column], self.encoding, show_progress=False)
             for column, new in self.columns.items()

@@ -96,18 +96,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ELMoEmbeddings:
-        """The embeddings of a file that Flair reads.
-
-        Args:
-            params: what `to_params` gave.
-
-        Returns:
-            embeddings with the same model.
-
-        Raises:
-            CheckpointError: another model lies in its place now.
-            MissingFile: the model is not there.
-        """
+        """Make the embeddings of a file that Flair reads; raises `CheckpointError` if the model is another one now."""
         embeddings = cls(**params["made"])
         check_record(params["model"], embeddings.elmo, embeddings.name)
         return embeddings

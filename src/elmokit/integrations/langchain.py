@@ -45,17 +45,7 @@ class ElmoEmbeddings(Embeddings):
         self.pooling, self.layers, self.normalize = pooling, layers, normalize
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """Vectors of texts.
-
-        Args:
-            texts: N strings.
-
-        Returns:
-            N lists of d numbers.
-
-        Raises:
-            TextError: a text that is no string; says which.
-        """
+        """Return the vectors of texts as lists of numbers."""
         vectors = self.elmo.encode(
             texts, pooling=self.pooling, layers=self.layers, normalize=self.normalize, show_progress=False
         )
@@ -63,12 +53,5 @@ class ElmoEmbeddings(Embeddings):
         return found
 
     def embed_query(self, text: str) -> list[float]:
-        """The vector of one text, the same as among documents.
-
-        Args:
-            text: a string.
-
-        Returns:
-            d numbers.
-        """
+        """Return the vector of one text, the same as among documents."""
         return self.embed_documents([text])[0]

@@ -46,24 +46,7 @@ class ElmoEncoder:
         show_progress_bar: bool | None = None,
         precision: Literal["float32"] | None = None,
     ) -> NDArray[np.float32]:
-        """Vectors of a task's texts.
-
-        Args:
-            inputs: batches, each with a column "text".
-            task_metadata: not looked at: a text's vector does not depend on the task.
-            hf_split: not looked at.
-            hf_subset: not looked at.
-            prompt_type: not looked at.
-            batch_size: changes no vector.
-            show_progress_bar: as `show_progress` in `Elmo.encode`.
-            precision: "float32" or None; others are refused.
-
-        Returns:
-            Shape (N, d).
-
-        Raises:
-            ConfigError: another precision.
-        """
+        """Encode batches that each have a column "text". Shape (N, d). The task changes no vector."""
         texts = [text for batch in inputs for text in batch["text"]]
         found: NDArray[np.float32] = self._encoder.encode(
             texts, show_progress_bar=show_progress_bar, precision=precision
@@ -80,11 +63,7 @@ class ElmoEncoder:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """What MTEB writes beside its results, a `mteb.models.ModelMeta`.
-
-        Raises:
-            MissingExtra: mteb is not installed.
-        """
+        """The description that MTEB writes beside its results, a `mteb.models.ModelMeta`."""
         try:
             from mteb.models.model_meta import ModelMeta, ScoringFunction
         except ImportError:

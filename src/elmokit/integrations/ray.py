@@ -70,12 +70,8 @@ class Part:
     """A part that has just been finished.
 
     Args:
-        number: number of the part, from 0.
-        n_rows: number of its texts.
         node: Ray's id of the machine that wrote it.
-        pid: process that wrote it.
         n_done: number of texts finished so far, in earlier runs too.
-        n_texts: number of texts of the job.
     """
 
     number: int
@@ -93,7 +89,6 @@ class Embedded:
     Args:
         n_texts: number of texts whose vectors are in the folder.
         n_bad: number of rows left out; `BAD_ROWS` lists them.
-        n_parts: number of files.
         n_parts_before: number of files from earlier runs.
         damaged: names of damaged files, which were written again.
     """
@@ -210,17 +205,7 @@ class ElmoEncoder:
         self._writer = VectorWriter(self._elmo, spec)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Add vectors to a batch.
-
-        Args:
-            batch: columns by name.
-
-        Returns:
-            the batch with one more column.
-
-        Raises:
-            InputError: the column of texts does not exist.
-        """
+        """Return a batch with the column of vectors; raises `InputError` if the column of texts does not exist."""
         import numpy as np
 
         from elmokit.errors import InputError

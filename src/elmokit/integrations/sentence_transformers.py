@@ -125,28 +125,12 @@ class ElmoSentenceEncoder:
     encode_document = encode
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Cosines of all pairs.
-
-        Args:
-            embeddings1: vectors, arrays or tensors. Shape (N, d) or (d,).
-            embeddings2: the same. Shape (M, d) or (d,).
-
-        Returns:
-            Shape (N, M): a tensor where one was given, else an array.
-        """
+        """Return the cosines of all pairs, (N, d) × (M, d) → (N, M): a tensor where one was given, else an array."""
         products = _unit(embeddings1) @ _unit(embeddings2).T
         return _like(products, embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Cosines of the first with the first, the second with the second and so on.
-
-        Args:
-            embeddings1: vectors, arrays or tensors. Shape (N, d) or (d,).
-            embeddings2: the same.
-
-        Returns:
-            Shape (N,): a tensor where one was given, else an array.
-        """
+        """Return the cosines of corresponding rows, (N, d) × (N, d) → (N,)."""
         products = (_unit(embeddings1) * _unit(embeddings2)).sum(axis=1)
         return _like(products, embeddings1, embeddings2)
 

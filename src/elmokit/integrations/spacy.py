@@ -64,15 +64,7 @@ class ElmoPipe:
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 256) -> Iterator[Doc]:
-        """Put vectors into docs, many at a time, which is faster.
-
-        Args:
-            stream: any number of docs.
-            batch_size: docs that are read together; bounds the memory, changes no vector.
-
-        Yields:
-            each doc, in order.
-        """
+        """Put vectors into docs, `batch_size` at a time, which bounds the memory and changes no vector."""
         rest = iter(stream)
         while docs := list(islice(rest, batch_size)):
             words = [[token.text for token in doc if not token.is_space] for doc in docs]
@@ -85,58 +77,23 @@ class ElmoPipe:
                 yield doc
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:  # noqa: ARG002 - spaCy's signature
-        """The model's name and fingerprint; no weights.
-
-        Args:
-            exclude: not looked at.
-
-        Returns:
-            JSON.
-        """
+        """Return the model's name and fingerprint as JSON; no weights."""
         return json.dumps({"format": _FORMAT, "model": model_record(self.elmo)}).encode()
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
-        """See that the pipe has the model that it was saved with.
-
-        Args:
-            data: what `to_bytes` gave.
-            exclude: not looked at.
-
-        Returns:
-            itself.
-
-        Raises:
-            CheckpointError: another model, or damaged bytes.
-        """
+        """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
         self._check(data, Path(f"the pipe {self.name!r}"))
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the model's name and fingerprint into a folder; no weights.
-
-        Args:
-            path: the folder, made where it is missing.
-            exclude: not looked at.
-        """
+        """Write the model's name and fingerprint into a folder; no weights."""
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / _FILE) as temporary:
             temporary.write_bytes(self.to_bytes(exclude=exclude))
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
-        """See that the pipe has the model that it was saved with.
-
-        Args:
-            path: the folder that `to_disk` wrote.
-            exclude: not looked at.
-
-        Returns:
-            itself.
-
-        Raises:
-            MissingFile: no such file.
-            CheckpointError: another model, or a damaged file.
-        """
+        """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
         file = Path(path) / _FILE
         if not file.is_file():
             raise MissingFile(f"{file}: no such file; a pipeline that holds 'elmo' has it. Save the pipeline again.")
@@ -165,30 +122,12 @@ def make_elmo(
     precision: str,
     n_threads: int | None,
 ) -> ElmoPipe:
-    """What `nlp.add_pipe("elmo", config={…})` calls.
-
-    Args:
-        nlp: the pipeline.
-        name: of the pipe.
-        model: "default" for the model in the package, or anything that `Elmo.load` reads.
-        layers: as in `Elmo.encode_words`, except "each".
-        precision: as in `Elmo`.
-        n_threads: as in `Elmo`.
-
-    Returns:
-        the pipe.
-
-    Raises:
-        MissingFile, CheckpointError: see `Elmo.load`.
-    """
+    """Make the pipe; `nlp.add_pipe("elmo", config={…})` calls it with the arguments of `Elmo.load`."""
     return ElmoPipe(Elmo.load(model, precision=precision, n_threads=n_threads), name=name, layers=layers)
 
 
 def register_attributes() -> None:
-    """Make `doc._.elmo`, `span._.elmo` and `token._.elmo` known to spaCy, where no pipe has done so.
-
-    Needed to read docs that were saved with their vectors in a process that has no pipe "elmo".
-    """
+    """Register `doc._.elmo`, `span._.elmo` and `token._.elmo`, to read saved docs in a process without the pipe."""
     if not Doc.has_extension("elmo"):
         Doc.set_extension("elmo", default=None)
         Span.set_extension("elmo", getter=_rows)
@@ -198,14 +137,8 @@ def register_attributes() -> None:
 def add_hooks(doc: Doc) -> Doc:
     """Let `vector`, `has_vector` and `similarity` of a doc, its spans and its tokens look at `doc._.elmo`.
 
-    The pipe does it; spaCy saves no hooks, so docs that come from a file or another process (`nlp.pipe(n_process=2)`)
-    need it again. A vector of several tokens is the mean of theirs, tokens of white space left out.
-
-    Args:
-        doc: a doc with vectors.
-
-    Returns:
-        the doc itself.
+    The pipe does it; docs from a file or another process need it again, because spaCy saves no hooks. A vector of
+    several tokens is the mean of theirs, tokens of white space left out.
     """
     register_attributes()
     for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):

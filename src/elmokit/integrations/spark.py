@@ -66,22 +66,7 @@ def vectors_beside(
     column: str = "text",
     output: str = "features",
 ) -> MapFrames:
-    """Make the function that `add_vectors` passes to `mapInPandas`.
-
-    Args:
-        spec: which vectors, one per text.
-        column: the column of texts.
-        output: the new column.
-
-    Returns:
-        a function from pandas frames to pandas frames, which can be sent to other machines.
-
-    Raises:
-        ConfigError: a spec of vectors per word.
-
-    Example:
-        ``frame.mapInPandas(vectors_beside(column="tweet"), "id bigint, tweet string, features array<float>")``
-    """
+    """Make the function that `add_vectors` passes to `mapInPandas`."""
     if spec.words:
         raise ConfigError("add_vectors makes one vector per text; words=True makes one per word.")
 

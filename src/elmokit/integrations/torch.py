@@ -136,11 +136,7 @@ class ElmoLayer(nn.Module):
         return {"model": self.name, "fingerprint": self.fingerprint, **sizes}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Refuse weights that were trained on another model.
-
-        Raises:
-            ConfigError: other weights, wherever they lie; for files of elmokit 0.1, another name or other sizes.
-        """
+        """Refuse weights that were trained on another model."""
         own = self.get_extra_state()
         compared = ("fingerprint",) if "fingerprint" in state else ("model", "dim", "n_layers")
         if any(state.get(key) != own[key] for key in compared):
