@@ -1,17 +1,15 @@
 """The documentation is run: code blocks, commands, links; pages made from the code equal the code."""
 
+import functools
+import importlib
 import importlib.util
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-import elmokit
 
 ROOT = Path(__file__).resolve().parent.parent
 try:
@@ -19,73 +17,59 @@ try:
 except ImportError:  # Python 3.10; pytest brings it there
     import tomli as tomllib
 
-PACKAGE = Path(elmokit.__file__).parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")])
-RUN_PAGES = [
-    ROOT / "README.md",
-    ROOT / "docs" / "quickstart.md",
-    ROOT / "docs" / "pairs.md",
-    ROOT / "docs" / "tag.md",
-    ROOT / "docs" / "language-model.md",
-    ROOT / "docs" / "similarity.md",
-    ROOT / "docs" / "summaries-and-answers.md",
-    ROOT / "docs" / "integrations.md",
-    ROOT / "examples" / "README.md",
-]
-BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
-LEFT_OUT = ("pip install -c",)  # the test command: it is what runs this
+CODE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")  # in prose; it may go on in the next line
+OTHER_TOOLS = {"--address", "--head", "--slow", "--nproc-per-node"}  # options of Ray, pytest, torchrun
 
 
-def blocks(page, *kinds):
-    return [
-        match["text"]
-        for match in BLOCK.finditer(page.read_text(encoding="utf-8"))
-        if match["kind"] in kinds and not match["skip"]
-    ]
-
-
-def make_docs():
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "dev" / "make_docs.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "dev" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture
-def desk(tmp_path, monkeypatch):
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+make_docs = functools.cache(lambda: load("make_docs"))
+commands = functools.cache(lambda: make_docs().commands())
+run_docs = load("run_docs")
+RUN_PAGES = [
+    p
+    for p in run_docs.PAGES
+    if p.name not in run_docs.GENERATED and run_docs.find_blocks(p, "python", "console", "bash")
+]
+
+
+def blocks(page, *kinds):
+    return run_docs.find_blocks(page, *kinds)
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_a_page_runs_and_prints_what_it_shows(page):
+    command = [sys.executable, str(ROOT / "dev" / "run_docs.py"), str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_outputs_are_compared_but_for_what_varies():
+    same = run_docs.same
+    assert same("100 texts in 1.7 s", "100 texts in 12 s")
+    assert not same("100 texts in 1.7 s", "101 texts in 1.7 s")
+    assert same("F1 0.764", "F1 0.765")
+    assert not same("F1 0.764", "F1 0.774")
+    assert same("┃ F1    ┃ seconds ┃\n│ 0.5   │     1.0 │", "┃ F1    ┃ seconds ┃\n│ 0.5   │    22.0 │")
+    assert not same("┃ F1    ┃ seconds ┃\n│ 0.5   │     1.0 │", "┃ F1    ┃ seconds ┃\n│ 0.7   │     1.0 │")
+
+
+def test_output_is_written_below_its_block(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.parametrize("page", [p for p in RUN_PAGES if blocks(p, "python")], ids=lambda p: p.name)
-def test_python_blocks_run_from_top_to_bottom(page, desk):
-    namespace = {}
-    for text in blocks(page, "python"):
-        exec(compile(text, str(page), "exec"), namespace)
-
-
-def commands_of(page):
-    """The `elmokit` commands of a page; of a chained line, its last."""
-    for text in blocks(page, "bash", "console"):
-        for line in text.splitlines():
-            if not any(part in line for part in LEFT_OUT):
-                command = line.split("&&")[-1].strip().removeprefix(".venv/bin/")
-                if command.startswith("elmokit "):
-                    yield command
-
-
-@pytest.mark.parametrize(
-    "page", [p for p in RUN_PAGES if blocks(p, "bash", "console")], ids=lambda p: f"{p.parent.name}-{p.name}"
-)
-def test_commands_run_from_top_to_bottom(page, desk):
-    commands = list(commands_of(page))
-    assert commands
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])}
-    for command in commands:
-        line = [sys.executable, "-m", "elmokit", *shlex.split(command)[1:]]
-        done = subprocess.run(line, capture_output=True, text=True, encoding="utf-8", timeout=300, env=environment)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    page = tmp_path / "page.md"
+    code = "```python\nfor i in range(9):\n    print(i)\n```\n"
+    page.write_text(f"{code}\n```text\nold\n```\n\n<!-- output: 2 lines -->\n{code}\n<!-- not run: why -->\n{code}")
+    shown = "\n".join(str(i) for i in range(9))
+    assert run_docs.run_page(page) == (
+        f"{code}\n```text\n{shown}\n```\n\n<!-- output: 2 lines -->\n{code}\n```text\n0\n1\n…\n```\n"
+        f"\n<!-- not run: why -->\n{code}"
+    )
 
 
 def test_the_readmes_first_command_installs_and_does_the_main_job():
@@ -126,7 +110,7 @@ def test_the_page_of_checkpoints_is_the_catalogue():
 
 
 def test_every_command_explains_itself_with_an_example():
-    for name, command in make_docs().commands().items():
+    for name, command in commands().items():
         assert f"Example:  {name}" in command.help, name
         for parameter in command.params:
             assert parameter.param_type_name == "argument" or parameter.help, f"{name} {parameter.name}"
@@ -134,7 +118,7 @@ def test_every_command_explains_itself_with_an_example():
 
 def test_the_changelog_names_every_command():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for name in make_docs().commands():
+    for name in commands():
         assert name.removeprefix("elmokit ") in text, name
 
 
@@ -151,11 +135,67 @@ def test_files_that_pages_name_exist(page):
         assert (ROOT / name).exists(), name
 
 
-def test_commands_on_all_pages_are_real():
-    real = set(make_docs().commands())
-    for page in PAGES:
-        for text in blocks(page, "console"):
-            for line in text.splitlines():
-                words = line.split()
-                if words[:1] == ["elmokit"]:
-                    assert {" ".join(words[:2]), " ".join(words[:3])} & real, f"{page.name}: {line}"
+def options_of(command):
+    options = (p for p in command.params if p.param_type_name == "option")
+    return {name: option for option in options for name in (*option.opts, *option.secondary_opts)}
+
+
+def parse(words):
+    """Assert that the command which the words after `elmokit` name exists, and so do its options and choices."""
+    if words in (["classify"], ["pairs"], ["tag"], ["index"]):
+        return
+    n = next((n for n in (2, 1) if " ".join(["elmokit", *words[:n]]) in commands()), None)
+    assert n, f"no such command: elmokit {' '.join(words)}"
+    command = commands()[" ".join(["elmokit", *words[:n]])]
+    options = options_of(command)
+    for word, value in zip(words[n:], [*words[n + 1 :], ""], strict=False):
+        if word.startswith("-") and word != "-" and not word[1:].isdigit():
+            name, _, given = word.partition("=")
+            assert name in (*options, "--quiet", "-q", "--debug", "--help"), f"{' '.join(words)}: no option {name}"
+            choices = getattr(getattr(options.get(name), "type", None), "choices", None)
+            if choices and (given or value):
+                assert (given or value).strip(".,") in choices, f"{' '.join(words)}: {name} takes {choices}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_commands_in_blocks_and_prose_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"```(?:console|bash)\n(.*?)```", text, re.DOTALL):
+        for words in run_docs.find_commands(block):
+            parse(words)
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    known = {name for command in commands().values() for name in options_of(command)}
+    for code in CODE.findall(prose):
+        words = code.replace("…", " ").split()
+        if words[:1] == ["elmokit"] and len(words) > 1 and not words[1].startswith("-"):
+            parse(shlex.split(" ".join(words[1:]).replace("'", '"')))
+        elif words and words[0].startswith("--"):
+            assert words[0].partition("=")[0].strip(",.") in known | OTHER_TOOLS | {"--quiet", "--debug"}, code
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: f"{p.parent.name}-{p.name}")
+def test_names_in_prose_exist(page):
+    """`elmokit.tasks.fit` and `Elmo.encode` can be imported, unless their library is missing."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for code in CODE.findall(prose):
+        match = re.match(
+            r"((?:elmokit|Elmo|Features|TextClassifier|SentencePairs|Tagger|LanguageModel|WordIndex)(?:\.\w+)+)", code
+        )
+        if match and not code.endswith((".py", ".md")):
+            name = match[1] if match[1].startswith("elmokit") else f"elmokit.{match[1]}"
+            assert resolves(name), code
+
+
+def resolves(name):
+    parts = name.split(".")
+    for n in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:n]))
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("elmokit"):
+                return True  # an optional library
+            continue
+        except ImportError:
+            return True
+        return functools.reduce(lambda v, part: getattr(v, part, None), parts[n:], value) is not None
+    return False

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,17 +16,6 @@ import elmokit
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = str(Path(elmokit.__file__).parent.parent)
-WALKED = ["index", "tutorial", "how-elmo-works", "faq", "stability", "security", "languages"]
-BLOCKS_ALONE = ["explorer"]  # its commands serve for ever; its Python runs
-NOT_RUN = {"distributed", "training"}  # need a cluster; read 300,000 words. What they call has tests of its own
-ELSEWHERE = {
-    "classify": "tests/unit/tasks/test_classify_page.py",
-    "coming-from": "tests/contracts/test_old_code.py",
-    "senses": "tests/unit/index/test_pages.py",
-    "server": "tests/unit/server/test_server_page.py",
-    "word-index": "tests/unit/index/test_pages.py",
-}
-BLOCK = re.compile(r"(?P<skip><!-- not run: .+? -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.ipynb"))
 
 
@@ -38,44 +26,6 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([SOURCES, os.environ.get("PYTHONPATH", "")]))
     return tmp_path
-
-
-@pytest.mark.parametrize("name", WALKED)
-def test_a_page_runs_from_top_to_bottom(name, desk):
-    """Python and commands in the order in which a reader meets them."""
-    namespace, n_run = {}, 0
-    for block in BLOCK.finditer((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
-        if block["skip"]:
-            continue
-        n_run += 1
-        if block["kind"] == "python":
-            exec(compile(block["text"], f"{name}.md", "exec"), namespace)
-        else:
-            assert block["kind"] == "console", block["kind"]
-            for line in block["text"].strip().splitlines():
-                assert line.startswith("elmokit "), line
-                command = [sys.executable, "-m", "elmokit", *shlex.split(line)[1:]]
-                done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300)
-                assert done.returncode == 0, f"{line}\n{done.stderr}"
-    assert n_run
-
-
-@pytest.mark.parametrize("name", BLOCKS_ALONE)
-def test_the_python_of_a_page_runs(name, desk):
-    namespace = {}
-    for block in BLOCK.finditer((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
-        if block["kind"] == "python" and not block["skip"]:
-            exec(compile(block["text"], f"{name}.md", "exec"), namespace)
-    assert namespace
-
-
-def test_every_page_with_python_is_run_by_some_test():
-    for name, test in ELSEWHERE.items():
-        assert f"{name}.md" in (ROOT / test).read_text(encoding="utf-8"), name
-    in_test_docs = re.findall(r'"docs" / "([\w-]+)\.md"', (ROOT / "tests" / "test_docs.py").read_text(encoding="utf-8"))
-    run = {*WALKED, *BLOCKS_ALONE, *ELSEWHERE, *in_test_docs}
-    pages = {page.stem for page in (ROOT / "docs").glob("*.md") if "\n```python" in page.read_text(encoding="utf-8")}
-    assert pages - run == NOT_RUN, "give the page a test"
 
 
 def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,24 +56,3 @@ def test_allennlps_flags_belong_together(flags, said, tmp_path, capsys):
         main(["embed", str(tmp_path / "texts.txt"), "--output", str(tmp_path / "out.hdf5"), *flags])
     assert ended.value.code == 1
     assert said in capsys.readouterr().err
-
-
-def test_the_page_for_old_users_runs(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("torch")
-    pytest.importorskip("onnx")
-    from golden import make_tiny, make_torch
-    from golden.formats import SAMPLES
-
-    make_tiny.make("skip", tmp_path / "elmo")
-    make_torch.make_manylangs(tmp_path / "zhs.model")
-    SAMPLES["tfhub"].make(tmp_path / "hub-module")
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 7
-    for block in blocks:
-        exec(compile(block, "coming-from.md", "exec"), {})
-    printed = capsys.readouterr().out.splitlines()
-    assert "(3, 2, 8)" in printed
-    assert "(3, 5, 8)" in printed
-    assert (tmp_path / "model.onnx").is_file()
