@@ -16,14 +16,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from workload import finish
 
-from elmokit.runtime.threads import Workers, n_cores
+from elmokit.runtime.engine import Workers
 
 ROWS, K, N = 512, 1024, 4096
 
 
 def rate(make_task, prepare=None, rounds=5):
     """GFLOP/s of all cores together: median on the wall, and by processor time (robust to other load)."""
-    workers, n = Workers(prepare=prepare), n_cores()
+    workers, n = Workers(prepare=prepare), Workers().n_threads
     tasks = [make_task() for _ in range(n)]
     walls, cpus = [], []
     for _ in range(rounds + 1):

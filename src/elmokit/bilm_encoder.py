@@ -17,10 +17,10 @@ from elmokit.features import Features, WordVectors
 from elmokit.model_files import ModelFiles
 from elmokit.progress import progress_bar
 from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
+from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
 from elmokit.runtime.pooling import KeepWords
 from elmokit.runtime.precision import choose_precision
-from elmokit.runtime.state import State
 from elmokit.runtime.token_encoder import CACHE_WORDS
 from elmokit.runtime.warm_state import warm_state
 from elmokit.text.inputs import checked_texts, checked_words, text_blocks

@@ -1,9 +1,7 @@
-"""What a biLM is made of, as frozen values: the one description that every other room reads.
+"""What a biLM is made of, as frozen values that all other modules read.
 
-A configuration says everything that decides the *function* (shapes, clips, skip connections, tokenizer) and
-nothing about where or how fast it runs. The names of the tensors that belong to it, with their shapes, are
-computed here too (`tensor_shapes`), because three rooms need them and may not know each other: `nn` (whose
-`state_dict` has these names), `runtime` and `checkpoints`.
+A configuration says everything that decides the *function* (shapes, clips, skip connections, tokenizer), nothing about
+where or how fast it runs, and the names and shapes of the tensors that belong to it.
 
 Axis letters, used everywhere: B sentences · T words · C characters per word (50) · P projection width ·
 L layers (1 token layer + LSTM layers) · 2P width of one word vector · V vocabulary of the softmax.
@@ -94,6 +92,15 @@ class CharCNNConfig:
         """Filters of all widths together (F)."""
         return sum(n for _, n in self.filters)
 
+    @property
+    def padding_id(self) -> int:
+        """The id that fills a word's row to its end."""
+        if self.characters is None:
+            return 261
+        if "<pad>" not in self.characters:
+            raise ConfigError("the model's dictionary of characters lacks <pad>.")
+        return self.characters.index("<pad>") + 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class BiLSTMConfig:
@@ -157,16 +164,13 @@ class LayerMix:
             raise ConfigError(f"the layer mix has a number that is not finite: {self.weights}, gamma {self.gamma}.")
 
     def shares(self, n_layers: int) -> tuple[float, ...]:
-        """The layers' shares of the sum, after the softmax and before γ.
+        """Each layer's share of the sum, after the softmax and before γ; ConfigError for a mix of another size.
 
         Args:
             n_layers: L.
 
         Returns:
             L numbers that sum to 1.
-
-        Raises:
-            ConfigError: the mix has another number of weights than L.
         """
         if self.weights is None:
             return (1.0 / n_layers,) * n_layers
@@ -251,13 +255,9 @@ class ElmoConfig:
             >>> ElmoConfig(bilstm=BiLSTMConfig(cell_width=4096)).n_params
             93600848
         """
-        total = 0
-        for name, shape in self.tensor_shapes().items():
-            size = 1
-            for n in shape:
-                size *= n
-            total += size - (shape[1] if name in ("char_cnn.embedding.weight", "word_embedding.weight") else 0)
-        return total
+        padding_rows = ("char_cnn.embedding.weight", "word_embedding.weight")
+        shapes = self.tensor_shapes().items()
+        return sum(math.prod(shape) - (shape[1] if name in padding_rows else 0) for name, shape in shapes)
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the biLM's tensors, in order: the contract between nn, runtime and checkpoints.
@@ -307,25 +307,18 @@ class ElmoConfig:
         return shapes
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain JSON values.
-
-        Returns:
-            a dict that `from_dict` takes back.
-        """
+        """The configuration as plain JSON values, which `from_dict` takes back."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ElmoConfig:
-        """A configuration from plain JSON values.
+        """A configuration from plain JSON values; ConfigError for an unknown name or a value of the wrong kind.
 
         Args:
             values: what `to_dict` gave.
 
         Returns:
             the configuration.
-
-        Raises:
-            ConfigError: a name that is not known, a value of the wrong kind.
 
         Example:
             >>> ElmoConfig.from_dict(ElmoConfig().to_dict()) == ElmoConfig()

@@ -1,4 +1,4 @@
-"""Which texts are read together, and how a batch is laid out: each distinct text once, texts of one length together.
+"""Which texts are read together, and how a batch and its state lie in memory.
 
 A batch is laid out step by step. Its rows stand longest first, so the rows that are still being read at step t are its
 first `counts[t]`, and no step is spent on padding. All steps lie behind each other in one array ("packed"), both for
@@ -8,12 +8,19 @@ the forward direction and for the backward direction, which reads each sentence 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from elmokit.config import ElmoConfig
+from elmokit.errors import ConfigError
+
+Array = NDArray[Any]
+Ints = NDArray[np.intp]
+Rows = Sequence[int] | NDArray[np.integer[Any]]
 Sentence = Sequence[str]
 
 BOS_NUMBER, EOS_NUMBER = 0, 1
@@ -22,49 +29,104 @@ BOS_NUMBER, EOS_NUMBER = 0, 1
 MAX_ROWS = 256
 """Sentences that are read side by side. More make no matrix product faster, but need more memory."""
 
+MULTIPLE = 8
+"""Rows of every matrix product are a multiple of this."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where the LSTMs of both directions stand; index 0 of the first axis is forward, 1 backward.
+
+    The original implementation carried its state from batch to batch in hidden variables. Here it is a value.
+
+    Args:
+        hidden: what each layer put out last, before any skip connection. Shape (2, LSTM layers, B, P).
+        cell: each layer's cell. Shape (2, LSTM layers, B, cell width).
+
+    Example:
+        >>> from elmokit.config import BiLSTMConfig
+        >>> config = ElmoConfig(projection_width=8, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=16))
+        >>> State.zeros(config, 3).cell.shape
+        (2, 2, 3, 16)
+    """
+
+    hidden: Array
+    cell: Array
+
+    @classmethod
+    def zeros(cls, config: ElmoConfig, n_rows: int, *, dtype: DTypeLike = np.float32) -> State:
+        """The state before anything was read.
+
+        Args:
+            config: the model.
+            n_rows: B, sentences in a batch.
+            dtype: of the arrays.
+
+        Returns:
+            zeros of the model's shapes.
+        """
+        n, P, C = config.bilstm.n_layers, config.projection_width, config.bilstm.cell_width
+        return cls(np.zeros((2, n, n_rows, P), dtype), np.zeros((2, n, n_rows, C), dtype))
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the batch (B)."""
+        return int(self.hidden.shape[2])
+
+    def take(self, rows: Rows) -> State:
+        """The states of some rows, copied, in the order of `rows`; a row may stand twice."""
+        return State(self.hidden[:, :, rows], self.cell[:, :, rows])
+
+    def put(self, rows: Rows, other: State) -> State:
+        """A copy in which some rows are another state's; it grows (by zeros) where it must.
+
+        Args:
+            rows: the rows to be replaced.
+            other: a state with one row for each of them.
+
+        Returns:
+            the new state.
+        """
+        n_rows = max(self.n_rows, int(max(rows, default=-1)) + 1)
+        arrays = []
+        for mine, theirs in ((self.hidden, other.hidden), (self.cell, other.cell)):
+            grown = np.zeros((*mine.shape[:2], n_rows, mine.shape[3]), theirs.dtype)
+            grown[:, :, : self.n_rows] = mine
+            grown[:, :, rows] = theirs
+            arrays.append(grown)
+        return State(*arrays)
+
+    def check(self, config: ElmoConfig) -> State:
+        """The state itself; ConfigError if it has the shapes of another model."""
+        zeros = State.zeros(config, self.n_rows)
+        if self.hidden.shape != zeros.hidden.shape or self.cell.shape != zeros.cell.shape:
+            raise ConfigError(
+                f"the state has shapes {self.hidden.shape} and {self.cell.shape}; this model needs"
+                f" {zeros.hidden.shape} and {zeros.cell.shape}: was it made by another model?"
+            )
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Sentences that are read side by side, one word of each a step.
+    """Sentences that are read side by side, one word of each a step."""
 
-    Args:
-        rows: for each row, the sentence's index in the caller's list; longest sentence first. Shape (B,).
-        lengths: steps of each row. Shape (B,), falling.
-        counts: rows still read at each step. Shape (T,), falling.
-        starts: place of each step's first row among all steps; the last entry is N, the number of packed rows.
-            Shape (T + 1,).
-        words: the distinct words, numbered from 2; numbers 0 and 1 are begin and end of sentence.
-        numbers: word numbers of all steps, forward and backward. Shape (2, N).
-        places: for the words of row 0, then row 1 …, where they lie among the packed rows: forward and backward.
-            Shape (2, N).
-    """
-
-    rows: NDArray[np.intp]
-    lengths: NDArray[np.intp]
-    counts: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    words: list[str]
-    numbers: NDArray[np.intp]
-    places: NDArray[np.intp]
+    rows: Ints  # (B,) of each row, the sentence's index in the caller's list; longest sentence first
+    lengths: Ints  # (B,) steps of each row, falling
+    counts: Ints  # (T,) rows still read at each step, falling
+    starts: Ints  # (T + 1,) place of each step's first row among all N packed rows; the last entry is N
+    words: list[str]  # the distinct words, numbered from 2
+    numbers: Ints  # (2, N) word numbers of all steps, forward and backward
+    places: Ints  # (2, N) of the words of row 0, then row 1 …: their places among the packed rows
 
     @property
-    def ends(self) -> NDArray[np.intp]:
+    def ends(self) -> Ints:
         """Where each row ends in the row-by-row order. Shape (B,)."""
         return np.cumsum(self.lengths)
 
 
-def make_batch(
-    sentences: Sequence[Sentence], rows: Sequence[int] | NDArray[np.intp], *, boundaries: bool = False
-) -> Batch:
-    """Lay sentences out step by step.
-
-    Args:
-        sentences: the caller's sentences.
-        rows: which of them make this batch, in any order.
-        boundaries: whether each sentence is read with its begin and its end.
-
-    Returns:
-        the batch.
+def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, boundaries: bool = False) -> Batch:
+    """Lay the sentences `rows` out step by step, with `boundaries` each with its begin and its end.
 
     Example:
         >>> batch = make_batch([["a"], ["b", "c"]], [0, 1])
@@ -73,32 +135,25 @@ def make_batch(
         >>> batch.numbers.tolist()  # b a, c; and backwards: c a, b
         [[2, 4, 3], [3, 4, 2]]
     """
-    extra = 2 if boundaries else 0
     ordered = sorted(rows, key=lambda i: -len(sentences[i]))
-    lengths = np.array([len(sentences[i]) + extra for i in ordered], dtype=np.intp)
-    flat, words = _number(sentences, ordered, boundaries)
-    n_steps = int(lengths[0]) if len(lengths) else 0
-    counts = np.searchsorted(-lengths, -np.arange(n_steps), side="left").astype(np.intp)
+    lengths = np.array([len(sentences[i]) + 2 * boundaries for i in ordered], dtype=np.intp)
+    seen: dict[str, int] = {}
+    flat: list[int] = []  # word numbers of all rows behind each other
+    for i in ordered:
+        inner = [seen.setdefault(word, len(seen) + 2) for word in sentences[i]]
+        flat += [BOS_NUMBER, *inner, EOS_NUMBER] if boundaries else inner
+    counts = np.searchsorted(-lengths, -np.arange(lengths.max(initial=0)), side="left").astype(np.intp)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-    begins = np.cumsum(lengths) - lengths
     row = np.repeat(np.arange(len(lengths)), lengths)  # of each word, row by row
-    position = np.arange(len(flat)) - begins[row]
+    position = np.arange(len(flat)) - (np.cumsum(lengths) - lengths)[row]
     places = np.stack([starts[position] + row, starts[lengths[row] - 1 - position] + row])
     numbers = np.empty_like(places)
-    for direction in (0, 1):
-        numbers[direction, places[direction]] = flat
-    return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, words, numbers, places)
+    np.put_along_axis(numbers, places, np.array([flat], dtype=np.intp), axis=1)
+    return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, list(seen), numbers, places)
 
 
 def make_pass(forward: Sentence, backward: Sentence) -> Batch:
-    """A batch of one row in which each direction reads words of its own: a segment of a long text.
-
-    Args:
-        forward: N words for the forward direction.
-        backward: N words, which the backward direction reads from the end.
-
-    Returns:
-        the batch.
+    """A batch of one row whose directions read words of their own (the backward one from the end): a segment.
 
     Example:
         >>> make_pass(["a", "b"], ["b", "c"]).numbers.tolist()
@@ -106,98 +161,56 @@ def make_pass(forward: Sentence, backward: Sentence) -> Batch:
     """
     seen: dict[str, int] = {}
     read = [[seen.setdefault(word, len(seen) + 2) for word in words] for words in (forward, backward)]
-    places = np.arange(len(forward), dtype=np.intp)
-    starts = np.arange(len(forward) + 1, dtype=np.intp)
-    one = np.zeros(1, np.intp)
-    numbers = np.array([read[0], read[1][::-1]], dtype=np.intp)
-    return Batch(
-        one, one + len(forward), np.ones_like(places), starts, list(seen), numbers, np.stack([places, places[::-1]])
-    )
+    return _one_row(np.array([read[0], read[1][::-1]], dtype=np.intp), list(seen))
 
 
 def boundary_pass() -> Batch:
     """A batch of one row: the forward direction reads begin of sentence, the backward direction its end."""
-    one = np.zeros(1, np.intp)
-    numbers = np.array([[BOS_NUMBER], [EOS_NUMBER]], dtype=np.intp)
-    return Batch(one, one + 1, one + 1, np.arange(2), [], numbers, np.zeros((2, 1), np.intp))
+    return _one_row(np.array([[BOS_NUMBER], [EOS_NUMBER]], dtype=np.intp), [])
 
 
-def _number(sentences: Sequence[Sentence], rows: Sequence[int], boundaries: bool) -> tuple[NDArray[np.intp], list[str]]:
-    """Word numbers of all rows behind each other, and the distinct words."""
-    seen: dict[str, int] = {}
-    flat: list[int] = []
-    for i in rows:
-        inner = [seen.setdefault(word, len(seen) + 2) for word in sentences[i]]
-        flat += [BOS_NUMBER, *inner, EOS_NUMBER] if boundaries else inner
-    return np.array(flat, dtype=np.intp), list(seen)
+def _one_row(numbers: Ints, words: list[str]) -> Batch:
+    steps, zero = np.arange(numbers.shape[1] + 1, dtype=np.intp), np.zeros(1, np.intp)
+    places = np.stack([steps[:-1], steps[-2::-1]])
+    return Batch(zero, zero + len(places[0]), np.ones_like(places[0]), steps, words, numbers, places)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All batches of a call.
+    """All batches of a call: every index of a sentence stands in exactly one of the fields."""
 
-    Args:
-        batches: indices of distinct, non-empty sentences, longest first.
-        copies: for a sentence that occurs again, the indices of its other places.
-        empty: indices of sentences without words.
-    """
-
-    batches: list[list[int]]
-    copies: dict[int, list[int]]
+    batches: list[list[int]]  # distinct, non-empty sentences, longest first
+    copies: dict[int, list[int]]  # of a sentence that occurs again, its other places
     empty: list[int]
 
 
 def plan_batches(sentences: Sequence[Sentence], *, batch_words: int, max_rows: int = MAX_ROWS) -> Plan:
-    """Choose which sentences are read together.
-
-    Args:
-        sentences: lists of words.
-        batch_words: words in a batch at most (a longer sentence is a batch of its own).
-        max_rows: sentences in a batch at most.
-
-    Returns:
-        the plan: every index stands in exactly one of `batches`, `copies` and `empty`.
+    """Choose which sentences are read together: `batch_words` words at most (or one longer sentence), `max_rows` rows.
 
     Example:
-        >>> plan_batches([["a", "b"], [], ["c"], ["c"]], batch_words=2)
-        Plan(batches=[[0], [2]], copies={2: [3]}, empty=[1])
+        >>> plan = plan_batches([["a", "b"], [], ["c"], ["c"]], batch_words=2)
+        >>> plan.batches, plan.copies, plan.empty
+        ([[0], [2]], {2: [3]}, [1])
     """
     first: dict[tuple[str, ...], int] = {}
-    copies: dict[int, list[int]] = {}
-    empty: list[int] = []
+    plan = Plan([], {}, [])
     for i, sentence in enumerate(sentences):
         if not len(sentence):
-            empty.append(i)
-            continue
-        original = first.setdefault(tuple(sentence), i)
-        if original != i:
-            copies.setdefault(original, []).append(i)
-    distinct = sorted(first.values(), key=lambda i: -len(sentences[i]))
-    return Plan(list(_fill(distinct, sentences, batch_words, max_rows)), copies, empty)
-
-
-def _fill(order: list[int], sentences: Sequence[Sentence], batch_words: int, max_rows: int) -> Iterator[list[int]]:
-    batch: list[int] = []
+            plan.empty.append(i)
+        elif (original := first.setdefault(tuple(sentence), i)) != i:
+            plan.copies.setdefault(original, []).append(i)
     n_words = 0
-    for i in order:
-        if batch and (n_words + len(sentences[i]) > batch_words or len(batch) == max_rows):
-            yield batch
-            batch, n_words = [], 0
-        batch.append(i)
+    for i in sorted(first.values(), key=lambda i: -len(sentences[i])):
         n_words += len(sentences[i])
-    if batch:
-        yield batch
+        if not plan.batches or n_words > batch_words or len(plan.batches[-1]) == max_rows:
+            plan.batches.append([])
+            n_words = len(sentences[i])
+        plan.batches[-1].append(i)
+    return plan
 
 
 def step_blocks(starts: NDArray[Any], max_rows: int) -> Iterator[tuple[int, int]]:
-    """Ranges of steps whose packed rows are `max_rows` at most together (or one step alone).
-
-    Args:
-        starts: `Batch.starts`.
-        max_rows: rows in a block.
-
-    Yields:
-        first step and the step after the last.
+    """First step and end of blocks of steps whose packed rows are `max_rows` at most together (or one step alone).
 
     Example:
         >>> list(step_blocks(np.array([0, 3, 6, 8, 9]), 6))
@@ -208,3 +221,45 @@ def step_blocks(starts: NDArray[Any], max_rows: int) -> Iterator[tuple[int, int]
         end = max(t + 1, int(np.searchsorted(starts, starts[t] + max_rows, side="right")) - 1)
         yield t, end
         t = end
+
+
+def aligned(size: int, dtype: DTypeLike) -> Array:
+    """Zeros that begin where a cache line begins, so that no load of a whole register touches two."""
+    n_bytes = size * np.dtype(dtype).itemsize
+    memory = np.zeros(n_bytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + n_bytes].view(dtype)
+
+
+class Buffers:
+    """Arrays that are allocated once and handed out again: fresh memory costs more than the arithmetic done in it."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self._arrays: dict[str, Array] = {}
+
+    def get(self, name: str, *shape: int) -> Array:
+        """A contiguous array with undefined but finite contents; the same name gives the same memory."""
+        size = int(np.prod(shape))
+        array = self._arrays.get(name)
+        if array is None or array.size < size:
+            self._arrays[name] = array = aligned(size, self.dtype)
+        return array[:size].reshape(shape)
+
+
+class BufferPool:
+    """Buffers for as many tasks as run at a time."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype = dtype
+        self._free: list[Buffers] = []  # append and pop need no lock, which a fork could leave held
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Buffers]:
+        """Buffers for one task, given back after the block."""
+        try:
+            buffers = self._free.pop()
+        except IndexError:
+            buffers = Buffers(self.dtype)
+        yield buffers
+        self._free.append(buffers)

@@ -10,9 +10,14 @@ Source: Peters et al. 2018, §3; bilm-tf for boundaries and state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Protocol
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache, partial
+from threading import Lock, local
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +25,14 @@ from numpy.typing import NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends import Backend, make_backend
-from elmokit.runtime.batches import MAX_ROWS, Batch, Sentence, boundary_pass, make_batch, make_pass, plan_batches
-from elmokit.runtime.state import State
-from elmokit.runtime.threads import Workers
+from elmokit.runtime.batches import MAX_ROWS, Batch, Sentence, State, boundary_pass, make_batch, make_pass, plan_batches
 from elmokit.runtime.token_encoder import CACHE_WORDS, TokenEncoder
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 
 BATCH_WORDS = 4096
 """Words that are read together; longer texts are read in segments of so many."""
-
-
-class Collector(Protocol):
-    """Takes the layers of one long text, segment by segment."""
-
-    def add(self, direction: int, start: int, layers: Array) -> None:
-        """Take one direction's layers of the words from `start` on. Shape (L, n, P); valid during the call."""
-        ...
-
-    def result(self) -> Array:
-        """What is kept of the text."""
-        ...
 
 
 class Reduce(Protocol):
@@ -50,28 +42,21 @@ class Reduce(Protocol):
         """The result for sentence i, from its layers (L, T, 2P)."""
         ...
 
-    def segments(self, i: int) -> Collector:
-        """A collector for sentence i, which is read in segments."""
+    def segments(self, i: int) -> Any:
+        """A collector for sentence i, which is read in segments.
+
+        `add(direction, start, layers)` takes one direction's layers (L, n, P) of the words from `start` on, which are
+        valid during the call; `result()` gives what is kept.
+        """
         ...
 
 
 class Engine:
     """A biLM that computes layers, without gradients.
 
-    Args:
-        config: what it is made of.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`. They are copied, packed for speed.
-        words: the vocabulary of a model with a word table; a word's place is its id.
-        device: "auto" (the CPU), "cpu", or a GPU's name.
-        precision: "float32", "float64" or "bfloat16".
-        n_threads: threads to compute on; None for one per core.
-        batch_words: words that are read together; bounds the memory.
-        cache_words: words whose token vectors are kept between calls.
-        backend: replaces the one that `device` and `precision` choose.
-
-    Raises:
-        ConfigError: values that are unknown or do not go together, or a vocabulary that is missing.
-        MissingExtra: the device or precision needs PyTorch, which is not installed.
+    Arguments and errors are those of `elmokit.Elmo`, and: `tensors` by the names of `ElmoConfig.tensor_shapes()`, which
+    are copied, packed for speed; `words`, the vocabulary of a model with a word table; `batch_words`, words that are
+    read together, which bounds the memory; `backend`, which replaces the one that `device` and `precision` choose.
 
     Example:
         >>> from elmokit.config import BiLSTMConfig
@@ -101,33 +86,17 @@ class Engine:
         self.backend = backend or make_backend(config, tensors, device=device, precision=precision)
         self.dtype = self.backend.dtype
         self.workers = Workers(n_threads if self.backend.device == "cpu" else 1, prepare=self.backend.prepare_thread)
-        self.tokens = TokenEncoder(
-            config,
-            tensors,
-            words=words,
-            embed=self.backend.embed,
-            dtype=self.dtype,
-            workers=self.workers,
-            cache_words=cache_words,
-        )
+        embed, run = self.backend.embed, self.workers.run
+        self.tokens = TokenEncoder(config, tensors, words, embed, self.dtype, run, cache_words)
         self._start: State | None = None
 
     def map(
         self, sentences: Sequence[Sentence], reduce: Reduce, *, state: State | None = None, max_rows: int = MAX_ROWS
     ) -> Iterator[tuple[int, Array]]:
-        """Compute the layers of sentences and keep of each what `reduce` makes of them.
+        """Compute the layers of sentences, each from the same state of one row, and keep what `reduce` makes of them.
 
-        Args:
-            sentences: lists of words; any word and any length is legal.
-            reduce: what is kept.
-            state: one row, from which every sentence starts; None for zeros.
-            max_rows: sentences that are read side by side.
-
-        Yields:
-            index of a sentence and its result, in the order of computation; each index once.
-
-        Raises:
-            ConfigError: a state of another model or of several rows.
+        Yields the index of a sentence and its result, in the order of computation; each index once. At most `max_rows`
+        sentences are read side by side. Raises ConfigError for a state of another model or of several rows.
         """
         if isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 1:
             raise ConfigError(f"batch_size is {max_rows!r}; expected a number of texts, at least 1.")
@@ -144,32 +113,14 @@ class Engine:
                     yield copy, result.copy()
 
     def layers(self, sentences: Sequence[Sentence], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
-        """All layers of all sentences.
-
-        Args:
-            sentences: lists of words.
-            state: one row, from which every sentence starts; None for zeros.
-
-        Returns:
-            an iterator over the index of a sentence and its layers, (L, T, 2P). Sentences of one batch share memory.
-
-        Raises:
-            ConfigError: a state of another model or of several rows.
-        """
-        return self.map(sentences, KeepLayers([len(s) for s in sentences], self.config, self.dtype), state=state)
+        """Index and all layers (L, T, 2P) of each sentence; see `map`. Sentences of one batch share memory."""
+        return self.map(sentences, _KeepLayers(sentences), state=state)
 
     def step(self, sentences: Sequence[Sentence], state: State | None) -> tuple[list[Array], State]:
-        """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands.
+        """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands, or from zeros.
 
-        Args:
-            sentences: one batch of lists of words.
-            state: where the rows start; None for zeros, and rows that it lacks start from zeros.
-
-        Returns:
-            each sentence's layers, (L, T, 2P), and the state after it; rows beyond the batch keep theirs.
-
-        Raises:
-            ConfigError: a state of another model.
+        Returns each sentence's layers, (L, T, 2P), and the state after the batch; rows beyond the batch keep theirs.
+        Raises ConfigError for a state of another model.
         """
         before = (state or State.zeros(self.config, 0, dtype=self.dtype)).check(self.config)
         missing = max(0, len(sentences) - before.n_rows)
@@ -179,23 +130,12 @@ class Engine:
             return [], before
         batch = make_batch(sentences, range(len(sentences)), boundaries=True)
         slab, after = self._run(batch, before.take(batch.rows))
-        results: dict[int, Array] = {}
-        for row, end, length in zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True):
-            results[row] = slab[:, end - length + 1 : end - 1]
-        return [results[i] for i in range(len(sentences))], before.put(batch.rows, after)
+        rows = zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True)
+        layers = {row: slab[:, end - length + 1 : end - 1] for row, end, length in rows}
+        return [layers[i] for i in range(len(sentences))], before.put(batch.rows, after)
 
     def after_boundary(self, state: State | None) -> State:
-        """The state after begin (forward) and end (backward) of sentence, the same for all sentences.
-
-        Args:
-            state: one row to start from; None for zeros.
-
-        Returns:
-            one row.
-
-        Raises:
-            ConfigError: a state of another model or of several rows.
-        """
+        """The state of one row (None for zeros) after begin (forward) and end (backward) of sentence."""
         if state is None and self._start is not None:
             return self._start
         before = (state or State.zeros(self.config, 1, dtype=self.dtype)).check(self.config)
@@ -214,12 +154,10 @@ class Engine:
             return [(rows[0], self._read_segments(sentences[rows[0]], start, reduce.segments(rows[0])))]
         batch = make_batch(sentences, rows)
         slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
-        results = []
-        for row, end, length in zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True):
-            results.append((row, reduce.whole(row, slab[:, end - length : end])))
-        return results
+        places = zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True)
+        return [(row, reduce.whole(row, slab[:, end - length : end])) for row, end, length in places]
 
-    def _read_segments(self, words: Sentence, state: State, collector: Collector) -> Array:
+    def _read_segments(self, words: Sentence, state: State, collector: Any) -> Array:
         """A long text: the forward direction reads segments from its begin, the backward direction from its end."""
         P, n = self.config.projection_width, len(words)
         for begin in range(0, n, self.batch_words):
@@ -227,7 +165,8 @@ class Engine:
             slab, state = self._run(make_pass(words[begin:end], words[n - end : n - begin]), state)
             collector.add(0, begin, slab[:, :, :P])
             collector.add(1, n - end, slab[:, :, P:])
-        return collector.result()
+        result: Array = collector.result()
+        return result
 
     def _run(self, batch: Batch, start: State) -> tuple[Array, State]:
         """Layers of a batch, row by row behind each other, (L, N, 2P), and the final state."""
@@ -244,42 +183,153 @@ class Engine:
         return slab, after
 
 
-class KeepLayers:
-    """A `Reduce` that keeps all layers.
+class _KeepLayers:
+    """A `Reduce` that keeps all layers."""
 
-    Args:
-        lengths: words of each sentence.
-        config: the model.
-        dtype: of its vectors.
-    """
-
-    def __init__(self, lengths: Sequence[int], config: ElmoConfig, dtype: np.dtype[Any]) -> None:
-        self._lengths, self._config, self._dtype = lengths, config, dtype
+    def __init__(self, sentences: Sequence[Sentence]) -> None:
+        self._sentences = sentences
 
     def whole(self, i: int, layers: Array) -> Array:  # noqa: ARG002  # the protocol names the sentence
-        """The layers themselves."""
         return layers
 
     def segments(self, i: int) -> Slab:
-        """A collector of all layers."""
-        return Slab(np.empty((self._config.n_layers, self._lengths[i], self._config.dim), self._dtype))
+        return Slab(len(self._sentences[i]), lambda layers: layers)
 
 
 class Slab:
-    """A `Collector` that puts the segments of a text together.
+    """A collector that puts the segments of a text together, and gives what `finish` makes of them."""
 
-    Args:
-        layers: takes them. Shape (L, T, 2P).
-    """
-
-    def __init__(self, layers: Array) -> None:
-        self._layers = layers
+    def __init__(self, n_words: int, finish: Callable[[Array], Array]) -> None:
+        self._n_words, self._finish, self._layers = n_words, finish, np.empty(0)
 
     def add(self, direction: int, start: int, layers: Array) -> None:
-        """Copy one direction's layers of the words from `start` on."""
-        _, n, P = layers.shape
+        """Copy one direction's layers (L, n, P) of the words from `start` on."""
+        L, n, P = layers.shape
+        if not self._layers.size:
+            self._layers = np.empty((L, self._n_words, 2 * P), layers.dtype)
         self._layers[:, start : start + n, direction * P : (direction + 1) * P] = layers
 
     def result(self) -> Array:
-        """All layers."""
-        return self._layers
+        """What is kept of all layers (L, T, 2P)."""
+        return self._finish(self._layers)
+
+
+class _Blas:
+    """How many computations run, and the numbers of BLAS threads to give back after the last."""
+
+    lock = Lock()
+    n_users = 0
+    before: tuple[int, ...] = ()
+
+
+@cache
+def _blas_libraries() -> list[Any]:
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_blas_threads(numbers: Iterable[int]) -> None:
+    """Set each library's number of threads, from any thread.
+
+    From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others. We count
+    the computations of all threads ourselves, so we call the function below that check.
+    """
+    for library, n in zip(_blas_libraries(), numbers, strict=True):
+        getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Matrix products inside the block run on one thread each, whichever thread calls.
+
+    The products are small, so spreading them over the cores costs more than it gains. The limit belongs to the process:
+    it is set when the first computation begins, whichever thread runs it, and taken back after the last.
+    """
+    with _Blas.lock:
+        if _Blas.n_users == 0:
+            _Blas.before = tuple(library.get_num_threads() for library in _blas_libraries())
+            _set_blas_threads([1] * len(_Blas.before))
+        _Blas.n_users += 1
+    try:
+        yield
+    finally:
+        with _Blas.lock:
+            _Blas.n_users -= 1
+            if _Blas.n_users == 0:
+                _set_blas_threads(_Blas.before)
+
+
+def _after_fork() -> None:
+    """In a forked child only the forking thread is left: nobody else computes or holds the lock."""
+    _Blas.lock, _Blas.n_users = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Workers:
+    """Threads that run independent tasks; none are started before the first.
+
+    Args:
+        n_threads: tasks at a time; None for the number of cores that the process may use.
+        prepare: called once on each thread before its first task; with it, no task runs on the caller's thread.
+
+    Raises:
+        ConfigError: fewer than one thread.
+
+    Example:
+        >>> Workers(2).run([lambda: 1, lambda: 2])
+        [1, 2]
+    """
+
+    def __init__(self, n_threads: int | None = None, *, prepare: Callable[[], object] | None = None) -> None:
+        if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
+            raise ConfigError(f"n_threads is {n_threads!r}; expected 1 or more, or None for one per core.")
+        on_linux = hasattr(os, "sched_getaffinity")
+        self.n_threads = n_threads or (len(os.sched_getaffinity(0)) if on_linux else os.cpu_count()) or 1
+        self.prepare, self._process, self._here = prepare, 0, local()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+        """Results of tasks, which run with BLAS on one thread each; within a task of these workers one by one."""
+        if getattr(self._here, "is_worker", False):
+            return [task() for task in tasks]
+        with single_threaded_blas():
+            if self.prepare is None and (self.n_threads == 1 or len(tasks) < 2):
+                return [task() for task in tasks]
+            pool = self._threads()
+            return [future.result() for future in [pool.submit(task) for task in tasks]]
+
+    def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+        """Results of tasks, in order, on all threads; little more is begun than is taken.
+
+        Example:
+            >>> list(Workers(2).stream([lambda: 1, lambda: 2, lambda: 3]))
+            [1, 2, 3]
+        """
+        begun: deque[Future[Result]] = deque()
+        with single_threaded_blas():
+            try:
+                for task in tasks:
+                    begun.append(self._threads().submit(task))
+                    if len(begun) > self.n_threads:
+                        yield begun.popleft().result()
+                while begun:
+                    yield begun.popleft().result()
+            finally:  # nobody wants the rest, or one has failed
+                for future in begun:
+                    future.cancel()
+                wait(begun)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
+            self._process = os.getpid()
+            self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=self._begin)
+        return self._pool
+
+    def _begin(self) -> None:
+        self._here.is_worker = True
+        if self.prepare is not None:
+            self.prepare()

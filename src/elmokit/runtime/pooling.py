@@ -1,13 +1,13 @@
 """Layers → one vector per word → one vector per text, on NumPy arrays of one text at a time.
 
-`PoolTexts` and `KeepWords` are what `Elmo` lets the engine keep of each text. A text's vector depends on that text
-alone. A text without words gives zeros. Poolings work on each dimension by itself, so a long text is pooled segment by
-segment, each direction by itself.
+`PoolTexts` and `KeepWords` are what `Elmo` lets the engine keep of each text. A text without words gives zeros.
+Poolings work on each dimension by itself, so a long text is pooled segment by segment, each direction by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import POOLINGS, Encoding
 from elmokit.errors import ConfigError
-from elmokit.runtime.engine import Collector, KeepLayers, Slab
+from elmokit.runtime.engine import Slab
 from elmokit.runtime.kernels import instruction_set, native_mix, native_scale
 
 Array = NDArray[Any]
@@ -26,17 +26,9 @@ SIF_SMOOTHING = 1e-3
 
 
 def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
-    """γ · Σ softmax(w)ₗ · hₗ over the layers of one text (Peters et al. 2018, equation 1).
+    """γ · Σ softmax(w)ₗ · hₗ over the layers of one text, (L, T, 2P) → (T, 2P) (Peters et al. 2018, equation 1).
 
-    Args:
-        layers: Shape (L, T, 2P).
-        layer_mix: weights, γ, and whether each layer is normalised first (over all words and dimensions).
-
-    Returns:
-        word vectors. Shape (T, 2P).
-
-    Raises:
-        ConfigError: the mix has another number of weights than L.
+    ConfigError if the mix has another number of weights than L.
 
     Example:
         >>> mix_layers(np.array([[[1.0, 3.0]], [[3.0, 5.0]]]), LayerMix(gamma=2.0))
@@ -49,20 +41,12 @@ def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
 
 
 def weighted_sum(layers: Array, weights: Sequence[float], *, layer_norm: bool = False) -> Array:
-    """Σ weightₗ · hₗ, added layer by layer; float32 by the compiled loops where they are at work.
-
-    Args:
-        layers: Shape (L, T, D).
-        weights: L numbers.
-        layer_norm: whether the compiled loops normalise each layer first.
-
-    Returns:
-        Shape (T, D).
-    """
+    """Σ weightₗ · hₗ, added layer by layer, (L, T, D) → (T, D); float32 by the compiled loops where they run."""
     numbers = np.array(weights, dtype=layers.dtype)
     if _native(layers):
         words = np.empty(layers.shape[1:], np.float32)
-        native_mix(_contiguous(layers), numbers, layer_norm=layer_norm, words=words)
+        layers = layers if layers[0].flags.c_contiguous else np.ascontiguousarray(layers)
+        native_mix(layers, numbers, layer_norm=layer_norm, words=words)
         return words
     total: Array = layers[0] * numbers[0]
     for layer, weight in zip(layers[1:], numbers[1:], strict=True):
@@ -75,11 +59,6 @@ def _native(array: Array) -> bool:
     return array.dtype == np.float32 and array.size > 0 and instruction_set() is not None
 
 
-def _contiguous(layers: Array) -> Array:
-    """Layers each of which is contiguous; copied only where they are not."""
-    return layers if layers[0].flags.c_contiguous else np.ascontiguousarray(layers)
-
-
 def _normalised(layer: Array) -> Array:
     """Mean 0 and variance 1 over one text's words and dimensions (ε 1e-12, as the original)."""
     if not layer.size:
@@ -90,16 +69,7 @@ def _normalised(layer: Array) -> Array:
 
 
 def select_layers(layers: Array, encoding: Encoding, layer_mix: LayerMix) -> Array:
-    """What an encoding makes of the layers of a text, before they are concatenated.
-
-    Args:
-        layers: Shape (L, T, D).
-        encoding: which layers, or their weights.
-        layer_mix: the model's own mix, for "mix".
-
-    Returns:
-        one mixed layer, or the selected ones. Shape (k, T, D).
-    """
+    """What an encoding makes of the layers of a text: one mixed layer, or several, (L, T, D) → (k, T, D)."""
     if encoding.layer_weights is not None:
         return weighted_sum(layers, encoding.layer_weights)[None]
     if encoding.layers == "mix":
@@ -108,19 +78,9 @@ def select_layers(layers: Array, encoding: Encoding, layer_mix: LayerMix) -> Arr
 
 
 def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
-    """One vector of a text's word vectors.
+    """One vector of a text's word vectors, (T, D) → (D,), or (2D,) for "mean+max" and "first+last".
 
-    Args:
-        vectors: Shape (T, D).
-        pooling: one of `elmokit.encoding.POOLINGS`.
-        shares: p(word) of each word, for "sif": its share of all running words; None counts all words alike.
-            Shape (T,).
-
-    Returns:
-        the text's vector, zeros for a text without words. Shape (D,), or (2D,) for "mean+max" and "first+last".
-
-    Raises:
-        ConfigError: an unknown pooling.
+    `shares` (T,) are p(word), each word's share of all running words, for "sif"; None counts all words alike.
 
     Example:
         >>> pool(np.array([[1.0, 4.0], [3.0, 2.0]]), "mean+max")
@@ -133,10 +93,8 @@ def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
     return np.concatenate([_POOLED[part](vectors, shares) for part in pooling.split("+")])
 
 
-def _sif(vectors: Array, shares: Array | None) -> Array:
-    """Mean of the vectors, each weighted by a / (a + p(word)): frequent words count less."""
-    weights = np.ones(len(vectors)) if shares is None else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
-    return np.asarray((vectors * weights[:, None]).mean(axis=0), dtype=vectors.dtype)
+def _sif_weights(n_words: int, shares: Array | None) -> Array:
+    return np.ones(n_words) if shares is None else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
 
 
 _POOLED: Mapping[str, Callable[[Array, Array | None], Array]] = {
@@ -144,21 +102,14 @@ _POOLED: Mapping[str, Callable[[Array, Array | None], Array]] = {
     "max": lambda vectors, _: np.asarray(vectors.max(axis=0)),
     "first": lambda vectors, _: vectors[0],
     "last": lambda vectors, _: vectors[-1],
-    "sif": _sif,
+    "sif": lambda vectors, shares: np.asarray(
+        (vectors * _sif_weights(len(vectors), shares)[:, None]).mean(axis=0), dtype=vectors.dtype
+    ),
 }
 
 
 def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
-    """p(word), each word's share of all counted words.
-
-    Args:
-        counts: how often words occur; None if nobody knows.
-
-    Returns:
-        the shares.
-
-    Raises:
-        ConfigError: no counts, negative ones, or only zeros.
+    """p(word), each word's share of all counted words; ConfigError for no counts, negative ones, or only zeros.
 
     Example:
         >>> word_shares({"the": 3, "cat": 1})
@@ -173,54 +124,6 @@ def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
     if not 0 < total < np.inf or any(not count >= 0 for count in counts.values()):
         raise ConfigError("word_frequencies must hold finite numbers that are not negative, and not only zeros.")
     return {word: count / total for word, count in counts.items()}
-
-
-class PoolTexts:
-    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text.
-
-    Args:
-        sentences: the words of each text.
-        encoding: which vector.
-        config: the model.
-        layer_mix: the model's own mix.
-        word_shares: p(word), for "sif".
-    """
-
-    def __init__(
-        self,
-        sentences: Sequence[Sequence[str]],
-        encoding: Encoding,
-        config: ElmoConfig,
-        layer_mix: LayerMix,
-        word_shares: Mapping[str, float] | None = None,
-    ) -> None:
-        self.sentences, self.encoding, self.layer_mix = sentences, encoding, layer_mix
-        self.width, self._config, self._word_shares = encoding.width(config), config, word_shares
-
-    def shares(self, words: Sequence[str]) -> Array | None:
-        """p(word) of each word, for "sif"."""
-        known = self._word_shares
-        return None if known is None else np.array([known.get(word, 0.0) for word in words])
-
-    def whole(self, i: int, layers: Array) -> Array:
-        """The vector of text i."""
-        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
-        return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
-
-    def segments(self, i: int) -> Collector:
-        """A collector of the vector of text i."""
-        if self.layer_mix.layer_norm and self.encoding.layers == "mix":  # needs all words at once
-            return _WholeText(self, i, len(self.sentences[i]), self._config)
-        return _LongText(self, self.sentences[i])
-
-    def scaled(self, vector: Array) -> Array:
-        """The vector, scaled to length 1 where the encoding says so."""
-        if not self.encoding.normalize:
-            return vector
-        if _native(vector):
-            return native_scale(np.array(vector[None])).reshape(-1)
-        length = np.linalg.norm(vector)
-        return np.asarray(vector / length) if length > 0 else vector
 
 
 class KeepWords:
@@ -245,12 +148,60 @@ class KeepWords:
         vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
         return np.array(vectors) if vectors.base is not None else vectors
 
-    def segments(self, i: int) -> Collector:
+    def segments(self, i: int) -> Any:
         """A collector of the word vectors of text i."""
         n_words = len(self.sentences[i])
         if self.encoding is None or (self.layer_mix.layer_norm and self.encoding.layers == "mix"):
-            return _WholeText(self, i, n_words, self._config)
+            return Slab(n_words, partial(self.whole, i))
         return _LongWords(self.encoding, self.layer_mix, n_words, self.encoding.word_width(self._config))
+
+
+class PoolTexts:
+    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text.
+
+    Args:
+        sentences: the words of each text.
+        encoding: which vector.
+        config: the model.
+        layer_mix: the model's own mix.
+        word_shares: p(word), for "sif".
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sequence[str]],
+        encoding: Encoding,
+        config: ElmoConfig,
+        layer_mix: LayerMix,
+        word_shares: Mapping[str, float] | None = None,
+    ) -> None:
+        self.sentences, self.encoding, self.layer_mix = sentences, encoding, layer_mix
+        self.width, self._word_shares = encoding.width(config), word_shares
+
+    def shares(self, words: Sequence[str]) -> Array | None:
+        """p(word) of each word, for "sif"."""
+        known = self._word_shares
+        return None if known is None else np.array([known.get(word, 0.0) for word in words])
+
+    def whole(self, i: int, layers: Array) -> Array:
+        """The vector of text i."""
+        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
+        return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
+
+    def segments(self, i: int) -> Any:
+        """A collector of the vector of text i."""
+        if self.layer_mix.layer_norm and self.encoding.layers == "mix":  # needs all words at once
+            return Slab(len(self.sentences[i]), partial(self.whole, i))
+        return _LongText(self, self.sentences[i])
+
+    def scaled(self, vector: Array) -> Array:
+        """The vector, scaled to length 1 where the encoding says so."""
+        if not self.encoding.normalize:
+            return vector
+        if _native(vector):
+            return native_scale(np.array(vector[None])).reshape(-1)
+        length = np.linalg.norm(vector)
+        return np.asarray(vector / length) if length > 0 else vector
 
 
 def _concatenated(layers: Array) -> Array:
@@ -258,32 +209,14 @@ def _concatenated(layers: Array) -> Array:
     return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=-1)
 
 
-class _WholeText:
-    """All layers of a long text, for what needs them at once."""
-
-    def __init__(self, reduce: PoolTexts | KeepWords, i: int, n_words: int, config: ElmoConfig) -> None:
-        self._reduce, self._i, self._n_words, self._config = reduce, i, n_words, config
-        self._slab: Slab | None = None
-
-    def add(self, direction: int, start: int, layers: Array) -> None:
-        if self._slab is None:
-            self._slab = KeepLayers([self._n_words], self._config, layers.dtype).segments(0)
-        self._slab.add(direction, start, layers)
-
-    def result(self) -> Array:
-        assert self._slab is not None, "a long text has segments"
-        return self._reduce.whole(self._i, self._slab.result())
-
-
 class _LongWords:
-    """Word vectors of a long text. Layers j of direction d stand at [:, j, d] of (T, k, 2, P)."""
+    """Collects word vectors of a long text. Layers j of direction d stand at [:, j, d] of (T, k, 2, P)."""
 
     def __init__(self, encoding: Encoding, layer_mix: LayerMix, n_words: int, width: int) -> None:
-        self._encoding, self._mix, self._shape = encoding, layer_mix, (n_words, width)
-        self._vectors: Array | None = None
+        self._encoding, self._mix, self._shape, self._vectors = encoding, layer_mix, (n_words, width), np.empty(0)
 
     def add(self, direction: int, start: int, layers: Array) -> None:
-        if self._vectors is None:
+        if not self._vectors.size:
             self._vectors = np.empty(self._shape, layers.dtype)
         selected = select_layers(layers, self._encoding, self._mix)  # (k, n, P)
         k, n, P = selected.shape
@@ -291,12 +224,11 @@ class _LongWords:
         places[start : start + n, :, direction] = selected.transpose(1, 0, 2)
 
     def result(self) -> Array:
-        assert self._vectors is not None, "a long text has segments"
         return self._vectors
 
 
 class _LongText:
-    """One vector of a long text: sums, maxima and ends of each direction by itself, (k, 2, P); sums in float64."""
+    """Collects one vector of a long text: sums (in float64), maxima and ends of each direction by itself, (k, 2, P)."""
 
     def __init__(self, texts: PoolTexts, words: Sequence[str]) -> None:
         self._texts, self._words = texts, words
@@ -308,13 +240,8 @@ class _LongText:
         end, self._dtype = start + selected.shape[1], layers.dtype
         for part, pooled in self._pooled.items():
             if part in ("mean", "sif"):
-                shares = self._texts.shares(self._words[start:end])
-                weights = (
-                    np.ones(end - start)
-                    if part == "mean" or shares is None
-                    else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
-                )
-                total = np.einsum("n,knp->kp", weights, selected)
+                shares = self._texts.shares(self._words[start:end]) if part == "sif" else None
+                total = np.einsum("n,knp->kp", _sif_weights(end - start, shares), selected)
                 pooled[direction] = pooled.get(direction, 0) + total
             elif part == "max":
                 top = selected.max(axis=1)

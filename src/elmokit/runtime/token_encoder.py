@@ -1,8 +1,8 @@
 """Words → token vectors, the layer below the LSTMs: computed once per distinct word and cached.
 
 A token vector is what the character CNN makes of a word's characters, plus the word's row of a word table where the
-model has one. A model without characters has the table alone. `TokenEncoder._compute` is the one place where this
-happens. Published models read UTF-8 bytes; ELMoForManyLangs reads Unicode characters by their place in a dictionary.
+model has one. A model without characters has the table alone. Published models read UTF-8 bytes; ELMoForManyLangs reads
+Unicode characters by their place in a dictionary.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -19,9 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.rows import product
-from elmokit.runtime.threads import Workers
-from elmokit.text.char_ids import BOS, EOS, PADDING_ID, UNK, sentence_boundary_ids, words_to_char_ids
+from elmokit.runtime.backends.numpy import MatrixProduct, padded
+from elmokit.text.char_ids import BOS, EOS, UNK, sentence_boundary_ids, words_to_char_ids
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -43,7 +42,7 @@ class TokenEncoder:
         words: the vocabulary of the word table; a word's place is its id.
         embed: character ids → token vectors, (D, C) → (D, P); the character CNN of a backend.
         dtype: of the vectors.
-        workers: threads to compute on.
+        run: runs independent tasks, as `elmokit.runtime.engine.Workers.run` does.
         cache_words: words whose vectors are kept, the least recently used dropped first.
 
     Raises:
@@ -54,32 +53,32 @@ class TokenEncoder:
         self,
         config: ElmoConfig,
         tensors: Mapping[str, Array],
-        *,
         words: Sequence[str] | None,
         embed: Callable[[Ids], Array],
         dtype: DTypeLike,
-        workers: Workers,
+        run: Callable[[Sequence[Callable[[], Any]]], Any],
         cache_words: int = CACHE_WORDS,
     ) -> None:
-        self.width, self.dtype, self._embed, self._workers = config.projection_width, np.dtype(dtype), embed, workers
-        self._characters = _characters(config)
-        self._table = _table(config, tensors, words, self._characters, self.dtype)
+        self.width, self.dtype, self._embed, self._run = config.projection_width, np.dtype(dtype), embed, run
+        self._characters: _Bytes | _Dictionary | None = None
+        self._table: _TiedTable | _WordTable | None = None
+        if (cnn := config.char_cnn) is not None:
+            self._padding_id, n = cnn.padding_id, cnn.max_characters
+            self._characters = _Bytes(n) if cnn.characters is None else _Dictionary(cnn.characters, n)
+        if config.word_table:
+            assert self._characters is not None
+            gain = np.asarray(tensors["word_table.gain"], self.dtype)
+            self._table = _TiedTable(tensors["word_table.weight"], gain, words or (), self._characters)
+        elif config.n_words:
+            self._table = _WordTable(config, tensors, words or (), self.dtype)
         self._cache = _Cache(cache_words if self._characters else 0, self.width, self.dtype)
-        self.boundaries = self._boundaries()  # (2, P)
+        self.boundaries = self._add_rows((BOS, EOS), np.zeros((2, self.width), self.dtype))  # (2, P)
+        if self._characters is not None:
+            self.boundaries += embed(self._characters.boundary_ids())
 
     def vectors(self, words: Sequence[str], *, first: int = 0) -> Array:
-        """Token vectors of distinct words.
-
-        Args:
-            words: D words.
-            first: rows to leave free before them.
-
-        Returns:
-            vectors. Shape (first + D, P).
-        """
-        if (
-            self._characters is not None
-        ):  # what does not fit a word's ids changes nothing and makes the cache's keys long
+        """Token vectors of D distinct words behind `first` rows of zeros. Shape (first + D, P)."""
+        if self._characters is not None:  # what does not fit a word's ids changes nothing and makes keys long
             words = [self._characters.cut(word) for word in words]
         out = np.zeros((first + len(words), self.width), self.dtype)
         missing = self._cache.look_up(words, out[first:])
@@ -93,31 +92,21 @@ class TokenEncoder:
     def _compute(self, words: Sequence[str]) -> Array:
         """Token vectors of words, (D, P): character CNN and word table."""
         vectors = np.zeros((len(words), self.width), self.dtype)
-        if self._characters is not None:
-            self._compute_characters(self._characters.ids(words), vectors)
+        if self._characters is not None:  # in blocks of words of similar length: neighbours of one length are fastest
+            ids = self._characters.ids(words)
+            order = np.argsort((ids != self._padding_id).sum(axis=1), kind="stable")
+
+            def embed(start: int) -> None:
+                block = order[start : start + CNN_WORDS]
+                vectors[block] = self._embed(ids[block])
+
+            starts = range(0, len(ids), CNN_WORDS)
+            self._run([partial(embed, start) for start in reversed(starts)])  # long words first: all end together
+        return self._add_rows(words, vectors)
+
+    def _add_rows(self, words: Sequence[str], vectors: Array) -> Array:
         if self._table is not None:
             vectors += self._table.rows(words)
-        return vectors
-
-    def _compute_characters(self, ids: Ids, out: Array) -> None:
-        """Run the character CNN in blocks of words of similar length: neighbours of one length are fastest."""
-        assert self._characters is not None
-        order = np.argsort((ids != self._characters.padding_id).sum(axis=1), kind="stable")
-
-        def embed(start: int) -> None:
-            block = order[start : start + CNN_WORDS]
-            out[block] = self._embed(ids[block])
-
-        starts = range(0, len(ids), CNN_WORDS)
-        self._workers.run([partial(embed, start) for start in reversed(starts)])  # long words first: all end together
-
-    def _boundaries(self) -> Array:
-        """Token vectors of begin and end of sentence, (2, P)."""
-        vectors = np.zeros((2, self.width), self.dtype)
-        if self._characters is not None:
-            vectors += self._embed(self._characters.boundary_ids())
-        if self._table is not None:
-            vectors += self._table.rows((BOS, EOS))
         return vectors
 
 
@@ -172,20 +161,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Characters(Protocol):
-    """Words → rows of character ids."""
-
-    padding_id: int
-
-    def cut(self, word: str) -> str: ...
-    def ids(self, words: Sequence[str]) -> Ids: ...
-    def boundary_ids(self) -> Ids: ...
-
-
 class _Bytes:
-    """UTF-8 bytes."""
-
-    padding_id = PADDING_ID
+    """Words → rows of ids of UTF-8 bytes."""
 
     def __init__(self, max_characters: int) -> None:
         self.max_characters = max_characters
@@ -203,7 +180,7 @@ class _Bytes:
 
 
 class _Dictionary:
-    """Unicode characters by their place in a dictionary, as in ELMoForManyLangs (`create_one_batch`).
+    """Words → rows of characters' places in a dictionary, as in ELMoForManyLangs (`create_one_batch`).
 
     The original swaps its marks for begin and end of word, in training too: rows start with `<eow>`, end with `<bow>`.
     """
@@ -211,7 +188,7 @@ class _Dictionary:
     def __init__(self, characters: Sequence[str], max_characters: int) -> None:
         self._rows = {character: row for row, character in enumerate(characters, start=1)}
         _check_entries("characters", self._rows, ("<bow>", "<eow>", "<bos>", "<eos>", "<oov>", "<pad>"))
-        self.max_characters, self.padding_id = max_characters, self._rows["<pad>"]
+        self.max_characters = max_characters
 
     def cut(self, word: str) -> str:
         return word[: self.max_characters - 2]
@@ -223,33 +200,29 @@ class _Dictionary:
         return self._ids([("<bos>",), ("<eos>",)])
 
     def _ids(self, words: Sequence[Sequence[str]]) -> Ids:
-        ids = np.full((len(words), self.max_characters), self.padding_id, np.int32)
+        ids = np.full((len(words), self.max_characters), self._rows["<pad>"], np.int32)
         for row, word in zip(ids, words, strict=True):
             inner = [self._rows.get(character, self._rows["<oov>"]) for character in word]
             row[: len(inner) + 2] = [self._rows["<eow>"], *inner, self._rows["<bow>"]]
         return ids
 
 
-class _Table(Protocol):
-    """Words → rows that are added to their token vectors."""
-
-    def rows(self, words: Sequence[str]) -> Array: ...
-
-
 class _TiedTable:
     """Rows of the softmax, scaled by a gain per component, for the frequent words; zeros for all others."""
 
-    def __init__(self, weight: Array, gain: Array, words: Sequence[str], cut: Callable[[str], str]) -> None:
+    def __init__(self, weight: Array, gain: Array, words: Sequence[str], characters: _Bytes | _Dictionary) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
-        self._rows: dict[str, int] = {}
-        for row, word in enumerate(words):
-            if word not in (BOS, EOS, UNK):
-                self._rows.setdefault(cut(word), row)
+        n = len(words)
+        self._rows = dict(zip(words[::-1], range(n - 1, -1, -1), strict=True))  # of equal words, the first one counts
+        for word in (BOS, EOS, UNK):
+            self._rows.pop(word, None)
+        for word, row in [item for item in self._rows.items() if len(item[0]) > characters.max_characters - 2]:
+            cut = characters.cut(word)  # as it is looked up
+            self._rows[cut] = min(row, self._rows.get(cut, row))
         self._weight, self._gain = weight, gain
 
     def rows(self, words: Sequence[str]) -> Array:
-        """Rows of words, (D, P)."""
         rows = np.array([self._rows.get(word, -1) for word in words], dtype=np.intp)
         return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
 
@@ -257,44 +230,24 @@ class _TiedTable:
 class _WordTable:
     """A row per word of a vocabulary, projected where the table is narrower than P."""
 
-    def __init__(self, table: Array, words: Sequence[str], *, projection: Array | None, cut: int | None) -> None:
+    def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], words: Sequence[str], dtype: Any) -> None:
         self._ids = {word: row for row, word in enumerate(words, start=1)}
         _check_entries("words", self._ids, (BOS, EOS, UNK))
-        self._table, self._projection, self._cut = table, projection, cut
+        self._projection: MatrixProduct | None = None
+        self._cut: int | None = None
+        self._table = np.asarray(tensors["word_embedding.weight"], dtype=dtype)
+        if config.char_cnn is not None:  # its projection maps both side by side; the table's part stands in front
+            weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
+            self._projection, self._cut = MatrixProduct(weight.T), config.char_cnn.max_characters - 2
 
     def rows(self, words: Sequence[str]) -> Array:
-        """Rows of words, (D, P); unknown words have the row of `<UNK>`."""
         unknown = self._ids[UNK]
         rows = self._table[np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)]
-        return rows if self._projection is None else product(rows, self._projection)
-
-
-def _characters(config: ElmoConfig) -> _Characters | None:
-    cnn = config.char_cnn
-    if cnn is None:
-        return None
-    return _Bytes(cnn.max_characters) if cnn.characters is None else _Dictionary(cnn.characters, cnn.max_characters)
-
-
-def _table(
-    config: ElmoConfig,
-    tensors: Mapping[str, Array],
-    words: Sequence[str] | None,
-    characters: _Characters | None,
-    dtype: np.dtype[Any],
-) -> _Table | None:
-    if config.word_table:
-        assert characters is not None
-        gain = np.asarray(tensors["word_table.gain"], dtype=dtype)
-        return _TiedTable(tensors["word_table.weight"], gain, words or (), characters.cut)
-    if not config.n_words:
-        return None
-    projection, cut = None, None
-    if config.char_cnn is not None:  # its projection maps both side by side; the table's part stands in front
-        weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
-        projection, cut = np.ascontiguousarray(weight.T), config.char_cnn.max_characters - 2
-    table = np.asarray(tensors["word_embedding.weight"], dtype=dtype)
-    return _WordTable(table, words or (), projection=projection, cut=cut)
+        if (product := self._projection) is None:
+            return rows
+        n = padded(len(rows), product.least_rows)
+        inputs = np.concatenate([rows, np.zeros((n - len(rows), rows.shape[1]), rows.dtype)])
+        return product(inputs, np.empty((n, product.n_outputs), rows.dtype))[: len(rows)]
 
 
 def _check_entries(what: str, entries: Mapping[str, int], needed: Sequence[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
-from elmokit.runtime.state import State
 
 _PASSES = 20
 _TEXT = tuple(

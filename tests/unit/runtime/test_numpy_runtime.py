@@ -6,7 +6,7 @@ import pytest
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.state import State
+from elmokit.runtime.batches import State
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 from unit.runtime.models import CONFIGS, numpy_engine, tensors_of, words_of
 

@@ -3,7 +3,7 @@ import pytest
 
 from elmokit.config import BiLSTMConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.state import State
+from elmokit.runtime.batches import State
 
 CONFIG = ElmoConfig(projection_width=3, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=5))
 

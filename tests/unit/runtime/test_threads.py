@@ -10,7 +10,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from elmokit.errors import ConfigError
-from elmokit.runtime.threads import Workers, single_threaded_blas
+from elmokit.runtime.engine import Workers, single_threaded_blas
 
 
 def test_a_stream_keeps_the_order_and_begins_little_more_than_is_taken():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
-from elmokit.runtime.threads import Workers
+from elmokit.runtime.engine import Workers
 from elmokit.runtime.token_encoder import TokenEncoder
 from elmokit.text.char_ids import char_ids_to_word, words_to_char_ids
 
@@ -24,9 +24,7 @@ def make(n_words):
         asked.extend(words)
         return np.array([vector_of(word) for word in words], np.float32)
 
-    encoder = TokenEncoder(
-        CONFIG, {}, words=None, embed=embed, dtype="float32", workers=Workers(1), cache_words=n_words
-    )
+    encoder = TokenEncoder(CONFIG, {}, None, embed, "float32", Workers(1).run, n_words)
     asked.clear()
     return encoder, asked
 

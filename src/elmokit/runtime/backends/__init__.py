@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.runtime.batches import Batch
+from elmokit.runtime.batches import Batch, State
 from elmokit.runtime.kernels import native_precisions
-from elmokit.runtime.state import State
 
 Array = NDArray[Any]
 

@@ -19,13 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.runtime.backends.char_cnn import Parts, char_cnn_of, highway_weights
-from elmokit.runtime.backends.cpu import CpuBackend
-from elmokit.runtime.backends.lstm import BLOCK_BYTES
-from elmokit.runtime.batches import Batch, step_blocks
+from elmokit.runtime.backends.numpy import BLOCK_BYTES, CpuBackend, Parts, char_cnn_of, highway_weights
+from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, step_blocks
 from elmokit.runtime.kernels.library import Convolution, Highway, Layer, address, function
 from elmokit.runtime.kernels.weights import MAX_UNITS, TERMS, NativeProduct, lanes, pack, round_rows, up
-from elmokit.runtime.rows import MULTIPLE, Buffers
 
 Array = NDArray[Any]
 
@@ -37,7 +34,7 @@ FEW_ROWS = 6
 
 
 class NativeConvolutions:
-    """The convolutions of one model; the interface of `elmokit.runtime.backends.char_cnn.Convolutions`.
+    """The convolutions of one model; the interface of `NumpyConvolutions`.
 
     Args:
         precision: "float32" or "bfloat16".
@@ -71,7 +68,7 @@ class NativeConvolutions:
         return pack(matrix, precision), of_padding, np.ascontiguousarray(get(f"convolutions.{i}.bias"))
 
     def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
-        """Compute the features of words; see `elmokit.runtime.backends.char_cnn.Convolutions.run`.
+        """Compute the features of words; see `NumpyConvolutions.run`.
 
         Args:
             ids: rows of character ids; fastest where neighbours have one length. Shape (D, C).
@@ -104,7 +101,7 @@ class NativeConvolutions:
 
 
 class NativeHighway:
-    """One highway layer; the interface of `elmokit.runtime.backends.char_cnn.Highway`.
+    """One highway layer; the interface of `NumpyHighway`.
 
     Args:
         precision: "float32" or "bfloat16".
@@ -124,7 +121,7 @@ class NativeHighway:
         self.bias = _side_by_side(bias, F)
 
     def run(self, x: Array, buffers: Buffers) -> Array:
-        """Pass features through the layer; see `elmokit.runtime.backends.char_cnn.Highway.run`.
+        """Pass features through the layer; see `NumpyHighway.run`.
 
         Args:
             x: Shape (D, F).
@@ -174,7 +171,7 @@ class _Reading:
 
 
 class NativeTower:
-    """The LSTM layers of one direction; the interface of `elmokit.runtime.backends.lstm.Tower`.
+    """The LSTM layers of one direction; the interface of `elmokit.runtime.backends.numpy.Tower`.
 
     Args:
         config: the model.
@@ -218,7 +215,7 @@ class NativeTower:
     def run(
         self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
     ) -> tuple[list[Array], Array, Array]:
-        """Read a batch; see `elmokit.runtime.backends.lstm.Tower.run`.
+        """Read a batch; see `elmokit.runtime.backends.numpy.Tower.run`.
 
         Args:
             batch: its layout.

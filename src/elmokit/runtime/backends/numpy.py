@@ -1,36 +1,350 @@
 """The biLM in NumPy: the reference, and what runs where there are no compiled loops.
 
-With OpenBLAS on AVX-512 a sentence's vectors are the same bits alone, in any batch and with any number of threads;
-elsewhere equal to 1e-6 relative in float32. `elmokit.runtime.rows` says what that takes.
+OpenBLAS adds in another order for one row and for small products (n · K · N up to 100³), so rows are padded: then, on
+AVX-512, a row has the same bits beside any other rows. On AVX2 they are equal to rounding (1e-6 relative).
+A sigmoid is (1 + tanh(x / 2)) / 2, with the halves folded into the weights (exact: powers of two).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from elmokit.config import ElmoConfig
+from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.backends.char_cnn import char_cnn_of
-from elmokit.runtime.backends.cpu import CpuBackend
-from elmokit.runtime.backends.lstm import Tower
+from elmokit.runtime.batches import MULTIPLE, Batch, BufferPool, Buffers, State, step_blocks
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+Get = Callable[[str], Array]
+
+SMALL_PRODUCT, FEW_TERMS = 100**3, 128  # OpenBLAS's bound on small products; terms with one order everywhere
+WINDOW_ROWS, BLOCK_BYTES = 2048, 64 << 20  # of a convolution's product; of the input products of a block of steps
 
 
-def numpy_backend(config: ElmoConfig, tensors: Mapping[str, NDArray[Any]], dtype: DTypeLike = "float32") -> CpuBackend:
-    """A backend that computes with NumPy.
+def padded(n: int, least: int = MULTIPLE) -> int:
+    """Rows to compute for n rows: the next multiple of `MULTIPLE`, and at least `least`."""
+    return max(least, -(-n // MULTIPLE) * MULTIPLE)
 
-    Args:
-        config: the model.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        dtype: "float32" or "float64".
 
-    Raises:
-        ConfigError: another dtype.
+def least_rows(weight: Array) -> int:
+    """Rows that a product with a weight (K, N) needs, not to be a small one."""
+    return padded(SMALL_PRODUCT // weight.size + 1) if weight.shape[0] > FEW_TERMS else MULTIPLE
+
+
+class Product(Protocol):
+    """Multiplication by one weight, prepared once, of `least_rows` rows at least."""
+
+    n_outputs: int
+    least_rows: int
+
+    def __call__(self, x: Array, out: Array) -> Array:
+        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
+        ...
+
+
+MakeProduct = Callable[[Array], Product]
+
+
+class MatrixProduct:
+    """A `Product` by NumPy, in the weight's own precision."""
+
+    def __init__(self, weight: Array) -> None:
+        self.weight, self.n_outputs = np.ascontiguousarray(weight), int(weight.shape[1])
+        self.least_rows = least_rows(weight)
+
+    def __call__(self, x: Array, out: Array) -> Array:
+        """Put the product into `out`."""
+        return np.matmul(x, self.weight, out=out)
+
+
+class NumpyConvolutions:
+    """Windows of characters, maximum, bias, activation.
+
+    A window of padding alone gives a constant, so a word of m ids needs m windows and one comparison with it.
     """
+
+    def __init__(self, config: CharCNNConfig, get: Get, padding_id: int) -> None:
+        self.config, self.padding_id, self._table = config, padding_id, get("embedding.weight")
+        self._each = [self._convolution(get, i, width) for i, (width, _) in enumerate(config.filters)]
+
+    def _convolution(self, get: Get, i: int, width: int) -> tuple[int, Product, Array, Array]:
+        weight = get(f"convolutions.{i}.weight")  # (n, E, width)
+        product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
+        padding = np.tile(self._table[self.padding_id], (product.least_rows, width))
+        of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
+        return width, product, get(f"convolutions.{i}.bias"), of_padding
+
+    def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
+        """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
+        lengths = (ids != self.padding_id).sum(axis=1)
+        changes = np.flatnonzero(np.diff(lengths)) + 1
+        for start, end in zip([0, *changes], [*changes, len(ids)], strict=True):
+            m = int(lengths[start])
+            step = max(1, WINDOW_ROWS // m)
+            for s in range(start, end, step):
+                self._convolve(ids[s : min(s + step, end)], m, out[s : min(s + step, end)], buffers)
+
+    def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
+        """All convolutions of g words of m ids."""
+        C, g = self.config.max_characters, len(ids)
+        widest = max(width for width, _ in self.config.filters)
+        characters = self._table[ids[:, : m - 1 + widest]]  # (g, characters that are read, E)
+        column = 0
+        for width, product, bias, of_padding in self._each:
+            n_windows, K, n = min(m, C - width + 1), width * self._table.shape[1], product.n_outputs
+            rows, rows_computed = g * n_windows, padded(g * n_windows, product.least_rows)
+            windows = buffers.get("windows", rows_computed, K)
+            a, b, c = characters.strides
+            windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
+            windows[rows:] = 0
+            values = product(windows, buffers.get("values", rows_computed, n))
+            best = out[:, column : column + n]
+            np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
+            if C - width + 1 > m:
+                np.maximum(best, of_padding, out=best)
+            best += bias
+            column += n
+        if self.config.activation == "relu":
+            np.maximum(out, 0, out=out)
+        else:
+            np.tanh(out, out=out)
+
+
+def highway_weights(get: Get, k: int) -> tuple[Array, Array]:
+    """Transform and gate (halved) of layer k side by side: weight (F, 2F) and bias (2F,)."""
+    weight = np.concatenate([get(f"highways.{k}.transform.weight"), get(f"highways.{k}.gate.weight") / 2])
+    bias = np.concatenate([get(f"highways.{k}.transform.bias"), get(f"highways.{k}.gate.bias") / 2])
+    return weight.T, bias
+
+
+class NumpyHighway:
+    """One highway layer: x ← g · relu(t) + (1 − g) · x, one product with transform and gate side by side."""
+
+    def __init__(self, get: Get, k: int, make_product: MakeProduct = MatrixProduct) -> None:
+        weight, self.bias = highway_weights(get, k)
+        self.product = make_product(weight)
+        self.least_rows = self.product.least_rows
+
+    def run(self, x: Array, buffers: Buffers) -> Array:
+        """Pass features (D, F) through the layer, in place."""
+        z = self.product(x, buffers.get("highway", len(x), 2 * x.shape[1]))
+        z += self.bias
+        t, gate = z[:, : x.shape[1]], z[:, x.shape[1] :]
+        np.maximum(t, 0, out=t)
+        np.tanh(gate, out=gate)
+        gate += 1
+        t -= x
+        t *= gate
+        t *= 0.5
+        x += t
+        return x
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a character CNN is made of: products of the projection, convolutions, highway layers."""
+
+    product: MakeProduct = MatrixProduct
+    convolutions: Callable[[CharCNNConfig, Get, int], Any] = NumpyConvolutions
+    highway: Callable[[Get, int], Any] = NumpyHighway
+
+
+class TokenCNN:
+    """The character CNN of one model: convolutions, highway layers, projection."""
+
+    def __init__(self, config: ElmoConfig, tensors: Tensors, dtype: DTypeLike, parts: Parts) -> None:
+        def get(name: str) -> Array:
+            return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
+
+        assert config.char_cnn is not None
+        self.config = config.char_cnn
+        self.convolutions = parts.convolutions(self.config, get, self.config.padding_id)
+        self.highways = [parts.highway(get, k) for k in range(self.config.n_highway)]
+        self.projection: tuple[Product, Array] | None = None
+        if self.config.projection:  # beside a word table, the columns behind the table's
+            weight = get("projection.weight")[:, config.word_width :]
+            self.projection = parts.product(weight.T), get("projection.bias")
+        self.least_rows = max([1, *(each.least_rows for each in (*self.highways, *(self.projection or ())[:1]))])
+
+    def encode_ids(self, ids: NDArray[np.integer], buffers: Buffers) -> Array:
+        """Token vectors of rows of character ids, (D, C) → (D, P)."""
+        D, F, rows = len(ids), self.config.n_filters, padded(len(ids), self.least_rows)
+        x = buffers.get("features", rows, F)
+        x[D:] = 0
+        self.convolutions.run(ids, x[:D], buffers)
+        for highway in self.highways:
+            x = highway.run(x, buffers)
+        if self.projection is None:
+            return np.array(x[:D])
+        product, bias = self.projection
+        vectors: Array = product(x, np.empty((rows, product.n_outputs), x.dtype))[:D]
+        vectors += bias
+        return vectors
+
+
+def char_cnn_of(config: ElmoConfig, tensors: Tensors, dtype: DTypeLike, parts: Parts | None = None) -> TokenCNN | None:
+    """The character CNN of a model; None for a model without."""
+    return None if config.char_cnn is None else TokenCNN(config, tensors, dtype, parts or Parts())
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """Weights of one LSTM layer: gates in the order input, forget, output, candidate; sigmoid gates halved."""
+
+    of_input: Product  # P → 4C
+    of_hidden: Product  # P → 4C
+    bias: Array  # (4C,)
+    projection: Product | None  # halved, C → P
+    least_rows: int
+
+
+class Tower:
+    """The LSTM layers of one direction. Input products are taken ahead, so only the recurrent one is in the loop."""
+
+    def __init__(
+        self, config: ElmoConfig, tensors: Tensors, direction: str, dtype: DTypeLike, product: MakeProduct
+    ) -> None:
+        self.config, C = config.bilstm, config.bilstm.cell_width
+
+        def layer(prefix: str) -> _Layer:
+            def gates(name: str) -> Array:
+                i, f, g, o = (np.asarray(tensors[prefix + name][k * C : (k + 1) * C], dtype=dtype) for k in range(4))
+                return np.asarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
+
+            of_input, of_hidden, projection = product(gates("weight_ih")), product(gates("weight_hh")), None
+            if self.config.projection:
+                projection = product(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
+            least = max(each.least_rows for each in (of_input, of_hidden, projection) if each is not None)
+            return _Layer(of_input, of_hidden, gates("bias"), projection, least)
+
+        self.layers = [layer(f"{direction}_layers.{k}.") for k in range(self.config.n_layers)]
+
+    def run(
+        self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
+    ) -> tuple[list[Array], Array, Array]:
+        """Outputs of each layer, step by step, (N, P), in memory of `buffers`; final states as `hidden` and `cell`."""
+        N, P = len(numbers), tokens.shape[1]
+        outputs: list[Array] = []
+        hiddens, cells = np.empty_like(hidden), np.empty_like(cell)
+        for k, layer in enumerate(self.layers):
+            out = buffers.get(f"outputs {k}", N + layer.least_rows, P)
+            inputs = partial(_input_products, layer, *((outputs[-1], None) if k else (tokens, numbers)))
+            hiddens[k], cells[k] = self._read(layer, batch, inputs, hidden[k], cell[k], out, buffers)
+            if k > 0 and self.config.skip_connections:
+                out += outputs[-1]
+            outputs.append(out)
+        return [out[:N] for out in outputs], hiddens, cells
+
+    def _read(
+        self, layer: _Layer, batch: Batch, inputs: Any, hidden: Array, cell: Array, out: Array, buffers: Buffers
+    ) -> tuple[Array, Array]:
+        """One layer over all steps; `out` takes its outputs, the final states come back."""
+        least, width, C = layer.least_rows, len(layer.bias), cell.shape[1]
+        B = padded(len(batch.rows), least)
+        h, c = buffers.get("hidden", B, hidden.shape[1]), buffers.get("cell", B, C)
+        z, scratch = buffers.get("gates", B, width), buffers.get("scratch", B, C)
+        h[len(hidden) :], c[len(cell) :] = 0, 0
+        h[: len(hidden)], c[: len(cell)] = hidden, cell
+        last_h, last_c = np.empty_like(hidden), np.empty_like(cell)
+        counts, starts = [*batch.counts.tolist(), 0], batch.starts.tolist()
+        for first, end in step_blocks(batch.starts, max(B, BLOCK_BYTES // (width * h.itemsize))):
+            ahead = inputs(starts[first], starts[end], buffers)  # (rows of the block, 4C)
+            for t in range(first, end):
+                n, row = counts[t], starts[t] - starts[first]
+                b = padded(n, least)
+                layer.of_hidden(h[:b], z[:b])
+                z[:n] += ahead[row : row + n]
+                self._step(layer, z[:b], h[:b], c[:b], scratch[:b])
+                out[starts[t] : starts[t + 1]] = h[:n]
+                if counts[t + 1] < n:
+                    last_h[counts[t + 1] : n], last_c[counts[t + 1] : n] = h[counts[t + 1] : n], c[counts[t + 1] : n]
+        return last_h, last_c
+
+    def _step(self, layer: _Layer, z: Array, h: Array, c: Array, scratch: Array) -> None:
+        """One step, in place: gates before their non-linearity in `z` (B, 4C), new states in `h` and `c`."""
+        C = c.shape[1]
+        np.tanh(z, out=z)
+        z[:, : 3 * C] += 1
+        i, f, o, g = (z[:, k * C : (k + 1) * C] for k in range(4))
+        c *= f
+        i *= g
+        c += i
+        c *= 0.5
+        if self.config.cell_clip is not None:
+            np.clip(c, -self.config.cell_clip, self.config.cell_clip, out=c)
+        np.tanh(c, out=scratch)
+        if layer.projection is None:
+            np.multiply(o, scratch, out=h)
+            h *= 0.5
+            return
+        scratch *= o
+        layer.projection(scratch, h)
+        if self.config.projection_clip is not None:
+            np.clip(h, -self.config.projection_clip, self.config.projection_clip, out=h)
+
+
+def _input_products(
+    layer: _Layer, below: Array, numbers: NDArray[np.intp] | None, start: int, end: int, buffers: Buffers
+) -> Array:
+    """Products of the rows from `start` on: of rows of `below`, or of its distinct rows that `numbers` name."""
+    width = len(layer.bias)
+    if numbers is None:
+        rows = padded(end - start, layer.least_rows)
+        out = layer.of_input(below[start : start + rows], buffers.get("products", rows, width))
+        out += layer.bias
+        return out
+    distinct, places = np.unique(numbers[start:end], return_inverse=True)
+    n, rows = len(distinct), padded(len(distinct), layer.least_rows)
+    x = buffers.get("words", rows, below.shape[1])
+    x[n:] = 0
+    np.take(below, distinct, axis=0, out=x[:n], mode="clip")
+    table = layer.of_input(x, buffers.get("word products", rows, width))
+    table += layer.bias
+    return np.take(table, places, axis=0, out=buffers.get("products", end - start, width), mode="clip")
+
+
+class CpuBackend:
+    """A `Backend` on the CPU: a character CNN (or None) and a tower for each direction, whatever computes them."""
+
+    device = "cpu"
+    splits: Sequence[tuple[int, ...]] = ((0,), (1,))
+
+    def __init__(
+        self, cnn: TokenCNN | None, towers: Sequence[Any], dtype: DTypeLike, prepare_thread: Any = None
+    ) -> None:
+        self.cnn, self.towers, self.dtype, self.prepare_thread = cnn, towers, np.dtype(dtype), prepare_thread
+        self._buffers = BufferPool(self.dtype)
+
+    def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
+        """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
+        assert self.cnn is not None, "a model without characters has no character ids"
+        with self._buffers.borrowed() as buffers:
+            return self.cnn.encode_ids(ids, buffers)
+
+    def read(
+        self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]
+    ) -> None:
+        """Read a batch through all LSTM layers; see `elmokit.runtime.backends.Backend.read`."""
+        P = tokens.shape[1]
+        for d in directions:
+            with self._buffers.borrowed() as buffers:
+                outputs, after.hidden[d], after.cell[d] = self.towers[d].run(
+                    batch, batch.numbers[d], tokens, start.hidden[d], start.cell[d], buffers
+                )
+                for k, out in enumerate(outputs, start=1):  # (N, P)
+                    slab[k, :, d * P : (d + 1) * P] = out[batch.places[d]]
+
+
+def numpy_backend(config: ElmoConfig, tensors: Tensors, dtype: DTypeLike = "float32") -> CpuBackend:
+    """A backend that computes with NumPy, in float32 or float64."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ConfigError(f"dtype is {np.dtype(dtype)}; NumPy computes in float32 or float64.")
-    towers = [Tower(config, tensors, direction, dtype=dtype) for direction in ("forward", "backward")]
+    towers = [Tower(config, tensors, direction, dtype, MatrixProduct) for direction in ("forward", "backward")]
     return CpuBackend(char_cnn_of(config, tensors, dtype), towers, dtype)

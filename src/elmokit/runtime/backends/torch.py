@@ -18,12 +18,8 @@ from torch import Tensor
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.backends.char_cnn import CharCNN, Highway, Parts, char_cnn_of
-from elmokit.runtime.backends.cpu import CpuBackend
-from elmokit.runtime.backends.lstm import Tower
-from elmokit.runtime.batches import Batch, step_blocks
-from elmokit.runtime.rows import MULTIPLE, BufferPool, least_rows
-from elmokit.runtime.state import State
+from elmokit.runtime.backends.numpy import CpuBackend, NumpyHighway, Parts, TokenCNN, Tower, char_cnn_of, least_rows
+from elmokit.runtime.batches import MULTIPLE, Batch, BufferPool, State, step_blocks
 
 Array = NDArray[Any]
 
@@ -56,11 +52,11 @@ def torch_backend(
         raise ConfigError(f"precision is {precision!r}; PyTorch computes in 'float32' or 'bfloat16'.")
     place = _device(device)
     make_product = partial(TorchProduct, precision=precision, device=place)
-    parts = Parts(make_product, highway=partial(Highway, make_product=make_product))
+    parts = Parts(make_product, highway=partial(NumpyHighway, make_product=make_product))
     cnn = char_cnn_of(config, tensors, "float32", parts)
     if place.type != "cpu":
         return DeviceBackend(config, tensors, cnn, place, _dtype(precision))
-    towers = [Tower(config, tensors, d, dtype="float32", make_product=make_product) for d in ("forward", "backward")]
+    towers = [Tower(config, tensors, d, "float32", make_product) for d in ("forward", "backward")]
     return CpuBackend(cnn, towers, "float32", prepare_thread=one_torch_thread)
 
 
@@ -152,7 +148,7 @@ class DeviceBackend:
         self,
         config: ElmoConfig,
         tensors: Mapping[str, Array],
-        cnn: CharCNN | None,
+        cnn: TokenCNN | None,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.runtime.batches import MULTIPLE, Buffers, aligned
 from elmokit.runtime.kernels.library import address, chosen, function
-from elmokit.runtime.rows import MULTIPLE, Buffers, aligned
 
 Array = NDArray[Any]
 

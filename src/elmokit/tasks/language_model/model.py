@@ -23,8 +23,8 @@ from elmokit.errors import CheckpointError, ConfigError, InputError
 from elmokit.perplexity import Perplexity, PerplexityMeter
 from elmokit.progress import progress_bar
 from elmokit.runtime import Engine
+from elmokit.runtime.engine import Workers
 from elmokit.runtime.pooling import mix_layers
-from elmokit.runtime.threads import Workers
 from elmokit.tasks.language_model.predictions import Candidate, Substitute, Surprisal
 from elmokit.text.inputs import Text, checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
