@@ -27,14 +27,22 @@ HELPERS = {"common.py", "tiny.py", "srv.py"}
 _KINDS = ("clsj", "clst", "csv", "gz", "jsonl", "manifest", "parquet", "snapshot", "torch", "xz", "zst")
 ARGUMENTS = {
     "fuzz_flips.py": [f"{kind} 2000 30" for kind in _KINDS],
-    "hostile_heads.py": [f"{kind} 60" for kind in ("cls", "pairs", "tag", "index")],
+    "hostile_heads.py": [f"{kind} 60" for kind in ("logistic", "tfidf", "pairs", "tag", "index")],
+    "concurrency.py": ["threads", "fork busy 10"],
     "text_fuzz.py": ["tokens 20000 1 100", "encode 2000 1 100"],
     "fuzz_index.py": ["60"],
     "train_kills.py": ["kill 120", "corrupt", "two", "term", "tiny"],
 }
 """What to give scripts whose README leaves values open."""
 
-RENAMED = {"elmokit.corpora": "elmokit.data", "elmokit.tasks.bio ": "elmokit.tasks.tagging.bioes "}
+RENAMED = {
+    "elmokit.corpora": "elmokit.data",
+    "elmokit.tasks.bio ": "elmokit.tasks.tagging.bioes ",
+    "elmokit.tasks.pairs import": "elmokit import",
+    "elmokit.tasks.tag import": "elmokit import",
+    "from elmokit.tasks.tag_options import TagOptions": "",
+    '["facts"]': '["metadata"]',
+}
 """Modules that had other names when the scripts were written."""
 
 

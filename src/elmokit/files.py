@@ -21,18 +21,10 @@ from elmokit.errors import OutputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends without an error.
+    """A temporary path that becomes `path` when the block ends without an error; on any failure it is removed.
 
-    An existing file keeps its permissions; a symbolic link stays one, and the file that it points to is replaced.
-
-    Args:
-        path: the file to write.
-
-    Yields:
-        the temporary path, in the same folder and with the same suffix. On any failure it is removed.
-
-    Raises:
-        OutputError: the folder does not exist or can't be written, the disk is full.
+    An existing file keeps its permissions; a symbolic link stays one, and the file that it points to is replaced. A
+    folder that does not exist or can't be written, or a full disk, raises `OutputError`.
 
     Example:
         >>> import tempfile
@@ -76,6 +68,24 @@ def _mode(path: Path) -> int:
         return 0o666 & ~umask
 
 
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep other processes that lock a folder out of it; raises `OutputError` if one is there, or waits for it."""
+    try:
+        import fcntl
+    except ImportError as error:  # pragma: no cover - Windows
+        if not wait:
+            raise OutputError(f"{folder}: this needs file locks, which only Linux and macOS have.") from error
+        yield
+        return
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            raise OutputError(f"{folder}: another run is using this folder; wait until it ends.") from error
+        yield
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
     digest = hashlib.sha256()
@@ -87,7 +97,11 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
-    """A file for HDF5 that reports a full disk at the end of the block, or when `check` is called."""
+    """A file for `h5py.File(…, "w")` that reports a full disk at the end of the block, or when `check` is called.
+
+    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes go to
+    memory that is thrown away, and HDF5 closes normally.
+    """
     with Path(path).open("w+b", buffering=0) as raw:
         file = _SurvivingFile(raw)
         yield file

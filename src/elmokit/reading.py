@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
 
@@ -26,22 +26,10 @@ _MAX_REASON = 300
 
 @contextmanager
 def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, what: str = "file") -> Iterator[None]:
-    """Turn every exception of a reader into one of our errors that names the file.
+    """Turn every exception of a reader into one of our errors that names the file; `what` is what it should have been.
 
     Errors of elmokit pass unchanged, and so do `ImportError` and interrupts. A missing file becomes `MissingFile`;
     everything else (`KeyError`, `RecursionError`, `MemoryError`, panics of Rust libraries …) becomes `error`.
-
-    Args:
-        path: the file as the user named it.
-        error: the error to raise; it takes a message.
-        what: what the file should have been, for the message: "a … of elmokit" and the like.
-
-    Yields:
-        nothing.
-
-    Raises:
-        MissingFile: the file, or one that it needs, does not exist.
-        ElmoKitError: of the type `error`.
 
     Example:
         >>> with reading("model.json", what="configuration"):
@@ -58,10 +46,9 @@ def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, wh
         raise MissingFile(f"{printable(str(problem.filename or path))}: no such file or folder.") from problem
     except MemoryError:
         raise error(f"{printable(str(path))}: this {what} asks for more memory than there is; is it damaged?") from None
-    except Exception as problem:
-        raise error(f"{printable(str(path))}: not a readable {what} ({_reason(problem)}).") from problem
     except BaseException as problem:
-        if type(problem).__name__ != "PanicException":  # how Rust libraries (safetensors, Lance) crash
+        panic = type(problem).__name__ == "PanicException"  # how Rust libraries (safetensors, Lance) crash
+        if not isinstance(problem, Exception) and not panic:
             raise
         raise error(f"{printable(str(path))}: not a readable {what} ({_reason(problem)}).") from problem
 
@@ -90,7 +77,7 @@ def read_json(
     """Read a JSON object. A byte-order mark is accepted; NaN, infinity and other values than an object are not."""
     data = read_bytes(path, max_bytes=max_bytes, error=error)
     with reading(path, error=error, what=what):
-        values = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+        values = json.loads(data.decode("utf-8-sig"), parse_constant=_finite, parse_float=_finite)
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, not {type(values).__name__}")
         return values
@@ -126,12 +113,8 @@ def _inflated(path: Path, max_bytes: int) -> bytes:
     return buffer.getvalue()
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is too large for a number")
+        raise ValueError(f"{text[:40]} is not a number, or too large for one")
     return value

@@ -19,44 +19,16 @@ from elmokit.checkpoints.source import EMBEDDED, Format, Source
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 from elmokit.reading import printable, reading
 
-__all__ = [
-    "EMBEDDED",
-    "FORMATS",
-    "Checkpoint",
-    "Format",
-    "Softmax",
-    "check_tensors",
-    "detect",
-    "load",
-    "save",
-    "with_token_embeddings",
-]
+__all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax"]
+__all__ += ["check_tensors", "detect", "load", "save", "with_token_embeddings"]
 
-FORMATS: tuple[Format, ...] = (
-    native.FORMAT,
-    manylangs.FORMAT,
-    tfhub.FORMAT,
-    bilm_tf.FORMAT,
-    allennlp.FORMAT,
-    allennlp_archive.FORMAT,
-)
+FORMATS: tuple[Format, ...] = (native.FORMAT, manylangs.FORMAT, tfhub.FORMAT, bilm_tf.FORMAT)
+FORMATS += (allennlp.FORMAT, allennlp_archive.FORMAT)
 """All formats, in the order in which they are tried."""
 
 
 def detect(source: str | Path, *, weights: str | Path | None = None) -> Format:
-    """Find out which format a file or folder is in.
-
-    Args:
-        source: see `load`.
-        weights: the weights of a pair.
-
-    Returns:
-        the format.
-
-    Raises:
-        MissingFile: no such file or folder.
-        CheckpointError: no known format; the message lists what is there.
-    """
+    """Find out which format a file or folder is in; the arguments and errors are those of `load`."""
     with _opened(source, weights) as thing:
         return _detect(thing)
 
@@ -101,7 +73,7 @@ def save(
 
     Args:
         checkpoint: what to write.
-        folder: the folder. Files of the same names are replaced, others stay.
+        folder: files of the same names are replaced, others stay.
         format: "native" or "allennlp".
         storage: of the native format: "float32" (exact), "float16" or "int8".
 

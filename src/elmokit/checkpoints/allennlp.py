@@ -29,7 +29,7 @@ from elmokit.checkpoints.source import (
     read_words,
     write_words,
 )
-from elmokit.checkpoints.tensorflow_layout import convert, rules_for
+from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
 from elmokit.files import atomic_path, surviving_file
@@ -74,16 +74,13 @@ def read(source: Source) -> Checkpoint:
 def write(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `options.json`, `weights.hdf5` and, where there are, `vocab.txt` and `softmax_weights.hdf5`."""
     check_finite(checkpoint, folder)
-    if checkpoint.config.word_width or (checkpoint.config.char_cnn and checkpoint.config.char_cnn.characters):
-        raise CheckpointError(
-            f"{folder}: this model reads a dictionary of characters (ELMoForManyLangs), which AllenNLP's format has no"
-            " place for; write it as 'native'."
-        )
-    if checkpoint.config.word_table:
-        raise CheckpointError(
-            f"{folder}: this model adds a table of frequent words to its character CNN, which AllenNLP's format has no"
-            " place for; write it as 'native'."
-        )
+    config, what = checkpoint.config, ""
+    if config.word_width or (config.char_cnn and config.char_cnn.characters):
+        what = "reads a dictionary of characters (ELMoForManyLangs)"
+    if config.word_table:
+        what = "adds a table of frequent words to its character CNN"
+    if what:
+        raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has no place for it: write 'native'.")
     write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(checkpoint.config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}
@@ -122,18 +119,16 @@ def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
     raise CheckpointError(f"{path}: this is {kind}.")
 
 
+def _names(path: Path) -> set[str]:
+    """Names of the datasets; none where the file can't be read, which whoever reads it will say."""
+    try:
+        return set(dataset_shapes(path))
+    except (CheckpointError, MissingFile):
+        return set()
+
+
 def _holds_bilm(path: Path) -> bool:
-    try:
-        return any(name.startswith("RNN_") for name in dataset_shapes(path))
-    except (CheckpointError, MissingFile):
-        return False
-
-
-def _holds_softmax(path: Path) -> bool:
-    try:
-        return set(dataset_shapes(path)) == set(_SOFTMAX)
-    except (CheckpointError, MissingFile):
-        return False
+    return any(name.startswith("RNN_") for name in _names(path))
 
 
 def _weights_beside(options_path: Path) -> Path | None:
@@ -197,7 +192,7 @@ def _softmax(
     if set(inside) == set(_SOFTMAX):
         return _checked_softmax(Softmax(*(inside[name] for name in _SOFTMAX)), config, weights_path)
     for path in Source(source.folder).files(".hdf5", ".h5") if source.weights is None else []:
-        if "softmax" in path.name and _holds_softmax(path):
+        if "softmax" in path.name and _names(path) == set(_SOFTMAX):
             return _checked_softmax(read_softmax(path), config, path)
     return None
 
@@ -212,14 +207,12 @@ def _checked_softmax(softmax: Softmax, config: ElmoConfig, path: Path) -> Softma
 
 
 def read_softmax(path: Path) -> Softmax:
-    """The softmax that was published beside the official models."""
+    """Read the softmax that was published beside the official models."""
     arrays = read_datasets(path)
     if set(arrays) != set(_SOFTMAX):
         raise CheckpointError(f"{path}: expected the datasets softmax/W and softmax/b, found {sorted(arrays)[:5]}.")
-    try:
+    with fitting(path):
         return Softmax(arrays["softmax/W"], arrays["softmax/b"])
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
 
 
 def read_token_embeddings(path: Path) -> NDArray[Any]:

@@ -18,8 +18,7 @@ from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.options import config_from_options, training_metadata
 from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
-from elmokit.checkpoints.tensorflow import model_prefix, read_bilm
-from elmokit.checkpoints.tensorflow_layout import convert, rules_for
+from elmokit.checkpoints.tensorflow import convert, model_prefix, read_bilm, rules_for
 
 
 def recognise(source: Source) -> bool:

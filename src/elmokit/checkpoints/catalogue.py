@@ -19,11 +19,7 @@ _MANYLANGS = range(136, 180)  # numbers of the ELMoForManyLangs models in the NL
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file to fetch.
-
-    Args:
-        sha256: its checksum in hexadecimal, empty where unknown.
-    """
+    """A file to fetch, what it is called here, and its SHA-256, empty where unknown."""
 
     url: str
     name: str
@@ -32,13 +28,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A model that can be fetched by name.
-
-    Args:
-        language: code of the language ("en"), "" where it is none.
-        licence: as its publisher states it for the weights, else "not stated".
-        megabytes: about how much is fetched; 0 where unknown.
-    """
+    """A model that can be fetched by name, with its licence for the weights and how its text was tokenized."""
 
     name: str
     title: str
@@ -49,42 +39,26 @@ class Published:
     tokenizer: str = "whitespace"
 
 
-def _official(name: str, title: str, stem: str, megabytes: int) -> Published:
-    files = tuple(
-        RemoteFile(url=f"{_AI2}{stem}/elmo_{stem}_{part}", name=part) for part in ("options.json", "weights.hdf5")
-    )
-    return Published(name=name, title=title, files=files, megabytes=megabytes)
+def _pair(name: str, title: str, address: str, megabytes: int = 374, language: str = "en") -> Published:
+    """Make an entry of options and weights, whose names begin with the address."""
+    parts = {"options.json": "options.json", "weights.hdf5": "weights.hdf5"}
+    if name == "pubmed":
+        parts["weights.hdf5"] = "weights_PubMed_only.hdf5"
+    files = tuple(RemoteFile(url=_AI2 + address + theirs, name=ours) for ours, theirs in parts.items())
+    return Published(name=name, title=title, files=files, megabytes=megabytes, language=language)
+
+
+def _official(name: str, title: str, stem: str, megabytes: int = 374) -> Published:
+    return _pair(name, title, f"{stem}/elmo_{stem}_", megabytes)
 
 
 CATALOGUE: tuple[Published, ...] = (
     _official("small", "13.6 M parameters, 1 Billion Word Benchmark", "2x1024_128_2048cnn_1xhighway", 54),
     _official("medium", "28.0 M parameters, 1 Billion Word Benchmark", "2x2048_256_2048cnn_1xhighway", 112),
-    _official("original", "93.6 M parameters, 1 Billion Word Benchmark", "2x4096_512_2048cnn_2xhighway", 374),
-    _official("original-5.5B", "93.6 M parameters, Wikipedia and news", "2x4096_512_2048cnn_2xhighway_5.5B", 374),
-    Published(
-        name="pubmed",
-        title="93.6 M parameters, PubMed abstracts",
-        files=(
-            RemoteFile(
-                url=_AI2 + "contributed/pubmed/elmo_2x4096_512_2048cnn_2xhighway_options.json", name="options.json"
-            ),
-            RemoteFile(
-                url=_AI2 + "contributed/pubmed/elmo_2x4096_512_2048cnn_2xhighway_weights_PubMed_only.hdf5",
-                name="weights.hdf5",
-            ),
-        ),
-        megabytes=374,
-    ),
-    Published(
-        name="portuguese",
-        title="93.6 M parameters, Portuguese Wikipedia",
-        files=tuple(
-            RemoteFile(url=f"{_AI2}contributed/pt/elmo_pt_{part}", name=part)
-            for part in ("options.json", "weights.hdf5")
-        ),
-        language="pt",
-        megabytes=374,
-    ),
+    _official("original", "93.6 M parameters, 1 Billion Word Benchmark", "2x4096_512_2048cnn_2xhighway"),
+    _official("original-5.5B", "93.6 M parameters, Wikipedia and news", "2x4096_512_2048cnn_2xhighway_5.5B"),
+    _pair("pubmed", "93.6 M parameters, PubMed abstracts", "contributed/pubmed/elmo_2x4096_512_2048cnn_2xhighway_"),
+    _pair("portuguese", "93.6 M parameters, Portuguese Wikipedia", "contributed/pt/elmo_pt_", language="pt"),
     Published(
         name="tfhub",
         title="93.6 M parameters, Google's module with its trained layer mix",
@@ -105,13 +79,7 @@ CATALOGUE: tuple[Published, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A family of published models, as a row of the documentation.
-
-    Args:
-        format: name of the format that reads it (see `FORMATS`); "" where none was seen.
-        seen: the year of the source that names the address, and what kind of source.
-        command: how to use it; "FOLDER" is what was fetched by hand.
-    """
+    """A family of published models, as a row of the documentation; `seen` is the year and kind of the source."""
 
     title: str
     languages: str
@@ -129,7 +97,12 @@ def families() -> tuple[Family, ...]:
 
 
 def find(name: str) -> Published | None:
-    """The published model of that name."""
+    """Return the published model of a name of the catalogue, "nlpl:NUMBER" or "nlpl:PART/NUMBER", or None.
+
+    Example:
+        >>> find("nlpl:144").files[0].url
+        'http://vectors.nlpl.eu/repository/11/144.zip'
+    """
     for model in CATALOGUE:
         if model.name == name:
             return model

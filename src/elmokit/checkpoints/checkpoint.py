@@ -21,11 +21,7 @@ Tensors = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Softmax:
-    """The language model's output layer, shared by both directions.
-
-    Args:
-        weight: one row per word. Shape (V, P).
-    """
+    """The language model's output layer, shared by both directions: weight (V, P) and bias (V,)."""
 
     weight: NDArray[Any]
     bias: NDArray[Any]

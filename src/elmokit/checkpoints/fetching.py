@@ -1,8 +1,8 @@
 """Fetch published models: a name of the catalogue, an http(s) address, or "hf:user/model".
 
-pooch downloads files, huggingface_hub repositories (extra `hub`). `ELMOKIT_CACHE` moves the cache and
-`ELMOKIT_OFFLINE=1` forbids the network. `fetched.json` in each folder records where the files came from and their
-SHA-256.
+Downloads that broke off go on where they ended. huggingface_hub fetches repositories (extra `hub`). `ELMOKIT_CACHE`
+moves the cache and `ELMOKIT_OFFLINE=1` forbids the network. `fetched.json` in each folder records where the files came
+from and their SHA-256.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import re
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, checksum, locked
 from elmokit.reading import printable, read_json
 
 MARK = "fetched.json"
@@ -30,13 +29,12 @@ MARK = "fetched.json"
 
 _ATTEMPTS, _TIMEOUT, _CHUNK = 4, 30.0, 1 << 18
 _MAX_BYTES = 16 << 30
-_STALE_SECONDS = 24 * 3600.0
-_PASSING = (408, 425, 429)
+_PASSING = (408, 416, 425, 429)  # 416: the part is as long as the file, or longer
 _PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", "*.pkl", "*.zip", "weights.th"]
 
 
 class _RefusedDownload(Exception):
-    """An answer that no further attempt changes. Not a `ValueError`, which pooch would try again."""
+    """An answer that no further attempt changes."""
 
     def __init__(self, message: str, *, missing: bool = False) -> None:
         super().__init__(message)
@@ -145,53 +143,82 @@ def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("tmp*"):  # pooch's temporary files of processes that were killed
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                left.unlink(missing_ok=True)
+        with locked(folder, wait=True):
+            sums = {file.name: _fetch_file(file, folder, _by_hand(model, folder), show) for file in model.files}
+            with atomic_path(folder / MARK) as path:
+                values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
+                path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    except (CheckpointError, MissingFile, OutputError):
+        raise
     except OSError as error:
-        raise OutputError(f"{folder}: the cache can't be written ({error.strerror}); set ELMOKIT_CACHE.") from error
-    sums = {file.name: _fetch_file(file, folder, _by_hand(model, folder), show) for file in model.files}
-    with atomic_path(folder / MARK) as path:
-        values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        raise OutputError(f"{folder}: can't be written ({error.strerror or error}); set ELMOKIT_CACHE.") from error
 
 
 def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) -> str:
-    """Download one file with retries; returns its SHA-256."""
-    import pooch
+    """Download one file that is not there yet, with retries; return its SHA-256."""
     import requests
 
-    pooch.get_logger().setLevel("ERROR")
-    meter = _Meter(file.name, show)
-    downloader = pooch.HTTPDownloader(
-        progressbar=meter,
-        chunk_size=_CHUNK,
-        timeout=_TIMEOUT,
-        headers={"User-Agent": "elmokit", "Accept-Encoding": "identity"},
-        hooks={"response": [_check_response, meter.expect]},
-    )
-    known = f"sha256:{file.sha256}" if file.sha256 else None
-    store = pooch.create(
-        path=folder, base_url="", registry={file.name: known}, urls={file.name: file.url}, retry_if_failed=_ATTEMPTS
-    )
-    try:
-        path = Path(store.fetch(file.name, downloader=downloader))
-        meter.check(path)
-        return str(pooch.file_hash(str(path), alg="sha256"))
-    except _RefusedDownload as error:
-        if error.missing:
-            raise MissingFile(f"{file.url}: can't be fetched ({error}). {advice}") from None
-        raise CheckpointError(f"{file.url}: {error}") from None
-    except requests.RequestException as error:
-        raise MissingFile(f"{file.url}: can't be fetched ({_reason(error)}). {advice}") from None
-    except ValueError as error:
+    target, part = folder / file.name, folder / f".{file.name}.part"
+    if target.is_file():
+        return checksum(target)
+    for attempt in range(_ATTEMPTS):
+        try:
+            _receive(file, part, show)
+            break
+        except _RefusedDownload as error:
+            if error.missing:
+                raise MissingFile(f"{file.url}: can't be fetched ({error}). {advice}") from None
+            raise CheckpointError(f"{file.url}: {error}") from None
+        except requests.RequestException as error:
+            if attempt == _ATTEMPTS - 1:
+                raise MissingFile(f"{file.url}: can't be fetched ({_reason(error)}). {advice}") from None
+            time.sleep(2**attempt)
+    digest = checksum(part)
+    part.with_suffix(".etag").unlink(missing_ok=True)
+    if file.sha256 not in ("", digest):
+        part.unlink()
         raise CheckpointError(
-            f"{file.url}: another file came than the one that was published ({_reason(error)}); it was thrown away."
-        ) from None
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be written ({error.strerror or error}); set ELMOKIT_CACHE.") from error
-    finally:
-        meter.close()
+            f"{file.url}: another file came than the one that was published (SHA-256 {digest}); it was thrown away."
+        )
+    part.replace(target)
+    return digest
+
+
+def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
+    """Append to a part, if the server still has the same file, or write it anew."""
+    import requests
+    from tqdm.auto import tqdm
+
+    tag = part.with_suffix(".etag")
+    headers = {"User-Agent": "elmokit", "Accept-Encoding": "identity"}
+    n_bytes = part.stat().st_size if part.is_file() and tag.is_file() else 0
+    if n_bytes:
+        headers |= {"Range": f"bytes={n_bytes}-", "If-Range": tag.read_text("utf-8")}
+    hooks = {"response": _check_response}
+    with requests.get(file.url, headers=headers, timeout=_TIMEOUT, stream=True, hooks=hooks) as response:
+        if response.status_code == 416:
+            tag.unlink(missing_ok=True)
+        response.raise_for_status()
+        if response.headers.get("Content-Range", "").partition("-")[0] != f"bytes {n_bytes}":
+            n_bytes = 0
+            tag.unlink(missing_ok=True)
+            version = response.headers.get("ETag", "")
+            if version.startswith('"'):  # a strong one: the same bytes
+                tag.write_text(version, "utf-8")
+        expected = n_bytes + int(response.headers.get("Content-Length") or 0)
+        delay, disable = 0 if show else 2, None if show is None else not show
+        bar = tqdm(
+            desc=f"fetching {file.name}", total=expected, unit="B", unit_scale=True, delay=delay, disable=disable
+        )
+        with bar, part.open("ab" if n_bytes else "wb") as output:
+            for chunk in response.iter_content(_CHUNK):
+                n_bytes += len(chunk)
+                if n_bytes > _MAX_BYTES:
+                    raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes came; no model is that large.")
+                output.write(chunk)
+                bar.update(len(chunk))
+    if "Content-Length" in response.headers and n_bytes != expected:
+        raise requests.ConnectionError(f"{n_bytes:,} of {expected:,} bytes came")
 
 
 def _check_response(response: Any, **_: Any) -> None:
@@ -206,42 +233,6 @@ def _check_response(response: Any, **_: Any) -> None:
         raise _RefusedDownload("a web page came instead of the file; open the address in a browser to see why.")
     elif int(response.headers.get("Content-Length") or 0) > _MAX_BYTES:
         raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes; no model is that large.")
-
-
-class _Meter:
-    """A progress bar as pooch takes it, which also bounds the bytes and checks that all came."""
-
-    def __init__(self, name: str, show: bool | None) -> None:
-        from tqdm.auto import tqdm
-
-        disable = None if show is None else not show
-        self._bar = tqdm(desc=f"fetching {name}", unit="B", unit_scale=True, delay=0 if show else 2, disable=disable)
-        self._n_bytes, self._expected = 0, 0
-        self.total = 0
-
-    def expect(self, response: Any, **_: Any) -> None:
-        self._n_bytes = 0
-        self._expected = int(response.headers.get("Content-Length") or 0) if response.ok else 0
-        self._bar.total = self._expected or None
-
-    def update(self, n: int) -> None:
-        self._n_bytes += n
-        if self._n_bytes > _MAX_BYTES:
-            raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes came; no model is that large.")
-        self._bar.update(n)
-
-    def reset(self) -> None:
-        self._n_bytes = 0
-        self._bar.reset(self._bar.total)
-
-    def check(self, path: Path) -> None:
-        if self._expected and path.stat().st_size != self._expected:
-            size = path.stat().st_size
-            path.unlink()
-            raise _RefusedDownload(f"{size:,} of {self._expected:,} bytes came; try again.")
-
-    def close(self) -> None:
-        self._bar.close()
 
 
 def _reason(error: BaseException) -> str:
@@ -261,17 +252,13 @@ def _from_hugging_face(name: str) -> Path:
     """Download a repository's files with huggingface_hub, into its own cache."""
     hub = _hugging_face()
     repository, _, revision = name.partition("@")
-    download: Callable[..., str] = hub.snapshot_download
     try:
-        return Path(
-            download(repository, revision=revision or None, allow_patterns=_PATTERNS, local_files_only=offline())
+        folder: str = hub.snapshot_download(
+            repository, revision=revision or None, allow_patterns=_PATTERNS, local_files_only=offline()
         )
+        return Path(folder)
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        _refuse_repository(name, repository, error)
-
-
-def _refuse_repository(name: str, repository: str, error: BaseException) -> NoReturn:
-    raise MissingFile(
-        f"hf:{printable(name)}: can't be fetched from the Hugging Face hub ({_reason(error)}). Fetch by hand:"
-        f" https://huggingface.co/{printable(repository)}, then give elmokit the folder."
-    ) from None
+        raise MissingFile(
+            f"hf:{printable(name)}: can't be fetched from the Hugging Face hub ({_reason(error)}). Fetch by hand:"
+            f" https://huggingface.co/{printable(repository)}, then give elmokit the folder."
+        ) from None

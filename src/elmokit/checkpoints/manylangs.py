@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule, pad_row
 from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options, read_words
-from elmokit.checkpoints.tensorflow_layout import convert
-from elmokit.checkpoints.torch_file import lstm_rules, read_state, token_rules
-from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.checkpoints.tensorflow import convert
+from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
+_WORDS = "word_emb_layer.embedding.weight"
+_MANYLANGS = Names("char_emb_layer.embedding.weight", "convolutions.{}", "highways._layers.{}", "projection")
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 _WORD_MARKS = ("<bos>", "<eos>", "<oov>")
 _OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}
@@ -44,15 +45,22 @@ def read(source: Source) -> Checkpoint:
     folder = source.path
     arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)
     options = _options(folder)
-    words = _dictionary(folder / "word.dic", arrays.get("word_emb_layer.embedding.weight"), _WORD_MARKS)
-    characters = _dictionary(folder / "char.dic", arrays.get("char_emb_layer.embedding.weight"), _CHARACTER_MARKS)
+    words = _dictionary(folder / "word.dic", arrays.get(_WORDS), _WORD_MARKS)
+    characters = _dictionary(folder / "char.dic", arrays.get(_MANYLANGS.table), _CHARACTER_MARKS)
     if words is not None and characters is None:
         arrays = _folded(arrays, folder)
     if words is not None:
         words = tuple(_OUR_MARKS.get(word, word) for word in words)
     with fitting(folder):
-        config = _config(arrays, options, words, characters)
-        tensors = convert(_rules(config), config, arrays, folder, folder / _ENCODER)
+        sizes = {} if words is None else {"n_words": len(words) + 1}
+        if words is not None and characters is not None:
+            sizes["word_width"] = arrays[_WORDS].shape[1]
+        config = _MANYLANGS.config(
+            arrays, lstm=options["encoder"], cnn=options["token_embedder"], characters=characters, **sizes
+        )
+        tables = {_WORDS: "word_embedding.weight", _MANYLANGS.table: "char_cnn.embedding.weight"}
+        rules = [Rule(theirs, (ours,), (pad_row(),)) for theirs, ours in tables.items() if theirs in arrays]
+        tensors = convert([*_MANYLANGS.rules(config), *rules], config, arrays, folder, folder / _ENCODER)
         checkpoint = Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
     return check_finite(checkpoint, folder)
 
@@ -102,58 +110,11 @@ def _folded(arrays: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArr
     """A model of words alone: each word's projected vector in place of table and projection."""
     rest = dict(arrays)
     try:
-        table = rest.pop("word_emb_layer.embedding.weight")
+        table = rest.pop(_WORDS)
         folded = table @ rest.pop("projection.weight").T + rest.pop("projection.bias")
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{folder / _EMBEDDER}: table and projection do not fit ({error}).") from None
-    return rest | {"word_emb_layer.embedding.weight": folded}
-
-
-def _config(
-    arrays: Mapping[str, NDArray[Any]],
-    options: Mapping[str, Mapping[str, Any]],
-    words: tuple[str, ...] | None,
-    characters: tuple[str, ...] | None,
-) -> ElmoConfig:
-    """Sizes from the tensors, the rest from the options."""
-    encoder, embedder = options["encoder"], options["token_embedder"]
-    gates, P = arrays["forward_layer_0.input_linearity.weight"].shape
-    bilstm = BiLSTMConfig(
-        n_layers=sum(f"forward_layer_{i}.input_linearity.weight" in arrays for i in range(len(arrays))),
-        cell_width=gates // 4,
-        projection="forward_layer_0.state_projection.weight" in arrays,
-        cell_clip=float(encoder["cell_clip"]) or None,
-        projection_clip=float(encoder["proj_clip"]) or None,
-        skip_connections=True,
-    )
-    n_words = 0 if words is None else len(words) + 1
-    if characters is None:
-        return ElmoConfig(projection_width=P, char_cnn=None, n_words=n_words, bilstm=bilstm)
-    kernels = [
-        arrays[f"convolutions.{i}.weight"].shape for i in range(len(arrays)) if f"convolutions.{i}.weight" in arrays
-    ]
-    cnn = CharCNNConfig(
-        embedding_width=arrays["char_emb_layer.embedding.weight"].shape[1],
-        filters=tuple((width, n) for n, _, width in kernels),
-        n_highway=sum(f"highways._layers.{k}.weight" in arrays for k in range(len(arrays))),
-        activation=embedder["activation"],
-        max_characters=int(embedder["max_characters_per_token"]),
-        n_characters=len(characters) + 1,
-        characters=characters,
-    )
-    word_width = 0 if words is None else arrays["word_emb_layer.embedding.weight"].shape[1]
-    return ElmoConfig(projection_width=P, char_cnn=cnn, n_words=n_words, word_width=word_width, bilstm=bilstm)
-
-
-def _rules(config: ElmoConfig) -> tuple[Rule, ...]:
-    rules = lstm_rules(config)
-    if config.n_words:
-        rules += (Rule("word_emb_layer.embedding.weight", ("word_embedding.weight",), (pad_row(),)),)
-    if config.char_cnn is not None:
-        rules += (Rule("char_emb_layer.embedding.weight", ("char_cnn.embedding.weight",), (pad_row(),)),)
-    return rules + token_rules(
-        config, convolution="convolutions.{i}", highway="highways._layers.{k}", projection="projection"
-    )
+    return rest | {_WORDS: folded}
 
 
 FORMAT = Format("manylangs", "ELMoForManyLangs (encoder.pkl, token_embedder.pkl, dictionaries)", recognise, read)

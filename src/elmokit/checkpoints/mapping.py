@@ -17,22 +17,13 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-def _same(shape: Shape) -> Shape:
-    return shape
-
-
 @dataclass(frozen=True)
 class Step:
-    """One change of layout that can be undone.
-
-    Args:
-        apply: from their layout towards ours.
-        revert_shape: the shape that `revert` gives.
-    """
+    """One change of layout, from theirs towards ours, that can be undone."""
 
     apply: Callable[[Array], Array]
     revert: Callable[[Array], Array]
-    revert_shape: Callable[[Shape], Shape] = _same
+    revert_shape: Callable[[Shape], Shape] = lambda shape: shape
 
 
 def transpose(axes: tuple[int, ...] = (1, 0)) -> Step:
@@ -61,13 +52,11 @@ def pad_row() -> Step:
 
 def reorder_blocks(order: tuple[int, ...]) -> Step:
     """Put equal blocks of the first axis (LSTM gates) in another order."""
-
-    def reordered(x: Array, order: Sequence[int]) -> Array:
-        blocks = np.split(x, len(order))
-        return np.concatenate([blocks[i] for i in order])
-
-    inverse = [order.index(i) for i in range(len(order))]
-    return Step(lambda x: reordered(x, order), lambda x: reordered(x, inverse))
+    n, inverse = len(order), [order.index(i) for i in range(len(order))]
+    return Step(
+        lambda x: np.concatenate([np.split(x, n)[i] for i in order]),
+        lambda x: np.concatenate([np.split(x, n)[i] for i in inverse]),
+    )
 
 
 def negate_block(block: int, n: int) -> Step:
@@ -95,12 +84,9 @@ def add_to_block(block: int, n: int, amount: float) -> Step:
 
 @dataclass(frozen=True)
 class Rule:
-    """One of their arrays and the one or several of ours that it holds.
+    """One of their arrays and the one or several of ours that it holds, beside each other on `axis`, in this order.
 
-    Args:
-        ours: our names. Several lie beside each other on `axis`, in this order.
-        steps: from their layout to ours, before the parts are taken apart.
-        axis: where several parts are joined.
+    `steps` lead from their layout to ours, before the parts are taken apart.
     """
 
     theirs: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         "format_version": FORMAT_VERSION,
         "name": checkpoint.name,
         "config": checkpoint.config.to_dict(),
-        "layer_mix": _mix_values(checkpoint.layer_mix),
+        "layer_mix": asdict(checkpoint.layer_mix),
         "storage": storage,
         "words": checkpoint.words is not None,
         "metadata": dict(checkpoint.metadata),
@@ -110,11 +111,6 @@ def _softmax(arrays: dict[str, NDArray[Any]]) -> Softmax | None:
         return None
     weight = arrays["word_table.weight"] if "word_table.weight" in arrays else arrays.pop(_SOFTMAX[0])
     return Softmax(weight, arrays.pop(_SOFTMAX[1]))
-
-
-def _mix_values(mix: LayerMix) -> dict[str, Any]:
-    weights = None if mix.weights is None else list(mix.weights)
-    return {"weights": weights, "gamma": mix.gamma, "layer_norm": mix.layer_norm}
 
 
 def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:

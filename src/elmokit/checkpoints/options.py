@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,17 @@ def config_from_options(
 
 
 def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The options.json that bilm-tf, AllenNLP and simple_elmo read."""
+    """Make the options.json that bilm-tf, AllenNLP and simple_elmo read."""
     config, bilstm, cnn = checkpoint.config, checkpoint.config.bilstm, checkpoint.config.char_cnn
     lstm = {
         "dim": bilstm.cell_width,
         "projection_dim": config.projection_width,
         "n_layers": bilstm.n_layers,
         "use_skip_connections": bilstm.skip_connections,
+        "cell_clip": bilstm.cell_clip,
+        "proj_clip": bilstm.projection_clip,
     }
-    clips = {"cell_clip": bilstm.cell_clip, "proj_clip": bilstm.projection_clip}
-    options: dict[str, Any] = {"lstm": lstm | {name: clip for name, clip in clips.items() if clip is not None}}
+    options: dict[str, Any] = {"lstm": {name: value for name, value in lstm.items() if value is not None}}
     if cnn is not None:
         options["char_cnn"] = {
             "embedding": {"dim": cnn.embedding_width},
@@ -67,18 +69,8 @@ def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
             "max_characters_per_token": cnn.max_characters,
             "n_characters": 262,
         }
-    mix = checkpoint.layer_mix
-    options["elmokit"] = {
-        "name": checkpoint.name,
-        "tokenizer": config.tokenizer,
-        "layer_mix": {
-            "weights": None if mix.weights is None else list(mix.weights),
-            "gamma": mix.gamma,
-            "layer_norm": mix.layer_norm,
-        },
-        "metadata": dict(checkpoint.metadata),
-    }
-    return options
+    own = {"name": checkpoint.name, "tokenizer": config.tokenizer, "layer_mix": asdict(checkpoint.layer_mix)}
+    return options | {"elmokit": own | {"metadata": dict(checkpoint.metadata)}}
 
 
 def training_metadata(options: Mapping[str, Any]) -> dict[str, Any]:

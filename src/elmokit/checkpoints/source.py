@@ -31,12 +31,7 @@ class NotUTF8(CheckpointError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file or folder, and the weights beside it where a pair was given.
-
-    Args:
-        path: a folder, or one file (options, weights, archive).
-        with_softmax: whether the language model's softmax is wanted, which can be most of a small model's numbers.
-    """
+    """A file or folder, and the weights where a pair was given; the softmax can be most of a small model's numbers."""
 
     path: Path
     weights: Path | None = None
@@ -62,11 +57,8 @@ class Source:
 class Format:
     """A format of checkpoints: how to know, read and write it.
 
-    Args:
-        name: short, as `elmokit convert --format` takes it.
-        recognise: whether a source is of this format. Cheap; never raises.
-        read: a source that is of this format → a checkpoint.
-        write: a checkpoint into an existing folder, or None where we only read.
+    `recognise` is cheap and never raises; `write` puts a checkpoint into an existing folder, and is None where formats
+    are only read.
     """
 
     name: str

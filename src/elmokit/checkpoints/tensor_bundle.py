@@ -30,12 +30,7 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one variable lies.
-
-    Args:
-        type: TensorFlow's number of the element type.
-        sliced: whether it is kept in several parts.
-    """
+    """Where one variable lies; `type` is TensorFlow's number, and `sliced` variables are kept in several parts."""
 
     type: int
     shape: tuple[int, ...]

@@ -19,8 +19,7 @@ from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.options import config_from_options
 from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
-from elmokit.checkpoints.tensorflow import read_bilm
-from elmokit.checkpoints.tensorflow_layout import convert, rules_for
+from elmokit.checkpoints.tensorflow import convert, read_bilm, rules_for
 from elmokit.config import LayerMix
 from elmokit.reading import reading
 

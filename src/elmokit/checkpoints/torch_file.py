@@ -7,6 +7,8 @@ order of gates and its biases whole; its highway gates the *old* value, so the g
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.archives import open_zip
 from elmokit.checkpoints.mapping import Rule, negate_block
-from elmokit.config import ElmoConfig
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
 from elmokit.reading import printable, reading
 
@@ -31,20 +33,6 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
     if sum(x.numel() * x.element_size() for x in tensors.values()) > path.stat().st_size:
         raise CheckpointError(f"{path}: its tensors claim more numbers than the file holds; this is not believed.")
     return {str(name): _array(path, str(name), tensor) for name, tensor in tensors.items()}
-
-
-def read_matrix(path: Path) -> NDArray[Any]:
-    """One matrix, as cross-lingual mappings are kept (`*_best_mapping.pth`): aligned = vectors @ matrix.T."""
-    value = _load(path)
-    if isinstance(value, np.ndarray):
-        matrix = np.asarray(value, dtype=np.float32)
-    elif hasattr(value, "untyped_storage"):
-        matrix = _array(path, "the matrix", value)
-    else:
-        raise CheckpointError(f"{path}: holds a {type(value).__name__}; expected one matrix.")
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise CheckpointError(f"{path}: holds an array of shape {matrix.shape}; expected a square matrix.")
-    return matrix
 
 
 def _load(path: Path) -> Any:
@@ -84,35 +72,74 @@ def _array(path: Path, name: str, tensor: Any) -> NDArray[Any]:
         raise CheckpointError(f"{path}: {name} is no plain array of numbers ({error}).") from None
 
 
-def lstm_rules(config: ElmoConfig, prefix: str = "") -> tuple[Rule, ...]:
-    """The rules of AllenNLP's stacked LSTMs."""
-    rules: list[Rule] = []
-    for direction in ("forward", "backward"):
-        for layer in range(config.bilstm.n_layers):
-            theirs, ours = f"{prefix}{direction}_layer_{layer}.", f"{direction}_layers.{layer}."
-            rules += [
-                Rule(theirs + "input_linearity.weight", (ours + "weight_ih",)),
-                Rule(theirs + "state_linearity.weight", (ours + "weight_hh",)),
-                Rule(theirs + "state_linearity.bias", (ours + "bias",)),
-            ]
-            if config.bilstm.projection:
-                rules.append(Rule(theirs + "state_projection.weight", (ours + "weight_hr",)))
-    return tuple(rules)
+@dataclass(frozen=True)
+class Names:
+    """What a tool calls the arrays of AllenNLP's modules; {} stands for a number."""
 
+    table: str
+    convolution: str
+    highway: str
+    projection: str
+    lstm: str = ""
 
-def token_rules(config: ElmoConfig, *, convolution: str, highway: str, projection: str) -> tuple[Rule, ...]:
-    """The rules of AllenNLP's convolutions, highway layers and projection."""
-    cnn = config.char_cnn
-    if cnn is None:
-        return ()
-    rules: list[Rule] = []
-    for i in range(len(cnn.filters)):
-        for part in ("weight", "bias"):
-            rules.append(Rule(f"{convolution.format(i=i)}.{part}", (f"char_cnn.convolutions.{i}.{part}",)))
-    for k in range(cnn.n_highway):
-        for part in ("weight", "bias"):
-            both = tuple(f"char_cnn.highways.{k}.{half}.{part}" for half in ("transform", "gate"))
-            rules.append(Rule(f"{highway.format(k=k)}.{part}", both, (negate_block(1, 2),)))
-    if cnn.projection:
-        rules += [Rule(f"{projection}.{part}", (f"char_cnn.projection.{part}",)) for part in ("weight", "bias")]
-    return tuple(rules)
+    def rules(self, config: ElmoConfig) -> tuple[Rule, ...]:
+        """Return the rules of everything but the tables."""
+        parts, rules = ("weight", "bias"), []
+        for direction in ("forward", "backward"):
+            for layer in range(config.bilstm.n_layers):
+                theirs, ours = f"{self.lstm}{direction}_layer_{layer}.", f"{direction}_layers.{layer}."
+                pairs = {"input_linearity.weight": "weight_ih", "state_linearity.weight": "weight_hh"}
+                pairs |= {"state_linearity.bias": "bias"}
+                pairs |= {"state_projection.weight": "weight_hr"} if config.bilstm.projection else {}
+                rules += [Rule(theirs + their_part, (ours + our_part,)) for their_part, our_part in pairs.items()]
+        cnn = config.char_cnn
+        if cnn is None:
+            return tuple(rules)
+        for i in range(len(cnn.filters)):
+            rules += [Rule(f"{self.convolution.format(i)}.{p}", (f"char_cnn.convolutions.{i}.{p}",)) for p in parts]
+        for k in range(cnn.n_highway):
+            for part in parts:
+                both = tuple(f"char_cnn.highways.{k}.{half}.{part}" for half in ("transform", "gate"))
+                rules.append(Rule(f"{self.highway.format(k)}.{part}", both, (negate_block(1, 2),)))
+        if cnn.projection:
+            rules += [Rule(f"{self.projection}.{part}", (f"char_cnn.projection.{part}",)) for part in parts]
+        return tuple(rules)
+
+    def config(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        lstm: Mapping[str, Any],
+        cnn: Mapping[str, Any],
+        characters: tuple[str, ...] | None = None,
+        **words: Any,
+    ) -> ElmoConfig:
+        """Read sizes off the arrays, the rest from options; `words` are fields of the configuration."""
+
+        def shapes(name: str) -> list[tuple[int, ...]]:
+            return [arrays[name.format(i)].shape for i in range(len(arrays)) if name.format(i) in arrays]
+
+        cells = shapes(self.lstm + "forward_layer_{}.input_linearity.weight")
+        gates, width = arrays[self.lstm + "forward_layer_0.input_linearity.weight"].shape
+        bilstm = BiLSTMConfig(
+            n_layers=len(cells),
+            cell_width=gates // 4,
+            projection=self.lstm + "forward_layer_0.state_projection.weight" in arrays,
+            cell_clip=float(lstm["cell_clip"] or 0) or None,
+            projection_clip=float(lstm["proj_clip"] or 0) or None,
+            skip_connections=bool(lstm.get("use_skip_connections", True)),
+        )
+        if self.table not in arrays:
+            return ElmoConfig(projection_width=width, char_cnn=None, bilstm=bilstm, **words)
+        n_rows, embedding_width = arrays[self.table].shape
+        char_cnn = CharCNNConfig(
+            embedding_width=embedding_width,
+            filters=tuple((size, n) for n, _, size in shapes(self.convolution + ".weight")),
+            n_highway=len(shapes(self.highway + ".weight")),
+            activation=cnn["activation"],
+            max_characters=int(cnn["max_characters_per_token"]),
+            n_characters=n_rows if characters is None else n_rows + 1,
+            projection=self.projection + ".weight" in arrays,
+            characters=characters,
+        )
+        return ElmoConfig(projection_width=width, char_cnn=char_cnn, bilstm=bilstm, **words)

@@ -6,9 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import typer
+
+_SHOWN = {int: "N", float: "NUMBER", str: "TEXT"}
+"""How the types of options without a metavar are shown."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +59,12 @@ def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         return function(**values)
 
+    for parameter in flat:
+        _, *settings = get_args(parameter.annotation) or (None,)
+        for setting in settings:
+            if isinstance(setting, typer.models.OptionInfo) and setting.metavar is None:
+                kinds = {*get_args(get_args(parameter.annotation)[0]), get_args(parameter.annotation)[0]}
+                setting.metavar = next((text for kind, text in _SHOWN.items() if kind in kinds), None)
     call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return call

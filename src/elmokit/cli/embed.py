@@ -268,7 +268,7 @@ def _write_shards(
 
 
 def _write_allennlp(screen: Screen, elmo: Any, table: Table, column: str, out: str, layers: str) -> None:
-    from elmokit.compat.allennlp_file import write_allennlp_hdf5
+    from elmokit.compat.allennlp_embedder import write_allennlp_hdf5
 
     start = time.monotonic()
 

@@ -30,17 +30,9 @@ _SINGLE_LAYER = 9e10
 
 
 def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) -> Tensor:
-    """Character ids of a batch, without boundary rows.
+    """Return character ids of B lists of words, without boundary rows, zeros behind each sentence. Shape (B, T, C).
 
-    Args:
-        batch: B lists of words; "<S>" and "</S>" are the boundaries' own ids, as in the original.
-        max_characters: ids per word.
-
-    Returns:
-        ids, zeros behind each sentence. Shape (B, T, C), int64.
-
-    Raises:
-        TextError: a string instead of a list of words.
+    "<S>" and "</S>" are the boundaries' own ids, as in the original. A string instead of a list raises `TextError`.
 
     Example:
         >>> batch_to_ids([["a", "b"], []]).shape
@@ -60,11 +52,8 @@ def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) ->
 class ScalarMix(nn.Module):
     """AllenNLP's weighted sum of layers, with its parameters' names.
 
-    Args:
-        n_layers: L.
-        do_layer_norm: whether each layer is normalised over all real places of the batch first.
-        initial: weights before the softmax; None for zeros.
-        trainable: whether weights and gamma are trained.
+    `do_layer_norm` normalises each layer over all real places of the batch first; `initial` are the weights before the
+    softmax, zeros by default.
     """
 
     def __init__(
@@ -111,10 +100,6 @@ class Elmo(nn.Module):
         keep_sentence_boundaries: whether the rows of begin and end of sentence stay.
         scalar_mix_parameters: fixed weights of the layers, before the softmax.
         stateful: whether LSTM states go from call to call, as in the original.
-
-    Raises:
-        CheckpointError: the files do not fit together.
-        ConfigError: the model does not read characters, or the number of weights is wrong.
 
     Example:
         ``Elmo("options.json", "weights.hdf5", 1, dropout=0)(batch_to_ids([["A", "word"]]))["elmo_representations"][0]``
@@ -166,14 +151,10 @@ class Elmo(nn.Module):
         self._states = None
 
     def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Representations of a batch.
+        """Return "elmo_representations", a list of tensors (B, T, 2P), and "mask", the real words (B, T).
 
-        Args:
-            inputs: what `batch_to_ids` gives, (B, T, C), or with one axis more, (B, S, T, C); any integer type.
-            word_inputs: accepted for old code; `inputs` says it all.
-
-        Returns:
-            "elmo_representations": a list of tensors (B, T, 2P), or (B, S, T, 2P); "mask": real words, bool.
+        `inputs` are what `batch_to_ids` gives, (B, T, C), of any integer type, or with one axis more, (B, S, T, C),
+        which the results keep. `word_inputs` is accepted for old code.
         """
         shape = inputs.shape[:-1]
         ids = with_boundaries(inputs.reshape(math.prod(shape[:-1]), *inputs.shape[-2:]))

@@ -31,11 +31,7 @@ from elmokit.runtime.pooling import mix_layers
 
 
 class Batcher:
-    """Sentences → character ids with boundary rows.
-
-    Args:
-        lm_vocab_file: accepted for old code (the original keeps its words' ids ready); None will do.
-        max_token_length: ids per word.
+    """Sentences → character ids with boundary rows; the vocabulary is accepted for old code, None will do.
 
     Example:
         >>> Batcher(None, 50).batch_sentences([["a", "b"], ["c"]]).shape
@@ -53,12 +49,7 @@ class Batcher:
 class TokenBatcher:
     """Sentences → word ids with boundaries, for models of words or cached token embeddings.
 
-    Args:
-        lm_vocab_file: a word a line; "<S>", "</S>" and "<UNK>" among them.
-
-    Raises:
-        InputError: one of those is missing.
-        MissingFile: no such file.
+    The vocabulary has a word a line; without "<S>", "</S>" and "<UNK>" it raises `InputError`.
     """
 
     def __init__(self, lm_vocab_file: str | Path) -> None:
@@ -89,9 +80,6 @@ class BidirectionalLanguageModel:
         embedding_weight_file: what `dump_token_embeddings` wrote.
         max_batch_size: accepted for old code.
         stateful: whether LSTM states go from call to call.
-
-    Raises:
-        CheckpointError: files that do not fit together, or word ids without a table of words.
     """
 
     def __init__(
@@ -119,14 +107,10 @@ class BidirectionalLanguageModel:
         self._states: tuple[TowerState, TowerState] | None = None
 
     def __call__(self, ids: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
-        """Layers of a batch.
+        """Return the layers of ids that `Batcher` or `TokenBatcher` gives.
 
-        Args:
-            ids: what `Batcher` or `TokenBatcher` gives.
-
-        Returns:
-            `lm_embeddings` (B, L, T, 2P), zero behind each sentence; `lengths` (B,); `mask` (B, T); `token_embeddings`
-            (B, T + 2, P).
+        `lm_embeddings` (B, L, T, 2P), zero behind each sentence; `lengths` (B,); `mask` (B, T); `token_embeddings` (B,
+        T + 2, P).
         """
         rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
         with torch.no_grad():
@@ -159,19 +143,11 @@ def weight_layers(
     weights: Sequence[float] | None = None,
     gamma: float = 1.0,
 ) -> dict[str, Any]:
-    """A weighted sum of layers, with given weights (to learn them, use `elmokit.compat.allennlp.Elmo`).
+    """Return a weighted sum of layers, `weighted_op` (B, T, 2P), and `regularization_op`, a number.
 
-    Args:
-        name: accepted for old code.
-        bilm_ops: what `BidirectionalLanguageModel` gives.
-        l2_coef: of the penalty on the weights.
-        use_top_only: whether only the last layer counts.
-        do_layer_norm: whether each layer is normalised first, over all real words of the batch, as the original does.
-        weights: one per layer, before the softmax; None for zeros.
-        gamma: γ.
-
-    Returns:
-        `weighted_op` (B, T, 2P) and `regularization_op`, a number.
+    `weights`, one per layer before the softmax, are zeros by default; to learn them, use
+    `elmokit.compat.allennlp.Elmo`. `do_layer_norm` normalises each layer over all real words of the batch, as the
+    original does.
 
     Example:
         >>> ops = {"lm_embeddings": np.ones((1, 3, 2, 4)), "mask": np.ones((1, 2), bool)}
@@ -204,16 +180,7 @@ def dump_bilm_embeddings(
 ) -> None:
     """Write all layers of a file's sentences to HDF5: dataset "0", "1", … of shape (L, T, 2P).
 
-    Args:
-        vocab_file: accepted for old code.
-        dataset_file: a sentence a line, white space between words, UTF-8.
-        options_file: see `BidirectionalLanguageModel`.
-        weight_file: see `BidirectionalLanguageModel`.
-        outfile: where to; whole or not at all.
-
-    Raises:
-        CheckpointError: files that do not fit together.
-        OutputError: the folder can't be written.
+    The file has a sentence a line, white space between words, UTF-8; `vocab_file` is accepted for old code.
     """
     import h5py
 
@@ -228,18 +195,7 @@ def dump_bilm_embeddings(
 def dump_token_embeddings(
     vocab_file: str | Path, options_file: str | Path, weight_file: str | Path | None, outfile: str | Path
 ) -> None:
-    """Write the token vectors of a vocabulary to HDF5: dataset "embedding" of shape (V, P), row = line.
-
-    Args:
-        vocab_file: a word a line; "<S>" and "</S>" are the boundaries.
-        options_file: see `BidirectionalLanguageModel`.
-        weight_file: see `BidirectionalLanguageModel`.
-        outfile: where to; whole or not at all.
-
-    Raises:
-        CheckpointError: files that do not fit together, or a model without characters.
-        OutputError: the folder can't be written.
-    """
+    """Write the token vectors of a vocabulary, a word a line, to HDF5: dataset "embedding" of shape (V, P)."""
     import h5py
 
     words, _ = read_words(Path(vocab_file), skip_maxtermid=True)

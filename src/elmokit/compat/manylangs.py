@@ -19,11 +19,9 @@ from elmokit.errors import InputError
 
 
 class Embedder:
-    """A loaded model.
+    """A loaded model: a folder or zip, "nlpl:144" and the like, or any other model that `Elmo.load` reads.
 
-    Args:
-        model_dir: the model's folder or zip, "nlpl:144" and the like, or any other model that `Elmo.load` reads.
-        batch_size: accepted for old code; it changes no vector.
+    `batch_size` is accepted for old code; it changes no vector.
 
     Example:
         ``Embedder("zhs.model").sents2elmo([["今", "天", "天气", "真", "好", "阿"]])``
@@ -33,18 +31,9 @@ class Embedder:
         self.elmo = Elmo.load(model_dir)
 
     def sents2elmo(self, sents: Sequence[Sequence[str]], output_layer: int = -1) -> list[NDArray[np.float32]]:
-        """Vectors of words.
+        """Return vectors of lists of words, (T, 2P) each, or (L, T, 2P) with output_layer=-2.
 
-        Args:
-            sents: lists of words.
-            output_layer: 0, 1, 2 one layer; -1 the mean of all; -2 all of them.
-
-        Returns:
-            for each sentence (T, 2P), or (L, T, 2P) for -2.
-
-        Raises:
-            InputError: a layer that the model does not have.
-            TextError: a string instead of a list of words.
+        `output_layer` is 0, 1, 2 for one layer, -1 for the mean of all, -2 for all; another one raises `InputError`.
         """
         if not -2 <= output_layer < self.elmo.n_layers:
             raise InputError(

@@ -59,19 +59,10 @@ class ElmoModel:
         return 0 if cnn is None else cnn.max_characters
 
     def load(self, directory: str | Path, max_batch_size: int = 32, limit: int = 100, full: bool = False) -> str:  # noqa: ARG002
-        """Read a model.
+        """Read a folder, a zip, or any other model that `Elmo.load` reads; return the original's message.
 
-        Args:
-            directory: a folder or zip, or any other model that `Elmo.load` reads.
-            max_batch_size: accepted for old code; it changes no vector.
-            limit: the same.
-            full: whether the language model's softmax is needed (for substitutes).
-
-        Returns:
-            the original's message.
-
-        Raises:
-            CheckpointError: full=True and the model has no softmax or vocabulary.
+        `max_batch_size` and `limit` are accepted for old code. full=True raises `CheckpointError` where the softmax
+        that substitutes need is missing.
         """
         checkpoint = checkpoints.load(directory)
         if full and (checkpoint.softmax is None or checkpoint.words is None):
@@ -89,20 +80,10 @@ class ElmoModel:
         layers: str = "average",
         session: object = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
-        """Vectors of words.
+        """Return vectors of N lists of words, (N, T, 2P), or (N, L, T, 2P) for layers="all".
 
-        Args:
-            texts: N lists of words.
-            warmup: whether texts start from a settled state.
-            layers: "average", "top" or "all".
-            session: accepted for old code; there are no sessions.
-
-        Returns:
-            (N, T, 2P), or (N, L, T, 2P) for "all"; T is the longest text's, zeros behind shorter ones.
-
-        Raises:
-            InputError: another word for layers, or no model loaded.
-            TextError: a string instead of a list of words.
+        T is the longest text's, with zeros behind shorter ones. `layers` is "average", "top" or "all"; `warmup` starts
+        texts from a settled state; `session` is accepted for old code.
         """
         arrays = self._layers(texts, warmup, layers)
         longest = max((x.shape[-2] for x in arrays), default=0)
@@ -118,20 +99,9 @@ class ElmoModel:
         layers: str = "average",
         session: object = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
-        """Mean vectors of texts, scaled to length 1; zeros for a text without words.
+        """Return mean vectors of N lists of words, scaled to length 1, (N, 2P), or (N, L, 2P) for layers="all".
 
-        Args:
-            texts: N lists of words.
-            warmup: see `get_elmo_vectors`.
-            layers: see `get_elmo_vectors`.
-            session: see `get_elmo_vectors`.
-
-        Returns:
-            (N, 2P), or (N, L, 2P) for "all", where all layers of a text are scaled together.
-
-        Raises:
-            InputError: another word for layers, or no model loaded.
-            TextError: a string instead of a list of words.
+        All layers of a text are scaled together. Texts without words get zeros. See `get_elmo_vectors`.
         """
         arrays = self._layers(texts, warmup, layers)
         vectors = np.zeros((len(arrays), *self._leading(layers), self._loaded().dim), np.float32)
@@ -144,7 +114,7 @@ class ElmoModel:
     def get_elmo_substitutes(
         self, raw_texts: Sequence[str], topn: int = 3, nodelimiters: bool = True
     ) -> list[list[dict[str, Any]]]:
-        """What the language model would put in each word's place, from the left and from the right.
+        """Predict each word from its left and from its right context.
 
         Args:
             raw_texts: texts; white space separates words.
@@ -154,10 +124,6 @@ class ElmoModel:
         Returns:
             for each text, for each word: "word", "forward" and "backward", each with "candidates" (ids),
             "candidate_words" and "logp", the likeliest first.
-
-        Raises:
-            InputError: no model loaded.
-            CheckpointError: the model has no softmax.
         """
         checkpoint = self._loaded_checkpoint()
         softmax, words = checkpoint.softmax, checkpoint.words

@@ -44,14 +44,7 @@ def tables_initializer() -> None:
 
 
 def reduce_mean(input_tensor: ArrayLike, axis: int | None = None) -> NDArray[Any]:
-    """The mean over an axis.
-
-    Args:
-        input_tensor: numbers.
-        axis: the axis, or None for all.
-
-    Returns:
-        the mean, in the numbers' own type.
+    """Return the mean over an axis, or over all, in the numbers' own type.
 
     Example:
         >>> reduce_mean([[1.0, 3.0], [5.0, 7.0]], 1).tolist()

@@ -24,14 +24,9 @@ _ADDRESSES = ("https://tfhub.dev/google/elmo", "http://tfhub.dev/google/elmo")
 
 
 class Module:
-    """A loaded module.
+    """A loaded module: "tfhub" or its old address (fetched), a SavedModel folder or archive, or what `Elmo.load` reads.
 
-    Args:
-        spec: "tfhub" or the module's old address (fetched), a SavedModel folder or archive, or any other model that
-            `Elmo.load` reads.
-        trainable: accepted for old code; nothing is trained here (see `elmokit.compat.allennlp.Elmo`).
-        name: accepted for old code.
-        tags: accepted for old code.
+    `trainable`, `name` and `tags` are accepted for old code; to train, use `elmokit.compat.allennlp.Elmo`.
 
     Example:
         ``Module("tfhub")(["the cat is on the mat", "dogs are in the fog"], as_dict=True)["elmo"].shape``
@@ -49,21 +44,11 @@ class Module:
     def __call__(
         self, inputs: Sequence[str] | Mapping[str, Any], signature: str | None = None, as_dict: bool | None = None
     ) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
-        """Vectors of a batch.
+        """Return `default` (B, 2P), or all outputs with as_dict=True.
 
-        Args:
-            inputs: for "default" B texts, cut at spaces only; for "tokens" a dict of `tokens`, B rows of words filled
-                up with "", and `sequence_len`, how many words of each row count.
-            signature: "default" or "tokens"; None is "default".
-            as_dict: whether all outputs are returned, or `default` alone.
-
-        Returns:
-            `default` (B, 2P); with as_dict also `word_emb` (B, T, P), `lstm_outputs1` … (B, T, 2P), `elmo` (B, T, 2P)
-            and `sequence_len` (B,).
-
-        Raises:
-            InputError: an unknown signature, or inputs of another kind.
-            TextError: a text or word that is no string; the message says where.
+        Inputs of the signature "default" are B texts, cut at spaces only; of "tokens" a dict of `tokens`, B rows of
+        words filled up with "", and `sequence_len`, how many words of each row count. The dict of outputs also has
+        `word_emb` (B, T, P), `lstm_outputs1` … and `elmo` (B, T, 2P), and `sequence_len` (B,).
         """
         sentences = _sentences(inputs, signature or "default")
         features = self.elmo.encode_words(sentences, layers="each", show_progress=False)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from elmokit.data.records import Characters
+from elmokit.data.records import NOT_DECODED, Characters
 from elmokit.data.streams import STDIN, open_bytes, plain_suffix
 from elmokit.errors import InputError, OutputError
 from elmokit.files import atomic_path
@@ -28,13 +28,10 @@ WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
 
 @dataclass(frozen=True)
 class ColumnSentence:
-    """One sentence of a column file.
+    """One sentence of a column file: the values of each word, the word included. Shape (T, n_columns).
 
-    Args:
-        rows: the values of each word, the word included. Shape (T, n_columns).
-        line: line number of the first word, from 1.
-        comments: the comment lines before it, unchanged.
-        starts_document: whether a -DOCSTART- line precedes it.
+    `line` is the line number of the first word, from 1; `comments` are the comment lines before it, unchanged;
+    `starts_document` tells whether a -DOCSTART- line precedes it.
     """
 
     rows: tuple[tuple[str, ...], ...]
@@ -58,9 +55,6 @@ def read_columns(
         conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None for
             yes if the file is named .conllu.
         encoding: the character encoding; a byte-order mark is skipped.
-
-    Yields:
-        the sentences.
 
     Raises:
         MissingFile: no such file.
@@ -92,7 +86,7 @@ def _blocks(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     block: list[str] = []
     number = 0
     for number, text in enumerate(lines, start=1):
-        if any("\udc80" <= character <= "\udcff" for character in text):
+        if NOT_DECODED.search(text):
             raise InputError(f"{name}: line {number} is not in this encoding; name another (--encoding, encoding=).")
         if text.strip(_SPACES):
             block.append(text.rstrip("\r\n"))
@@ -110,7 +104,9 @@ def _cut(
     rows = [_fields(text) for text in block]
     n_columns = len(rows[-1])
     n_comments = 0
-    while n_comments < len(block) and _is_comment(block[n_comments], len(rows[n_comments]) != n_columns, conllu):
+    for text, row in zip(block, rows, strict=True):
+        if not text.startswith("#") or not (conllu or len(row) != n_columns):
+            break
         n_comments += 1
     words = rows[n_comments:]
     line = first_line + n_comments
@@ -128,10 +124,6 @@ def _cut(
 def _fields(text: str) -> tuple[str, ...]:
     text = text.strip(_SPACES) if text[:1] != "\t" else text.rstrip(_SPACES)  # a tab at the end is no column
     return tuple(part.strip(" ") for part in text.split("\t")) if "\t" in text else tuple(filter(None, text.split(" ")))
-
-
-def _is_comment(text: str, other_width: bool, conllu: bool) -> bool:
-    return text.startswith("#") and (conllu or other_width)
 
 
 def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) -> None:
@@ -157,9 +149,6 @@ def column_file(path: str | Path) -> Iterator[WriteSentence]:
     Args:
         path: the file; "-" for standard output.
 
-    Yields:
-        a function that takes a sentence and additional columns.
-
     Raises:
         OutputError: the file can't be written; a value is empty or holds a tab or line break.
 
@@ -171,9 +160,7 @@ def column_file(path: str | Path) -> Iterator[WriteSentence]:
         <BLANKLINE>
     """
     if str(path) == STDIN:
-        import sys
-
-        yield lambda sentence, more: print(_text(sentence, more, tabs=False), file=sys.stdout)  # noqa: T201
+        yield lambda sentence, more: print(_text(sentence, more, tabs=False))  # noqa: T201
         return
     path = Path(path)
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +25,11 @@ LONGEST_LINE = 1 << 26
 """Characters of the longest line that is read."""
 
 _LONGEST_FIELD = 1 << 24
+csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))  # of the process: set once, as changes would race
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """What Excel writes above the header to name the delimiter."""
 
-_NOT_DECODED = re.compile("[\udc80-\udcff]")
+NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 CheckColumns = Callable[[Sequence[str]], None]
 """Called with the existing columns; raises if one that is wanted is missing."""
@@ -39,11 +39,8 @@ CheckColumns = Callable[[Sequence[str]], None]
 class Record:
     """One row of a file.
 
-    Args:
-        number: number of the row, from 1; a header does not count.
-        line: line number of its start, from 1; None if the format has no lines.
-        values: its values by column; empty if it can't be read.
-        problem: why it can't be read, or None.
+    `number` counts rows from 1, without a header; `line` is the line number of its start, None if the format has no
+    lines. `values` are empty if the row can't be read; `problem` says why.
     """
 
     number: int
@@ -65,12 +62,7 @@ def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any
 
 @dataclass(frozen=True, slots=True)
 class Characters:
-    """How bytes are decoded.
-
-    Args:
-        name: name of the file, for messages.
-        encoding: character encoding; "utf-8" skips a byte-order mark.
-    """
+    """How the bytes of a file are decoded; the encoding "utf-8" skips a byte-order mark."""
 
     name: str
     encoding: str
@@ -91,11 +83,11 @@ class Characters:
 
     def check(self, text: str) -> None:
         """Refuse a line, or the fields of a row, with undecodable bytes."""
-        undecoded = _NOT_DECODED.search(text)
+        undecoded = NOT_DECODED.search(text)
         if undecoded is None:
             return
         byte = ord(undecoded[0]) - 0xDC00
-        before = _NOT_DECODED.sub("�", text[max(0, undecoded.start() - 20) : undecoded.start()])
+        before = NOT_DECODED.sub("�", text[max(0, undecoded.start() - 20) : undecoded.start()])
         likely = "utf-16" if byte in (0xFE, 0xFF) and undecoded.start() == 0 else "cp1252"
         raise _BadRowError(
             f"byte 0x{byte:02x} after {before!r} is not {self.encoding}; if the file is in another encoding,"
@@ -132,19 +124,15 @@ class Lines:
         return line
 
     def start_record(self) -> int:
-        """Start a record at the next line."""
+        """Start a record at the next line; return its number."""
         self._record.clear()
         return self.n_read + 1
 
-    def go_back(self) -> None:
-        """Go back to the second line of the record."""
-        self._again.extend(reversed(self._record[1:]))
-        self.n_read -= max(0, len(self._record) - 1)
-
-    def go_back_to_start(self) -> None:
-        """Go back to the first line of the record."""
-        self._again.extend(reversed(self._record))
-        self.n_read -= len(self._record)
+    def go_back(self, n_kept: int = 1) -> None:
+        """Read the lines of the record again, except the first `n_kept`."""
+        again = self._record[n_kept:]
+        self._again.extend(reversed(again))
+        self.n_read -= len(again)
         self._record.clear()
 
 
@@ -152,10 +140,8 @@ class Lines:
 class Dialect:
     """How a delimited file is written.
 
-    Args:
-        delimiter: between the fields; None for a comma, or what a line "sep=;" before the header says.
-        header: whether the first row names the columns; without it they are called "1", "2" and so on, a lone column
-            also "text".
+    No delimiter means a comma, or what a line "sep=;" before the header says. Without a header the columns are called
+    "1", "2" and so on, and a lone column "text".
     """
 
     delimiter: str | None = None
@@ -165,17 +151,18 @@ class Dialect:
 
 def delimited(characters: Characters, stream: BinaryIO, check: CheckColumns, dialect: Dialect) -> Iterator[Record]:
     """Parse a CSV or TSV file."""
-    with characters.lines(stream) as lines, _large_fields():
+    with characters.lines(stream) as lines:
         reader, fields = _first_fields(characters, lines, dialect)
-        header = fields if dialect.header else [str(i + 1) for i in range(len(fields))]
-        if not dialect.header and len(header) == 1:
-            header = [TEXT_COLUMN]
+        header, number, line = fields, 0, 1
+        if dialect.header:
+            fields = []
+        else:
+            header = [TEXT_COLUMN] if len(fields) == 1 else [str(i + 1) for i in range(len(fields))]
         check(header)
-        number = 0
-        if not dialect.header:
-            number = 1
-            yield _record(1, 1, _match, characters, header, fields, dialect.quotes)
         while True:
+            if fields:
+                number += 1
+                yield _record(number, line, _match, characters, header, fields, dialect.quotes)
             line = lines.start_record()
             try:
                 fields = next(reader)
@@ -183,12 +170,8 @@ def delimited(characters: Characters, stream: BinaryIO, check: CheckColumns, dia
                 return
             except csv.Error as error:
                 lines.go_back()
-                number += 1
+                number, fields = number + 1, []
                 yield Record(number, line, {}, _quoting_problem(error))
-                continue
-            if fields:
-                number += 1
-                yield _record(number, line, _match, characters, header, fields, dialect.quotes)
 
 
 def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tuple[Any, list[str]]:
@@ -201,7 +184,7 @@ def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tup
             if separator:
                 delimiter = delimiter or separator[1]
             elif text.strip("\r\n"):
-                lines.go_back_to_start()
+                lines.go_back(0)
                 reader = csv.reader(lines, delimiter=delimiter or ",", quoting=quoting, strict=True)
                 fields = next(reader)
                 characters.check("".join(fields))
@@ -212,37 +195,13 @@ def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tup
     raise InputError(f"{characters.name}: the file is empty; expected a header with the names of the columns.")
 
 
-_limit_lock = threading.Lock()
-_limit_users = 0
-_limit_before = 0
-
-
-@contextmanager
-def _large_fields() -> Iterator[None]:
-    """Allow long fields while any table is read: the limit of `csv` is the same for the whole process."""
-    global _limit_users, _limit_before
-    with _limit_lock:
-        if not _limit_users:
-            _limit_before = csv.field_size_limit(_LONGEST_FIELD)
-        _limit_users += 1
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limit_users -= 1
-            if not _limit_users:
-                csv.field_size_limit(_limit_before)
-
-
 def _quoting_problem(error: csv.Error) -> str:
-    text = str(error)
-    if "field larger" in text:
-        return f"a field of more than {_LONGEST_FIELD:,} characters, or a quotation mark that never closes"
-    if "unexpected end of data" in text:
-        return "a quotation mark opens and never closes"
-    if "expected after" in text:
-        return 'a quotation mark inside a quoted field must be doubled ("")'
-    return text
+    told = {
+        "field larger": f"a field of more than {_LONGEST_FIELD:,} characters, or a quotation mark that never closes",
+        "unexpected end of data": "a quotation mark opens and never closes",
+        "expected after": 'a quotation mark inside a quoted field must be doubled ("")',
+    }
+    return next((text for part, text in told.items() if part in str(error)), str(error))
 
 
 def _match(characters: Characters, header: Sequence[str], fields: Sequence[str], quotes: bool) -> Mapping[str, str]:

@@ -17,10 +17,9 @@ from typing import Any
 
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError, MissingFile, OutputError
-from elmokit.files import atomic_path, checksum
+from elmokit.files import atomic_path, checksum, locked
 
 MANIFEST = "manifest.jsonl"
-_LOCK = ".lock"
 
 
 @contextmanager
@@ -28,15 +27,12 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
     """Open a folder of shards for this process alone; create it, or resume what is there.
 
     Args:
-        folder: the folder.
-        job: description of the job, as JSON; a folder belongs to one job.
-        suffix: the suffix of the shards.
-
-    Yields:
-        the shards.
+        folder: the folder; it belongs to one job.
+        job: description of the job, as JSON.
+        suffix: of the shards.
 
     Raises:
-        OutputError: another run uses the folder; it belongs to another job; its manifest is damaged; it can't be
+        OutputError: another run uses the folder, it belongs to another job, its manifest is damaged, or it can't be
             written.
 
     Example:
@@ -58,7 +54,7 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
-    with _locked(folder):
+    with locked(folder):
         yield Shards(folder, dict(json.loads(json.dumps(job))), suffix)
 
 
@@ -73,10 +69,13 @@ class Shards:
         if not lines:
             self._begin(job)
         else:
-            _check_same_job(folder, lines[0].get("job", {}), job)
-            for line in lines[1:]:
-                self._listed[line["shard"]] = line
-            self._forget_damaged()
+            _check_same_job(folder, lines[0]["job"], job)
+        for number, line in {line["shard"]: line for line in lines[1:]}.items():
+            path = self.path(number)
+            if path.is_file() and path.stat().st_size == line["bytes"] and checksum(path) == line["sha256"]:
+                self._listed[number] = line
+            else:
+                self.damaged.append(path.name)
         self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
@@ -90,13 +89,6 @@ class Shards:
             path.write_text(json.dumps({"job": job}) + "\n", encoding="utf-8")
             _flush(path)
         _flush(self.folder)
-
-    def _forget_damaged(self) -> None:
-        for number, line in list(self._listed.items()):
-            path = self.path(number)
-            if not path.is_file() or path.stat().st_size != line["bytes"] or checksum(path) != line["sha256"]:
-                self.damaged.append(path.name)
-                del self._listed[number]
 
     def path(self, number: int) -> Path:
         """The path of a shard."""
@@ -148,11 +140,7 @@ def manifest_line(path: Path, *, number: int, n_rows: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input file as it was when its checksum was computed.
-
-    Args:
-        state: size and times, which tell cheaply whether it has changed since.
-    """
+    """An input file as it was when its checksum was computed; size and times tell cheaply whether it has changed."""
 
     path: Path
     sha256: str
@@ -180,8 +168,8 @@ class InputFile:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return (found.st_size, found.st_mtime_ns, found.st_ino)
+    status = path.stat()
+    return (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _lines(manifest: Path) -> list[dict[str, Any]]:
@@ -217,9 +205,8 @@ def _check_lines(lines: list[Any]) -> None:
 
 
 def _check_same_job(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    differing = [name for name in [*before, *now] if before.get(name) != now.get(name)]
-    if differing:
-        name = differing[0]
+    name = next((name for name in [*before, *now] if before.get(name) != now.get(name)), None)
+    if name is not None:
         raise OutputError(
             f"{folder}: this folder was started with {name} {before.get(name)!r}, but now it is {now.get(name)!r}."
             " Use the same settings to resume, or choose another folder."
@@ -233,17 +220,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError as error:  # pragma: no cover - Windows
-        raise OutputError(f"{folder}: shards need file locks, which only Linux and macOS have.") from error
-    with (folder / _LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(f"{folder}: another run is using this folder; wait until it ends.") from error
-        yield

@@ -15,43 +15,22 @@ from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
 from elmokit.data.parquet import parquet_records
-from elmokit.data.records import (
-    TEXT_COLUMN,
-    Characters,
-    CheckColumns,
-    Dialect,
-    Record,
-    delimited,
-    json_lines,
-    plain_lines,
-)
+from elmokit.data.records import TEXT_COLUMN as TEXT_COLUMN
+from elmokit.data.records import Characters, CheckColumns, Dialect, Record, delimited, json_lines, plain_lines
 from elmokit.data.streams import STDIN, is_archive, open_bytes, plain_suffix
 from elmokit.errors import ConfigError, InputError
-
-__all__ = ["TEXT_COLUMN", "BadRows", "Format", "Row", "Table"]
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
 BadRows = Literal["stop", "skip", "keep"]
 
-_SUFFIXES: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "txt",
-}
+_SUFFIXES: dict[str, Format] = {f".{name}": name for name in get_args(Format)} | {".tab": "tsv", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table.
+    """One row of a table: its number, from 1 without the header, and the line number of its start (None without lines).
 
-    Args:
-        number: number of the row, from 1; the header does not count.
-        line: line number of its start, from 1; None if the format has no lines.
-        values: a value per requested column; "" where it is missing and missing values are kept.
+    `values` has a value per requested column; "" where it is missing and missing values are kept.
     """
 
     number: int
@@ -61,7 +40,7 @@ class Row:
     @property
     def place(self) -> str:
         """The place of the row, for messages."""
-        return _place(self.number, self.line)
+        return f"row {self.number}" + ("" if self.line is None else f" (line {self.line})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,18 +158,17 @@ class Table:
     def _missing(self, record: Record, columns: Sequence[str] | None, labels: Collection[str]) -> str | None:
         for name in columns or ():
             value = record.values.get(name)
-            if is_missing(value, label=name in labels):
-                if self.bad_rows != "keep":
-                    state = "missing" if value is None else str(value).strip() or "empty"
-                    return f"{name!r} is {state}"
-            else:
-                problem = not_a_text(name, value)
-                if problem is not None:
-                    return problem
+            missing = is_missing(value, label=name in labels)
+            if missing and self.bad_rows != "keep":
+                state = "missing" if value is None else str(value).strip() or "empty"
+                return f"{name!r} is {state}"
+            problem = None if missing else not_a_text(name, value)
+            if problem is not None:
+                return problem
         return None
 
     def _refuse(self, record: Record, problem: str) -> None:
-        place = _place(record.number, record.line)
+        place = Row(record.number, record.line, {}).place
         if self.bad_rows != "skip":
             keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
             raise InputError(
@@ -201,16 +179,11 @@ class Table:
             self.on_skip(f"{place} left out: {problem}")
 
 
-def _place(number: int, line: int | None) -> str:
-    return f"row {number}" + ("" if line is None else f" (line {line})")
-
-
 class AbsentColumns:
-    """Finds out whether the columns that are wanted exist.
+    """Checks that the wanted columns exist.
 
-    Args:
-        source: the name of the table, for messages; "" for none.
-        records: whether every record has its own columns.
+    Where every record has its own columns (JSON lines, mappings), a missing key is a missing value, and only a key that
+    no record has is an error, unless bad rows stop the reading anyway.
     """
 
     def __init__(self, source: str, wanted: Sequence[str], *, bad_rows: BadRows, records: bool) -> None:
@@ -222,14 +195,11 @@ class AbsentColumns:
 
     def check(self, existing: Sequence[str]) -> None:
         """Compare with the columns of the table, or of one record."""
-        if self._tolerant:
-            if len(self._seen) < 1000:
-                self._seen.update(dict.fromkeys(existing))
-            return
-        if self._checked:
-            return
-        self._checked = True
-        self._require(existing)
+        if self._tolerant and len(self._seen) < 1000:
+            self._seen.update(dict.fromkeys(existing))
+        elif not self._tolerant and not self._checked:
+            self._checked = True
+            self._require(existing)
 
     def finish(self) -> None:
         """Compare with the columns of all records."""

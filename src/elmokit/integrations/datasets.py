@@ -30,9 +30,6 @@ class EmbedColumns:
         columns: column of texts → new column of vectors.
         encoding: which vectors.
 
-    Raises:
-        ConfigError: no columns, or layers that the model does not have.
-
     Example:
         >>> embed = EmbedColumns(Elmo.load(), {"text": "elmo"})
         >>> embed({"text": ["so happy", "it broke"]})["elmo"].shape == (2, embed.dim)
@@ -68,7 +65,7 @@ def add_embeddings(
     batch_size: int = 1000,
     num_proc: int | None = None,
 ) -> AnyDataset:
-    """Add columns of vectors, float32 and of fixed width.
+    """Add columns of vectors, float32 and of fixed width, from the cache if they were computed before.
 
     Args:
         dataset: a `Dataset`, `DatasetDict`, `IterableDataset` or `IterableDatasetDict`.
@@ -77,9 +74,6 @@ def add_embeddings(
         encoding: which vectors.
         batch_size: number of rows encoded together; bounds the memory, changes no vector.
         num_proc: number of processes; not for streamed data sets.
-
-    Returns:
-        the data set with the new columns, from the cache if it was computed before.
 
     Raises:
         MissingExtra: datasets is not installed.

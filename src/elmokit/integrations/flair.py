@@ -41,10 +41,6 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         precision: as in `Elmo`.
         name: of the embeddings in Flair; None for one made of the model's name and the mode.
 
-    Raises:
-        ConfigError: another mode.
-        MissingFile, CheckpointError: see `Elmo.load`.
-
     Example:
         ``tagger = SequenceTagger(embeddings=ELMoEmbeddings(), tag_dictionary=tags, tag_type="ner")``
     """

@@ -18,13 +18,9 @@ except ImportError as error:  # pragma: no cover - exercised in a virtual enviro
 
 
 class ElmoEmbeddings(Embeddings):
-    """Texts → lists of numbers, alike for documents and queries.
+    """Texts → lists of numbers, alike for documents and queries; the arguments are those of `Elmo.encode`.
 
-    Args:
-        elmo: the model, or its name or folder as in `Elmo.load`.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
-        normalize: scale vectors to length 1, which stores that take inner products need.
+    Vectors have length 1 unless `normalize=False`, because stores that take inner products need it.
 
     Example:
         >>> from langchain_core.vectorstores import InMemoryVectorStore

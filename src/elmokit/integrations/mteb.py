@@ -14,27 +14,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo, Layers
 from elmokit.errors import MissingExtra
 from elmokit.integrations.sentence_transformers import ElmoSentenceEncoder
 
 
-class ElmoEncoder:
-    """ELMo vectors behind the methods that MTEB calls.
-
-    Args:
-        elmo: the model, or its name or folder as in `Elmo.load`.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
+class ElmoEncoder(ElmoSentenceEncoder):
+    """ELMo vectors behind the methods that MTEB calls; the arguments are those of `Elmo.encode`.
 
     Example:
         ``mteb.evaluate(ElmoEncoder(pooling="mean+max"), mteb.get_tasks(["STSBenchmark"]))``
     """
 
-    def __init__(self, elmo: Elmo | str | Path = "default", *, pooling: str = "mean", layers: Layers = "mix") -> None:
-        self._encoder = ElmoSentenceEncoder(elmo, pooling=pooling, layers=layers)
-
-    def encode(
+    def encode(  # type: ignore[override]
         self,
         inputs: Iterable[Mapping[str, Sequence[str]]],
         *,
@@ -48,18 +39,8 @@ class ElmoEncoder:
     ) -> NDArray[np.float32]:
         """Encode batches that each have a column "text". Shape (N, d). The task changes no vector."""
         texts = [text for batch in inputs for text in batch["text"]]
-        found: NDArray[np.float32] = self._encoder.encode(
-            texts, show_progress_bar=show_progress_bar, precision=precision
-        )
+        found: NDArray[np.float32] = super().encode(texts, show_progress_bar=show_progress_bar, precision=precision)
         return found
-
-    def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Cosines of all pairs (see `ElmoSentenceEncoder.similarity`)."""
-        return self._encoder.similarity(embeddings1, embeddings2)
-
-    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
-        """Cosines of corresponding vectors (see `ElmoSentenceEncoder.similarity_pairwise`)."""
-        return self._encoder.similarity_pairwise(embeddings1, embeddings2)
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -68,12 +49,12 @@ class ElmoEncoder:
             from mteb.models.model_meta import ModelMeta, ScoringFunction
         except ImportError:
             raise MissingExtra("mteb", "mteb", "ElmoEncoder.mteb_model_meta") from None
-        elmo = self._encoder.elmo
+        elmo = self.elmo
         about = {
-            "name": f"elmokit/{Path(elmo.name).name}-{self._encoder.pooling.replace('+', '-')}",
+            "name": f"elmokit/{Path(elmo.name).name}-{self.pooling.replace('+', '-')}",
             "revision": self._mark(),
             "n_parameters": sum(int(np.prod(shape)) for shape in elmo.config.tensor_shapes().values()),
-            "embed_dim": self._encoder.get_sentence_embedding_dimension(),
+            "embed_dim": self.get_sentence_embedding_dimension(),
             "similarity_fn_name": ScoringFunction.COSINE,
             "use_instructions": False,
             "framework": ["NumPy"],
@@ -82,5 +63,5 @@ class ElmoEncoder:
 
     def _mark(self) -> str:
         """A revision that differs with weights, pooling and layers, so that MTEB's cache mixes nothing up."""
-        made = (self._encoder.elmo.fingerprint, self._encoder.pooling, self._encoder.layers)
+        made = (self.elmo.fingerprint, self.pooling, self.layers)
         return hashlib.sha256(repr(made).encode()).hexdigest()[:16]

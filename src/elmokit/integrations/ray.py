@@ -18,23 +18,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from elmokit.data.outputs import VECTOR_SUFFIXES
 from elmokit.data.shards import InputFile, Shards, manifest_line, open_shards, shard_name
 from elmokit.data.streams import STDIN
 from elmokit.data.tables import Row, Table
-from elmokit.errors import ConfigError, ElmoKitError, MissingExtra, MissingFile, OutputError
+from elmokit.errors import ConfigError, ElmoKitError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.files import atomic_path
 from elmokit.tasks.embed import VectorSpec, VectorWriter, vectors_or_none
 
 BAD_ROWS = "bad-rows.jsonl"
 """The list of rows that were left out, with file, number and reason."""
-
-_IN_FLIGHT = 2
-"""Parts per actor: one in work, one waiting. With more, the last parts would queue while other actors are idle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +48,6 @@ class Actors:
 
     Raises:
         ConfigError: less than one worker, or a maximum below the minimum.
-
-    Example:
-        >>> Actors(at_most=16, cpus=2)
-        Actors(at_least=1, at_most=16, cpus=2, gpus=None)
     """
 
     at_least: int = 1
@@ -67,12 +62,7 @@ class Actors:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part that has just been finished.
-
-    Args:
-        node: Ray's id of the machine that wrote it.
-        n_done: number of texts finished so far, in earlier runs too.
-    """
+    """A part that has just been finished, on which machine (Ray's id), and how many texts are done in all."""
 
     number: int
     n_rows: int
@@ -84,14 +74,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """The result of a job.
-
-    Args:
-        n_texts: number of texts whose vectors are in the folder.
-        n_bad: number of rows left out; `BAD_ROWS` lists them.
-        n_parts_before: number of files from earlier runs.
-        damaged: names of damaged files, which were written again.
-    """
+    """The result of a job: numbers of texts and of rows left out (listed in `BAD_ROWS`), files, and damaged files."""
 
     n_texts: int
     n_bad: int
@@ -117,14 +100,13 @@ def embed_files(
     Uses the cluster of `ray.init`, else the one that RAY_ADDRESS names, else the cores of this machine.
 
     Args:
-        source: a file or a pattern such as "tweets/*.parquet" that all machines can read; a `Table` also says how to
-            read it and what to do with bad rows.
+        source: a file or a pattern such as "tweets/*.parquet" that all machines can read, or a `Table`, which says how.
         folder: a folder that all machines can write. It holds one job; an interrupted job is resumed.
         spec: which vectors.
         column: the column of texts.
         id_column: a column to copy to the output.
         part_rows: number of texts in a part.
-        part_format: format of the parts: "parquet", "npz" or another that `elmokit.data.outputs` writes.
+        part_format: "parquet", "npz" or another that `elmokit.data.outputs` writes.
         actors: number and resources of the workers.
         on_part: called after each part, on this machine.
 
@@ -137,48 +119,45 @@ def embed_files(
         InputError: a column that does not exist, a bad row (see `Table`), a file that changed while it was read.
         ConfigError: standard input, an unknown format, layers that the model does not have.
         OutputError: the folder belongs to another job or run, or can't be written.
-
-    Example:
-        ``embed_files("tweets/*.parquet", "vectors", VectorSpec(encoding=Encoding("mean+max")), column="tweet")``
     """
     columns = [column] if id_column is None else [column, id_column]
     tables, suffix = _tables(source), f".{part_format.lstrip('.')}"
-    _check_settings(suffix, part_rows)
+    if suffix not in VECTOR_SUFFIXES:
+        known = ", ".join(known.lstrip(".") for known in VECTOR_SUFFIXES)
+        raise ConfigError(f"unknown format {suffix[1:]!r} of parts; expected one of {known}.")
+    if part_rows < 1:
+        raise ConfigError(f"{part_rows} rows in a part; expected at least one.")
     spec = dataclasses.replace(spec.anywhere(), n_threads=spec.n_threads or max(1, int(actors.cpus)))
     gpus = actors.gpus if actors.gpus is not None else float(spec.device.startswith("cuda"))
     actors = dataclasses.replace(actors, gpus=gpus)
     folder = Path(folder).absolute()
-    with _connected() as ray, _plainly():
+    with _connected() as ray:
         identity = ray.get(ray.remote(num_cpus=actors.cpus, num_gpus=actors.gpus)(_identity).remote(spec))
         spec = dataclasses.replace(spec, precision=identity["precision"])
-        surveys = _survey_all(ray, tables, columns)
-        sums = [survey.file.sha256 for survey, _ in surveys]
-        job: dict[str, Any] = {
-            "input": sums[0] if len(sums) == 1 else sums,
-            "columns": columns,
-            "bad_rows": tables[0].bad_rows,
-        }
+        survey = ray.remote(num_returns=2)(_survey)
+        asked = [survey.remote(table, columns) for table in tables]
+        surveys = [(ray.get(answer), bad) for answer, bad in asked]
+        files = [survey.file for survey, _ in surveys]
+        sums = [file.sha256 for file in files]
+        job = {"input": sums[0] if len(sums) == 1 else sums, "columns": columns, "bad_rows": tables[0].bad_rows}
         job |= {**identity, "shard_rows": part_rows, "format": suffix[1:]}
         with open_shards(folder, job=job, suffix=suffix) as shards:
             _write_bad_rows(ray, folder, surveys)
-            plan = _Plan.of(tables, [survey.n_rows for survey, _ in surveys], columns, part_rows, shards)
-            files = [survey.file for survey, _ in surveys]
+            plan = _Plan(tables, [survey.n_rows for survey, _ in surveys], columns, part_rows, shards.has)
             writer = {"spec": spec, "folder": folder, "suffix": suffix, "column": column, "id_column": id_column}
-            for line, node, pid in _made(ray, plan, actors, writer):
+            for row in _written(ray, plan, actors, writer):
+                line = json.loads(row["line"])
                 files[plan.place_of(line["shard"])].check_unchanged()
                 shards.enter(line)
                 if on_part is not None:
-                    numbers = {"number": line["shard"], "n_rows": line["rows"]}
-                    on_part(Part(**numbers, node=node, pid=pid, n_done=shards.n_rows, n_texts=plan.n_rows))
+                    numbers = {"number": line["shard"], "n_rows": line["rows"], "pid": int(row["pid"])}
+                    on_part(Part(**numbers, node=row["node"], n_done=shards.n_rows, n_texts=plan.n_rows))
             _check_complete(folder, shards, plan)
             shards.remove_leftovers()  # of workers that were killed
-            n_bad = sum(survey.n_bad for survey, _ in surveys)
+            n_bad, damaged = sum(survey.n_bad for survey, _ in surveys), tuple(shards.damaged)
+            before = len(plan.finished)
             return Embedded(
-                n_texts=plan.n_rows,
-                n_bad=n_bad,
-                n_parts=plan.n_parts,
-                n_parts_before=len(plan.finished),
-                damaged=tuple(shards.damaged),
+                n_texts=plan.n_rows, n_bad=n_bad, n_parts=plan.n_parts, n_parts_before=before, damaged=damaged
             )
 
 
@@ -189,9 +168,6 @@ class ElmoEncoder:
         spec: which vectors, one per text.
         column: the column of texts.
         output: the new column of vectors. Shape (N, D), float32; missing texts get zeros.
-
-    Raises:
-        ConfigError: a spec of vectors per word.
 
     Example:
         >>> ds.map_batches(ElmoEncoder, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP
@@ -206,12 +182,8 @@ class ElmoEncoder:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch with the column of vectors; raises `InputError` if the column of texts does not exist."""
-        import numpy as np
-
-        from elmokit.errors import InputError
-
         if self._column not in batch:
-            there = ", ".join(repr(name) for name in batch)
+            there = ", ".join(map(repr, batch))
             raise InputError(f"the data set has no column {self._column!r}; the columns are {there}.")
         nothing = np.zeros(self._writer.dim, np.float32)
         vectors = vectors_or_none(self._elmo, self._spec, batch[self._column])
@@ -219,8 +191,7 @@ class ElmoEncoder:
         return {**batch, self._output: np.stack(made) if made else np.zeros((0, self._writer.dim), np.float32)}
 
 
-@dataclass(frozen=True)
-class _Survey:
+class _Survey(NamedTuple):
     """A file as it was read, and how many of its rows can be used."""
 
     file: InputFile
@@ -228,37 +199,27 @@ class _Survey:
     n_bad: int
 
 
-@dataclass(frozen=True)
 class _Plan:
-    """The parts of a job, and which are finished."""
+    """The parts of a job, numbered through all files; a part never holds rows of two files."""
 
-    tables: Sequence[Table]
-    columns: Sequence[str]
-    part_rows: int
-    first: Sequence[int]
-    n_rows: int
-    n_parts: int
-    finished: frozenset[int]
-
-    @classmethod
-    def of(
-        cls, tables: Sequence[Table], n_rows: Sequence[int], columns: Sequence[str], part_rows: int, shards: Shards
-    ) -> _Plan:
-        """Number the parts through all files; a part never holds rows of two files."""
-        first = [0]
-        for n in n_rows:
-            first.append(first[-1] + -(-n // part_rows))
-        finished = frozenset(number for number in range(first[-1]) if shards.has(number))
-        return cls(tables, columns, part_rows, first, sum(n_rows), first[-1], finished)
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        n_rows: Sequence[int],
+        columns: Sequence[str],
+        part_rows: int,
+        is_finished: Callable[[int], bool],
+    ) -> None:
+        self.tables, self.columns, self.part_rows, self.n_rows = tables, columns, part_rows, sum(n_rows)
+        self.first = [0, *accumulate(-(-n // part_rows) for n in n_rows)]
+        self.n_parts = self.first[-1]
+        self.finished = frozenset(filter(is_finished, range(self.n_parts)))
 
     def place_of(self, number: int) -> int:
-        """The place of the file that a part's rows are from."""
         return bisect_right(self.first, number) - 1
 
     def unfinished_files(self) -> list[int]:
-        """The places of files with unfinished parts."""
-        spans = enumerate(zip(self.first, self.first[1:], strict=False))
-        return [place for place, (start, stop) in spans if any(n not in self.finished for n in range(start, stop))]
+        return sorted({self.place_of(number) for number in range(self.n_parts) if number not in self.finished})
 
     def read(self, place: int) -> Iterator[dict[str, Any]]:
         """The unfinished parts of a file as rows of a Ray data set; the same on every machine."""
@@ -279,24 +240,21 @@ class _PartWriter:
         self._folder, self._suffix = folder, suffix
 
     def __call__(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a part; return its manifest line and its writer as a row of a Ray data set."""
+        """Write a part, whole or not at all; return its manifest line and its writer as a row of a Ray data set."""
         import ray
 
         line = json.dumps(self.write(part))
         return {"line": line, "node": ray.get_runtime_context().get_node_id(), "pid": os.getpid()}
 
     def write(self, part: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a part, whole or not at all; return its manifest line."""
         number, rows = int(part["number"]), [Row(n, None, values) for n, values in json.loads(part["rows"])]
         path = self._folder / shard_name(number, self._suffix)
         self._writer.write_file(path, rows, file=part["file"] or None)
         return manifest_line(path, number=number, n_rows=len(rows))
 
 
-def _made(
-    ray: Any, plan: _Plan, actors: Actors, writer: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], str, int]]:
-    """Write the unfinished parts; yield the manifest line, machine and process of each."""
+def _written(ray: Any, plan: _Plan, actors: Actors, writer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Write the unfinished parts; yield what `_PartWriter` returns for each."""
     places = [{"place": place} for place in plan.unfinished_files()]
     if not places:
         return
@@ -304,7 +262,7 @@ def _made(
     pool = ray.data.ActorPoolStrategy(
         min_size=actors.at_least,
         max_size=max(actors.at_least, int(room) if actors.at_most is None else actors.at_most),
-        max_tasks_in_flight_per_actor=_IN_FLIGHT,
+        max_tasks_in_flight_per_actor=2,  # one in work, one waiting; with more, other actors would be idle at the end
     )
     parts = ray.data.from_items(places)
     parts.context.target_max_block_size = 1  # a block for each part, so that parts of one file go to many actors
@@ -314,15 +272,7 @@ def _made(
     made = parts.map(
         _PartWriter, compute=pool, fn_constructor_kwargs=dict(writer), num_cpus=actors.cpus, num_gpus=actors.gpus
     )
-    for row in made.iter_rows():
-        yield json.loads(row["line"]), row["node"], int(row["pid"])
-
-
-def _survey_all(ray: Any, tables: Sequence[Table], columns: Sequence[str]) -> list[tuple[_Survey, Any]]:
-    """The survey of each file, and a reference to the list of its bad rows."""
-    survey = ray.remote(num_returns=2)(_survey)
-    asked = [survey.remote(table, columns) for table in tables]
-    return [(ray.get(found), bad) for found, bad in asked]
+    yield from made.iter_rows()
 
 
 def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
@@ -341,16 +291,14 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
 
 
 def _identity(spec: VectorSpec) -> dict[str, Any]:
-    """The identity of the model on a worker."""
     return VectorWriter(spec.open_model(), spec).identity()
 
 
 def _write_bad_rows(ray: Any, folder: Path, surveys: Sequence[tuple[_Survey, Any]]) -> None:
-    if not any(survey.n_bad for survey, _ in surveys):
-        return
-    with atomic_path(folder / BAD_ROWS) as path, path.open("w", encoding="utf-8", errors="replace") as file:
-        for survey, bad in surveys:
-            if survey.n_bad:
+    notes = [bad for survey, bad in surveys if survey.n_bad]
+    if notes:
+        with atomic_path(folder / BAD_ROWS) as path, path.open("w", encoding="utf-8", errors="replace") as file:
+            for bad in notes:
                 file.writelines(f"{line}\n" for line in ray.get(bad))
 
 
@@ -369,19 +317,10 @@ def _tables(source: Table | str | Path) -> list[Table]:
     name = str(table.source)
     if name == STDIN:
         raise ConfigError("a cluster can't read standard input; give a file that all machines can read.")
-    fitting = glob(name, recursive=True)  # noqa: PTH207 - Path.glob refuses absolute patterns
-    found = [name] if Path(name).exists() else sorted(path for path in fitting if Path(path).is_file())
-    if not found:
+    paths = [name] if Path(name).exists() else sorted(filter(os.path.isfile, glob(name, recursive=True)))  # noqa: PTH207
+    if not paths:
         raise MissingFile(f"{name}: no such file, and none matches it as a pattern (looked in {Path.cwd()}).")
-    return [dataclasses.replace(table, source=str(Path(path).absolute()), on_skip=None) for path in found]
-
-
-def _check_settings(suffix: str, part_rows: int) -> None:
-    if suffix not in VECTOR_SUFFIXES:
-        known = ", ".join(known.lstrip(".") for known in VECTOR_SUFFIXES)
-        raise ConfigError(f"unknown format {suffix[1:]!r} of parts; expected one of {known}.")
-    if part_rows < 1:
-        raise ConfigError(f"{part_rows} rows in a part; expected at least one.")
+    return [dataclasses.replace(table, source=str(Path(path).absolute()), on_skip=None) for path in paths]
 
 
 @contextmanager
@@ -392,28 +331,19 @@ def _connected() -> Iterator[Any]:
         import ray.data
     except ImportError:
         raise MissingExtra("ray", "ray", "working on a cluster") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start ourselves does not report home
-    ray.init(logging_level=logging.WARNING, log_to_driver=False)
+    connected = ray.is_initialized()
+    if not connected:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start ourselves does not report home
+        ray.init(logging_level=logging.WARNING, log_to_driver=False)
     try:
         yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Raise our own errors from other machines without Ray's wrapping."""
-    from ray.exceptions import RayError
-
-    try:
-        yield
-    except RayError as error:
+    except ray.exceptions.RayError as error:  # raise our own errors from other machines without Ray's wrapping
         inner: BaseException | None = error
         while inner is not None:
-            if isinstance(inner, ElmoKitError) and not isinstance(inner, RayError):
+            if isinstance(inner, ElmoKitError) and not isinstance(inner, ray.exceptions.RayError):
                 raise inner from None
             inner = getattr(inner, "cause", None) or inner.__cause__
         raise
+    finally:
+        if not connected:
+            ray.shutdown()

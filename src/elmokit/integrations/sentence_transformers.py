@@ -21,19 +21,14 @@ OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
 
 class _NoCard:
-    """sentence-transformers' evaluators write their figures on a model's card; there is none here."""
+    """Stands for a model's card, on which sentence-transformers' evaluators write their figures."""
 
     def set_evaluation_metrics(self, *figures: Any) -> None:
         """Leave them where they are: the evaluator gives them back."""
 
 
 class ElmoSentenceEncoder:
-    """ELMo vectors behind the methods of a `SentenceTransformer`.
-
-    Args:
-        elmo: the model, or its name or folder as in `Elmo.load`.
-        pooling: as in `Elmo.encode`.
-        layers: as in `Elmo.encode`.
+    """ELMo vectors behind the methods of a `SentenceTransformer`; the arguments are those of `Elmo.encode`.
 
     Example:
         >>> model = ElmoSentenceEncoder(pooling="mean+max")
@@ -76,29 +71,14 @@ class ElmoSentenceEncoder:
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Any:
-        """Vectors of texts.
+        """Encode N texts, or one, with the arguments of `SentenceTransformer.encode`.
 
-        Args:
-            sentences: N texts, or one.
-            prompt_name: refused: the model has no prompts.
-            prompt: put before every text, as it is.
-            batch_size: taken for the sake of other code; it changes no vector.
-            show_progress_bar: as `show_progress` in `Elmo.encode`.
-            output_value: "sentence_embedding", or "token_embeddings" for a matrix of word vectors per text.
-            precision: "float32"; others are refused (sentence-transformers has `quantize_embeddings`).
-            convert_to_numpy: False gives a list of tensors.
-            convert_to_tensor: whether the matrix is a PyTorch tensor.
-            device: taken for the sake of other code; `Elmo.load(device=…)` says where the model computes.
-            normalize_embeddings: scale vectors of texts to length 1.
-            truncate_dim: refused: the vectors' beginnings are no smaller vectors.
+        `batch_size` and `device` change no vector. A `prompt` is put before every text; `prompt_name`, `truncate_dim`
+        and another precision than "float32" raise `ConfigError`, as this model has no such thing.
 
         Returns:
-            a matrix (N, d); for one text its vector (d,). With "token_embeddings" a list of N matrices (T, 2P), or one.
-
-        Raises:
-            TextError: a text that is no string; says which.
-            ConfigError: an argument that this model can't follow.
-            MissingExtra: tensors without PyTorch.
+            a matrix (N, d); for one text its vector (d,). With output_value="token_embeddings" a list of N matrices
+            (T, 2P), or one. Tensors with convert_to_tensor=True (one) or convert_to_numpy=False (a list).
         """
         _refuse(prompt_name=prompt_name, truncate_dim=truncate_dim, precision=precision, output_value=output_value)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)

@@ -28,16 +28,13 @@ def add_vectors(
     column: str = "text",
     output: str = "features",
 ) -> DataFrame:
-    """Add a column of vectors to a Spark data frame.
+    """Add a column of vectors to a Spark data frame; evaluated lazily, as always in Spark.
 
     Args:
         frame: a data frame with a column of strings.
         spec: which vectors, one per text. Give `n_threads=1`, as Spark runs a task per core.
         column: the column of texts.
         output: the new column, of arrays of float32: null where the text is null, zeros where it has no words.
-
-    Returns:
-        the data frame with one more column; evaluated lazily, as always in Spark.
 
     Raises:
         MissingExtra: PySpark is not installed.

@@ -76,16 +76,9 @@ class ElmoLayer(nn.Module):
         return self.config.dim
 
     def char_ids(self, texts: Sequence[str | Sequence[str]]) -> Tensor:
-        """Character ids of a batch: what a data loader's `collate_fn` may make ahead.
+        """Return the character ids of texts or lists of words, boundaries included. Shape (B, T + 2, C), int64.
 
-        Args:
-            texts: B texts, cut by the model's tokenizer, or lists of words.
-
-        Returns:
-            ids with boundary rows, zeros behind each text. Shape (B, T + 2, C), int64.
-
-        Raises:
-            InputError: one text instead of a list of texts.
+        A data loader's `collate_fn` may make them ahead.
         """
         if isinstance(texts, str):
             raise InputError(f"expected a list of texts, got one text: {texts[:40]!r}. Put it into a list.")
@@ -100,13 +93,9 @@ class ElmoLayer(nn.Module):
         return torch.from_numpy(ids)
 
     def forward(self, texts: Sequence[str | Sequence[str]] | Tensor) -> tuple[Tensor, Tensor]:
-        """Word vectors.
+        """Return vectors of texts, lists of words, or ids of `char_ids`, and the mask of words.
 
-        Args:
-            texts: texts, lists of words, or the ids that `char_ids` made.
-
-        Returns:
-            vectors, zeros behind each text, shape (B, T, 2P); and which places are words, shape (B, T), bool.
+        Shapes (B, T, 2P), zeros behind each text, and (B, T).
         """
         ids = texts if isinstance(texts, Tensor) else self.char_ids(texts)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.fine_tune):

@@ -17,7 +17,7 @@ from elmokit.checkpoints.mapping import (
     revert_rules,
     transpose,
 )
-from elmokit.checkpoints.tensorflow_layout import rules_for
+from elmokit.checkpoints.tensorflow import rules_for
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 EXACT = [

@@ -10,7 +10,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from elmokit.checkpoints import load  # noqa: E402
-from elmokit.checkpoints.torch_file import read_matrix  # noqa: E402
 from elmokit.elmo import Elmo  # noqa: E402
 from elmokit.errors import CheckpointError, ConfigError, MissingFile  # noqa: E402
 from elmokit.nn import BiLM  # noqa: E402
@@ -161,15 +160,3 @@ def test_weights_alone_and_what_is_no_elmo(tmp_path):
     torch.save({"linear.weight": torch.zeros(2)}, folder / "weights.th")
     with pytest.raises(CheckpointError, match=r"no ELMo among its tensors \(linear.weight"):
         load(folder)
-
-
-def test_cross_lingual_mappings(tmp_path):
-    matrix = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
-    torch.save(torch.tensor(matrix), tmp_path / "es_best_mapping.pth")
-    np.testing.assert_array_equal(read_matrix(tmp_path / "es_best_mapping.pth"), matrix)
-    torch.save(torch.zeros(8, 4), tmp_path / "es_best_mapping.pth")
-    with pytest.raises(CheckpointError, match=r"shape \(8, 4\); expected a square"):
-        read_matrix(tmp_path / "es_best_mapping.pth")
-    torch.save({"a": torch.zeros(1)}, tmp_path / "es_best_mapping.pth")
-    with pytest.raises(CheckpointError, match="expected one matrix"):
-        read_matrix(tmp_path / "es_best_mapping.pth")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from elmokit.compat import allennlp, bilm, manylangs, simple_elmo, tfhub  # noqa: E402
-from elmokit.compat.allennlp_file import write_allennlp_hdf5  # noqa: E402
+from elmokit.compat.allennlp_embedder import write_allennlp_hdf5  # noqa: E402
 from elmokit.errors import TextError  # noqa: E402
 from golden import make_tiny  # noqa: E402
 
