@@ -5,7 +5,8 @@
   split: ten stratified folds; for the model that predicts fold k, the strength is chosen on fold k + 1.
 - Similarity scores (SICK-R, STS-B): ridge regression on |u − v| and u · v, standardised; strength chosen on dev.
 - Words in context: two words mean the same if the cosine of their vectors is above a threshold. The layer, and
-  whether the mean vector of train and dev is subtracted first, are chosen on train; the threshold on train and dev.
+  whether the mean vector of train and dev is subtracted first, or the mean and the three largest principal components
+  (Mu & Viswanath 2018, "All-but-the-Top"), are chosen on train; the threshold on train and dev.
 """
 
 from __future__ import annotations
@@ -222,12 +223,15 @@ def score_words(encoder: Encoder, examples: WordPairs) -> Figures | None:
 
 
 def _cosines_by_layer(vectors: np.ndarray, learned: np.ndarray | None) -> dict[str, np.ndarray]:
-    """By layer ("0", "1", …, "mix"), plain and with the mean of the pairs `learned` subtracted. (L, 2n, D) → (n,)."""
+    """By layer ("0", …, "mix"): plain, centred on the pairs `learned`, without their main axes. (L, 2n, D) → (n,)."""
     n = vectors.shape[1] // 2
     layers = {str(i): layer for i, layer in enumerate(vectors)} | {"mix": vectors.mean(0)}
     if learned is not None:
         both = np.concatenate([learned, learned])
-        layers |= {f"{name} centred": layer - layer[both].mean(0) for name, layer in layers.items()}
+        centred = {name: layer - layer[both].mean(0) for name, layer in layers.items()}
+        axes = {name: np.linalg.eigh(c[both].T @ c[both])[1][:, -3:] for name, c in centred.items()}  # (D, 3)
+        layers |= {f"{name} centred": layer for name, layer in centred.items()}
+        layers |= {f"{name} without main axes": c - c @ axes[name] @ axes[name].T for name, c in centred.items()}
     units = {k: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-30) for k, v in layers.items()}
     return {name: np.einsum("nd,nd->n", v[:n], v[n:], dtype=np.float64) for name, v in units.items()}
 
