@@ -1,10 +1,10 @@
 """A model on the standard evaluation sets in several poolings and layers, beside TF-IDF.
 
-    python benchmarks/quality_sets.py [--model default] [--sets MR,TREC] [--variants mean:all,…] [--quick]
+    python benchmarks/quality_sets.py [--model default] [--sets MR,TREC] [--variants mean:all,…] [--beside tfidf,…]
 
 A variant is pooling:layers, with ":balanced" behind it for class weights. Each set is encoded once (mean and maximum of
 all layers); the variants are columns of that. Read the variants of a set together: choosing the best one per set
-would be choosing on the test part. `--quick` scores the first variant only, without the baseline. The sets lie in
+would be choosing on the test part. `--beside` names other models (`encoders.py`). The sets lie in
 $ELMOKIT_SHARED/data. The last line is JSON, also written to benchmarks/results/quality_sets.json after each set.
 """
 
@@ -17,12 +17,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from encoders import find_encoder
 from evaluation_sets import SETS, find_set
-from protocols import ElmoEncoder, TfidfEncoder, evaluate, pair_features
+from protocols import ElmoEncoder, evaluate, pair_features
 from workload import SHARED
 
 from elmokit.elmo import Elmo
@@ -87,14 +89,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--sets", default=",".join(one.name for one in SETS))
     parser.add_argument("--variants", default=VARIANTS)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--beside", default="tfidf", help="other models, with commas; '' for none")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/quality_sets.json")
     arguments = parser.parse_args()
     elmo, start = Elmo.load(arguments.model), time.perf_counter()
     vectors, rows, skipped = Vectors(elmo), [], []
+    beside = [find_encoder(text) for text in arguments.beside.split(",") if text]
     for name in arguments.sets.split(","):
         try:
-            rows += score_set(vectors, name, arguments)
+            rows += score_set(vectors, name, arguments, beside)
         except FileNotFoundError as error:
             skipped.append({"set": name, "reason": str(error)})
             print(f"{name:9} skipped: {error}", flush=True)
@@ -113,17 +116,16 @@ def main() -> None:
     print(json.dumps({"benchmark": "quality_sets", "model": elmo.name, "values": short}))
 
 
-def score_set(vectors: Vectors, name: str, arguments: argparse.Namespace) -> list[dict[str, object]]:
-    """One set in every variant and by the baseline, printed as they come."""
+def score_set(vectors: Vectors, name: str, arguments: argparse.Namespace, beside: list[Any]) -> list[dict[str, object]]:
+    """One set in every variant and by the other models, printed as they come."""
     one = find_set(name)
     examples = one.read(arguments.data)
     variants = arguments.variants.split(",")
     encoders = []
-    for text in variants[:1] if arguments.quick or name in ONE_VARIANT else variants:
+    for text in variants[:1] if name in ONE_VARIANT else variants:
         pooling, layers, *weight = text.split(":")
         encoders.append((Variant(vectors, text, pooling, layers), weight[0] if weight else None))
-    if not arguments.quick:
-        encoders.append((TfidfEncoder(), None))
+    encoders += [(encoder, None) for encoder in beside]
     rows = []
     for encoder, weight in encoders:
         start = time.perf_counter()
@@ -136,14 +138,13 @@ def score_set(vectors: Vectors, name: str, arguments: argparse.Namespace) -> lis
             "variant": encoder.name,
             "metric": one.metric,
             "value": round(figures.values[one.metric], 2),
+            "error": round(figures.errors.get(one.metric, 0.0), 2),
         }
         values = {metric: round(value, 2) for metric, value in figures.values.items()}
         row |= {"values": values, "n_test": figures.n_test, "chosen": dict(figures.chosen), "seconds": seconds}
         rows.append({**row, "class_weight": weight})
-        print(
-            f"{name:9} {encoder.name:22} {one.metric:9} {row['value']:6.2f}  {seconds:6.1f} s  {row['chosen']}",
-            flush=True,
-        )
+        value = f"{row['value']:6.2f} ± {row['error']:4.2f}"
+        print(f"{name:9} {encoder.name:22} {one.metric:9} {value}  {seconds:6.1f} s  {row['chosen']}", flush=True)
     return rows
 
 

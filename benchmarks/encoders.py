@@ -1,0 +1,100 @@
+"""The models that stand beside elmokit in the table of quality; none of their packages is needed for the other rows.
+
+| name | what it is | package |
+|---|---|---|
+| tfidf | weighted counts of words and pairs of words | scikit-learn |
+| characters | weighted counts of runs of two to five characters | scikit-learn |
+| random | a biLM of the embedded model's shape with random weights (Wieting & Kiela 2019) | torch |
+| wordllama | static vectors of pieces of words, 16 MB, mean over the text | wordllama |
+| model2vec:FOLDER | static vectors distilled from a sentence encoder, mean over the text | model2vec |
+| sentence:FOLDER | a sentence encoder in the format of sentence-transformers | sentence-transformers |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from protocols import CharacterEncoder, TfidfEncoder, pair_features
+
+from elmokit.elmo import Elmo
+
+
+class FrozenEncoder:
+    """One function from texts to vectors, with the bytes that the model takes on disk."""
+
+    def __init__(self, name: str, encode: Callable[[Sequence[str]], np.ndarray], n_bytes: int) -> None:
+        self.name, self.encode, self.n_bytes = name, encode, n_bytes
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """A vector per text. Shape (n, d)."""
+        return np.asarray(self.encode(list(texts)), dtype=np.float32)
+
+    def pairs(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
+        """Features of how two texts relate. Shape (n, 2d)."""
+        return pair_features(self.texts(first), self.texts(second))
+
+    def words(self, *_: object) -> None:
+        """None: the row is about texts."""
+
+
+def find_encoder(text: str) -> Any:
+    """The encoder of a name in the table above."""
+    name, _, folder = text.partition(":")
+    makers = {
+        "tfidf": TfidfEncoder,
+        "characters": CharacterEncoder,
+        "random": random_bilm,
+        "wordllama": wordllama,
+        "model2vec": lambda: model2vec(folder),
+        "sentence": lambda: sentence_encoder(folder),
+    }
+    if name not in makers:
+        raise SystemExit(f"there is no encoder {name!r}; choose from {', '.join(makers)}.")
+    return makers[name]()
+
+
+def random_bilm(seed: int = 0) -> FrozenEncoder:
+    """The embedded model's shape and words with random weights; mean of all layers."""
+    import torch
+
+    from elmokit import checkpoints
+    from elmokit.nn.bilm import BiLM
+
+    trained = checkpoints.load("default")
+    torch.manual_seed(seed)
+    tensors = {k: v.numpy() for k, v in BiLM(trained.config, words=trained.words).state_dict().items()}
+    elmo = Elmo(checkpoints.Checkpoint(trained.config, tensors, words=trained.words, name="random biLM"))
+    return FrozenEncoder("random biLM", lambda texts: elmo.encode(texts, show_progress=False), 0)
+
+
+def wordllama() -> FrozenEncoder:
+    """WordLlama's vectors of 256 numbers, as its wheel ships them."""
+    import wordllama as package
+
+    model = package.WordLlama.load()
+    return FrozenEncoder(
+        "WordLlama", lambda texts: model.embed(texts), _size(Path(package.__file__).parent / "weights")
+    )
+
+
+def model2vec(folder: str) -> FrozenEncoder:
+    """Static vectors saved by model2vec."""
+    from model2vec import StaticModel
+
+    model = StaticModel.from_pretrained(folder)
+    return FrozenEncoder(f"model2vec {Path(folder).name}", model.encode, _size(Path(folder)))
+
+
+def sentence_encoder(folder: str) -> FrozenEncoder:
+    """A sentence encoder, whole texts, its own pooling."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(folder, device="cpu")
+    return FrozenEncoder(Path(folder).name, lambda texts: model.encode(texts, batch_size=64), _size(Path(folder)))
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
