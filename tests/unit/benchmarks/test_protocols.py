@@ -119,7 +119,8 @@ def test_no_threshold_is_better(pairs):
 def test_the_layer_is_chosen_on_the_training_part(folder):
     figures = score_words(Knowing(), find_set("WiC").read(folder))
     assert figures.chosen["layer"] == "1", "of equal figures the plain one is taken"
-    layers = [f"accuracy, layer {name}{centred}" for name in ("0", "1", "mix") for centred in ("", " centred")]
+    ways = ("", " centred", " without main axes")
+    layers = [f"accuracy, layer {name}{way}" for name in ("0", "1", "mix") for way in ways]
     assert set(figures.values) == {"accuracy", *layers}
     assert figures.n_test == 8
 
