@@ -9,36 +9,37 @@ Source: Peters et al. 2018 (arXiv:1802.05365).
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit import checkpoints
-from elmokit.bilm_encoder import PRECISIONS as PRECISIONS
-from elmokit.bilm_encoder import BiLMEncoder, Start, WordOptions, length_of
 from elmokit.checkpoints import EMBEDDED as EMBEDDED
-from elmokit.checkpoints import Checkpoint
 from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
-from elmokit.errors import CheckpointError, ConfigError, MissingExtra
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.features import Features, WordVectors
+from elmokit.model import LoadedModel
 from elmokit.progress import progress_bar
-from elmokit.runtime.batches import MAX_ROWS
-from elmokit.runtime.pooling import PoolTexts, word_shares
-from elmokit.runtime.token_encoder import CACHE_WORDS
-from elmokit.text.inputs import checked_texts, text_blocks
+from elmokit.runtime.batches import MAX_ROWS, State
+from elmokit.runtime.pooling import KeepWords, PoolTexts, word_shares
+from elmokit.text.inputs import checked_texts, checked_words, text_blocks
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Array = NDArray[Any]
+Start = State | Literal["warm"] | None
+
+
+class WordOptions(TypedDict, total=False):
+    """The keyword arguments of `Elmo.encode_words`."""
+
+    layers: Layers
+    layer_weights: Sequence[float] | None
+    show_progress: bool | None
+    state: Start
 
 
 class EncodeOptions(WordOptions, total=False):
@@ -54,7 +55,7 @@ class EncodeOptions(WordOptions, total=False):
     convert_to_numpy: bool
 
 
-class Elmo(BiLMEncoder):
+class Elmo(LoadedModel):
     """A biLM that makes vectors of texts and of their words. `Elmo.load` reads one from files.
 
     Args:
@@ -71,6 +72,7 @@ class Elmo(BiLMEncoder):
         MissingExtra: a device or precision that needs PyTorch, which is not installed.
 
     Example:
+        >>> from elmokit.checkpoints import Checkpoint
         >>> from elmokit.config import BiLSTMConfig, ElmoConfig
         >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
         >>> tensors = {name: np.full(shape, 0.1, np.float32) for name, shape in config.tensor_shapes().items()}
@@ -83,121 +85,17 @@ class Elmo(BiLMEncoder):
         WordVectors('a cat', vectors=(2, 24))
     """
 
-    @classmethod
-    def load(
-        cls,
-        source: str | Path = "default",
-        *,
-        options: str | Path | None = None,
-        weights: str | Path | None = None,
-        device: str = "auto",
-        precision: str = "float32",
-        n_threads: int | None = None,
-        cache_words: int = CACHE_WORDS,
-    ) -> Elmo:
-        """Read a model: the one in the package, a folder or archive, a published one, or a pair of files.
-
-        Args:
-            source: "default" for the model in the package (a folder of that name is "./default"); the name of a
-                published model ("original", "small" …; `elmokit.checkpoints` lists them), which is downloaded once; or
-                a folder or file: elmokit's own, AllenNLP's options and HDF5 weights or model archive, TensorFlow and
-                TF-Hub checkpoints, ELMoForManyLangs.
-            options: the options file of a pair; `weights` is then needed.
-            weights: the weights of a pair.
-            device: see `Elmo`.
-            precision: see `Elmo`.
-            n_threads: see `Elmo`.
-            cache_words: see `Elmo`.
-
-        Returns:
-            the model. In this documentation L is its number of layers (the token layer and each LSTM layer), P the
-            width of one direction, 2P the width of a word vector, T the words of a text.
-
-        Raises:
-            MissingFile: no such file or folder.
-            CheckpointError: not a checkpoint, damaged, or two files that do not fit together.
-
-        Example:
-            ``Elmo.load("my-folder", precision="auto")``
-        """
-        if options is not None and source != "default":
-            raise CheckpointError(f"give either source ({source}) or options ({options}), not both.")
-        if options is None and weights is not None and source == "default":
-            raise CheckpointError(f"weights ({weights}) without options: give both, Elmo.load(options=…, weights=…).")
-        place = source if options is None else options
-        checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
-        elmo = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
-        elmo.name = elmo.name or str(place)
-        elmo.files.loaded_from(
-            place, weights, device=device, precision=elmo.precision, n_threads=n_threads, cache_words=cache_words
-        )
-        return elmo
-
-    def checkpoint(self) -> Checkpoint:
-        """The model's arrays: the checkpoint it was made of, or (without softmax) read again from its files.
-
-        Returns:
-            the checkpoint.
-
-        Raises:
-            CheckpointError: the files have changed since the model was loaded.
-        """
-        return self.files.checkpoint()
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder in elmokit's own format, for `Elmo.load`.
-
-        Args:
-            folder: where to; it must not hold another model.
-
-        Raises:
-            CheckpointError: the files that the model was loaded from have changed.
-            OutputError: the folder can't be written.
-        """
-        kept = dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name)
-        checkpoints.save(kept, folder)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
-        if self.files.source is None:
-            raise ConfigError(
-                f"{self!r} was made in memory, so another process can't open it: elmo.save(folder), and use"
-                " Elmo.load(folder)."
-            )
-        opened = partial(Elmo.load, self.files.source, **self.files.options)
-        return opened, (), {"name": self.name, "layer_mix": self.layer_mix}
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over weights, configuration (with tokenizer), word table and layer mix; saved models check it."""
-        settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
-        return hashlib.sha256((self.files.digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
-
     def width(self, encoding: Encoding | None = None) -> int:
-        """Number of columns that `encode` returns, known without encoding anything.
-
-        Args:
-            encoding: which vectors; None for the defaults of `Encoding`.
-
-        Returns:
-            the width.
-        """
+        """Number of columns that `encode` returns for an encoding (None: the default one), without encoding."""
         return (encoding or Encoding()).width(self.config)
 
-    def __repr__(self) -> str:
-        return f"Elmo({self.name!r}, dim={self.dim}, n_layers={self.n_layers})"
+    def tokenize(self, texts: Iterable[Text]) -> list[list[str]]:
+        """The words of each text, as `encode` takes them: of strings by the model's tokenizer, of lists as they are.
 
-    def _repr_html_(self) -> str:
-        """What the model is, as a table for notebooks."""
-        facts = {
-            "word vectors": f"{self.dim} numbers in each of {self.n_layers} layers",
-            "parameters": f"{self.config.n_params:,}",
-            "tokenizer": self.config.tokenizer,
-            "computes": f"in {self.precision} on {self.device}",
-            "fingerprint": self.fingerprint[:12],
-        }
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
-        return f"<table><caption>Elmo {escape(self.name)}</caption><tbody>{rows}</tbody></table>"
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+        """
+        return [self._words(text, i) for i, text in enumerate(checked_texts(texts))]
 
     def encode(
         self,
@@ -248,8 +146,8 @@ class Elmo(BiLMEncoder):
         if encoding.pooling == "sif":
             shares = word_shares(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
-        reduce = PoolTexts(sentences, encoding, self.config, self.layer_mix, shares)
-        vectors: NDArray[Any] = np.zeros((len(sentences), reduce.width), self._engine.dtype)
+        reduce = PoolTexts(sentences, encoding, self.layer_mix, shares)
+        vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
             for i, vector in self._engine.map(sentences, reduce, state=start, max_rows=batch_size):
                 vectors[i] = vector
@@ -268,10 +166,6 @@ class Elmo(BiLMEncoder):
 
         Returns:
             the vector. Shape (d,).
-
-        Raises:
-            TextError: neither a string nor a list of words.
-            ConfigError: see `encode`.
         """
         quiet: dict[str, Any] = {"show_progress": False, **options}
         vector: NDArray[np.float32] = self.encode([text], encoding, **quiet)[0]
@@ -289,18 +183,100 @@ class Elmo(BiLMEncoder):
 
         Yields:
             each text's vector, in the order of the texts; the same numbers as from `encode`. Shape (d,).
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words; the texts before its block came through.
-            ConfigError: see `encode`.
         """
         rest: dict[str, Any] = dict(options)
         show = rest.pop("show_progress", rest.pop("show_progress_bar", None))
         words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
-        with progress_bar("encoding", total=length_of(texts), show=show) as advance:
+        with progress_bar("encoding", total=_length(texts), show=show) as advance:
             for block in text_blocks(words, len):
                 yield from self.encode(block, encoding, show_progress=False, **rest)
                 advance(len(block))
+
+    def encode_words(self, texts: Iterable[Text], **options: Unpack[WordOptions]) -> Features:
+        """A vector per word.
+
+        Args:
+            texts: N strings or lists of words.
+            options: layers (as in `encode`, or "each" for all layers apart), layer_weights, show_progress and state, as
+                in `encode`.
+
+        Returns:
+            N `WordVectors`: words, their places in the text (None where words were given), and vectors of shape
+            (T, d), or (L, T, 2P) for "each".
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: layers or state that are not known or do not fit the model.
+
+        Example:
+            ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
+        """
+        return Features(self.encode_words_stream(texts, **options))
+
+    def encode_words_stream(
+        self,
+        texts: Iterable[Text],
+        *,
+        layers: Layers = "mix",
+        layer_weights: Sequence[float] | None = None,
+        show_progress: bool | None = None,
+        state: Start = None,
+    ) -> Iterator[WordVectors]:
+        """A vector per word, for corpora larger than memory.
+
+        Args:
+            texts: any number of strings or lists of words.
+            layers: see `encode_words`.
+            layer_weights: see `encode`.
+            show_progress: see `encode`.
+            state: see `encode`.
+
+        Yields:
+            what `encode_words` gives for each text, in order; `elmokit.features.save_word_vectors` takes it.
+        """
+        each = isinstance(layers, str) and layers == "each" and layer_weights is None
+        encoding = None if each else one_encoding(None, "mean", layers, False, layer_weights).check(self.config)
+        start = self._state(state)
+        split = (self._split(text, i) for i, text in enumerate(checked_texts(texts)))
+        with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
+            for block in text_blocks(split, lambda pair: len(pair[0])):
+                sentences = [words for words, _ in block]
+                vectors: dict[int, Array] = {}
+                reduce = KeepWords(sentences, encoding, self.layer_mix)
+                for i, each_word in self._engine.map(sentences, reduce, state=start):
+                    vectors[i] = each_word
+                    advance(1)
+                yield from (WordVectors(tuple(words), offsets, vectors[i]) for i, (words, offsets) in enumerate(block))
+
+    def step(self, texts: Iterable[Text], state: State | None = None) -> tuple[Features, State]:
+        """Encode one batch as the original implementation did: every row starts where the previous batch left it.
+
+        Feed batch after batch and pass the state on to get the published vectors, which depend on all that was read
+        before. For anything else, use `encode_words`.
+
+        Args:
+            texts: a batch of B strings or lists of words.
+            state: what the previous step returned; None at first.
+
+        Returns:
+            word vectors of all layers, (L, T, 2P) each, and the state after the batch.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: a state of another model.
+        """
+        split = [self._split(text, i) for i, text in enumerate(checked_texts(texts))]
+        layers, after = self._engine.step([words for words, _ in split], state)
+        rows = zip(split, layers, strict=True)
+        return Features(WordVectors(tuple(words), offsets, np.array(each)) for (words, offsets), each in rows), after
+
+    def warm_state(self) -> State:
+        """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
+        from elmokit.runtime.warm_state import warm_state
+
+        with self._lock:
+            self._warm = self._warm or warm_state(self._engine)
+            return self._warm
 
     def similarity(
         self, a: Text | Iterable[Text] | Array, b: Text | Iterable[Text] | Array, encoding: Encoding | None = None
@@ -322,16 +298,39 @@ class Elmo(BiLMEncoder):
         Example:
             ``elmo.similarity("Stick to it.", ["Go on!", "The stick broke."])``
         """
-        sides = [np.atleast_2d(self._side(side, encoding)).astype(np.float64) for side in (a, b)]
-        if sides[0].shape[1] != sides[1].shape[1]:
-            raise ConfigError(f"a has vectors of width {sides[0].shape[1]}, b of width {sides[1].shape[1]}.")
-        units = [side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in sides]
+        units = []
+        for side in (a, b):
+            encoded: Any = side
+            if not (isinstance(side, np.ndarray) and side.dtype.kind == "f"):
+                encoded = self.encode([side] if isinstance(side, str) else side, encoding)
+            vectors = np.atleast_2d(encoded).astype(np.float64)
+            units.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+        if units[0].shape[1] != units[1].shape[1]:
+            raise ConfigError(f"a has vectors of width {units[0].shape[1]}, b of width {units[1].shape[1]}.")
         return np.asarray(units[0] @ units[1].T, np.float32)
 
-    def _side(self, side: Any, encoding: Encoding | None) -> Array:
-        if isinstance(side, np.ndarray) and side.dtype.kind == "f":
-            return side
-        return self.encode([side] if isinstance(side, str) else side, encoding)
+    def _state(self, state: Start) -> State | None:
+        if isinstance(state, str) and state == "warm":
+            return self.warm_state()
+        if state is not None and not isinstance(state, State):
+            raise ConfigError(f"state is {state!r} ({type(state).__name__}); expected None, 'warm' or a State.")
+        return state
+
+    def _words(self, text: Text, place: int) -> list[str]:
+        if isinstance(text, str):
+            return [token.word for token in self._tokenize(text)]
+        return checked_words(text, place)
+
+    def _split(self, text: Text, place: int) -> tuple[list[str], NDArray[np.int64] | None]:
+        if not isinstance(text, str):
+            return checked_words(text, place), None
+        tokens = self._tokenize(text)
+        offsets = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
+        return [token.word for token in tokens], offsets
+
+
+def _length(texts: Iterable[Text]) -> int | None:
+    return len(texts) if isinstance(texts, Sized) else None
 
 
 def _as_tensor(vectors: Array) -> Any:
@@ -341,9 +340,3 @@ def _as_tensor(vectors: Array) -> Any:
     except ImportError:
         raise MissingExtra("PyTorch", "torch", "convert_to_tensor=True") from None
     return as_tensor(vectors)
-
-
-def _counts(checkpoint: Checkpoint) -> Mapping[str, float] | None:
-    if checkpoint.words is None or checkpoint.word_counts is None:
-        return None
-    return dict(zip(checkpoint.words, checkpoint.word_counts, strict=True))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Text = str | Sequence[str]
 """A string, which the model's tokenizer splits, or a list or tuple of words."""
 
-Layers = str | int | Sequence[int] | Sequence[float]
+Layers = str | int | Sequence[int]
 """Names or numbers of layers, as `Encoding.layers` takes them."""
 
 POOLINGS: tuple[str, ...] = ("mean", "max", "mean+max", "first", "last", "first+last", "sif")
@@ -59,8 +59,7 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
-            known = ", ".join(map(repr, POOLINGS))
-            raise ConfigError(f"pooling is {self.pooling!r}; expected one of {known}.")
+            raise ConfigError(f"pooling is {self.pooling!r}; expected one of {', '.join(map(repr, POOLINGS))}.")
         if not isinstance(self.normalize, bool):
             raise ConfigError(f"normalize is {self.normalize!r}; expected True or False.")
         object.__setattr__(self, "layers", _checked_layers(self.layers))
@@ -72,16 +71,13 @@ class Encoding:
             )
 
     def check(self, config: ElmoConfig) -> Encoding:
-        """Check that a model has these layers.
+        """The encoding itself; ConfigError if the model lacks a layer or has another number of layers than weights.
 
         Args:
             config: the configuration of the model.
 
         Returns:
-            the encoding itself.
-
-        Raises:
-            ConfigError: a layer that the model does not have, or another number of weights than layers.
+            the encoding.
         """
         n = config.n_layers
         if self.layer_weights is not None and len(self.layer_weights) != n:
@@ -94,58 +90,27 @@ class Encoding:
         return self
 
     def numbers(self, n_layers: int) -> tuple[int, ...]:
-        """The layers that are selected.
-
-        Args:
-            n_layers: layers of the model (L).
-
-        Returns:
-            their numbers; all of them for "mix" and "all".
-        """
+        """Numbers of the layers that are selected of `n_layers`; all of them for "mix" and "all"."""
         if isinstance(self.layers, str):
             return tuple(range(n_layers))
-        return (self.layers,) if isinstance(self.layers, int) else tuple(map(int, self.layers))
+        return (self.layers,) if isinstance(self.layers, int) else tuple(self.layers)
 
     def word_width(self, config: ElmoConfig) -> int:
-        """Width of a word's vector.
-
-        Args:
-            config: the configuration of the model.
-
-        Returns:
-            2P, times the number of layers that are concatenated.
-
-        Raises:
-            ConfigError: see `check`.
-        """
+        """Width of a word's vector: 2P, times the number of layers that are concatenated. Checks the encoding."""
         one = self.layers == "mix" or isinstance(self.layers, int)
         return config.dim * (1 if one else len(self.check(config).numbers(config.n_layers)))
 
     def width(self, config: ElmoConfig) -> int:
-        """Width of a text's vector.
-
-        Args:
-            config: the configuration of the model.
-
-        Returns:
-            the width of a word's vector, twice for a pooling with a "+".
-
-        Raises:
-            ConfigError: see `check`.
-        """
+        """Width of a text's vector: that of a word's vector, twice for a pooling with a "+". Checks the encoding."""
         return self.check(config).word_width(config) * (1 + self.pooling.count("+"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The encoding as plain JSON values.
-
-        Returns:
-            a dict that `from_dict` takes back.
-        """
+        """The encoding as plain JSON values, which `from_dict` takes back."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Encoding:
-        """An encoding from plain JSON values.
+        """An encoding from plain JSON values; ConfigError for an unknown name or value.
 
         Args:
             values: what `to_dict` gave. Missing values are the defaults; a list of floats under "layers" is read as
@@ -153,9 +118,6 @@ class Encoding:
 
         Returns:
             the encoding.
-
-        Raises:
-            ConfigError: an unknown name or value.
 
         Example:
             >>> Encoding.from_dict(Encoding(layers=(0, -1)).to_dict()).layers
@@ -175,22 +137,9 @@ class Encoding:
 def one_encoding(
     encoding: Encoding | None, pooling: str, layers: Any, normalize: bool, layer_weights: Any = None
 ) -> Encoding:
-    """The encoding that is given whole or in parts.
-
-    Args:
-        encoding: the whole; the parts must then be the defaults.
-        pooling: see `Encoding`.
-        layers: see `Encoding`.
-        normalize: see `Encoding`.
-        layer_weights: see `Encoding`.
-
-    Raises:
-        ConfigError: both are given, or see `Encoding`.
-    """
+    """The encoding that is given whole, or in parts (which must then be the defaults); ConfigError for both."""
     if encoding is not None and not isinstance(encoding, Encoding):
         raise ConfigError(f"encoding is {encoding!r}; expected an Encoding. Name other arguments: pooling='max'.")
-    if layer_weights is None and holds_weights(layers):  # as elmokit 0.1 took them
-        layers, layer_weights = "mix", layers
     parts = Encoding(pooling, layers, normalize, layer_weights)
     if encoding is not None and parts != Encoding():
         raise ConfigError("give either encoding or pooling, layers, layer_weights and normalize, not both.")
@@ -202,14 +151,7 @@ ALIASES = {"show_progress_bar": "show_progress", "normalize_embeddings": "normal
 
 
 def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Options with those that were given under sentence-transformers' names.
-
-    Args:
-        aliases: names of `ALIASES`, convert_to_tensor, convert_to_numpy.
-        options: the options under their own names.
-
-    Raises:
-        TypeError: an unknown name, as Python raises it for an argument that does not exist.
+    """Options with those that were given under sentence-transformers' names; TypeError for an unknown name.
 
     Example:
         >>> with_aliases({"show_progress_bar": False}, show_progress=None)["show_progress"]
@@ -226,14 +168,8 @@ def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
 
 def holds_weights(layers: Any) -> bool:
     """Whether a value is a list of numbers of which one is no integer: layer weights, not layers."""
-    if isinstance(layers, str) or not isinstance(layers, Iterable):
-        return False
-    numbers = list(layers)
-    return (
-        bool(numbers)
-        and all(isinstance(x, Real) for x in numbers)
-        and not all(isinstance(x, Integral) for x in numbers)
-    )
+    numbers = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else []
+    return all(isinstance(x, Real) for x in numbers) and not all(isinstance(x, Integral) for x in numbers)
 
 
 def _checked_layers(layers: Any) -> str | int | tuple[int, ...]:
@@ -271,30 +207,24 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """Name of the model, for people."""
-        ...
 
     @property
     def config(self) -> ElmoConfig:
         """Configuration of the model."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides its vectors; saved models store and check it."""
-        ...
 
     def width(self, encoding: Encoding | None = ...) -> int:
         """Width of the vectors that `encode` returns for an encoding."""
-        ...
 
     def encode(
         self, texts: Iterable[Text], encoding: Encoding | None = ..., *, show_progress: bool | None = ...
     ) -> NDArray[Any]:
         """One vector per text. Shape (N, width)."""
-        ...
 
     def encode_words_stream(
         self, texts: Iterable[Text], *, layers: Any = ..., show_progress: bool | None = ...
     ) -> Iterator[WordVectors]:
         """Words and vectors of each text."""
-        ...

@@ -1,17 +1,7 @@
-"""Every error that elmokit raises on purpose, as one tree.
+"""Every error that elmokit raises on purpose.
 
-Each error is an `ElmoKitError` *and* the builtin that fits, so `except ValueError` keeps working for
-people who do not know us. A message is one paragraph: what was expected, what came, where, what to do.
-
-    ElmoKitError
-    ├── ConfigError(ValueError)        a configuration that describes no biLM
-    ├── CheckpointError(ValueError)    files that are not, or do not fit, a checkpoint
-    ├── TextError(TypeError, ValueError) a text of the wrong type
-    ├── InputError(ValueError)         a file of texts or labels that can't be read as asked
-    ├── MissingFile(FileNotFoundError)
-    ├── OutputError(OSError)           a result that can't be written
-    ├── TrainingError(RuntimeError)    training that can't go on
-    └── MissingExtra(ImportError)      an optional package that is not installed
+Each is an `ElmoKitError` *and* the builtin that fits, so `except ValueError` keeps working for people who do not know
+us. A message is one paragraph: what was expected, what came, where, what to do.
 """
 
 from __future__ import annotations
@@ -22,7 +12,7 @@ class ElmoKitError(Exception):
 
 
 class ConfigError(ElmoKitError, ValueError):
-    """A configuration that describes no biLM."""
+    """A value or a configuration that describes no biLM."""
 
 
 class CheckpointError(ElmoKitError, ValueError):
@@ -47,8 +37,7 @@ class MissingFile(ElmoKitError, FileNotFoundError):
 class OutputError(ElmoKitError, OSError):
     """A result that can't be written."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+    __str__ = MissingFile.__str__
 
 
 class TrainingError(ElmoKitError, RuntimeError):
@@ -72,9 +61,7 @@ class MissingExtra(ElmoKitError, ImportError):
         super().__init__(
             f"{package} is needed for {purpose} and is not installed. Install it with:  pip install 'elmokit[{extra}]'"
         )
-        self.package = package
-        self.extra = extra
-        self.purpose = purpose
+        self.package, self.extra, self.purpose = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
         """How it comes back from another process."""

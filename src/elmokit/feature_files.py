@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from elmokit.features import WordVectors
 
 Array = NDArray[Any]
-_Arrays = dict[str, Array]
 Text = tuple[tuple[str, ...], "NDArray[np.int64] | None", Array]
 """Words, offsets and vectors of one text, as `elmokit.features.WordVectors` holds them."""
 
@@ -30,13 +29,7 @@ _BLOCK_WORDS = 65_536
 
 
 def read_word_vectors(path: str | Path) -> list[Text]:
-    """Read what `save_word_vectors` or `elmokit embed --words` wrote.
-
-    Args:
-        path: the .npz or .h5 file.
-
-    Returns:
-        words, offsets and vectors of each text; all vectors share one array.
+    """Words, offsets and vectors of each text of a file; all vectors share one array.
 
     Raises:
         MissingFile: no such file.
@@ -46,7 +39,14 @@ def read_word_vectors(path: str | Path) -> list[Text]:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file.")
     with reading(path, error=InputError, what="file of word vectors (Features.save writes them)"):
-        arrays = _read(path)
+        if path.suffix == ".h5":
+            import h5py
+
+            with h5py.File(path, "r") as file:
+                arrays = {name: file[name][()] for name in file}
+        else:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = dict(file.items())
         return list(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
 
 
@@ -88,33 +88,30 @@ def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
         return len(texts)
 
 
-def _packed(texts: Sequence[WordVectors]) -> _Arrays:
+def _packed(texts: Sequence[WordVectors]) -> dict[str, Array]:
     """All texts behind each other, as plain arrays."""
     shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in texts}
     if len(shapes) > 1:
         raise ConfigError(f"the texts' vectors differ in layers or width ({sorted(shapes)}); save them apart.")
     words = [word.encode("utf-8", "surrogatepass") for text in texts for word in text.words]
+    no_places = [np.full((len(text.words), 2), -1, np.int64) for text in texts]
+    places = [none if text.offsets is None else text.offsets for none, text in zip(no_places, texts, strict=True)]
     no_vectors = np.zeros((0, 0), np.float32)
     return {
         "vectors": np.concatenate([text.vectors for text in texts], axis=-2) if texts else no_vectors,
-        "text_ends": np.cumsum([len(text) for text in texts], dtype=np.int64),
+        "text_ends": np.cumsum([len(text.words) for text in texts], dtype=np.int64),
         "word_bytes": np.frombuffer(b"".join(words), dtype=np.uint8),
         "word_ends": np.cumsum([len(word) for word in words], dtype=np.int64),
-        "offsets": np.concatenate([np.zeros((0, 2), np.int64), *(_offsets(text) for text in texts)]),
+        "offsets": np.concatenate([np.zeros((0, 2), np.int64), *places]),
         "has_offsets": np.array([text.offsets is not None for text in texts], dtype=np.bool_),
     }
 
 
-def _offsets(text: WordVectors) -> NDArray[np.int64]:
-    return np.full((len(text), 2), -1, np.int64) if text.offsets is None else text.offsets
-
-
 def _unpacked(arrays: Mapping[str, Array]) -> Iterator[Text]:
-    words = _packed_words(arrays)
-    vectors, start = arrays["vectors"], 0
+    words, start = _packed_words(arrays), 0
     for end, has_offsets in zip(arrays["text_ends"].tolist(), arrays["has_offsets"].tolist(), strict=True):
         offsets = arrays["offsets"][start:end] if has_offsets else None
-        yield words[start:end], offsets, vectors[..., start:end, :]
+        yield words[start:end], offsets, arrays["vectors"][..., start:end, :]
         start = end
 
 
@@ -133,16 +130,6 @@ def _from_rows(arrays: Mapping[str, Array]) -> Iterator[Text]:
     ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
     for start, end in zip([0, *ends], ends, strict=False):
         yield words[start:end], offsets[start:end], arrays["features"][start:end]
-
-
-def _read(path: Path) -> _Arrays:
-    if path.suffix == ".h5":
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            return {name: file[name][()] for name in file}
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        return dict(file.items())
 
 
 def _save_h5(path: Path, texts: Iterable[WordVectors]) -> int:
@@ -169,7 +156,7 @@ def _blocks(texts: Iterable[WordVectors]) -> Iterator[list[WordVectors]]:
     n_words = 0
     for text in texts:
         block.append(text)
-        n_words += 1 + len(text)
+        n_words += 1 + len(text.words)
         if n_words >= _BLOCK_WORDS:
             yield block
             block, n_words = [], 0

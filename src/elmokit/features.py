@@ -1,8 +1,4 @@
-"""Features: what comes out of a biLM for texts, one value per text: its words, their places, their vectors.
-
-A `Features` is a plain sequence of `WordVectors` that cannot be changed, so it may be passed about, sliced and saved
-without surprise. Texts differ in length and are never padded against each other.
-"""
+"""`Features`: a sequence of `WordVectors`, what comes out of a biLM for texts: their words, places and vectors."""
 
 from __future__ import annotations
 
@@ -32,9 +28,8 @@ class WordVectors:
 
     Args:
         words: the T words.
-        offsets: where each word stands in the text, begin and end in characters; None where words were given
-            instead of a text. Shape (T, 2).
-        vectors: a vector per word, or one per layer and word. Shape (T, D) or (L, T, D).
+        offsets: begin and end of each word in the text, in characters, (T, 2); None where words were given.
+        vectors: a vector per word, (T, D), or one per layer and word, (L, T, D).
 
     Example:
         >>> text = WordVectors(("Hi", "!"), np.array([[0, 2], [2, 3]]), np.zeros((2, 8), np.float32))
@@ -51,10 +46,8 @@ class WordVectors:
     def __post_init__(self) -> None:
         n_words = len(self.words)
         if self.vectors.ndim not in (2, 3) or self.vectors.shape[-2] != n_words:
-            raise ConfigError(
-                f"{n_words} words, but vectors of shape {self.vectors.shape}; expected ({n_words}, width) or"
-                f" (layers, {n_words}, width)."
-            )
+            shapes = f"({n_words}, width) or (layers, {n_words}, width)"
+            raise ConfigError(f"{n_words} words, but vectors of shape {self.vectors.shape}; expected {shapes}.")
         if self.offsets is not None and self.offsets.shape != (n_words, 2):
             raise ConfigError(f"{n_words} words, but offsets of shape {self.offsets.shape}; expected ({n_words}, 2).")
 
@@ -69,11 +62,7 @@ class WordVectors:
         return word in self.words
 
     def __getitem__(self, word: str) -> Array:
-        """The vector of a word, by the word; of its first occurrence if there are several.
-
-        Raises:
-            KeyError: the text has no such word.
-        """
+        """The vector of a word, of its first occurrence if there are several; KeyError for a word that is not there."""
         try:
             return np.asarray(self.vectors[..., self.words.index(word), :])
         except ValueError:
@@ -86,13 +75,11 @@ class WordVectors:
         """Each word with its place and the length of its vector (one per layer), for notebooks."""
         lengths = np.linalg.norm(self.vectors.astype(np.float64), axis=-1).reshape(-1, len(self.words))
         names = ["length"] if len(lengths) == 1 else [f"length in layer {i}" for i in range(len(lengths))]
-        head = "".join(f"<th>{name}</th>" for name in ("word", "place", *names))
         rows = []
         for i, word in enumerate(self.words[:_ROWS_SHOWN]):
             place = "" if self.offsets is None else f"{self.offsets[i, 0]}–{self.offsets[i, 1]}"
-            cells = (escape(word), place, *(f"{length:.2f}" for length in lengths[:, i]))
-            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-        return _html_table(repr(self), head, rows, n_left_out=len(self.words) - len(rows))
+            rows.append((word, place, *(f"{length:.2f}" for length in lengths[:, i])))
+        return _html_table(repr(self), ("word", "place", *names), rows, n_left_out=len(self.words) - len(rows))
 
 
 class Features(Sequence[WordVectors]):
@@ -137,12 +124,12 @@ class Features(Sequence[WordVectors]):
 
     def _repr_html_(self) -> str:
         """The texts, their number of words and shape of vectors, for notebooks."""
-        rows = []
-        for i, text in enumerate(self._texts[:_ROWS_SHOWN]):
-            shown = escape(_shortened(" ".join(text.words), limit=100))
-            rows.append(f"<tr><td>{i}</td><td>{shown}</td><td>{len(text)}</td><td>{text.vectors.shape}</td></tr>")
-        head = "<th></th><th>text</th><th>words</th><th>vectors</th>"
-        return _html_table(repr(self), head, rows, n_left_out=len(self) - len(rows))
+        texts = self._texts[:_ROWS_SHOWN]
+        rows = [
+            (i, _shortened(" ".join(text.words), limit=100), len(text), text.vectors.shape)
+            for i, text in enumerate(texts)
+        ]
+        return _html_table(repr(self), ("", "text", "words", "vectors"), rows, n_left_out=len(self) - len(texts))
 
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros to the longest, as networks take them.
@@ -172,38 +159,27 @@ class Features(Sequence[WordVectors]):
         return vectors, np.arange(longest) < lengths[:, None]
 
     def to_pandas(self) -> Any:
-        """A pandas data frame with a row per word.
+        """A pandas data frame with a row per word; MissingExtra where pandas is not installed.
 
         Returns:
             columns "text" (its number), "word", "start", "end" (missing where words were given) and "vector".
-
-        Raises:
-            MissingExtra: pandas is not installed.
         """
         try:
             import pandas as pd
         except ImportError:
             raise MissingExtra("pandas", "pandas", "Features.to_pandas") from None
-        rows = [(i, text, k, word) for i, text in enumerate(self._texts) for k, word in enumerate(text.words)]
-        places = [None if text.offsets is None else text.offsets[k] for _, text, k, _ in rows]
-        columns = {
-            "text": [i for i, _, _, _ in rows],
-            "word": [word for *_, word in rows],
-            "start": pd.array([None if place is None else int(place[0]) for place in places], dtype="Int64"),
-            "end": pd.array([None if place is None else int(place[1]) for place in places], dtype="Int64"),
-            "vector": [text.vectors[..., k, :] for _, text, k, _ in rows],
-        }
-        return pd.DataFrame(columns)
+        rows = []
+        for i, text in enumerate(self._texts):
+            places = [(None, None)] * len(text) if text.offsets is None else text.offsets.tolist()
+            rows += [(i, word, *place, vector) for (word, vector), place in zip(text, places, strict=True)]
+        frame = pd.DataFrame(rows, columns=["text", "word", "start", "end", "vector"])
+        return frame.astype({"text": "int64", "start": "Int64", "end": "Int64"})
 
     def save(self, path: str | Path) -> None:
-        """Write all texts to one file, whole or not at all.
+        """Write all texts to one file, whole or not at all; for the errors see `save_word_vectors`.
 
         Args:
             path: where to; ends in .npz or .h5.
-
-        Raises:
-            ConfigError: another ending, or texts whose vectors differ in width or layers.
-            OutputError: the file can't be written.
 
         Example:
             >>> import tempfile
@@ -231,10 +207,14 @@ class Features(Sequence[WordVectors]):
         return cls(WordVectors(*text) for text in read_word_vectors(path))
 
 
-def _html_table(title: str, head: str, rows: Sequence[str], *, n_left_out: int) -> str:
+def _html_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, n_left_out: int) -> str:
+    def line(tag: str, cells: Sequence[Any]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
     more = f"<p>… and {n_left_out:,} more</p>" if n_left_out else ""
+    body = "".join(line("td", row) for row in rows)
     caption = f"<caption>{escape(title)}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+    return f"<table>{caption}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>{more}"
 
 
 def _shortened(text: str, limit: int = 40) -> str:

@@ -20,33 +20,17 @@ Advance = Callable[[int], object]
 
 @contextmanager
 def progress_bar(what: str, *, total: int | None, show: bool | None = None) -> Iterator[Advance]:
-    """A bar for the work in the block.
-
-    Args:
-        what: a word or two for people, such as "encoding".
-        total: number of items; None if it is not known.
-        show: True draws the bar at once, False never, None after two seconds in a terminal or notebook.
-
-    Yields:
-        a function that takes how many items are done since its last call.
+    """A bar for the work in the block, such as "encoding": at once, never, or (None) after `DELAY` where people look.
 
     Example:
         >>> with progress_bar("counting", total=2, show=False) as advance:
         ...     advance(2)
     """
-    if show is False or (show is None and not (sys.stderr.isatty() or _in_notebook())):
-        yield _ignore
+    if show is False or (show is None and not (sys.stderr.isatty() or "ipykernel" in sys.modules)):
+        yield lambda n: None  # noqa: ARG005
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns where ipywidgets is missing, and draws a text bar
         from tqdm.auto import tqdm
     with tqdm(desc=what, total=total, delay=0.0 if show else DELAY, file=sys.stderr, dynamic_ncols=True) as bar:
         yield bar.update
-
-
-def _ignore(_n: int) -> None:
-    """Draw nothing."""
-
-
-def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules

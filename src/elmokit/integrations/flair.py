@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.elmo import Elmo, Layers
+from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.tasks.saved import check_record, model_record
 
@@ -63,7 +63,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         self.layers = _layers(embedding_mode, self.elmo.n_layers)
         self.name = name or f"elmo-{self.elmo.name}-{embedding_mode}"
         self.static_embeddings = True  # frozen: a sentence is embedded once
-        self._length: int = self.elmo.encode_one([], layers=self.layers).shape[0]
+        self._length: int = self.elmo.encode_one([], **self.layers).shape[0]
         files = (None if file is None else str(file) for file in (options_file, weight_file))
         self._arguments = (str(model), *files, embedding_mode)
         self.eval()
@@ -76,7 +76,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
     def _add_embeddings_internal(self, sentences: list[Sentence]) -> list[Sentence]:
         """Flair's way in: a vector to every token, under this embedding's name."""
         words = [[token.text for token in sentence] for sentence in sentences]
-        features = self.elmo.encode_words(words, layers=self.layers, show_progress=False)
+        features = self.elmo.encode_words(words, **self.layers, show_progress=False)
         for sentence, found in zip(sentences, features, strict=True):
             vectors = torch.from_numpy(found.vectors.astype(np.float32, copy=False)).to(flair.device)
             for token, vector in zip(sentence, vectors, strict=True):
@@ -105,8 +105,14 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         return self.name
 
 
-def _layers(mode: str, n_layers: int) -> Layers:
-    known: dict[str, Layers] = {"all": "all", "top": -1, "average": [1 / n_layers] * n_layers, "mix": "mix"}
+def _layers(mode: str, n_layers: int) -> dict[str, Any]:
+    """The arguments of `Elmo.encode_words` for one of Flair's modes."""
+    known: dict[str, dict[str, Any]] = {
+        "all": {"layers": "all"},
+        "top": {"layers": -1},
+        "average": {"layer_weights": [1 / n_layers] * n_layers},
+        "mix": {"layers": "mix"},
+    }
     if mode not in known:
         raise ConfigError(f"embedding_mode is {mode!r}; expected one of {', '.join(map(repr, known))}.")
     return known[mode]

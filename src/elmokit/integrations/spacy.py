@@ -41,6 +41,7 @@ class ElmoPipe:
         elmo: the model.
         name: of the pipe, for its errors.
         layers: as in `Elmo.encode_words`, except "each".
+        layer_weights: as in `Elmo.encode_words`.
 
     Example:
         >>> import spacy
@@ -53,10 +54,12 @@ class ElmoPipe:
         1.0
     """
 
-    def __init__(self, elmo: Elmo, *, name: str = "elmo", layers: Layers = "mix") -> None:
+    def __init__(
+        self, elmo: Elmo, *, name: str = "elmo", layers: Layers = "mix", layer_weights: list[float] | None = None
+    ) -> None:
         if layers == "each":
             raise ConfigError("layers='each' gives several vectors a word; a token has one: use 'all'.")
-        self.elmo, self.name, self.layers = elmo, name, layers
+        self.elmo, self.name, self.layers, self.layer_weights = elmo, name, layers, layer_weights
         register_attributes()
 
     def __call__(self, doc: Doc) -> Doc:
@@ -68,7 +71,9 @@ class ElmoPipe:
         rest = iter(stream)
         while docs := list(islice(rest, batch_size)):
             words = [[token.text for token in doc if not token.is_space] for doc in docs]
-            features = self.elmo.encode_words(words, layers=self.layers, show_progress=False)
+            features = self.elmo.encode_words(
+                words, layers=self.layers, layer_weights=self.layer_weights, show_progress=False
+            )
             for doc, found in zip(docs, features, strict=True):
                 vectors = np.zeros((len(doc), found.vectors.shape[1]), np.float32)
                 vectors[[not token.is_space for token in doc]] = found.vectors
@@ -111,19 +116,27 @@ class ElmoPipe:
 
 @Language.factory(
     "elmo",
-    default_config={"model": "default", "layers": "mix", "precision": "float32", "n_threads": None},
+    default_config={
+        "model": "default",
+        "layers": "mix",
+        "layer_weights": None,
+        "precision": "float32",
+        "n_threads": None,
+    },
     assigns=["doc._.elmo", "span._.elmo", "token._.elmo"],
 )
 def make_elmo(
     nlp: Language,  # noqa: ARG001 - spaCy's signature
     name: str,
     model: str,
-    layers: str | int | list[float],
+    layers: Any,
+    layer_weights: list[float] | None,
     precision: str,
     n_threads: int | None,
 ) -> ElmoPipe:
     """Make the pipe; `nlp.add_pipe("elmo", config={…})` calls it with the arguments of `Elmo.load`."""
-    return ElmoPipe(Elmo.load(model, precision=precision, n_threads=n_threads), name=name, layers=layers)
+    elmo = Elmo.load(model, precision=precision, n_threads=n_threads)
+    return ElmoPipe(elmo, name=name, layers=layers, layer_weights=layer_weights)
 
 
 def register_attributes() -> None:

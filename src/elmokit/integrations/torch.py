@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import ConfigError, InputError
-from elmokit.model_files import digest_of
+from elmokit.model import digest_of
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids

@@ -197,13 +197,16 @@ class _KeepLayers:
 
 
 class Slab:
-    """A collector that puts the segments of a text together, and gives what `finish` makes of them."""
+    """A collector that puts what `select` makes of the segments of a text together, for `finish` at the end."""
 
-    def __init__(self, n_words: int, finish: Callable[[Array], Array]) -> None:
-        self._n_words, self._finish, self._layers = n_words, finish, np.empty(0)
+    def __init__(
+        self, n_words: int, finish: Callable[[Array], Array], select: Callable[[Array], Array] | None = None
+    ) -> None:
+        self._n_words, self._finish, self._select, self._layers = n_words, finish, select, np.empty(0)
 
     def add(self, direction: int, start: int, layers: Array) -> None:
         """Copy one direction's layers (L, n, P) of the words from `start` on."""
+        layers = layers if self._select is None else self._select(layers)
         L, n, P = layers.shape
         if not self._layers.size:
             self._layers = np.empty((L, self._n_words, 2 * P), layers.dtype)
@@ -297,10 +300,8 @@ class Workers:
         if getattr(self._here, "is_worker", False):
             return [task() for task in tasks]
         with single_threaded_blas():
-            if self.prepare is None and (self.n_threads == 1 or len(tasks) < 2):
-                return [task() for task in tasks]
-            pool = self._threads()
-            return [future.result() for future in [pool.submit(task) for task in tasks]]
+            alone = self.prepare is None and (self.n_threads == 1 or len(tasks) < 2)
+            return [task() for task in tasks] if alone else list(self.stream(tasks))
 
     def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
         """Results of tasks, in order, on all threads; little more is begun than is taken.

@@ -7,13 +7,14 @@ Poolings work on each dimension by itself, so a long text is pooled segment by s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.config import ElmoConfig, LayerMix
+from elmokit.config import LayerMix
 from elmokit.encoding import POOLINGS, Encoding
 from elmokit.errors import ConfigError
 from elmokit.runtime.engine import Slab
@@ -126,20 +127,13 @@ def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
     return {word: count / total for word, count in counts.items()}
 
 
+@dataclass(frozen=True, eq=False)
 class KeepWords:
-    """A `elmokit.runtime.engine.Reduce` that keeps a vector per word.
+    """A `elmokit.runtime.engine.Reduce` that keeps a vector per word; all layers, (L, T, 2P), without an encoding."""
 
-    Args:
-        sentences: the words of each text.
-        encoding: which layers; None for all layers apart, (L, T, 2P).
-        config: the model.
-        layer_mix: the model's own mix.
-    """
-
-    def __init__(
-        self, sentences: Sequence[Sequence[str]], encoding: Encoding | None, config: ElmoConfig, layer_mix: LayerMix
-    ) -> None:
-        self.sentences, self.encoding, self.layer_mix, self._config = sentences, encoding, layer_mix, config
+    sentences: Sequence[Sequence[str]]
+    encoding: Encoding | None
+    layer_mix: LayerMix
 
     def whole(self, i: int, layers: Array) -> Array:  # noqa: ARG002  # the protocol names the text
         """Word vectors of text i, (T, d)."""
@@ -153,34 +147,22 @@ class KeepWords:
         n_words = len(self.sentences[i])
         if self.encoding is None or (self.layer_mix.layer_norm and self.encoding.layers == "mix"):
             return Slab(n_words, partial(self.whole, i))
-        return _LongWords(self.encoding, self.layer_mix, n_words, self.encoding.word_width(self._config))
+        select = partial(select_layers, encoding=self.encoding, layer_mix=self.layer_mix)
+        return Slab(n_words, _concatenated, select)
 
 
+@dataclass(frozen=True, eq=False)
 class PoolTexts:
-    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text.
+    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text; `word_shares` are p(word), for "sif"."""
 
-    Args:
-        sentences: the words of each text.
-        encoding: which vector.
-        config: the model.
-        layer_mix: the model's own mix.
-        word_shares: p(word), for "sif".
-    """
-
-    def __init__(
-        self,
-        sentences: Sequence[Sequence[str]],
-        encoding: Encoding,
-        config: ElmoConfig,
-        layer_mix: LayerMix,
-        word_shares: Mapping[str, float] | None = None,
-    ) -> None:
-        self.sentences, self.encoding, self.layer_mix = sentences, encoding, layer_mix
-        self.width, self._word_shares = encoding.width(config), word_shares
+    sentences: Sequence[Sequence[str]]
+    encoding: Encoding
+    layer_mix: LayerMix
+    word_shares: Mapping[str, float] | None = None
 
     def shares(self, words: Sequence[str]) -> Array | None:
         """p(word) of each word, for "sif"."""
-        known = self._word_shares
+        known = self.word_shares
         return None if known is None else np.array([known.get(word, 0.0) for word in words])
 
     def whole(self, i: int, layers: Array) -> Array:
@@ -207,24 +189,6 @@ class PoolTexts:
 def _concatenated(layers: Array) -> Array:
     """Layers of each word end to end, (k, T, D) → (T, k · D)."""
     return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=-1)
-
-
-class _LongWords:
-    """Collects word vectors of a long text. Layers j of direction d stand at [:, j, d] of (T, k, 2, P)."""
-
-    def __init__(self, encoding: Encoding, layer_mix: LayerMix, n_words: int, width: int) -> None:
-        self._encoding, self._mix, self._shape, self._vectors = encoding, layer_mix, (n_words, width), np.empty(0)
-
-    def add(self, direction: int, start: int, layers: Array) -> None:
-        if not self._vectors.size:
-            self._vectors = np.empty(self._shape, layers.dtype)
-        selected = select_layers(layers, self._encoding, self._mix)  # (k, n, P)
-        k, n, P = selected.shape
-        places = self._vectors.reshape(-1, k, 2, P)
-        places[start : start + n, :, direction] = selected.transpose(1, 0, 2)
-
-    def result(self) -> Array:
-        return self._vectors
 
 
 class _LongText:

@@ -1,8 +1,6 @@
-"""What the precision "auto" means on this machine: what its processor multiplies fastest at hardly any loss.
+"""What the precision "auto" means on this machine: bfloat16 where the processor or GPU computes in it, else float32.
 
-bfloat16 where the processor (or GPU) computes in it and there is code for it, compiled loops or PyTorch; else float32.
-It is a choice to be asked for and never the default: float32 is the reference, and results should not hang on the
-machine. int8 is never picked: no faster than bfloat16 where both were measured, and the least exact (`dev/LOG.md`).
+It is never the default: float32 is the reference, and results should not depend on the machine.
 """
 
 from __future__ import annotations
@@ -14,13 +12,7 @@ from elmokit.runtime.processor import cpu_has_bfloat16
 
 
 def choose_precision(device: str = "cpu") -> tuple[str, str]:
-    """The precision that "auto" stands for, and why.
-
-    Args:
-        device: "auto" or "cpu", or a GPU's name ("cuda", "cuda:N").
-
-    Returns:
-        "bfloat16" or "float32", and the reason in a few words.
+    """The precision that "auto" stands for on a device ("auto", "cpu", "cuda" …), and the reason in a few words.
 
     Example:
         >>> choose_precision("cpu")[0] in ("bfloat16", "float32")

@@ -41,13 +41,19 @@ def vectors_of(sentence):
 
 
 @pytest.mark.parametrize(
-    ("mode", "layers", "width"), [("all", "all", 36), ("top", -1, 12), ("average", [1 / 3] * 3, 12), ("mix", "mix", 12)]
+    ("mode", "layers", "width"),
+    [
+        ("all", {"layers": "all"}, 36),
+        ("top", {"layers": -1}, 12),
+        ("average", {"layer_weights": [1 / 3] * 3}, 12),
+        ("mix", {"layers": "mix"}, 12),
+    ],
 )
 def test_tokens_have_the_vectors_of_elmo(model, mode, layers, width):
     embeddings = ELMoEmbeddings(model, embedding_mode=mode)
     sentences = [Sentence(words) for words in WORDS if words]
     embeddings.embed(sentences)
-    expected = Elmo.load(model).encode_words([words for words in WORDS if words], layers=layers)
+    expected = Elmo.load(model).encode_words([words for words in WORDS if words], **layers)
     assert embeddings.embedding_length == width
     for sentence, found in zip(sentences, expected, strict=True):
         np.testing.assert_allclose(vectors_of(sentence), found.vectors, rtol=1e-5, atol=1e-6)

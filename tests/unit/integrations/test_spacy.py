@@ -110,12 +110,14 @@ def test_a_stream_of_docs_gives_the_same_in_any_batch_size(nlp):
             assert np.array_equal(doc.vector, doc.vector)
 
 
-@pytest.mark.parametrize("layers", ["all", -1, [0.2, 0.3, 0.5]])
+@pytest.mark.parametrize(
+    "layers", [{"layers": "all"}, {"layers": -1}, {"layers": [0, 2]}, {"layer_weights": [0.2, 0.3, 0.5]}], ids=str
+)
 def test_layers_are_chosen_in_the_configuration(model, layers):
     nlp = spacy.blank("en")
-    nlp.add_pipe("elmo", config={"model": model, "layers": layers})
+    nlp.add_pipe("elmo", config={"model": model, **layers})
     doc = nlp("The cat sat.")
-    expected = Elmo.load(model).encode_words([words(doc)], layers=layers)[0].vectors
+    expected = Elmo.load(model).encode_words([words(doc)], **layers)[0].vectors
     np.testing.assert_allclose(doc._.elmo, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -24,7 +24,7 @@ def model(tmp_path_factory):
 def test_the_vectors_are_those_of_elmo(model):
     layer = ElmoLayer(model, dropout=0.0)
     vectors, mask = layer(TEXTS)
-    expected = Elmo.load(model).encode_words(TEXTS, layers=[1.0, 1.0, 1.0])
+    expected = Elmo.load(model).encode_words(TEXTS, layer_weights=[1.0, 1.0, 1.0])
     for row, real, text in zip(vectors.detach().numpy(), mask, expected, strict=True):
         assert int(real.sum()) == len(text.words)
         np.testing.assert_allclose(row[: len(text.words)] * 3, text.vectors, rtol=1e-4, atol=1e-5)

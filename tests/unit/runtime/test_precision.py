@@ -39,7 +39,7 @@ def test_a_gpu_that_is_not_there_is_not_trusted():
 
 
 def test_auto_gives_the_vectors_of_what_it_picked(monkeypatch):
-    monkeypatch.setattr("elmokit.bilm_encoder.choose_precision", lambda device: ("float32", "for this test"))
+    monkeypatch.setattr("elmokit.model.choose_precision", lambda device: ("float32", "for this test"))
     automatic = Elmo.load(precision="auto")
     assert automatic.precision == "float32"
     assert np.array_equal(automatic.encode(["one text"]), Elmo.load().encode(["one text"]))

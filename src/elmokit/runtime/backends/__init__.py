@@ -24,53 +24,30 @@ PRECISIONS = ("float32", "float64", "bfloat16")
 
 
 class Backend(Protocol):
-    """What the engine needs of a way to compute. All methods may be called from several threads at a time.
+    """What the engine needs of a way to compute. All methods may be called from several threads at a time."""
 
-    Attributes:
-        device: where it computes, for people: "cpu", "cuda:0" ….
-        dtype: of the vectors.
-        splits: directions that one call of `read` takes: ((0,), (1,)) for one at a time, ((0, 1),) for both.
-        prepare_thread: called once on each thread that computes; None if there is nothing to do.
-    """
-
-    device: str
-    dtype: np.dtype[Any]
-    splits: Sequence[tuple[int, ...]]
-    prepare_thread: Callable[[], object] | None
+    device: str  # for people: "cpu", "cuda:0" …
+    dtype: np.dtype[Any]  # of the vectors
+    splits: Sequence[tuple[int, ...]]  # directions that one call of `read` takes: ((0,), (1,)), or ((0, 1),) for both
+    prepare_thread: Callable[[], object] | None  # called once on each thread that computes
 
     def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
-        ...
 
     def read(
         self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]
     ) -> None:
-        """Read a batch through all LSTM layers.
+        """Read a batch through all LSTM layers in some directions (0 forward, 1 backward).
 
-        Args:
-            batch: its layout.
-            tokens: token vectors by word number. Shape (D, P).
-            start: where each row starts.
-            slab: takes the layers of all rows behind each other, from index 1 on. Shape (L, N, 2P).
-            after: takes the final states.
-            directions: 0 for forward, 1 for backward.
+        `tokens` are token vectors by word number (D, P), `start` is where each row starts. `slab` (L, N, 2P) takes the
+        layers of all rows behind each other, from index 1 on, and `after` the final states.
         """
-        ...
 
 
 def make_backend(
     config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "auto", precision: str = "float32"
 ) -> Backend:
-    """The fastest backend for a device and precision.
-
-    Args:
-        config: the model.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        device: "auto" (the CPU), "cpu", or a GPU's name.
-        precision: "float32", "float64" or "bfloat16".
-
-    Returns:
-        the backend, with the weights packed.
+    """The fastest backend for a device ("auto" is the CPU) and precision, with the weights packed.
 
     Raises:
         ConfigError: a device or precision that is not known, or that do not go together.

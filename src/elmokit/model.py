@@ -1,0 +1,236 @@
+"""`LoadedModel`: a biLM in memory, where it came from and what identifies it. `elmokit.Elmo` is one that encodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
+from elmokit.config import ElmoConfig, LayerMix
+from elmokit.errors import CheckpointError, ConfigError
+from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
+from elmokit.runtime.batches import State
+from elmokit.runtime.engine import Engine
+from elmokit.runtime.precision import choose_precision
+from elmokit.runtime.token_encoder import CACHE_WORDS
+from elmokit.text.tokens import get_tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+PRECISIONS = (*BACKEND_PRECISIONS, "auto")
+
+
+class LoadedModel:
+    """A biLM and the tokenizer that it was trained with; see `elmokit.Elmo` for the arguments."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        n_threads: int | None = None,
+        cache_words: int = CACHE_WORDS,
+    ) -> None:
+        if not isinstance(checkpoint, Checkpoint):
+            raise ConfigError(
+                f"Elmo({checkpoint!r}): expected a Checkpoint. To read a model: Elmo.load({checkpoint!r})."
+            )
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
+        self.config: ElmoConfig = checkpoint.config
+        self.layer_mix: LayerMix = checkpoint.layer_mix
+        self.name: str = checkpoint.name
+        self.metadata: Mapping[str, Any] = checkpoint.metadata
+        self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
+        self._tokenize = get_tokenizer(self.config.tokenizer)
+        self._words_and_counts = checkpoint.words, checkpoint.word_counts
+        self._engine = Engine(
+            self.config,
+            checkpoint.tensors,
+            words=checkpoint.words,
+            device=device,
+            precision=self.precision,
+            n_threads=n_threads,
+            cache_words=cache_words,
+        )
+        self._source: tuple[str, dict[str, Any]] | None = None  # and options of `load`
+        self._checkpoint: Checkpoint | None = checkpoint  # None once it can be read again
+        self._sum, self._digest = 0, ""
+        self._warm: State | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path = "default",
+        *,
+        options: str | Path | None = None,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        precision: str = "float32",
+        n_threads: int | None = None,
+        cache_words: int = CACHE_WORDS,
+    ) -> Self:
+        """Read a model: the one in the package, a folder or archive, a published one, or a pair of files.
+
+        Args:
+            source: "default" for the model in the package (a folder of that name is "./default"); the name of a
+                published model ("original", "small" …; `elmokit.checkpoints` lists them), which is downloaded once; or
+                a folder or file: elmokit's own, AllenNLP's options and HDF5 weights or model archive, TensorFlow and
+                TF-Hub checkpoints, ELMoForManyLangs.
+            options: the options file of a pair; `weights` is then needed.
+            weights: the weights of a pair.
+            device: see `Elmo`.
+            precision: see `Elmo`.
+            n_threads: see `Elmo`.
+            cache_words: see `Elmo`.
+
+        Returns:
+            the model. In this documentation L is its number of layers (the token layer and each LSTM layer), P the
+            width of one direction, 2P the width of a word vector, T the words of a text.
+
+        Raises:
+            MissingFile: no such file or folder.
+            CheckpointError: not a checkpoint, damaged, or two files that do not fit together.
+
+        Example:
+            ``Elmo.load("my-folder", precision="auto")``
+        """
+        if options is not None and source != "default":
+            raise CheckpointError(f"give either source ({source}) or options ({options}), not both.")
+        if options is None and weights is not None and source == "default":
+            raise CheckpointError(f"weights ({weights}) without options: give both, Elmo.load(options=…, weights=…).")
+        place = source if options is None else options
+        checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
+        model = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
+        again = {"device": device, "precision": model.precision, "n_threads": n_threads, "cache_words": cache_words}
+        model._source = _absolute(place), {"weights": weights and _absolute(weights), **again}
+        model._checkpoint, model._sum = None, _sum_of(checkpoint)  # the engine has packed copies of the arrays
+        model.name = model.name or str(place)
+        return model
+
+    def checkpoint(self) -> Checkpoint:
+        """The model's arrays: the checkpoint it was made of, or (without softmax) read again from its files.
+
+        Returns:
+            the checkpoint.
+
+        Raises:
+            CheckpointError: the files have changed since the model was loaded.
+        """
+        if self._checkpoint is not None or self._source is None:
+            assert self._checkpoint is not None, "a model comes from a checkpoint or from files"
+            return self._checkpoint
+        source, options = self._source
+        checkpoint = checkpoints.load(source, weights=options["weights"], with_softmax=False)
+        if _sum_of(checkpoint) != self._sum:
+            raise CheckpointError(f"{source}: the files have changed since the model was loaded; load it again.")
+        return checkpoint
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder in elmokit's own format, for `Elmo.load`.
+
+        Args:
+            folder: where to; it must not hold another model.
+
+        Raises:
+            CheckpointError: the files that the model was loaded from have changed.
+            OutputError: the folder can't be written.
+        """
+        kept = dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name)
+        checkpoints.save(kept, folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
+        if self._source is None:
+            raise ConfigError(
+                f"{self!r} was made in memory, so another process can't open it: elmo.save(folder), and use"
+                " Elmo.load(folder)."
+            )
+        source, options = self._source
+        return partial(type(self).load, source, **options), (), {"name": self.name, "layer_mix": self.layer_mix}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, configuration (with tokenizer), word table and layer mix; saved models check it.
+
+        Computed when it is first asked for, from files that are read again.
+        """
+        self._digest = self._digest or digest_of(self.checkpoint())
+        settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
+        return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def _word_counts(self) -> Mapping[str, float] | None:
+        words, counts = self._words_and_counts
+        return None if words is None or counts is None else dict(zip(words, counts, strict=True))
+
+    @property
+    def dim(self) -> int:
+        """Width of a word's vector: 2P."""
+        return self.config.dim
+
+    @property
+    def n_layers(self) -> int:
+        """Layers that a word has vectors from (L)."""
+        return self.config.n_layers
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or a GPU's name."""
+        return self._engine.backend.device
+
+    def __repr__(self) -> str:
+        return f"Elmo({self.name!r}, dim={self.dim}, n_layers={self.n_layers})"
+
+    def _repr_html_(self) -> str:
+        """What the model is, as a table for notebooks."""
+        values = {
+            "word vectors": f"{self.dim} numbers in each of {self.n_layers} layers",
+            "parameters": f"{self.config.n_params:,}",
+            "tokenizer": self.config.tokenizer,
+            "computes": f"in {self.precision} on {self.device}",
+            "fingerprint": self.fingerprint[:12],
+        }
+        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
+        return f"<table><caption>Elmo {escape(self.name)}</caption><tbody>{rows}</tbody></table>"
+
+
+def digest_of(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the tensors by name, and of the words where the model reads whole words."""
+    digest = hashlib.sha256()
+    for name in sorted(checkpoint.tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(checkpoint.tensors[name], dtype="<f4").data)
+    if checkpoint.config.n_words or checkpoint.config.word_table:
+        digest.update(json.dumps(checkpoint.words).encode())
+    return digest.hexdigest()
+
+
+def _sum_of(checkpoint: Checkpoint) -> int:
+    """Tells whether files have changed, in a sixth of SHA-256's time. Means nothing in another process."""
+    sums = []
+    for name, array in checkpoint.tensors.items():
+        bits = np.ascontiguousarray(array, np.float32).reshape(-1)
+        n = bits.size // 2 * 2
+        sums.append((name, array.shape, int(bits[:n].view(np.uint64).sum()), bits[n:].tobytes()))
+    return hash((repr(checkpoint.config), checkpoint.words, tuple(sums)))
+
+
+def _absolute(place: str | Path) -> str:
+    """The path as it is known in other working directories; names of published models stay as they are."""
+    path = Path(place).expanduser()
+    here = place != "default" and (path.exists() or path.with_name(path.name + ".index").exists())
+    return str(path.absolute() if here else place)
