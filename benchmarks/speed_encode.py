@@ -53,13 +53,13 @@ def main():
         "size      precision       budget   cold w/s   texts/s | by processor: cold w/s  warm w/s of ceiling  cosine MB"
     )
     for size in options.sizes:
-        config, tensors = load_model(size)
-        reference = top_layer(make_runtime(config, tensors, "float32-numpy"), texts[:40])
+        config, tensors, words = load_model(size)
+        reference = top_layer(make_runtime(config, tensors, "float32-numpy", words=words), texts[:40])
         for precision in options.precisions:
             for budget in options.batch_words:
-                runtime = make_runtime(config, tensors, precision, budget)
+                runtime = make_runtime(config, tensors, precision, budget, words)
                 loss = cosine_distance(top_layer(runtime, texts[:40]), reference)
-                runtime = make_runtime(config, tensors, precision, budget)
+                runtime = make_runtime(config, tensors, precision, budget, words)
                 cold, warm = run(runtime, texts), run(runtime, texts)
                 work = n_words * gflop_per_word(config) + n_distinct * gflop_per_distinct_word(config)
                 row = {

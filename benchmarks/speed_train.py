@@ -1,6 +1,6 @@
 """Training speed of the embedded model's size: the plain loop over time, fused kernels, and fused kernels in bfloat16.
 
-    python benchmarks/speed_train.py [--corpus FILE…] [--rounds 3] [--steps 3] [--device cpu|cuda]
+    python benchmarks/speed_train.py [--corpus FILE…] [--rounds 3] [--steps 3] [--device cpu|cuda] [--preset default]
 
 All variants take the same steps on the same windows in one process, turn by turn; words/s are medians over rounds.
 "plain" is what a straightforward implementation does: the char-CNN over all 50 characters of every word of the batch,
@@ -92,8 +92,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--preset", default="default")
     given = parser.parse_args()
-    preset = get_preset("default")
+    preset = get_preset(given.preset)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = open_store(given.corpus or [generated_corpus(folder)], folder / "store", tokenizer="default")

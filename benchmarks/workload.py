@@ -23,6 +23,11 @@ CONFIGS = {
         projection_width=512, char_cnn=CharCNNConfig(filters=FILTERS, n_highway=2), bilstm=BiLSTMConfig(cell_width=4096)
     ),
 }
+CONFIGS["tiny"] = ElmoConfig(  # to try a script
+    projection_width=32,
+    char_cnn=CharCNNConfig(filters=((1, 8), (2, 16)), n_highway=1),
+    bilstm=BiLSTMConfig(cell_width=64),
+)
 RESULTS = Path(__file__).resolve().parent / "results"
 SHARED = Path(os.environ.get("ELMOKIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -40,17 +45,17 @@ def random_tensors(config, seed=0):
 
 
 def load_model(size):
-    """Configuration, tensors and whether they are real; "embedded" is the model in the package."""
-    if size != "embedded":
-        return CONFIGS[size], random_tensors(CONFIGS[size])
+    """Configuration, tensors and words of the word table; "embedded" is the model in the package."""
+    if size in CONFIGS:
+        return CONFIGS[size], random_tensors(CONFIGS[size]), None
     from elmokit.checkpoints import load
     from elmokit.elmo import EMBEDDED
 
     checkpoint = load(EMBEDDED)
-    return checkpoint.config, checkpoint.tensors
+    return checkpoint.config, checkpoint.tensors, checkpoint.words
 
 
-def make_runtime(config, tensors, way, batch_words=4096):
+def make_runtime(config, tensors, way, batch_words=4096, words=None):
     """An engine: a precision (whatever computes it fastest here), or "float32-numpy" or "bfloat16-torch"."""
     import elmokit.runtime.backends
 
@@ -65,7 +70,7 @@ def make_runtime(config, tensors, way, batch_words=4096):
         backend = torch_backend(config, tensors, precision=precision)
     else:
         backend = elmokit.runtime.backends.make_backend(config, tensors, precision=precision)
-    return elmokit.runtime.Engine(config, tensors, backend=backend, batch_words=batch_words)
+    return elmokit.runtime.Engine(config, tensors, words=words, backend=backend, batch_words=batch_words)
 
 
 def tweets(n=None):
