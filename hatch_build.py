@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-KERNELS = Path(__file__).parent / "src" / "elmokit" / "runtime" / "kernels"
+ROOT = Path(__file__).parent
+KERNELS = ROOT / "src/elmokit/runtime/kernels"
 MISSING = KERNELS / "missing.txt"
 AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
 X86 = {"plain": (), "avx2": ("-mavx2", "-mfma"), "avx512": AVX512, "avx512_bf16": (*AVX512, "-mavx512bf16")}
@@ -52,45 +53,38 @@ def target() -> str:
     return os.environ.get("ELMOKIT_TARGET") or f"{sys.platform}-{processor}"
 
 
-def library(system: str) -> Path:
+def library(where: str) -> Path:
     """Where the library goes."""
-    return KERNELS / ("bilm.dll" if system == "win32" else "bilm.so")
-
-
-def compiler(system: str) -> list[str]:
-    """The C compiler's command; empty if there is none."""
-    names = ("clang",) if system == "win32" else ("cc", "gcc", "clang")  # others align the stack too little on Windows
-    command = (os.environ.get("CC") or next(filter(None, map(shutil.which, names)), "")).split()
-    return command if command and shutil.which(command[0]) else []
+    return KERNELS / ("bilm.dll" if where.startswith("win32") else "bilm.so")
 
 
 def compile_kernels() -> str | None:
     """Compile and link; returns why that was not done, None where it was."""
-    where = target()
+    where, named = target(), os.environ.get("CC", "")
     system, _, processor = where.partition("-")
-    library(system).unlink(missing_ok=True)
+    library(where).unlink(missing_ok=True)
     if os.environ.get("ELMOKIT_NATIVE", "1") == "0":
         return "ELMOKIT_NATIVE is 0"
     if where not in TAGS:
         return f"they are for {', '.join(TAGS)}; this is {where}"
-    command = compiler(system)
-    if not command:
-        return f"no C compiler was found (CC is {os.environ.get('CC', '')!r}); gcc 10 or clang 12, or later, will do"
+    names = ("clang",) if system == "win32" else ("cc", "gcc", "clang")  # others align the stack too little on Windows
+    command = (named or next(filter(shutil.which, names), "")).split()
+    if not command or not shutil.which(command[0]):
+        return f"no C compiler was found (CC is {named!r}); gcc 10 or clang 12, or later, will do"
     flags = [*COMPILE, *os.environ.get("CFLAGS", "").split()]
     flags += ["-fPIC"] if system != "win32" else []
     flags += ["-arch", "arm64" if processor == "aarch64" else processor] if system == "darwin" else []
     with tempfile.TemporaryDirectory(dir=KERNELS) as folder:
-        objects = [f"{folder}/{name}.o" for name in ("processor", *LEVELS[processor])]
-        calls = [[*flags, "-c", "processor.c", "-o", objects[0]]]
-        for (level, options), path in zip(LEVELS[processor].items(), objects[1:], strict=True):
-            calls.append([*flags, *options, f"-DLEVEL={level}", "-c", "bilm.c", "-o", path])
-        made = Path(folder) / library(system).name
-        calls.append([*flags, *LINK[system], "-o", str(made), *objects])
-        for call in calls:
+        sources = {"processor": ["processor.c"]}
+        sources |= {name: [*options, f"-DLEVEL={name}", "bilm.c"] for name, options in LEVELS[processor].items()}
+        objects = {f"{folder}/{name}.o": options for name, options in sources.items()}
+        calls = [[*flags, "-c", *options, "-o", path] for path, options in objects.items()]
+        made = Path(folder) / library(where).name
+        for call in [*calls, [*flags, *LINK[system], "-o", str(made), *objects]]:
             done = subprocess.run([*command, *call], cwd=KERNELS, capture_output=True, text=True, check=False)
             if done.returncode:
                 return f"{command[0]} failed: {(done.stderr.strip().splitlines() or [str(done.returncode)])[-1]}"
-        made.replace(library(system))
+        made.replace(library(where))
     return None
 
 
@@ -106,14 +100,14 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg,misc]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Compile, and tell hatchling what came of it."""
         reason = compile_kernels()
-        made = MISSING if reason else library(target().partition("-")[0])
+        made = MISSING if reason else library(target())
         MISSING.unlink(missing_ok=True)
         if reason is None:
             build_data.update(pure_python=False, tag=TAGS[target()])
         else:
             MISSING.write_text(reason + "\n", encoding="utf-8")
             self.app.display_warning(f"elmokit is built without its compiled loops and will use NumPy: {reason}")
-        build_data["artifacts"].append(str(made.relative_to(Path(__file__).parent)))
+        build_data["artifacts"].append(str(made.relative_to(ROOT)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from elmokit.runtime.backends import make_backend
 from elmokit.runtime.backends.native import GAP, NativeTower
 from elmokit.runtime.batches import Buffers, State, make_batch
 from elmokit.runtime.kernels import NativeProduct, available, library, native_precisions
-from elmokit.runtime.kernels.weights import MAX_UNITS, round_rows, to_bfloat16
+from elmokit.runtime.kernels.weights import round_rows, to_bfloat16
 from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
@@ -194,14 +194,14 @@ def source(name):
 def test_the_source_and_its_binding_agree_on_sizes():
     for name, header, value in (
         ("GAP", "lstm.h", GAP),
-        ("UNITS", "products.h", MAX_UNITS),
         ("VERSION", "processor.c", library.VERSION),
     ):
         line = next(line for line in source(header).splitlines() if line.startswith(f"#define {name} "))
         assert int(line.split()[2]) == value
     for name, header in (
         ("Layer", "lstm.h"),
-        ("Convolution", "words.h"),
+        ("Filters", "words.h"),
+        ("Convolutions", "words.h"),
         ("Highway", "words.h"),
         ("Mixture", "pooling.h"),
     ):
@@ -252,3 +252,14 @@ def test_shapes_are_checked_before_a_compiled_loop_runs():
     for arguments in wrong:
         with pytest.raises(ValueError, match=r"expected|do not fit"):
             tower.run(batch, *arguments, Buffers("float32"))
+
+
+def test_plain_loops_are_taken_only_by_name(monkeypatch):
+    plain = library.INSTRUCTION_SETS[-1:]
+    monkeypatch.setattr(library, "available", lambda: plain)
+    monkeypatch.delenv("ELMOKIT_CPU", raising=False)
+    assert (library.instruction_set(), library.native_precisions()) == (None, ())
+    assert "ELMOKIT_CPU=plain" in library.computed_by()
+    monkeypatch.setenv("ELMOKIT_CPU", "plain")
+    assert library.instruction_set() == "plain"
+    assert library.computed_by().startswith("compiled loops, plain")

@@ -24,7 +24,7 @@ LOOP(product_float32)(const float *x, int64_t n, int64_t n_units, const float *w
     product(x, n_units, n, n_units, weight, bias, n_outputs, out, 0);
 }
 
-LOOP(convolve_float32)(const Convolution *convolution) { convolve(convolution, 0); }
+LOOP(convolve_float32)(const Convolutions *convolutions) { convolve(convolutions, 0); }
 
 LOOP(highway_float32)(const Highway *highway) { pass_highway(highway, 0); }
 
@@ -41,7 +41,7 @@ LOOP(product_bfloat16)(const float *x, int64_t n, int64_t n_units, const float *
     product(x, n_units, n, n_units, weight, bias, n_outputs, out, 1);
 }
 
-LOOP(convolve_bfloat16)(const Convolution *convolution) { convolve(convolution, 1); }
+LOOP(convolve_bfloat16)(const Convolutions *convolutions) { convolve(convolutions, 1); }
 
 LOOP(highway_bfloat16)(const Highway *highway) { pass_highway(highway, 1); }
 

@@ -26,17 +26,13 @@ def native_mix(
     """Mix the layers of one text and pool its words.
 
     Args:
-        layers: float32; each layer is contiguous. Shape (L, T, D), T at least 1.
-        weights: of the layers; None takes the first layer as it is. Shape (L,).
+        layers: float32, (L, T, D).
+        weights: of the layers, (L,); None takes the first layer as it is.
         layer_norm: whether each layer gets mean 0 and variance 1 first, over all words and dimensions.
-        word_weights: of the words in `mean`; None for ones. Shape (T,).
-        words: takes the mixed word vectors. Shape (T, D).
-        mean: takes the sum of the (weighted) words, divided by T. Shape (D,).
-        maximum: takes their maximum. Shape (D,).
-
-    Raises:
-        ValueError: shapes or dtypes that do not fit.
-        ConfigError: the loops are not there.
+        word_weights: of the words in `mean`, (T,); None for ones.
+        words: takes the mixed word vectors, (T, D).
+        mean: takes the sum of the (weighted) words, divided by T, (D,).
+        maximum: takes their maximum, (D,).
     """
     L, T, D = layers.shape
     if not T or not L or layers.dtype != np.float32 or not layers[0].flags.c_contiguous or layers.strides[0] % 4:
@@ -56,14 +52,7 @@ def native_mix(
 
 
 def native_scale(rows: Array) -> Array:
-    """Scale rows to length 1, in place; zeros stay zeros.
-
-    Args:
-        rows: float32, contiguous. Shape (n, D).
-
-    Returns:
-        `rows`.
-    """
+    """Scale rows (n, D) to length 1, in place; zeros stay zeros."""
     n, D = rows.shape
     function("scale", "float32")(address(rows, n, D), ctypes.c_int64(n), ctypes.c_int64(D))
     return rows

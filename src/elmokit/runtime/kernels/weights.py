@@ -14,20 +14,11 @@ from elmokit.runtime.kernels.library import address, chosen, function
 
 Array = NDArray[Any]
 
-MAX_UNITS = 512
-"""Units of a row that one sum may run over, as in `products.h`; longer sums are added up from several."""
-
-TERMS = 16
-"""Terms of rounded rows and numbers of cells are padded to a multiple of this, for every instruction set."""
+TERMS = 16  # terms of rows and numbers of cells are padded to a multiple of this, for every instruction set
 
 
 def up(n: int, multiple: int) -> int:
-    """The next multiple.
-
-    Example:
-        >>> up(17, 16)
-        32
-    """
+    """The next multiple."""
     return -(-n // multiple) * multiple
 
 
@@ -38,35 +29,19 @@ def lanes() -> int:
 
 
 def to_bfloat16(x: Array) -> NDArray[np.uint16]:
-    """The upper halves of float32 numbers, rounded to the nearest, ties to even.
-
-    Example:
-        >>> [hex(bits) for bits in to_bfloat16(np.array([1.0, 1.00390625, 1.01171875], np.float32))]
-        ['0x3f80', '0x3f80', '0x3f82']
-    """
+    """The upper halves of float32 numbers, rounded to the nearest, ties to even."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     rounded: NDArray[np.uint16] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return rounded
 
 
-def pack(weight: Array, precision: str, *, n_terms: int | None = None) -> Array:
-    """A weight in panels of four registers' columns, in units of four bytes (see `products.h`).
+def pack(weight: Array, precision: str, n_terms: int = 0) -> Array:
+    """A weight (K, N) in panels of four registers' columns, (panels, units, columns); see `products.h`.
 
-    Args:
-        weight: Shape (K, N).
-        precision: "float32" or "bfloat16".
-        n_terms: K with padding, at least; for bfloat16 it is padded to an even number anyway.
-
-    Returns:
-        the panels. Shape (panels, units, columns), of float32 (in bfloat16: two numbers in each).
-
-    Example:
-        >>> pack(np.ones((3, 4 * lanes())), "float32").shape[:2]
-        (1, 3)
+    A unit is four bytes, one float32 or two bfloat16. `n_terms` pads K.
     """
-    (K, N), columns = weight.shape, 4 * lanes()
-    per_unit = 2 if precision == "bfloat16" else 1
-    terms = up(max(K, n_terms or 0), per_unit)
+    (K, N), columns, per_unit = weight.shape, 4 * lanes(), 2 if precision == "bfloat16" else 1
+    terms = up(max(K, n_terms), per_unit)
     padded = np.zeros((terms, up(N, columns)), np.float32)
     padded[:K, :N] = weight
     panels = aligned(terms // per_unit * padded.shape[1], np.float32).reshape(-1, terms // per_unit, columns)
@@ -79,76 +54,35 @@ def pack(weight: Array, precision: str, *, n_terms: int | None = None) -> Array:
 
 
 def round_rows(x: Array, out: Array) -> Array:
-    """Rows of float32 as rows of units in bfloat16.
-
-    Args:
-        x: Shape (n, K).
-        out: takes them. Shape (n, units), a multiple of 8 units.
-
-    Returns:
-        `out`.
-
-    Raises:
-        ValueError: shapes that do not fit.
-    """
-    n, K = x.shape
-    if out.shape[1] % 8 or 2 * out.shape[1] < K:
-        raise ValueError(f"{K} numbers do not fit into rows of {out.shape[1]} units, a multiple of 8.")
+    """Put rows of float32 (n, K) as bfloat16 into rows of units, a multiple of 8, and give them back."""
+    (n, K), n_units = x.shape, out.shape[1]
+    if n_units % 8 or 2 * n_units < K:
+        raise ValueError(f"{K} numbers do not fit into rows of {n_units} units, a multiple of 8.")
     sizes = ctypes.c_int64(n), ctypes.c_int64(K)
-    rounded = address(out, n, out.shape[1])
-    function("round", "bfloat16")(address(x, n, K), *sizes, rounded, ctypes.c_int64(out.shape[1]))
+    function("round", "bfloat16")(address(x, n, K), *sizes, address(out, n, n_units), ctypes.c_int64(n_units))
     return out
 
 
 class NativeProduct:
-    """Multiplication by a weight with the compiled loop; a `Product`.
-
-    Args:
-        weight: Shape (K, N).
-        precision: "float32" or "bfloat16" (of weight and input; sums are float32).
-        bias: is added to every row. Shape (N,); None for none.
-        n_terms: K with padding, for `multiply_units`.
-
-    Example:
-        >>> from elmokit.runtime.kernels import native_precisions
-        >>> if "float32" in native_precisions():
-        ...     product = NativeProduct(np.eye(3, 5, dtype=np.float32), "float32")
-        ...     assert product(np.ones((2, 3), np.float32), np.empty((2, 5), np.float32))[1].tolist() == [1, 1, 1, 0, 0]
-    """
+    """A `Product` by the compiled loop, with a bias (N,) if there is one; sums are float32 in every precision."""
 
     least_rows = MULTIPLE
 
-    def __init__(self, weight: Array, precision: str, bias: Array | None = None, *, n_terms: int | None = None) -> None:
+    def __init__(self, weight: Array, precision: str, bias: Array | None = None) -> None:
         self.bias = None if bias is None else np.ascontiguousarray(bias, np.float32)
-        self.precision, self.n_inputs, self.n_outputs = precision, int(weight.shape[0]), int(weight.shape[1])
-        if precision == "bfloat16":
-            n_terms = up(self.n_inputs, TERMS)
-        self.weight = pack(weight, precision, n_terms=n_terms)
-        self.multiply = function("product", precision)
-        self._rounded = local()
-
-    @property
-    def n_units(self) -> int:
-        """Units in a row of its input."""
-        return int(self.weight.shape[1])
+        self.precision, self.n_outputs = precision, int(weight.shape[1])
+        self.weight = pack(weight, precision, up(len(weight), TERMS) if precision == "bfloat16" else 0)
+        self.multiply, self._rounded = function("product", precision), local()
 
     def __call__(self, x: Array, out: Array) -> Array:
         """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
+        n, n_units, n_outputs = len(x), self.weight.shape[1], self.n_outputs
         if self.precision == "bfloat16":
             buffers = self._rounded.__dict__.setdefault("buffers", Buffers(np.float32))
-            x = round_rows(x, buffers.get("rounded", len(x), self.n_units))
-        return self.multiply_units(x, out)
-
-    def multiply_units(self, x: Array, out: Array) -> Array:
-        """The same for rows that are padded and rounded already, (n, units) → (n, N)."""
-        n = len(x)
+            x = round_rows(x, buffers.get("rounded", n, n_units))
         self.multiply(
-            address(x, n, self.n_units),
-            ctypes.c_int64(n),
-            ctypes.c_int64(self.n_units),
-            address(self.weight, *self.weight.shape),
-            address(self.bias, self.n_outputs),
-            ctypes.c_int64(self.n_outputs),
-            address(out, n, self.n_outputs),
+            *(address(x, n, n_units), ctypes.c_int64(n), ctypes.c_int64(n_units)),
+            *(address(self.weight, *self.weight.shape), address(self.bias, n_outputs), ctypes.c_int64(n_outputs)),
+            address(out, n, n_outputs),
         )
         return out

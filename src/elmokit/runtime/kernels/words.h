@@ -5,21 +5,26 @@
 #include "products.h"
 
 typedef struct {
+    int64_t width; /* characters in a window */
+    int64_t n_outputs;
+    const float *weight;     /* packed */
+    const float *of_padding; /* what a window of padding gives */
+    const float *bias;
+} Filters;
+
+typedef struct {
     int64_t n_words;
     const int64_t *lengths;  /* of each word: windows that are not padding alone */
     int64_t max_characters;
     int64_t n_read;          /* characters in a row of `characters` */
     int64_t character_units; /* of one character */
-    int64_t width;           /* characters in a window */
-    int64_t n_outputs;
     const float *characters; /* words, characters, units */
-    const float *weight;     /* packed */
-    const float *of_padding; /* what a window of padding gives */
-    const float *bias;
     int64_t relu;            /* else tanh */
-    int64_t stride;          /* of a row of `out` */
+    int64_t n_filters;
+    const Filters *filters;
+    int64_t n_outputs;       /* of all filters */
     float *out;
-} Convolution;
+} Convolutions;
 
 typedef struct {
     int64_t n_rows;
@@ -42,40 +47,39 @@ INLINE void best_of_rows(vec best[4], const float *x, int64_t stride, const floa
         for (int j = 0; j < 4; j++) best[j] = larger(best[j], sums[r][j]);
 }
 
-/* One word, a panel of filters from `column` on. */
-INLINE void convolve_word(const Convolution *c, int64_t word, int64_t column, const float *panel, const int bfloat16) {
-    const int64_t units = c->width * c->character_units, possible = c->max_characters - c->width + 1;
+/* One word, a panel of filters from `column` on: windows, maximum, bias, activation. */
+INLINE void convolve_word(const Convolutions *c, const Filters *f, int64_t word, int64_t column, float *out,
+                          const int bfloat16) {
+    const int64_t units = f->width * c->character_units, possible = c->max_characters - f->width + 1;
     const int64_t length = c->lengths[word], n = length < possible ? length : possible;
-    const float *x = c->characters + word * c->n_read * c->character_units;
+    const float *x = c->characters + word * c->n_read * c->character_units, *panel = f->weight + column * units;
     vec best[4];
     Mask masks[4];
     for (int j = 0; j < 4; j++) {
-        masks[j] = mask_of(c->n_outputs - column - j * LANES);
-        best[j] = length < possible ? load_some(masks[j], c->of_padding + column + j * LANES) : all(-__builtin_inff());
+        masks[j] = mask_of(f->n_outputs - column - j * LANES);
+        best[j] = length < possible ? load_some(masks[j], f->of_padding + column + j * LANES) : all(-__builtin_inff());
     }
 #define CALL(R) best_of_rows(best, x + row * c->character_units, c->character_units, panel, units, R, bfloat16)
     FOR_ROWS(n, CALL)
 #undef CALL
     for (int j = 0; j < 4; j++) {
-        const int64_t place = column + j * LANES;
-        best[j] = best[j] + load_some(masks[j], c->bias + place);
+        best[j] = best[j] + load_some(masks[j], f->bias + column + j * LANES);
         if (c->relu) {
             best[j] = larger(all(0.0f), best[j]);
         } else {
             const Fraction t = tanh_of(best[j], 0);
             best[j] = t.p / t.q;
         }
-        store_some(c->out + word * c->stride + place, masks[j], best[j]);
+        store_some(out + j * LANES, masks[j], best[j]);
     }
 }
 
-/* One convolution over words: windows, maximum, bias, activation. */
-INLINE void convolve(const Convolution *c, const int bfloat16) {
-    const int64_t units = c->width * c->character_units;
-    for (int64_t column = 0; column < c->n_outputs; column += COLUMNS) {
-        const float *panel = c->weight + column * units;
-        for (int64_t word = 0; word < c->n_words; word++) convolve_word(c, word, column, panel, bfloat16);
-    }
+INLINE void convolve(const Convolutions *c, const int bfloat16) {
+    float *out = c->out;
+    for (const Filters *f = c->filters; f < c->filters + c->n_filters; out += f->n_outputs, f++)
+        for (int64_t column = 0; column < f->n_outputs; column += COLUMNS)
+            for (int64_t word = 0; word < c->n_words; word++)
+                convolve_word(c, f, word, column, out + word * c->n_outputs + column, bfloat16);
 }
 
 /* Features of some rows from their sums: x + sigmoid(gate) (relu(transform) - x), COLUMNS / 2 of each row. */
