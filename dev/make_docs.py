@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code: a tree in CONTRIBUTING.md and two pages in docs/.
+"""Write the parts of the documentation that follow from the code: a tree in CONTRIBUTING.md and pages in docs/.
 
 `python dev/make_docs.py` after a file, a module docstring or a command's option has changed; tests/test_docs.py fails
 until it was run.
@@ -15,6 +15,12 @@ import elmokit
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(elmokit.__file__).parent
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+Made by `python dev/make_docs.py` from the program itself. Anywhere on the line: `--quiet` or `-q` prints results and
+errors only, `--debug` shows tracebacks. Exit codes: 0 success, 1 an error with a message, 2 a wrong command line, 130
+Ctrl-C."""
 CHECKPOINTS_INTRODUCTION = """\
 Made by `python dev/make_docs.py` from `elmokit.checkpoints.catalogue`. Addresses are those that the named source gave;
 hosts move, and an address here is no promise. Licences are those stated for the weights, not for the code around them;
@@ -63,19 +69,22 @@ def commands() -> dict[str, object]:
     return walk(typer_main.get_command(app), "elmokit")
 
 
-def command_page() -> str:
-    """docs/commands.md: every command, argument and option, as the program itself knows them."""
-    page = [
-        "# Commands",
-        "",
-        "Made by `python dev/make_docs.py` from the program itself. Anywhere on the line: `--quiet` or `-q` prints",
-        "errors only, `--debug` shows tracebacks. Exit codes: 0 done, 1 an error that is told, 2 a wrong command line,",
-        "130 Ctrl-C.",
-    ]
+def command_pages() -> dict[str, str]:
+    """The pages of the commands by name: an overview, and one page for each command or group of commands."""
+    rows, pages = [], {}
     for name, command in commands().items():
-        page += ["", f"## {name}", "", *_paragraphs(command.help or ""), "", "| argument | meaning |", "|---|---|"]
+        group = name.split()[1]
+        path = f"commands/{'word-index' if group == 'index' else group}.md"  # index.md would be the overview's address
+        purpose = " ".join((command.help or "").strip().split("\n\n")[0].split())
+        anchor = "" if len(name.split()) == 2 else "#" + name.replace(" ", "-")
+        rows.append(f"| [`{name}`]({path}{anchor}) | {purpose.replace('|', '/')} |")
+        page = pages.setdefault(path, [f"# elmokit {group}"])
+        if len(name.split()) > 2:
+            page += ["", f"## {name}"]
+        page += ["", *_paragraphs(command.help or ""), "", "| argument | meaning |", "|---|---|"]
         page += [_row(parameter) for parameter in command.params]
-    return "\n".join(page) + "\n"
+    overview = [*COMMANDS_INTRODUCTION.splitlines(), "", "| command | what it does |", "|---|---|", *rows]
+    return {"commands.md": "\n".join(overview) + "\n"} | {n: "\n".join(lines) + "\n" for n, lines in pages.items()}
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -100,7 +109,7 @@ def checkpoint_page() -> str:
     catalogue = importlib.import_module("elmokit.checkpoints.catalogue")
     titles = {form.name: form.title for form in importlib.import_module("elmokit.checkpoints").FORMATS}
     lines = [
-        "# ELMo checkpoints of the world",
+        "# Published checkpoints",
         "",
         *CHECKPOINTS_INTRODUCTION.splitlines(),
         "",
@@ -129,5 +138,7 @@ def with_tree(text: str) -> str:
 if __name__ == "__main__":
     guide = ROOT / "CONTRIBUTING.md"
     guide.write_text(with_tree(guide.read_text(encoding="utf-8")), encoding="utf-8")
-    (ROOT / "docs" / "commands.md").write_text(command_page(), encoding="utf-8")
+    (ROOT / "docs" / "commands").mkdir(exist_ok=True)
+    for name, page in command_pages().items():
+        (ROOT / "docs" / name).write_text(page, encoding="utf-8")
     (ROOT / "docs" / "checkpoints.md").write_text(checkpoint_page(), encoding="utf-8")

@@ -161,7 +161,7 @@ def setup(name: str) -> Iterator[dict[str, str]]:
     if name == "server.md":
         with serve() as address:
             yield {"http://127.0.0.1:8000": address}
-    elif name == "coming-from.md":
+    elif name.startswith(("coming-from", "from-")):
         make_old_checkpoints()
         yield {}
     else:
@@ -196,7 +196,7 @@ def serve() -> Iterator[str]:
 
 
 def make_old_checkpoints() -> None:
-    """Small checkpoints of other tools, under the names that docs/coming-from.md opens."""
+    """Small checkpoints of other tools, under the names that the pages for users of other tools open."""
     sys.path.insert(0, str(ROOT / "tests"))
     from golden import make_tiny, make_torch
     from golden.formats import SAMPLES
@@ -209,7 +209,8 @@ def make_old_checkpoints() -> None:
 def run_here(page: Path, *, write: bool) -> int:
     """Run one page in a temporary folder of this process."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "examples", Path(folder) / "examples")
+        if "\nelmokit examples" not in page.read_text(encoding="utf-8"):
+            shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         os.chdir(folder)
         new = run_page(page)
         os.chdir(ROOT)

@@ -17,7 +17,9 @@ try:
 except ImportError:  # Python 3.10; pytest brings it there
     import tomli as tomllib
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/**/*.md")]
+)
 CODE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")  # in prose; it may go on in the next line
 OTHER_TOOLS = {"--address", "--head", "--slow", "--nproc-per-node"}  # options of Ray, pytest, torchrun
 
@@ -48,6 +50,26 @@ def test_a_page_runs_and_prints_what_it_shows(page):
     command = [sys.executable, str(ROOT / "dev" / "run_docs.py"), str(page)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tutorial_gives_the_figures_of_its_table(shared, tmp_path, monkeypatch, capsys):
+    """The page on the contest's tweets prints what its table states; their labels need the shared data."""
+    for name in ("train.csv", "test.csv"):
+        if not (shared / "data" / "tweets" / name).is_file():
+            pytest.skip(f"{name} of the contest is not in the shared data")
+        (tmp_path / name).symlink_to(shared / "data" / "tweets" / name)
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in blocks(ROOT / "docs" / "tutorial.md", "python"):
+        exec(compile(block, "tutorial.md", "exec"), namespace)
+    printed = dict(re.findall(r"^(.+): F1 (.+)$", capsys.readouterr().out, re.MULTILINE))
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (.+?), this page \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(table) == 2
+    for name, plain, balanced in table:
+        kind = name.split()[0]
+        assert float(printed[f"{kind}, class_weight=None"]) == pytest.approx(float(plain), abs=0.002)
+        assert float(printed[f"{kind}, class_weight=balanced"]) == pytest.approx(float(balanced), abs=0.002)
 
 
 def test_outputs_are_compared_but_for_what_varies():
@@ -100,8 +122,10 @@ def test_the_tree_in_the_guide_is_the_real_one():
 
 
 def test_every_command_and_option_is_documented():
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    assert page == make_docs().command_page(), "run: python dev/make_docs.py"
+    pages = make_docs().command_pages()
+    for name, page in pages.items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, f"{name}: run python dev/make_docs.py"
+    assert {f"commands/{path.name}" for path in ROOT.glob("docs/commands/*.md")} == set(pages) - {"commands.md"}
 
 
 def test_the_page_of_checkpoints_is_the_catalogue():
