@@ -24,7 +24,8 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _STYLE = """:root{color-scheme:light dark;--line:#c8c8c8;--quiet:#5a5a5a}
 @media(prefers-color-scheme:dark){:root{--line:#555;--quiet:#b0b0b0}}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem}
-h1{overflow-wrap:anywhere}div.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:var(--quiet)}
+h1{overflow-wrap:anywhere}
+div.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:var(--quiet)}
 th,td{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td.text{text-align:left}td.text{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
 figure{display:inline-block;margin:.5rem 0;max-width:100%}figcaption{color:var(--quiet)}
