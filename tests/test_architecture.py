@@ -338,16 +338,13 @@ MANY_PARAMETERS: set[str] = {
 }
 NAMED_TWICE: set[str] = {
     "Batch",
-    "Elmo",
     "ElmoEncoder",
     "Encoder",
     "Encoding",
-    "Entry",
     "Features",
     "Highway",
     "LanguageModel",
     "Report",
-    "Source",
     "Store",
     "WordEncoder",
 }
@@ -394,7 +391,7 @@ def test_signatures_stay_short():
 def test_a_public_class_has_a_name_of_its_own():
     homes = {}
     for module, path in modules().items():
-        for node in tree_of(path).body:
+        for node in tree_of(path).body if room_of(module) != "compat" else ():  # compat keeps the foreign API's names
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(module)
     twice = {name: places for name, places in homes.items() if len(places) > 1}

@@ -15,7 +15,7 @@ from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, fetching, m
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
-from elmokit.checkpoints.source import EMBEDDED, Format, Source
+from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 from elmokit.reading import printable, reading
 
@@ -99,7 +99,7 @@ def save(
 
 
 @contextmanager
-def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
+def _opened(source: str | Path, weights: str | Path | None) -> Iterator[CheckpointFiles]:
     """Find the files of a source; unpack an archive."""
     path = _local(source)
     if not path.exists() and path.with_name(path.name + ".index").is_file():
@@ -112,9 +112,9 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Source]:
             raise MissingFile(f"{printable(str(place))}: no such file or folder.{hint}")
     if path.is_file() and second is None and is_archive(path):
         with unpacked(path) as folder:
-            yield Source(folder)
+            yield CheckpointFiles(folder)
     else:
-        yield Source(path, second)
+        yield CheckpointFiles(path, second)
 
 
 def _local(source: str | Path) -> Path:
@@ -137,7 +137,7 @@ def _is_remote(source: str | Path) -> bool:
         return not Path(source).exists() and fetching.is_remote(source)
 
 
-def _detect(source: Source) -> Format:
+def _detect(source: CheckpointFiles) -> Format:
     for form in FORMATS:
         if form.recognise(source):
             return form

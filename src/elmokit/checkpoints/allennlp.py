@@ -20,9 +20,9 @@ from elmokit.checkpoints.hdf5 import dataset_shapes, is_hdf5, read_datasets
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
 from elmokit.checkpoints.source import (
+    CheckpointFiles,
     Format,
     NotUTF8,
-    Source,
     check_finite,
     fitting,
     read_options,
@@ -38,7 +38,7 @@ from elmokit.reading import printable, reading
 _SOFTMAX = ("softmax/W", "softmax/b")
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether there are HDF5 files; whether they hold a biLM is for `read` to say, which can say why not."""
     if source.weights is not None:
         return True
@@ -47,7 +47,7 @@ def recognise(source: Source) -> bool:
     return bool(source.files(".hdf5", ".h5"))
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read a folder or a pair of files."""
     options_path, weights_path = _find_pair(source)
     options = read_options(options_path)
@@ -136,11 +136,11 @@ def _weights_beside(options_path: Path) -> Path | None:
     same = options_path.with_name(options_path.stem.replace("options", "weights") + ".hdf5")
     if same.is_file():
         return same
-    candidates = [path for path in Source(options_path.parent).files(".hdf5", ".h5") if _holds_bilm(path)]
+    candidates = [path for path in CheckpointFiles(options_path.parent).files(".hdf5", ".h5") if _holds_bilm(path)]
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _find_pair(source: Source) -> tuple[Path, Path]:
+def _find_pair(source: CheckpointFiles) -> tuple[Path, Path]:
     """Options and weights, wherever they were given."""
     if source.weights is not None:
         return source.path, source.weights
@@ -159,7 +159,7 @@ def _find_pair(source: Source) -> tuple[Path, Path]:
     raise MissingFile(f"{source.folder}: there are weights ({weights_path.name}) but no options.json beside them.")
 
 
-def _only_weights(source: Source) -> Path:
+def _only_weights(source: CheckpointFiles) -> Path:
     files = source.files(".hdf5", ".h5")
     weights = [path for path in files if _holds_bilm(path)]
     preferred = [path for path in weights if path.name in ("model.hdf5", "weights.hdf5")]
@@ -186,12 +186,12 @@ def vocabulary_beside(
 
 
 def _softmax(
-    source: Source, config: ElmoConfig, inside: Mapping[str, NDArray[Any]], weights_path: Path
+    source: CheckpointFiles, config: ElmoConfig, inside: Mapping[str, NDArray[Any]], weights_path: Path
 ) -> Softmax | None:
     """The softmax in the file of weights, or in a file of its own beside it."""
     if set(inside) == set(_SOFTMAX):
         return _checked_softmax(Softmax(*(inside[name] for name in _SOFTMAX)), config, weights_path)
-    for path in Source(source.folder).files(".hdf5", ".h5") if source.weights is None else []:
+    for path in CheckpointFiles(source.folder).files(".hdf5", ".h5") if source.weights is None else []:
         if "softmax" in path.name and _names(path) == set(_SOFTMAX):
             return _checked_softmax(read_softmax(path), config, path)
     return None

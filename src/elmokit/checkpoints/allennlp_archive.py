@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule
-from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.config import ElmoConfig, LayerMix
@@ -39,12 +39,12 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 }
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether there is a file of a trained model's weights."""
     return any(source.has(name) for name in _NAMES) or (source.path.is_file() and source.path.suffix in _SUFFIXES)
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read the ELMo of an unpacked archive or of its file of weights."""
     path = source.path if source.path.is_file() else next(source.path / n for n in _NAMES if source.has(n))
     state = read_state(path)
@@ -74,7 +74,7 @@ def _prefix(path: Path, state: Mapping[str, Any]) -> str:
     raise CheckpointError(f"{path}: no ELMo among its tensors ({', '.join(list(state)[:4])}, …).")
 
 
-def _options(source: Source) -> tuple[dict[str, dict[str, Any]], bool]:
+def _options(source: CheckpointFiles) -> tuple[dict[str, dict[str, Any]], bool]:
     """The ELMo's options, and whether they are assumed."""
     for folder in (source.folder, source.folder / "fta"):
         for path in sorted(folder.glob("*options*.json" if folder == source.folder else "*options*")):

@@ -16,17 +16,17 @@ import numpy as np
 from elmokit.checkpoints.allennlp import vocabulary_beside
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.options import config_from_options, training_metadata
-from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.checkpoints.tensorflow import convert, model_prefix, read_bilm, rules_for
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether there is the index of a TensorFlow checkpoint (outside a SavedModel)."""
     return bool(source.files(".index")) and source.folder.name != "variables"
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read a folder of a training run, or one of its checkpoints by its .index file."""
     index_path = newest_index(source)
     options_path = source.folder / "options.json"
@@ -47,7 +47,7 @@ def read(source: Source) -> Checkpoint:
     return check_finite(checkpoint, index_path)
 
 
-def newest_index(source: Source) -> Path:
+def newest_index(source: CheckpointFiles) -> Path:
     """The .index file that `checkpoint` names, or that of the highest step."""
     if source.path.is_file():
         return source.path

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule, pad_row
-from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options, read_words
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, read_words
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
@@ -35,12 +35,12 @@ _DEFAULTS = {
 }
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether both files of weights are there."""
     return source.has(_ENCODER) and source.has(_EMBEDDER)
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read a model's folder."""
     folder = source.path
     arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)

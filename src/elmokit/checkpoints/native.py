@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
 from elmokit.checkpoints.source import (
     EMBEDDED,
+    CheckpointFiles,
     Format,
-    Source,
     check_finite,
     fitting,
     read_options,
@@ -42,12 +42,12 @@ _SCALE = ".scale"
 _SOFTMAX = ("softmax.weight", "softmax.bias")
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether a folder (or its config.json) is in our format."""
     return source.folder.joinpath(WEIGHTS).is_file() and (source.path.is_dir() or source.path.name in (CONFIG, WEIGHTS))
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read our format."""
     folder = source.folder
     values = read_options(folder / CONFIG)

@@ -1,4 +1,4 @@
-"""`Source`, what every format's reader takes: a file or folder, maybe with its weights. And `Format` itself.
+"""`CheckpointFiles`, what every format's reader takes: a file or folder, maybe with its weights. And `Format` itself.
 
 Readers that several formats share are here too: configurations and vocabularies of strangers, within bounds.
 """
@@ -30,7 +30,7 @@ class NotUTF8(CheckpointError):
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointFiles:
     """A file or folder, and the weights where a pair was given; the softmax can be most of a small model's numbers."""
 
     path: Path
@@ -63,8 +63,8 @@ class Format:
 
     name: str
     title: str
-    recognise: Callable[[Source], bool]
-    read: Callable[[Source], Checkpoint]
+    recognise: Callable[[CheckpointFiles], bool]
+    read: Callable[[CheckpointFiles], Checkpoint]
     write: Callable[[Checkpoint, Path], None] | None = None
 
 

@@ -29,7 +29,7 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class Variable:
     """Where one variable lies; `type` is TensorFlow's number, and `sliced` variables are kept in several parts."""
 
     type: int
@@ -45,7 +45,7 @@ class Bundle:
     """The variables of one checkpoint."""
 
     prefix: Path
-    entries: dict[str, Entry]
+    entries: dict[str, Variable]
     n_shards: int
 
     def read(self, name: str) -> NDArray[Any]:
@@ -162,11 +162,11 @@ def _first(fields: Sequence[tuple[int, int | bytes]], number: int, default: int 
     return next((int(value) for n, value in fields if n == number), default)
 
 
-def _entry(data: bytes) -> Entry:
+def _entry(data: bytes) -> Variable:
     fields = _message(data)
     shape: list[int] = []
     for number, value in fields:
         if number == 2 and isinstance(value, bytes):
             shape = [_first(_message(dim), 1) for n, dim in _message(value) if n == 2 and isinstance(dim, bytes)]
     sliced = any(number == 7 for number, _ in fields)
-    return Entry(_first(fields, 1), tuple(shape), _first(fields, 3), _first(fields, 4), _first(fields, 5), sliced)
+    return Variable(_first(fields, 1), tuple(shape), _first(fields, 3), _first(fields, 4), _first(fields, 5), sliced)

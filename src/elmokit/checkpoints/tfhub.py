@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.options import config_from_options
-from elmokit.checkpoints.source import Format, Source, check_finite, fitting, read_options
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.checkpoints.tensorflow import convert, read_bilm, rules_for
 from elmokit.config import LayerMix
@@ -27,13 +27,13 @@ _WEIGHTS = ("aggregation/weights", "_ELMo_W")
 _GAMMAS = ("aggregation/scaling", "_ELMo_gamma")
 
 
-def recognise(source: Source) -> bool:
+def recognise(source: CheckpointFiles) -> bool:
     """Whether there are a graph and its variables."""
     graphs = ("saved_model.pb", "tfhub_module.pb")
     return any(source.has(name) for name in graphs) and (source.path / "variables").is_dir()
 
 
-def read(source: Source) -> Checkpoint:
+def read(source: CheckpointFiles) -> Checkpoint:
     """Read a SavedModel folder."""
     index_path = source.path / "variables" / "variables.index"
     bundle = open_bundle(index_path)

@@ -17,7 +17,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Commands(typer.Typer):
-    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`)."""
+    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
+
+    Every field of such a parameter becomes an option. A default of the parameter replaces the defaults of the fields.
+    """
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Register a function as a command; see `typer.Typer.command`."""

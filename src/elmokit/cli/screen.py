@@ -17,11 +17,7 @@ _NOTES_SHOWN = 5
 
 
 class Screen:
-    """Where a command prints.
-
-    Args:
-        quiet: whether notes, summaries and progress bars are left out. Results and errors are always printed.
-    """
+    """Where a command prints; `quiet` leaves out notes, summaries and progress bars, never results and errors."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet

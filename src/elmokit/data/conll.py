@@ -141,16 +141,10 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 
 @contextmanager
 def column_file(path: str | Path) -> Iterator[WriteSentence]:
-    r"""Open a column file that is written sentence by sentence, whole or not at all.
+    """Open a column file that is written sentence by sentence, whole or not at all; "-" is standard output.
 
-    Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a value holds a space or the file is named
-    .conllu, else by spaces.
-
-    Args:
-        path: the file; "-" for standard output.
-
-    Raises:
-        OutputError: the file can't be written; a value is empty or holds a tab or line break.
+    The function takes a sentence and additional columns. Comments and -DOCSTART- lines are kept. Columns are separated
+    by tabs if a value holds a space or the file is named .conllu, else by spaces.
 
     Example:
         >>> with column_file("-") as write:

@@ -30,7 +30,7 @@ SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
 """Takes side columns of n values each and n vectors. Shape (n, d)."""
 
-WriteRow = Callable[[Sequence[Any]], None]
+WriteRow = Callable[[Sequence[Any]], object]
 """Takes one row's values, in the order of the columns."""
 
 _MATRIX = "features"
@@ -212,11 +212,7 @@ def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
 def _csv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-
-    def write(values: Sequence[Any]) -> None:
-        writer.writerow(values)
-
-    return write
+    return writer.writerow
 
 
 def _tsv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
@@ -231,7 +227,4 @@ def _tsv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
 
 
 def _json_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
-    def write(values: Sequence[Any]) -> None:
-        file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
-
-    return write
+    return lambda values: print(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False), file=file)

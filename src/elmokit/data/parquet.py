@@ -23,27 +23,18 @@ def parquet_records(
 ) -> Iterator[Record]:
     """Parse a Parquet file."""
     pyarrow = _pyarrow("reading Parquet files")
-    for number, values in enumerate(_values(pyarrow, name, stream, check, columns), start=1):
-        yield Record(number, None, values)
-
-
-def _values(
-    pyarrow: Any, name: str, stream: BinaryIO, check: CheckColumns, columns: Sequence[str] | None
-) -> Iterator[Mapping[str, Any]]:
     wanted = None if columns is None else list(dict.fromkeys(columns))
     try:
         file = pyarrow.parquet.ParquetFile(stream)
         check(file.schema_arrow.names)
-        for batch in file.iter_batches(1024, columns=wanted):
-            yield from batch.to_pylist()
+        batches = file.iter_batches(1024, columns=wanted)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        yield from (Record(number, None, row) for number, row in enumerate(rows, start=1))
     except InputError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError, IndexError) as error:
-        raise InputError(f"{name}: not a Parquet file, or a damaged one ({_first_line(error)}).") from None
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        raise InputError(f"{name}: not a Parquet file, or a damaged one ({reason}).") from None
 
 
 @contextmanager

@@ -26,14 +26,8 @@ MANIFEST = "manifest.jsonl"
 def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> Iterator[Shards]:
     """Open a folder of shards for this process alone; create it, or resume what is there.
 
-    Args:
-        folder: the folder; it belongs to one job.
-        job: description of the job, as JSON.
-        suffix: of the shards.
-
-    Raises:
-        OutputError: another run uses the folder, it belongs to another job, its manifest is damaged, or it can't be
-            written.
+    A folder belongs to one job, described as JSON. Raises `OutputError` if another run uses the folder, it belongs to
+    another job, its manifest is damaged, or it can't be written.
 
     Example:
         >>> import tempfile

@@ -29,16 +29,10 @@ OPSET, IR_VERSION = 17, 8  # what onnxruntime 1.12 (2022) and everything later r
 
 
 def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write a model's encoder as an ONNX file.
+    """Write a model's encoder as an ONNX file, whole or not at all.
 
-    Args:
-        checkpoint: a model that reads bytes.
-        path: the file; whole or not at all.
-
-    Raises:
-        MissingExtra: onnx is not installed.
-        ConfigError: a model that reads whole words or a dictionary of characters, or whose layer mix normalises.
-        OutputError: the folder can't be written.
+    Raises `ConfigError` for a model that reads whole words or a dictionary of characters, or whose layer mix
+    normalises, and `MissingExtra` without onnx.
     """
     try:
         import onnx

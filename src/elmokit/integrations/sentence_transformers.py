@@ -84,22 +84,22 @@ class ElmoSentenceEncoder:
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         if prompt:
             texts = [prompt + _checked(text, i) for i, text in enumerate(texts)]
-        found: Any
+        tensors = convert_to_tensor or not convert_to_numpy
+        vectors: Any
         if output_value == "token_embeddings":
             words = self.elmo.encode_words(texts, layers=self.layers, show_progress=show_progress_bar)
-            found = [text.vectors for text in words]
-            found = [_tensor(vectors) for vectors in found] if convert_to_tensor or not convert_to_numpy else found
+            vectors = [_tensor(text.vectors) if tensors else text.vectors for text in words]
         else:
-            found = self.elmo.encode(
+            vectors = self.elmo.encode(
                 texts,
                 pooling=self.pooling,
                 layers=self.layers,
                 normalize=normalize_embeddings,
                 show_progress=show_progress_bar,
             )
-            found = _tensor(found) if convert_to_tensor or not convert_to_numpy else found
-            found = list(found) if not (convert_to_numpy or convert_to_tensor) else found
-        return found[0] if isinstance(sentences, str) else found
+            vectors = _tensor(vectors) if tensors else vectors
+            vectors = vectors if convert_to_numpy or convert_to_tensor else list(vectors)
+        return vectors[0] if isinstance(sentences, str) else vectors
 
     encode_query = encode
     encode_document = encode

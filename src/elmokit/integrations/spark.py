@@ -63,7 +63,7 @@ def vectors_beside(
     column: str = "text",
     output: str = "features",
 ) -> MapFrames:
-    """Make the function that `add_vectors` passes to `mapInPandas`."""
+    """Make the function from pandas frames to pandas frames that `add_vectors` passes to `mapInPandas`."""
     if spec.words:
         raise ConfigError("add_vectors makes one vector per text; words=True makes one per word.")
 
