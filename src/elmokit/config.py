@@ -164,14 +164,7 @@ class LayerMix:
             raise ConfigError(f"the layer mix has a number that is not finite: {self.weights}, gamma {self.gamma}.")
 
     def shares(self, n_layers: int) -> tuple[float, ...]:
-        """Each layer's share of the sum, after the softmax and before γ; ConfigError for a mix of another size.
-
-        Args:
-            n_layers: L.
-
-        Returns:
-            L numbers that sum to 1.
-        """
+        """Each layer's share of the sum, after the softmax and before γ; ConfigError for a mix of another size."""
         if self.weights is None:
             return (1.0 / n_layers,) * n_layers
         if len(self.weights) != n_layers:
@@ -213,29 +206,39 @@ class ElmoConfig:
 
     def __post_init__(self) -> None:
         _check_values(self)
-        P = self.projection_width
-        if P < 1:
-            raise ConfigError(f"projection_width is {P}; expected at least 1.")
-        if self.char_cnn is None and self.n_words < 2:
-            raise ConfigError("a model without char_cnn needs n_words, the number of rows of its word table.")
-        if self.char_cnn is not None and bool(self.n_words) != bool(self.word_width):
-            raise ConfigError("a model has either char_cnn or n_words; with both, it has word_width too.")
-        if self.word_width and (self.char_cnn is None or not self.char_cnn.projection):
-            raise ConfigError("word_width is for words beside a char_cnn with a projection that joins them.")
-        if self.word_table < 0 or (self.word_table and (self.char_cnn is None or self.n_words)):
-            raise ConfigError(
-                f"word_table is {self.word_table}; a model has it beside a char_cnn and without n_words, or it is 0."
-            )
-        if self.char_cnn is not None and not self.char_cnn.projection and self.char_cnn.n_filters != P:
-            raise ConfigError(
-                f"char_cnn has {self.char_cnn.n_filters} filters and no projection, so projection_width must be"
-                f" {self.char_cnn.n_filters}, not {P}."
-            )
-        if not self.bilstm.projection and self.bilstm.cell_width != P:
-            raise ConfigError(
-                f"bilstm has cell_width {self.bilstm.cell_width} and no projection, so projection_width must be"
-                f" {self.bilstm.cell_width}, not {P}."
-            )
+        P, cnn, lstm = self.projection_width, self.char_cnn, self.bilstm
+        n_filters = P if cnn is None else cnn.n_filters
+        for broken, message in (
+            (P < 1, f"projection_width is {P}; expected at least 1."),
+            (
+                cnn is None and self.n_words < 2,
+                "a model without char_cnn needs n_words, the number of rows of its word table.",
+            ),
+            (
+                cnn is not None and bool(self.n_words) != bool(self.word_width),
+                "a model has either char_cnn or n_words; with both, it has word_width too.",
+            ),
+            (
+                self.word_width and (cnn is None or not cnn.projection),
+                "word_width is for words beside a char_cnn with a projection that joins them.",
+            ),
+            (
+                self.word_table < 0 or (self.word_table and (cnn is None or self.n_words)),
+                f"word_table is {self.word_table}; a model has it beside a char_cnn and without n_words, or it is 0.",
+            ),
+            (
+                cnn is not None and not cnn.projection and n_filters != P,
+                f"char_cnn has {n_filters} filters and no projection, so projection_width must be {n_filters},"
+                f" not {P}.",
+            ),
+            (
+                not lstm.projection and lstm.cell_width != P,
+                f"bilstm has cell_width {lstm.cell_width} and no projection, so projection_width must be"
+                f" {lstm.cell_width}, not {P}.",
+            ),
+        ):
+            if broken:
+                raise ConfigError(message)
 
     @property
     def dim(self) -> int:
@@ -264,9 +267,6 @@ class ElmoConfig:
 
         Linear weights are (out, in); convolutions (filters, embedding_width, width); LSTM gates are stacked
         in the order input, forget, candidate, output, with the forget bias (+1 in TensorFlow) inside.
-
-        Returns:
-            a dict from name to shape.
 
         Example:
             >>> shapes = ElmoConfig().tensor_shapes()
@@ -312,13 +312,7 @@ class ElmoConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ElmoConfig:
-        """A configuration from plain JSON values; ConfigError for an unknown name or a value of the wrong kind.
-
-        Args:
-            values: what `to_dict` gave.
-
-        Returns:
-            the configuration.
+        """A configuration from what `to_dict` gave; ConfigError for an unknown name or a value of the wrong kind.
 
         Example:
             >>> ElmoConfig.from_dict(ElmoConfig().to_dict()) == ElmoConfig()
@@ -326,10 +320,9 @@ class ElmoConfig:
         """
         parts = dict(values)
         try:
-            if parts.get("char_cnn") is not None:
-                parts["char_cnn"] = CharCNNConfig(**parts["char_cnn"])
-            if parts.get("bilstm") is not None:
-                parts["bilstm"] = BiLSTMConfig(**parts["bilstm"])
+            for name, kind in (("char_cnn", CharCNNConfig), ("bilstm", BiLSTMConfig)):
+                if parts.get(name) is not None:
+                    parts[name] = kind(**parts[name])
             return cls(**parts)
         except ConfigError:
             raise

@@ -71,14 +71,7 @@ class Encoding:
             )
 
     def check(self, config: ElmoConfig) -> Encoding:
-        """The encoding itself; ConfigError if the model lacks a layer or has another number of layers than weights.
-
-        Args:
-            config: the configuration of the model.
-
-        Returns:
-            the encoding.
-        """
+        """The encoding itself; ConfigError if the model lacks a layer or has another number of layers than weights."""
         n = config.n_layers
         if self.layer_weights is not None and len(self.layer_weights) != n:
             raise ConfigError(f"layer_weights has {len(self.layer_weights)} numbers; the model has {n} layers.")
@@ -110,14 +103,9 @@ class Encoding:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Encoding:
-        """An encoding from plain JSON values; ConfigError for an unknown name or value.
+        """An encoding from what `to_dict` gave, with defaults for what is missing; ConfigError for unknown values.
 
-        Args:
-            values: what `to_dict` gave. Missing values are the defaults; a list of floats under "layers" is read as
-                layer weights, as elmokit 0.1 wrote them.
-
-        Returns:
-            the encoding.
+        A list of floats under "layers" is read as layer weights, as elmokit 0.1 wrote them.
 
         Example:
             >>> Encoding.from_dict(Encoding(layers=(0, -1)).to_dict()).layers

@@ -1,14 +1,16 @@
 """Encoding: what it accepts, what it refuses and with which words, and the widths it promises."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import elmokit.model
 from elmokit import Elmo, Encoding, LayerMix, checkpoints
 from elmokit.encoding import POOLINGS
-from elmokit.errors import ConfigError
+from elmokit.errors import CheckpointError, ConfigError
 from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
 TEXTS = ["The cat sat.", "", "A dog ran away, fast!"]
@@ -90,6 +92,21 @@ def test_an_encoding_is_given_whole_or_in_parts(elmo):
         Encoding.from_dict(["max"])
 
 
+def test_weights_among_the_layers_are_refused_by_everything_that_takes_layers(elmo):
+    calls = (
+        lambda layers: elmo.encode(TEXTS, layers=layers),
+        lambda layers: elmo.encode_one("a", layers=layers),
+        lambda layers: list(elmo.encode_stream(TEXTS, layers=layers)),
+        lambda layers: elmo.encode_words(TEXTS, layers=layers),
+        lambda layers: list(elmo.encode_words_stream(TEXTS, layers=layers)),
+    )
+    for call in calls:
+        with pytest.raises(ConfigError, match="Give weights as layer_weights="):
+            call([0.2, 0.3, 0.5])
+        with pytest.raises(ConfigError, match="Give weights as layer_weights="):
+            call(np.array([1.0, 1.0, 1.0]))
+
+
 def test_what_the_first_version_saved_is_read_as_weights():
     assert Encoding.from_dict({"layers": [1, 0.5, 0]}).layer_weights == (1.0, 0.5, 0.0)
 
@@ -101,6 +118,32 @@ def test_a_fingerprint_is_of_the_model_not_of_its_place(tmp_path):
     loaded.name = "another"
     assert len(elmo.fingerprint) == 64
     assert loaded.fingerprint == elmo.fingerprint == tiny_elmo().fingerprint
+
+
+def test_a_fingerprint_is_computed_when_it_is_asked_for(tmp_path, monkeypatch):
+    checkpoints.save(tiny_checkpoint(), tmp_path / "model")
+    asked = []
+    digest_of = elmokit.model.digest_of
+    monkeypatch.setattr("elmokit.model.digest_of", lambda checkpoint: asked.append(1) or digest_of(checkpoint))
+    elmo = Elmo.load(tmp_path / "model")
+    elmo.encode(TEXTS)
+    assert asked == []
+    assert elmo.fingerprint == elmo.fingerprint == tiny_elmo().fingerprint
+    assert len(asked) == 2  # one for each model
+
+
+def test_files_that_changed_since_the_model_was_loaded_give_no_fingerprint(tmp_path):
+    checkpoint = tiny_checkpoint()
+    checkpoints.save(checkpoint, tmp_path / "model")
+    elmo = Elmo.load(tmp_path / "model")
+    name = "backward_layers.1.bias"
+    changed = np.array(checkpoint.tensors[name])
+    changed[-1] = np.nextafter(changed[-1], np.float32(9))
+    shutil.rmtree(tmp_path / "model")
+    checkpoints.save(replace(checkpoint, tensors={**checkpoint.tensors, name: changed}), tmp_path / "model")
+    for ask in (lambda: elmo.fingerprint, elmo.checkpoint, lambda: elmo.save(tmp_path / "copy")):
+        with pytest.raises(CheckpointError, match="the files have changed since"):
+            ask()
 
 
 def test_a_fingerprint_tells_models_apart():

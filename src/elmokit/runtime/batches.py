@@ -1,8 +1,8 @@
 """Which texts are read together, and how a batch and its state lie in memory.
 
 A batch is laid out step by step. Its rows stand longest first, so the rows that are still being read at step t are its
-first `counts[t]`, and no step is spent on padding. All steps lie behind each other in one array ("packed"), both for
-the forward direction and for the backward direction, which reads each sentence from its end. All backends share it.
+first `counts[t]`, and no step is spent on padding. All steps lie behind each other in one array ("packed"), for the
+forward direction and for the backward direction, which reads each sentence from its end.
 """
 
 from __future__ import annotations
@@ -23,14 +23,9 @@ Ints = NDArray[np.intp]
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 Sentence = Sequence[str]
 
-BOS_NUMBER, EOS_NUMBER = 0, 1
-"""Numbers of begin and end of sentence among a batch's distinct words; words count from 2."""
-
-MAX_ROWS = 256
-"""Sentences that are read side by side. More make no matrix product faster, but need more memory."""
-
-MULTIPLE = 8
-"""Rows of every matrix product are a multiple of this."""
+BOS_NUMBER, EOS_NUMBER = 0, 1  # among a batch's distinct words; words count from 2
+MAX_ROWS = 256  # sentences that are read side by side: more make no product faster, but need more memory
+MULTIPLE = 8  # rows of every matrix product are a multiple of this
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +58,7 @@ class State:
             dtype: of the arrays.
 
         Returns:
-            zeros of the model's shapes.
+            zeros.
         """
         n, P, C = config.bilstm.n_layers, config.projection_width, config.bilstm.cell_width
         return cls(np.zeros((2, n, n_rows, P), dtype), np.zeros((2, n, n_rows, C), dtype))
@@ -85,16 +80,13 @@ class State:
             other: a state with one row for each of them.
 
         Returns:
-            the new state.
+            the copy.
         """
-        n_rows = max(self.n_rows, int(max(rows, default=-1)) + 1)
-        arrays = []
-        for mine, theirs in ((self.hidden, other.hidden), (self.cell, other.cell)):
-            grown = np.zeros((*mine.shape[:2], n_rows, mine.shape[3]), theirs.dtype)
-            grown[:, :, : self.n_rows] = mine
-            grown[:, :, rows] = theirs
-            arrays.append(grown)
-        return State(*arrays)
+        n_new = max(0, int(max(rows, default=-1)) + 1 - self.n_rows)
+        grown = [np.pad(array, ((0, 0), (0, 0), (0, n_new), (0, 0))) for array in (self.hidden, self.cell)]
+        copy = State(*(array.astype(other.hidden.dtype) for array in grown))
+        copy.hidden[:, :, rows], copy.cell[:, :, rows] = other.hidden, other.cell
+        return copy
 
     def check(self, config: ElmoConfig) -> State:
         """The state itself; ConfigError if it has the shapes of another model."""

@@ -2,10 +2,9 @@
 
     sentences ─ plan ─▶ batches ─ TokenEncoder ─▶ token vectors ─ backend.read ─▶ layers (L, T, 2P) ─ Reduce ─▶ results
 
-A sentence's layers do not depend on its neighbours: each distinct sentence is read once, all from one start. A sentence
-longer than `batch_words` is read in segments with the state carried, so memory does not grow with its length. `step` is
-the original implementation's way: one batch, with a state that is passed in and comes back.
-Source: Peters et al. 2018, §3; bilm-tf for boundaries and state.
+Each distinct sentence is read once, all from one start. A sentence longer than `batch_words` is read in segments with
+the state carried, so memory does not grow with its length. `step` is the original implementation's way: one batch, with
+a state that is passed in and comes back. Source: Peters et al. 2018, §3; bilm-tf for boundaries and state.
 """
 
 from __future__ import annotations
@@ -40,15 +39,9 @@ class Reduce(Protocol):
 
     def whole(self, i: int, layers: Array) -> Array:
         """The result for sentence i, from its layers (L, T, 2P)."""
-        ...
 
     def segments(self, i: int) -> Any:
-        """A collector for sentence i, which is read in segments.
-
-        `add(direction, start, layers)` takes one direction's layers (L, n, P) of the words from `start` on, which are
-        valid during the call; `result()` gives what is kept.
-        """
-        ...
+        """A collector for sentence i, which is read in segments; see `Slab`. Layers are valid during `add` only."""
 
 
 class Engine:
@@ -273,14 +266,9 @@ if hasattr(os, "register_at_fork"):
 
 
 class Workers:
-    """Threads that run independent tasks; none are started before the first.
+    """Threads that run independent tasks; none are started before the first. None: one per core of the process.
 
-    Args:
-        n_threads: tasks at a time; None for the number of cores that the process may use.
-        prepare: called once on each thread before its first task; with it, no task runs on the caller's thread.
-
-    Raises:
-        ConfigError: fewer than one thread.
+    `prepare` is called once on each thread before its first task; with it, no task runs on the caller's thread.
 
     Example:
         >>> Workers(2).run([lambda: 1, lambda: 2])
@@ -290,8 +278,8 @@ class Workers:
     def __init__(self, n_threads: int | None = None, *, prepare: Callable[[], object] | None = None) -> None:
         if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
             raise ConfigError(f"n_threads is {n_threads!r}; expected 1 or more, or None for one per core.")
-        on_linux = hasattr(os, "sched_getaffinity")
-        self.n_threads = n_threads or (len(os.sched_getaffinity(0)) if on_linux else os.cpu_count()) or 1
+        known = hasattr(os, "sched_getaffinity")  # Linux
+        self.n_threads = n_threads or (len(os.sched_getaffinity(0)) if known else os.cpu_count()) or 1
         self.prepare, self._process, self._here = prepare, 0, local()
         self._pool: ThreadPoolExecutor | None = None
 

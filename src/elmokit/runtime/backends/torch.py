@@ -30,23 +30,9 @@ BLOCK_ROWS = 4096
 def torch_backend(
     config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "cpu", precision: str = "float32"
 ) -> CpuBackend | DeviceBackend:
-    """A backend that computes with PyTorch, without gradients; results are float32.
+    """A backend that computes with PyTorch, without gradients, in "float32" or "bfloat16"; results are float32.
 
-    Args:
-        config: the model.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        device: "cpu", "cuda", "cuda:1" ….
-        precision: "float32" or "bfloat16".
-
-    Raises:
-        ConfigError: an unknown precision, or a device that is not there.
-
-    Example:
-        >>> from elmokit.config import BiLSTMConfig
-        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=4, bilstm=BiLSTMConfig(cell_width=8))
-        >>> ones = {name: np.ones(shape) for name, shape in config.tensor_shapes().items()}
-        >>> torch_backend(config, ones, precision="bfloat16").dtype
-        dtype('float32')
+    ConfigError for another precision, or a device that is not there.
     """
     if precision not in ("float32", "bfloat16"):
         raise ConfigError(f"precision is {precision!r}; PyTorch computes in 'float32' or 'bfloat16'.")
@@ -87,19 +73,7 @@ def one_torch_thread() -> None:
 
 
 class TorchProduct:
-    """Multiplication by one weight, packed for its precision; NumPy float32 in and out.
-
-    Args:
-        weight: Shape (K, N).
-        precision: "float32" or "bfloat16".
-        device: where to multiply.
-
-    Example:
-        >>> product = TorchProduct(np.eye(16, dtype=np.float32), "bfloat16", torch.device("cpu"))
-        >>> x = np.full((8, 16), 0.5, dtype=np.float32)
-        >>> bool(np.allclose(product(x, np.empty_like(x)), x))
-        True
-    """
+    """Multiplication by one weight (K, N), packed for its precision and device; NumPy float32 in and out."""
 
     def __init__(self, weight: Array, precision: str, device: torch.device) -> None:
         self.n_outputs = int(weight.shape[1])
@@ -131,15 +105,7 @@ class TorchProduct:
 
 
 class DeviceBackend:
-    """A `Backend` on a GPU: one product per step for both directions, states in float32.
-
-    Args:
-        config: the model.
-        tensors: arrays by the names of `ElmoConfig.tensor_shapes()`.
-        cnn: the character CNN; None for a model without.
-        device: where to compute.
-        dtype: of weights and products.
-    """
+    """A `Backend` on a GPU: one product per step for both directions, weights in `dtype`, states in float32."""
 
     splits: Sequence[tuple[int, ...]] = ((0, 1),)
     dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -152,13 +118,8 @@ class DeviceBackend:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.config, self.cnn, self.place, self.device, self.torch_dtype = (
-            config.bilstm,
-            cnn,
-            device,
-            str(device),
-            dtype,
-        )
+        self.config, self.cnn, self.torch_dtype = config.bilstm, cnn, dtype
+        self.place, self.device = device, str(device)
         self._buffers = BufferPool(self.dtype)
         self.prepare_thread: Callable[[], object] | None = one_torch_thread
 
@@ -168,12 +129,8 @@ class DeviceBackend:
             stacked = torch.from_numpy(np.stack([np.atleast_2d(a) for a in arrays]))
             return (stacked if arrays[0].ndim == 1 else stacked.mT.contiguous()).to(device, dtype)
 
-        self.layers = [
-            (both(f"{k}.weight_ih"), both(f"{k}.weight_hh"), both(f"{k}.bias"), both(f"{k}.weight_hr"))
-            if self.config.projection
-            else (both(f"{k}.weight_ih"), both(f"{k}.weight_hh"), both(f"{k}.bias"), None)
-            for k in range(self.config.n_layers)
-        ]
+        names = ("weight_ih", "weight_hh", "bias", "weight_hr" if self.config.projection else "")
+        self.layers = [[both(f"{k}.{name}") if name else None for name in names] for k in range(self.config.n_layers)]
 
     def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
@@ -198,9 +155,7 @@ class DeviceBackend:
             slab[k + 1] = torch.cat(ordered, dim=1).cpu().numpy()
         after.hidden[:], after.cell[:] = hidden.cpu().numpy(), cell.cpu().numpy()
 
-    def _read(
-        self, layer: tuple[Tensor, Tensor, Tensor, Tensor | None], batch: Batch, x: Tensor, h: Tensor, c: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(self, layer: Any, batch: Batch, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One layer over all steps: outputs (2, N, P) and final states; `h`, `c` (2, B, ·) are updated in place."""
         of_input, of_hidden, bias, _ = layer
         out = torch.empty_like(x)
