@@ -1,38 +1,24 @@
-"""Each instruction set on this machine: words a second against NumPy and its own ceiling, in turns on one core.
+"""Each instruction set on this machine: same bits, and words a second against NumPy and its own ceiling, on one core.
 
-    taskset -c 1 python benchmarks/speed_instruction_sets.py [--texts 60] [--rounds 5] [--original]
+    taskset -c 1 python benchmarks/speed_instruction_sets.py [--size embedded] [--texts 100] [--rounds 5]
 
-The ceiling of an instruction set is its own matrix product (512 x 1024 x 4096) in the same run. NumPy is measured with
-the BLAS kernels that OpenBLAS takes by itself; OPENBLAS_CORETYPE=Haswell gives those of a machine with AVX2. Embedded
-model, or with --original one of the published size with random weights; all words are new in every round.
+The ceiling of an instruction set is its own matrix product (512 x 1024 x 4096) in the same run; "of ceiling" counts the
+LSTMs' arithmetic of each word, and highway layers and projection of each distinct one. NumPy is measured with the BLAS
+kernels that OpenBLAS takes by itself; OPENBLAS_CORETYPE=Haswell gives those of a machine with AVX2. All words are new
+in every round. Sizes: embedded, or small, medium, original with random weights.
 """
 
 import argparse
+import hashlib
 import os
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from workload import finish, gflop_per_distinct_word, gflop_per_word, load_model
 
-sys.path.insert(0, str(Path(__file__).parent))
-from workload import finish
-
-from elmokit import checkpoints
-from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.runtime.engine import Engine
 from elmokit.runtime.kernels import NativeProduct, available
-
-ORIGINAL = ElmoConfig(
-    projection_width=512,
-    char_cnn=CharCNNConfig(
-        embedding_width=16,
-        filters=((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024)),
-        n_highway=2,
-    ),
-    bilstm=BiLSTMConfig(cell_width=4096),
-)
 
 
 def texts_of(n, seed=0):
@@ -42,9 +28,8 @@ def texts_of(n, seed=0):
     return [[words[i] for i in row[: 9 + k % 17]] for k, row in enumerate(ranks)]
 
 
-def engine_of(way, config, tensors, words):
+def take(way):
     os.environ.update({"ELMOKIT_NATIVE": "0"} if way == "NumPy" else {"ELMOKIT_NATIVE": "1", "ELMOKIT_CPU": way})
-    return Engine(config, tensors, words=words, n_threads=1, cache_words=0)
 
 
 def seconds(run):
@@ -53,48 +38,51 @@ def seconds(run):
     return time.process_time() - start
 
 
-def gflops(way):
-    os.environ.update({"ELMOKIT_NATIVE": "1", "ELMOKIT_CPU": way})
+def product_of(way):
+    take(way)
     x, out = np.ones((512, 1024), np.float32), np.empty((512, 4096), np.float32)
     product = NativeProduct(np.ones((1024, 4096), np.float32), "float32")
     return lambda: product(x, out)
 
 
+def bits_of(engine, texts):
+    layers = dict(engine.layers(texts))
+    return hashlib.sha256(b"".join(layers[i].tobytes() for i in range(len(texts)))).hexdigest()
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--texts", type=int, default=60)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="embedded")
+    parser.add_argument("--texts", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--original", action="store_true")
-    parser.add_argument("--leave-out", nargs="*", default=[])
+    parser.add_argument("--leave-out", nargs="*", default=["avx512_bf16"], help="its float32 loops are those of avx512")
     options = parser.parse_args()
-    if options.original:
-        rng, config, words = np.random.default_rng(0), ORIGINAL, None
-        shapes = config.tensor_shapes().items()
-        tensors = {name: (rng.standard_normal(shape, np.float32) * 0.02) for name, shape in shapes}
-    else:
-        checkpoint = checkpoints.load("default")
-        config, tensors, words = checkpoint.config, checkpoint.tensors, checkpoint.words
-    ways = [s.name for s in available() if s.name != "avx512_bf16" and s.name not in options.leave_out]
-    engines = {way: engine_of(way, config, tensors, words) for way in (*ways, "NumPy")}
-    products = {way: gflops(way) for way in ways}
-    texts = texts_of(options.texts)
-    n_words = sum(map(len, texts))
-    times = {way: [] for way in engines}
-    ceilings = {way: [] for way in ways}
+    config, tensors, words = load_model(options.size)
+    ways = [s.name for s in available() if s.name not in options.leave_out]
+    texts, engines, bits = texts_of(options.texts), {}, {}
+    for way in (*ways, "NumPy"):
+        take(way)
+        engines[way] = Engine(config, tensors, words=words, n_threads=1, cache_words=0)
+        bits[way] = bits_of(engines[way], texts)
+    products = {way: product_of(way) for way in ways}
+    n_words, n_distinct = sum(map(len, texts)), len({word for text in texts for word in text})
+    work = n_words * gflop_per_word(config) + n_distinct * gflop_per_distinct_word(config)
+    times, ceilings = {way: [] for way in engines}, {way: [] for way in ways}
     for _ in range(options.rounds):
         for way, engine in engines.items():
             times[way].append(seconds(lambda engine=engine: list(engine.layers(texts))))
         for way, product in products.items():
             ceilings[way].append(seconds(product))
-    numpy = statistics.median(times["NumPy"])
-    rows = {}
+    numpy, rows = statistics.median(times["NumPy"]), {}
     for way in engines:
         t = statistics.median(times[way])
-        rows[way] = {"words/s": n_words / t, "times NumPy": numpy / t}
+        rows[way] = {"words/s": n_words / t, "times NumPy": numpy / t, "same bits": bits[way] == bits[ways[0]]}
         if way in ceilings:
-            rows[way]["ceiling GFLOP/s"] = 2 * 512 * 1024 * 4096 / min(ceilings[way]) / 1e9
+            ceiling = 2 * 512 * 1024 * 4096 / statistics.median(ceilings[way]) / 1e9
+            rows[way] |= {"ceiling GFLOP/s": ceiling, "of ceiling": work / t / ceiling}
         print(way, {name: round(value, 2) for name, value in rows[way].items()}, flush=True)
-    finish("speed_instruction_sets" + ("_original" if options.original else ""), {"texts": len(texts), "ways": rows})
+    name = "speed_instruction_sets" + ("" if options.size == "embedded" else f"_{options.size}")
+    finish(name, {"texts": len(texts), "words": n_words, "distinct": n_distinct, "ways": rows})
 
 
 if __name__ == "__main__":
