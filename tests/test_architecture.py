@@ -84,7 +84,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "requests": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
     "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat.", "cli.info"), False),
-    "safetensors": (("checkpoints.native", "tasks.", "fitting.", "training.snapshot"), False),
+    "safetensors": (("checkpoints.native", "tasks.", "fitting."), False),
     "threadpoolctl": (("runtime.engine", "runtime.backends.torch"), False),
 }
 OPTIONAL = {  # behind an extra
@@ -99,7 +99,7 @@ OPTIONAL = {  # behind an extra
     "pyarrow": (("data.parquet", "index.arrow"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
-    "matplotlib": (("training.curve", "plots", "tasks.maps", "tasks.classify.html_report"), False),
+    "matplotlib": (("training.curves", "plots", "tasks.maps", "tasks.classify.html_report"), False),
     "huggingface_hub": (("checkpoints.fetching",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
@@ -111,6 +111,7 @@ OPTIONAL = {  # behind an extra
     "scipy": (("tasks.pairs.correlation",), False),
     "sklearn": (SKLEARN_FILES, False),
     "bm25s": (("tasks.answer",), False),
+    "sentence_transformers": (("training.sentence_transformers_teacher",), False),
     "umap": (("tasks.maps",), False),
     "ray": (("integrations.ray",), False),
     "pyspark": (("integrations.spark",), False),
@@ -143,7 +144,7 @@ TOP_ALLOWED_IN = {  # files that are of no use without the package
     "h11": ("server.connections",),
     "uvicorn": ("server.connections",),
     "torch": TORCH_FILES,
-    "safetensors": ("fitting.", "training."),
+    "safetensors": ("fitting.",),
     "sklearn": ("tasks.classify.", "tasks.pairs.classifier", "tasks.vectorizer"),
     "spacy": ("integrations.spacy",),
     "langchain_core": ("integrations.langchain",),
@@ -326,26 +327,19 @@ ENCODE_LINES = 2272  # the goal: 2,000
 # What is larger today. Only take names away.
 LARGE_FILES: set[str] = {
     "index.store",
-    "training.store",
 }
 LONG_FUNCTIONS: set[str] = {
     "cli.serve.serve",
 }
 MANY_PARAMETERS: set[str] = {
     "cli.serve.serve",
-    "cli.train.train",
-    "cli.train.tune",
 }
 NAMED_TWICE: set[str] = {
-    "Batch",
     "ElmoEncoder",
     "Encoder",
     "Encoding",
     "Features",
     "Highway",
-    "LanguageModel",
-    "Report",
-    "Store",
     "WordEncoder",
 }
 

@@ -115,7 +115,7 @@ def test_training_keeps_table_and_softmax_one(tmp_path):
 
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the cat sat here\nthe dog sat there\n" * 200, encoding="utf-8")
-    options = TrainingOptions(n_rows=4, unroll=4, segment=16, n_words=600, vocabulary_size=8, n_negatives=4, warmup=2)
+    options = TrainingOptions(batch_size=4, bptt=4, segment=16, n_words=600, vocabulary_size=8, n_negatives=4, warmup=2)
     config = replace(CONFIG, word_table=8, bilstm=BiLSTMConfig(cell_width=8, projection=False))
     train(Corpus(files=[corpus], heldout_every=50), tmp_path / "a", config=config, options=options, name="t")
     first = checkpoints.load(tmp_path / "a")

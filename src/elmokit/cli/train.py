@@ -2,93 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elmokit.cli.options import TextColumn
+from elmokit.cli import options as shared
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.training import Report
+    from elmokit.training import Corpus, TrainingOptions, TrainingReport
 
-Corpus = Annotated[
+CorpusFiles = Annotated[
     list[str],
     typer.Argument(metavar="CORPUS...", help='Files, folders or patterns; a text a line, also .gz .xz .zst; or "-".'),
 ]
-Out = Annotated[str, typer.Option("--out", "-o", help="Folder of the new model.")]
-Words = Annotated[float | None, typer.Option("--words", help="Words to train on in all, for instance 5e6.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="After warm-up.")]
-Rows = Annotated[int | None, typer.Option("--rows", help="Texts read side by side (batch size).")]
-Weights = Annotated[
-    list[str], typer.Option("--weight", help="NAME=N: read the source (file name up to its first dot) N times.")
-]
-Column = TextColumn
-BadRows = Annotated[str, typer.Option(metavar="stop|skip", help="What to do with a line that can't be read.")]
-Heldout = Annotated[int, typer.Option("--heldout-every", help="One text in so many is held out to measure perplexity.")]
-Precision = Annotated[str, typer.Option(help='"float32", "bfloat16", or "auto": bfloat16 where the processor has it.')]
-Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "cuda:N".')]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest snapshot in --out.")]
-Seed = Annotated[int, typer.Option(help="Of weights, order, negatives and dropout.")]
-SaveMinutes = Annotated[float, typer.Option(help="Time between snapshots.")]
-TensorBoard = Annotated[
-    str | None, typer.Option("--tensorboard", metavar="FOLDER", help="Also write event files there.")
-]
+Out = Annotated[str, typer.Option("--out", "-o", help="Folder to write the model to.", metavar="FOLDER")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """How to read the corpus."""
+
+    weight: Annotated[
+        tuple[str, ...],
+        typer.Option("--weight", help="NAME=N: read a source (file name up to its first dot) N times per epoch."),
+    ] = ()
+    column: shared.TextColumn = "text"
+    encoding: shared.Encoding = "utf-8"
+    bad_rows: Annotated[str, typer.Option(metavar="stop|skip", help="What to do with rows that can't be read.")] = (
+        "stop"
+    )
+    heldout_every: Annotated[int, typer.Option(help="Hold out one text in so many to measure perplexity.", min=0)] = 500
+
+    def corpus(self, files: list[str]) -> Corpus:
+        """The corpus that the options describe."""
+        from elmokit.errors import ConfigError
+        from elmokit.training import Corpus
+
+        if self.bad_rows not in ("stop", "skip"):
+            raise ConfigError(f"--bad-rows is {self.bad_rows!r}; expected stop or skip.")
+        return Corpus(
+            files=files,
+            weights=numbers_by_name("--weight", self.weight, example="tweets=2"),
+            column=self.column,
+            encoding=self.encoding,
+            bad_rows=self.bad_rows,  # type: ignore[arg-type]
+            heldout_every=self.heldout_every,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How long, how fast and where to train."""
+
+    words: Annotated[float | None, typer.Option("--words", help="Total number of words to train on, such as 5e6.")] = (
+        None
+    )
+    minutes: Annotated[float | None, typer.Option(help="Time limit, the teacher included.")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "--rows", help="Sequences per batch.", min=1)] = None
+    precision: Annotated[str, typer.Option(help='"float32", "bfloat16", or "auto": bfloat16 where it is fast.')] = (
+        "auto"
+    )
+    device: Annotated[str, typer.Option(help='"cpu", "cuda" or "cuda:N".')] = "cpu"
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest snapshot in --out.")] = False
+    seed: shared.Seed = 0
+    save_minutes: Annotated[float, typer.Option(help="Minutes between snapshots.")] = 10.0
+    tensorboard: Annotated[str | None, typer.Option(metavar="FOLDER", help="Also write event files there.")] = None
+
+    def changed(self, options: TrainingOptions, **more: Any) -> TrainingOptions:
+        """The training options with what the command line says otherwise."""
+        from dataclasses import replace
+
+        words = int(self.words) if self.words is not None else 10**15 if self.minutes is not None else None
+        given: dict[str, Any] = {"n_words": words, "minutes": self.minutes, "learning_rate": self.learning_rate}
+        given |= {"batch_size": self.batch_size, "precision": self.precision, "seed": self.seed}
+        given |= {"save_minutes": self.save_minutes, **more}
+        return replace(options, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOptions:
+    """Which model to train."""
+
+    preset: Annotated[str, typer.Option(help="Size: tiny, default, small, medium or original.")] = "default"
+    name: Annotated[str, typer.Option(help="Name of the model.")] = ""
+    tokenizer: Annotated[str | None, typer.Option(help="default, whitespace or characters.")] = None
+    word_table: Annotated[
+        int | None,
+        typer.Option(help="Frequent words with vectors of their own, tied to the softmax; 0 for none.", min=0),
+    ] = None
+    vocabulary: Annotated[
+        str | None, typer.Option(help="File with the words of the softmax; the most frequent ones if not given.")
+    ] = None
+    word_vectors: Annotated[str | None, typer.Option(help="word2vec or fastText file (text form) to start from.")] = (
+        None
+    )
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Learn also from a sentence-transformers folder, or from vectors (.npy, .vec).", metavar="PATH"
+        ),
+    ] = None
+    loss_weight: Annotated[
+        tuple[str, ...],
+        typer.Option(help="NAME=N: weight of the loss lm, text, contrast, similarity or word."),
+    ] = ()
 
 
 def train(
     ctx: typer.Context,
-    corpus: Corpus,
+    corpus: CorpusFiles,
     out: Out,
-    preset: Annotated[str, typer.Option(help="Size: tiny, default, small, medium or original.")] = "default",
-    name: Annotated[str, typer.Option(help="Of the model.")] = "",
-    tokenizer: Annotated[str | None, typer.Option(help="default, whitespace or characters.")] = None,
-    vocabulary: Annotated[
-        str | None, typer.Option(help="A file of the softmax's words; else the most frequent ones.")
-    ] = None,
-    word_vectors: Annotated[
-        str | None, typer.Option(help="A word2vec or fastText file in text form to begin with.")
-    ] = None,
-    words: Words = None,
-    learning_rate: Rate = None,
-    rows: Rows = None,
-    weight: Weights = [],  # noqa: B006 - typer copies it
-    column: Column = "text",
-    bad_rows: BadRows = "stop",
-    heldout_every: Heldout = 500,
-    precision: Precision = "auto",
-    device: Device = "cpu",
-    resume: Resume = False,
-    seed: Seed = 0,
-    save_minutes: SaveMinutes = 10.0,
-    tensorboard: TensorBoard = None,
+    model: PretrainingOptions = PretrainingOptions(),  # frozen
+    run: RunOptions = RunOptions(),
+    reading: CorpusOptions = CorpusOptions(),
 ) -> None:
     """Train a biLM on your own corpus (needs the extra "torch").
 
     Indexes the corpus, trains, keeps snapshots in OUT/run, and writes the checkpoint to OUT. Ctrl-C saves;
-    --resume goes on. On several GPUs or machines: torchrun ... -m elmokit train ...
+    --resume continues. On several GPUs or machines: torchrun ... -m elmokit train ...
 
     Example:  elmokit train tweets.txt --out my-model --preset tiny
     """
+    from dataclasses import replace
+
     from elmokit.training import get_preset, train
 
-    chosen = get_preset(preset, tokenizer=tokenizer)
-    options = _changed(chosen.options, words, learning_rate, rows, precision, seed, save_minutes)
     screen: Screen = ctx.obj
-    with _reporting(screen, tensorboard, options.n_words) as tell:
+    preset = get_preset(model.preset, tokenizer=model.tokenizer)
+    weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
+    options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
+    config = preset.config if model.word_table is None else replace(preset.config, word_table=model.word_table)
+    with _reporting(screen, run.tensorboard, options.n_words) as tell, screen.progress() as advance:
         report = train(
-            _corpus(corpus, weight, column, bad_rows, heldout_every),
+            reading.corpus(corpus),
             out,
-            config=chosen.config,
+            config=config,
             options=options,
-            vocabulary=vocabulary,
-            word_vectors=word_vectors,
-            device=device,
-            resume=resume,
-            name=name,
+            vocabulary=model.vocabulary,
+            word_vectors=model.word_vectors,
+            teacher=model.teacher,
+            device=run.device,
+            resume=run.resume,
+            name=model.name,
             on_report=tell,
-            on_index=_index_progress(screen),
+            on_progress=advance,
         )
     _draw_curve(screen, out)
     screen.done(f"{out}: {_line(report, options.n_words)}")
@@ -96,27 +158,16 @@ def train(
 
 def tune(
     ctx: typer.Context,
-    corpus: Corpus,
+    corpus: CorpusFiles,
     out: Out,
-    model: Annotated[str, typer.Option("--model", help='The model to begin with: "default" or a folder.')] = "default",
-    words: Annotated[float, typer.Option("--words", help="Words to train on in all.")] = 500_000,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="After warm-up.")] = 5e-4,
-    rows: Annotated[int, typer.Option("--rows", help="Texts read side by side (batch size).")] = 32,
-    weight: Weights = [],  # noqa: B006 - typer copies it
-    column: Column = "text",
-    bad_rows: BadRows = "stop",
-    heldout_every: Heldout = 50,
-    precision: Precision = "auto",
-    device: Device = "cpu",
-    resume: Resume = False,
-    seed: Seed = 0,
-    save_minutes: SaveMinutes = 10.0,
-    tensorboard: TensorBoard = None,
+    model: Annotated[str, typer.Option("--model", help='Model to start from: "default" or a folder.')] = "default",
+    run: RunOptions = RunOptions(words=500_000, learning_rate=5e-4, batch_size=32),
+    reading: CorpusOptions = CorpusOptions(heldout_every=50),
 ) -> None:
-    """Go on training a model on your own texts (needs the extra "torch").
+    """Continue training a model on your own texts (needs the extra "torch").
 
     Prints the held-out perplexity before and after. A model without softmax weights (published ones) first
-    gets a fresh softmax, fitted on a fifth of the words with the biLM frozen.
+    gets a new softmax, fitted on a fifth of the words with the biLM frozen.
 
     Example:  elmokit tune tweets.csv --column tweet --model default --out tuned-model
     """
@@ -126,109 +177,90 @@ def tune(
 
     screen: Screen = ctx.obj
     start = load(EMBEDDED if model == "default" else model)
-    fresh = start.softmax is None
-    options = TrainingOptions(
-        n_rows=rows, n_words=int(words), decay=0.5, warmup=50, frozen_words=int(words) // 5 if fresh else 0,
-        evaluate_words=max(int(words) // 5, 1), learning_rate=learning_rate, precision=precision, seed=seed,
-        save_minutes=save_minutes,
-    )  # fmt: skip
-    if fresh:
-        screen.note("the model has no softmax weights: a fresh softmax is fitted first, with the biLM frozen")
-    with _reporting(screen, tensorboard, options.n_words) as tell:
+    fifth = max(int(run.words or 500_000) // 5, 1)
+    frozen = fifth if start.softmax is None else 0
+    options = run.changed(TrainingOptions(decay=0.5, warmup=50, frozen_words=frozen, evaluate_words=fifth))
+    if frozen:
+        screen.note("the model has no softmax weights: a new softmax is fitted first, with the biLM frozen")
+    with _reporting(screen, run.tensorboard, options.n_words) as tell, screen.progress() as advance:
         report = tune(
             start,
-            _corpus(corpus, weight, column, bad_rows, heldout_every),
+            reading.corpus(corpus),
             out,
             options=options,
-            device=device,
-            resume=resume,
+            device=run.device,
+            resume=run.resume,
             on_report=tell,
-            on_index=_index_progress(screen),
+            on_progress=advance,
         )
     _draw_curve(screen, out)
     screen.done(f"{out}: {_line(report, options.n_words)}")
 
 
-def _corpus(files: list[str], weights: list[str], column: str, bad_rows: str, heldout_every: int) -> Any:
-    from elmokit.errors import ConfigError
-    from elmokit.training import Corpus
+def numbers_by_name(option: str, pairs: tuple[str, ...] | list[str], *, example: str) -> dict[str, float]:
+    """Parse the NAME=NUMBER values of an option.
 
-    found: dict[str, float] = {}
-    for pair in weights:
+    Raises:
+        ConfigError: a value of another form.
+    """
+    from elmokit.errors import ConfigError
+
+    numbers: dict[str, float] = {}
+    for pair in pairs:
         name, _, number = pair.rpartition("=")
         try:
-            found[name] = float(number)
+            numbers[name] = float(number)
         except ValueError:
-            raise ConfigError(f"--weight is {pair!r}; expected NAME=NUMBER, for instance tweets=2.") from None
-    if bad_rows not in ("stop", "skip"):
-        raise ConfigError(f"--bad-rows is {bad_rows!r}; expected stop or skip.")
-    policy: Any = bad_rows
-    return Corpus(files=files, weights=found, column=column, bad_rows=policy, heldout_every=heldout_every)
+            raise ConfigError(f"{option} is {pair!r}; expected NAME=NUMBER, for instance {example}.") from None
+    return numbers
 
 
-def _changed(
-    options: Any, words: float | None, rate: float | None, rows: int | None, precision: str, seed: int, minutes: float
-) -> Any:
-    """A preset's options with what the command line says otherwise."""
-    from dataclasses import replace
-
-    changes: dict[str, Any] = {"precision": precision, "seed": seed, "save_minutes": minutes}
-    if words is not None:
-        changes["n_words"] = int(words)
-    if rate is not None:
-        changes["learning_rate"] = rate
-    if rows is not None:
-        changes["n_rows"] = rows
-    return replace(options, **changes)
-
-
-def _index_progress(screen: Screen) -> Callable[[str, int], None]:
+@contextmanager
+def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Iterator[Callable[[TrainingReport], None]]:
+    """A function that prints each report (on a terminal into one line) and writes event files where asked."""
     import sys
-    import time
 
-    said = [time.monotonic()]
+    events = None
+    if tensorboard is not None:
+        from elmokit.training.curves import EventFiles
 
-    def tell(source: str, n_words: int) -> None:
-        if not screen.quiet and sys.stderr.isatty() and time.monotonic() - said[0] > 1:
-            said[0] = time.monotonic()
-            typer.echo(f"indexing {source}: {n_words:,} words", err=True)
+        events = EventFiles(tensorboard)
+    one_line = sys.stderr.isatty()
 
-    return tell
+    def tell(report: TrainingReport) -> None:
+        if not screen.quiet:
+            line = _line(report, n_words)
+            if one_line:  # 79 columns, so that the cursor stays in the line
+                sys.stderr.write(f"\r{_short_line(report, n_words)[:79]:<79}")
+                sys.stderr.flush()
+            if not one_line or report.heldout is not None:
+                typer.echo(("\n" if one_line else "") + line, err=True)
+        if events is not None:
+            events.add(report)
 
-
-def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Any:
-    """A context whose function prints each report, and writes event files where asked."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def reporting() -> Any:
-        events = None
-        if tensorboard is not None:
-            from elmokit.training.tensorboard import EventFiles
-
-            events = EventFiles(tensorboard)
-
-        def tell(report: Report) -> None:
-            if not screen.quiet:
-                typer.echo(_line(report, n_words), err=True)
-            if events is not None:
-                events.add(report)
-
-        try:
-            yield tell
-        finally:
-            if events is not None:
-                events.close()
-
-    return reporting()
+    try:
+        yield tell
+    finally:
+        if one_line and not screen.quiet:
+            sys.stderr.write("\n")
+        if events is not None:
+            events.close()
 
 
-def _line(report: Report, n_words: int) -> str:
-    """One report as a line of text."""
+def _short_line(report: TrainingReport, n_words: int) -> str:
+    share = f"{report.n_words / n_words:.0%} of {n_words / 1e6:.3g}M words · " if n_words < 10**12 else ""
+    read = f"{report.n_words / 1e6:.1f}M read · " if not share else ""
+    left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
+    ending = f" · {max(left, 0):.0f} min left" if share else f" · {report.minutes:.1f} min"
+    return f"{share}{read}loss {report.loss:.3f} · {report.words_per_second:,.0f} words/s{ending}"
+
+
+def _line(report: TrainingReport, n_words: int) -> str:
+    """A report as a line of text."""
     import resource
     import sys
 
-    parts = [f"{report.n_words:,} of {n_words:,} words"]
+    parts = [f"{report.n_words:,} of {n_words:,} words" if n_words < 10**12 else f"{report.n_words:,} words"]
     if report.step:
         left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
@@ -236,23 +268,24 @@ def _line(report: Report, n_words: int) -> str:
             f"loss {report.loss:.3f}",
             f"learning rate {report.learning_rate:.2g}",
             f"{report.words_per_second:,.0f} words/s",
-            f"{max(left, 0):.0f} min left",
+            f"{max(left, 0):.0f} min left" if n_words < 10**12 else f"{report.minutes:.1f} min",
             f"{peak:.1f} GiB",
         ]
     if report.heldout is not None:
-        parts.append(
-            "held-out perplexity " + ", ".join(f"{name} {value:.1f}" for name, value in report.heldout.items())
-        )
+        values = ", ".join(f"{name} {value:.1f}" for name, value in report.heldout.items())
+        parts.append(f"held-out perplexity {values}")
+    if report.teacher_similarity is not None:
+        parts.append(f"similarity to the teacher {report.teacher_similarity:.3f}")
     return " · ".join(parts)
 
 
 def _draw_curve(screen: Screen, out: str) -> None:
-    """The loss as a picture beside the checkpoint, where matplotlib is installed."""
+    """Draw the loss beside the checkpoint if matplotlib is installed."""
     from importlib.util import find_spec
     from pathlib import Path
 
     if find_spec("matplotlib") is not None:
-        from elmokit.training.curve import draw_curve
+        from elmokit.training.curves import draw_curve
 
         draw_curve(Path(out) / "run" / "log.jsonl", Path(out) / "loss.png")
     else:

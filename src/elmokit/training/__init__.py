@@ -1,8 +1,8 @@
 """Corpora → a checkpoint (extra `torch`).
 
-    sources → store (numbers of words) → stream (windows) → objective (biLM + softmax) → loop → snapshots → checkpoint
+    sources → store (numbers of words) → stream (windows) → objective (biLM, softmax, teacher) → loop → checkpoint
 
-`train` makes a biLM from text, `tune` goes on with one; `PRESETS` holds the sizes by name.
+`train` makes a biLM from text, and from a teacher's vectors if given; `tune` continues with one; `PRESETS` holds sizes.
 """
 
 from elmokit.errors import MissingExtra
@@ -12,8 +12,8 @@ try:
 except ImportError as error:  # pragma: no cover - exercised in a virtual environment without PyTorch
     raise MissingExtra("PyTorch", "torch", "training") from error
 
-from elmokit.training.options import Report, TrainingOptions
-from elmokit.training.presets import PRESETS, Preset, get_preset
-from elmokit.training.run import Corpus, train, tune
+from elmokit.training.options import PRESETS, Preset, TrainingOptions, TrainingReport, get_preset
+from elmokit.training.run import train, tune
+from elmokit.training.sources import Corpus
 
-__all__ = ["PRESETS", "Corpus", "Preset", "Report", "TrainingOptions", "get_preset", "train", "tune"]
+__all__ = ["PRESETS", "Corpus", "Preset", "TrainingOptions", "TrainingReport", "get_preset", "train", "tune"]

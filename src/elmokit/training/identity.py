@@ -1,4 +1,4 @@
-"""What a run is made of, kept in its folder: resuming with other options is refused by name, two runs at once too."""
+"""What a run was begun with: resuming with other options is refused by name, and two runs at once too."""
 
 from __future__ import annotations
 
@@ -17,56 +17,71 @@ from elmokit.text.vocab import Vocabulary
 from elmokit.training.options import TrainingOptions
 
 IDENTITY = "identity.json"
-FIXED_OPTIONS = ("n_rows", "unroll", "segment", "vocabulary_size", "n_negatives", "optimizer", "accumulate", "seed")
-"""Options that shape states, order or vocabulary. The others may change when a run is resumed."""
+FORMAT = 2
+FIXED_OPTIONS = (
+    "batch_size",
+    "bptt",
+    "segment",
+    "vocabulary_size",
+    "n_negatives",
+    "optimizer",
+    "gradient_accumulation_steps",
+    "seed",
+    "loss_weights",
+    "temperature",
+    "teacher_words",
+)
+"""Options that shape states, order, vocabulary or losses. The others may change when a run is resumed."""
 
 
-def identity_of(config: ElmoConfig, options: TrainingOptions, weights: Mapping[str, float]) -> dict[str, Any]:
-    """What must stay the same while a run is resumed.
-
-    Args:
-        config: of the biLM.
-        options: how to train.
-        weights: how often each source is read.
-
-    Returns:
-        JSON values by name.
-    """
-    values = {f"model: {name}": value for name, value in config.to_dict().items() if name != "word_table"}
+def identity_of(
+    config: ElmoConfig, options: TrainingOptions, weights: Mapping[str, float], teacher: str | None
+) -> dict[str, Any]:
+    """What must stay the same while a run is resumed, as JSON values by name."""
+    values: dict[str, Any] = {"format": FORMAT}
+    values |= {f"model: {name}": value for name, value in config.to_dict().items() if name != "word_table"}
     values |= {f"option: {name}": asdict(options)[name] for name in FIXED_OPTIONS}
+    values |= {"word table": bool(config.word_table), "teacher": teacher}
     values["weights of sources"] = {name: float(weight) for name, weight in sorted(weights.items())}
     return dict(json.loads(json.dumps(values)))
 
 
-def check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse to resume a run with another model, other options or other weights; keep what a new run is made of.
+def check_identity(folder: Path, identity: Mapping[str, Any], *, begun: bool) -> None:
+    """Refuse to resume a run that was begun with other values; store those of a new run.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         identity: from `identity_of`.
+        begun: whether the run has taken steps.
 
     Raises:
         ConfigError: names what differs, with both values.
-        TrainingError: the kept file is damaged.
+        TrainingError: the stored file is damaged, or the run was begun by an older elmokit.
     """
     path = folder / IDENTITY
-    if not path.exists():
+    if not begun:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
         return
-    kept = read_json(path, what="identity of a training run", error=TrainingError)
-    differing = [name for name, value in identity.items() if kept.get(name) != value]
+    stored = read_json(path, what="identity of a training run", error=TrainingError) if path.exists() else {}
+    if stored.get("format") != FORMAT:
+        raise TrainingError(
+            f"{folder.parent}: the run in this folder was begun by an older elmokit (0.1.0 or before), whose"
+            " snapshots this one can't continue. Finish it with that version, or train anew in another folder (a"
+            " finished model can be tuned further: `elmokit tune`)."
+        )
+    differing = [name for name, value in identity.items() if stored.get(name) != value]
     if differing:
         name = differing[0]
         more = f" ({len(differing) - 1} more differ)" if differing[1:] else ""
         raise ConfigError(
-            f"{folder.parent}: can't be resumed with another {name}: the run has {kept.get(name)!r}, now it is"
+            f"{folder.parent}: can't be resumed with another {name}: the run has {stored.get(name)!r}, now it is"
             f" {identity[name]!r}{more}. Resume with the values it began with, or choose another folder."
         )
 
 
 def check_vocabulary(kept: Path, given: str | Path | None, known_words: Sequence[str] = ()) -> None:
-    """Refuse another vocabulary than the one that a run began with.
+    """Refuse another vocabulary than that of the run.
 
     Args:
         kept: the run's own file.
@@ -88,10 +103,7 @@ def check_vocabulary(kept: Path, given: str | Path | None, known_words: Sequence
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run's folder: a second process that trains in it is refused. The system frees it when the process ends.
-
-    Args:
-        folder: of the run; exists.
+    """Lock a run's folder while the process lives.
 
     Raises:
         OutputError: another process trains there.

@@ -1,13 +1,15 @@
-"""What training minimises: the negative log likelihood of the next word, in both directions.
+"""The losses of pretraining: language model in both directions, and what a teacher adds.
 
-`LanguageModel` joins the biLM with the softmax that both directions share. It works on one window: the char-CNN
-runs once per distinct spelling of the window, both directions take their vectors from there.
+Both directions share one softmax, and the char-CNN runs once per distinct spelling of a window. With a teacher, every
+row of a window is one text; the mean of its mixed layers, which is what `Elmo.encode` returns, learns the teacher's
+vector of the text, and the token layer the teacher's vectors of frequent words. The heads are dropped at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,99 +21,196 @@ from elmokit.config import ElmoConfig
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.nn.softmax import SampledSoftmax
-from elmokit.training.store import Store
+from elmokit.training.options import LOSSES, TrainingOptions
+from elmokit.training.store import CorpusStore
 from elmokit.training.stream import Window
 
+if TYPE_CHECKING:
+    from elmokit.training.teacher import TeacherTargets
+
 States = tuple[TowerState, TowerState]
+_NONE = torch.zeros(0, 0)
 
 
 @dataclass(frozen=True)
-class Batch:
+class WindowBatch:
     """A window as tensors.
 
     Args:
-        char_ids: of the window's N distinct spellings. Shape (N, C).
-        inputs: per direction, places in `char_ids`. Shape (2, B, T).
-        targets: per direction, vocabulary ids, −1 where there is none. Shape (2, B, T).
+        char_ids: character ids of the N distinct spellings. Shape (N, C).
+        inputs: rows of `char_ids`, per direction. Shape (2, B, T).
+        targets: vocabulary ids, per direction, −1 where there is none. Shape (2, B, T).
+        text_vectors: the teacher's unit vectors of the texts, zero where there is none. Shape (B, D) or (B, 0).
+        word_vectors: the teacher's unit vectors of the spellings, zero where there is none. Shape (N, D') or (N, 0).
     """
 
     char_ids: Tensor
     inputs: Tensor
     targets: Tensor
+    text_vectors: Tensor = _NONE
+    word_vectors: Tensor = _NONE
 
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(*(t.to(device, non_blocking=True) for t in (self.char_ids, self.inputs, self.targets)))
+    def to(self, device: torch.device) -> WindowBatch:
+        """A copy on a device."""
+        return WindowBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
+@dataclass(frozen=True, eq=False)
 class BatchMaker:
-    """Windows of spelling numbers → batches.
+    """Windows of spelling numbers → batches on the CPU.
 
     Args:
         store: the corpus.
-        target_ids: vocabulary id of every spelling number. Shape (n_spellings,).
+        target_ids: vocabulary id of every spelling. Shape (n_spellings,).
         max_characters: C.
+        teacher: the teacher's vectors, if there is one.
+        part: the part of the corpus that the windows come from.
     """
 
-    def __init__(self, store: Store, target_ids: NDArray[np.int32], max_characters: int) -> None:
-        self._store, self._targets, self._max_characters = store, target_ids, max_characters
+    store: CorpusStore
+    target_ids: NDArray[np.int32]
+    max_characters: int
+    teacher: TeacherTargets | None = None
+    part: str = "train"
 
-    def __call__(self, window: Window) -> Batch:
-        """The window as tensors on the CPU."""
-        inputs = np.stack([window.forward_inputs, window.backward_inputs])
-        targets = np.stack([window.forward_targets, window.backward_targets])
-        distinct, places = np.unique(np.maximum(inputs, 0), return_inverse=True)
-        wanted = np.where(targets >= 0, self._targets[np.maximum(targets, 0)], -1)
-        return Batch(
-            torch.from_numpy(self._store.char_ids(distinct, self._max_characters).astype(np.int64)),
-            torch.from_numpy(places.reshape(inputs.shape)),
-            torch.from_numpy(wanted.astype(np.int64)),
+    def __call__(self, window: Window) -> WindowBatch:
+        """Make a batch."""
+        distinct, places = np.unique(np.maximum(window.inputs, 0), return_inverse=True)
+        targets = np.where(window.targets >= 0, self.target_ids[np.maximum(window.targets, 0)], -1)
+        texts = words = np.zeros((0, 0), dtype=np.float32)
+        if self.teacher is not None:
+            texts, words = self.teacher.texts(self.part, window.texts), self.teacher.words(distinct)
+        return WindowBatch(
+            torch.from_numpy(self.store.char_ids(distinct, self.max_characters).astype(np.int64)),
+            torch.from_numpy(places.reshape(window.inputs.shape)),
+            torch.from_numpy(targets.astype(np.int64)),
+            torch.from_numpy(texts),
+            torch.from_numpy(words),
         )
 
 
-class LanguageModel(nn.Module):
-    """The biLM with its softmax.
-
-    With a word table, the softmax's weight is the table.
+class TeacherHeads(nn.Module):
+    """The layer mix, which the model keeps, and two projections onto the teacher's vectors, which it does not.
 
     Args:
-        config: of the biLM.
-        words: the vocabulary of the softmax (V words).
-        n_negatives: words proposed per step.
-        dropout: see `BiLM`; also on the top layer's outputs.
+        config: configuration of the biLM.
+        text_width: width of the teacher's text vectors (D); 0 for none.
+        word_width: width of the teacher's word vectors (D'); 0 for none.
+        options: weights of the losses and temperature.
     """
 
-    def __init__(self, config: ElmoConfig, words: Sequence[str], *, n_negatives: int, dropout: float) -> None:
+    def __init__(self, config: ElmoConfig, text_width: int, word_width: int, options: TrainingOptions) -> None:
         super().__init__()
-        self.bilm = BiLM(config, dropout=dropout, words=words if config.word_table else None)
-        self.softmax = SampledSoftmax(len(words), config.projection_width, n_negatives=n_negatives)
+        P = config.projection_width
+        self.mix = nn.Parameter(torch.zeros(config.n_layers))
+        self.text = nn.Linear(2 * P, text_width) if text_width else None
+        self.word = nn.Linear(P, word_width) if word_width else None
+        self.weights, self.temperature = LOSSES | dict(options.loss_weights), options.temperature
+
+    def forward(self, pooled: Tensor, vectors: Tensor, batch: WindowBatch) -> tuple[Tensor, Tensor]:
+        """The weighted losses, and (sum of cosines to the teacher's text vectors, number of texts).
+
+        Args:
+            pooled: mean layers of the texts. Shape (L, B, 2P).
+            vectors: vectors of the spellings. Shape (N, P).
+            batch: the teacher's vectors.
+        """
+        loss, similarity = pooled.new_zeros(()), pooled.new_zeros(2)
+        if self.text is not None:
+            target = batch.text_vectors
+            known = target.any(dim=1).float()  # (B,)
+            mixed = torch.einsum("l,lbp->bp", torch.softmax(self.mix, 0), pooled.float())  # (B, 2P)
+            own = F.normalize(self.text(mixed).float(), dim=1)
+            cosines = (own * target).sum(1) * known
+            similarity = torch.stack([cosines.sum(), known.sum()])
+            n = known.sum().clamp(min=1)
+            between = target @ target.T  # (B, B)
+            unknown = (known[None] == 0) | (between > 1 - 1e-4)  # also copies of the same text
+            unknown = unknown & ~torch.eye(len(own), dtype=torch.bool, device=own.device)
+            logits = (own @ target.T / self.temperature).masked_fill(unknown, -1e4)
+            log_shares = F.log_softmax(logits, dim=1).diagonal()
+            raw = F.normalize(mixed, dim=1)
+            pairs = known[:, None] * known[None]
+            loss = loss + self.weights["text"] * (n - cosines.sum()) / n
+            loss = loss - self.weights["contrast"] * (log_shares * known).sum() / n
+            errors = (raw @ raw.T - between).square() * pairs
+            loss = loss + self.weights["similarity"] * errors.sum() / pairs.sum().clamp(min=1)
+        if self.word is not None:
+            known = batch.word_vectors.any(dim=1).float()  # (N,)
+            cosines = F.cosine_similarity(self.word(vectors).float(), batch.word_vectors, dim=1) * known
+            n = known.sum().clamp(min=1)
+            loss = loss + self.weights["word"] * (n - cosines.sum()) / n
+        return loss, similarity.detach()
+
+
+class PretrainingModel(nn.Module):
+    """The biLM with its softmax, and heads for a teacher's vectors. A word table is the softmax's weight too.
+
+    Args:
+        config: configuration of the biLM.
+        words: vocabulary of the softmax (V words).
+        options: negatives and dropout.
+        teacher_widths: widths of the teacher's text and word vectors; None without a teacher.
+    """
+
+    def __init__(
+        self,
+        config: ElmoConfig,
+        words: Sequence[str],
+        options: TrainingOptions,
+        teacher_widths: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.bilm = BiLM(config, dropout=options.dropout, words=words if config.word_table else None)
+        self.softmax = SampledSoftmax(len(words), config.projection_width, n_negatives=options.n_negatives)
         if config.word_table:
             self.softmax.weight = self.bilm.word_table.weight
-        self.dropout = dropout
+        self.dropout = options.dropout
+        self.heads = TeacherHeads(config, *teacher_widths, options) if teacher_widths else None
 
-    def initial_states(self, n_rows: int) -> States:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Set the parameters from those of `named_parameters`, where tied ones occur once."""
+        tied = {"softmax.weight": weights["bilm.word_table.weight"]} if self.bilm.config.word_table else {}
+        self.load_state_dict({**weights, **tied})
+
+    def initial_states(self, batch_size: int) -> States:
         """Zero states for B rows."""
-        return self.bilm.forward_layers.initial_state(n_rows), self.bilm.backward_layers.initial_state(n_rows)
+        return self.bilm.forward_layers.initial_state(batch_size), self.bilm.backward_layers.initial_state(batch_size)
 
-    def forward(self, batch: Batch, states: States, negatives: Tensor | None) -> tuple[Tensor, Tensor, States]:
-        """Losses of one window.
+    def forward(
+        self, batch: WindowBatch, states: States, negatives: Tensor | None
+    ) -> tuple[Tensor, Tensor, States, Tensor, Tensor]:
+        """The losses of one window.
 
         Args:
             batch: the window.
-            states: where each direction starts.
-            negatives: proposed words; None for the full softmax.
+            states: initial state of each direction.
+            negatives: negatives of the sampled softmax; None for the full softmax.
 
         Returns:
-            summed loss of each direction in nats (2,), number of targets of each (2,), the states to carry on.
+            summed loss of each direction in nats (2,), number of targets of each (2,), final states, weighted loss of
+            the teacher, and (sum of cosines to the teacher's text vectors, number of texts).
         """
-        vectors = self.bilm.embed(batch.char_ids)
-        losses, counts, carried = [], [], []
+        vectors = self.bilm.embed(batch.char_ids)  # (N, P)
+        losses, counts, carried, pooled = [], [], [], []
         towers = (self.bilm.forward_layers, self.bilm.backward_layers)
         for tower, state, inputs, targets in zip(towers, states, batch.inputs, batch.targets, strict=True):
-            outputs, state = tower(F.embedding(inputs, vectors), state)
+            tokens = F.embedding(inputs, vectors)  # (B, T, P)
+            outputs, state = tower(tokens, state)
             real = targets >= 0
             top = F.dropout(outputs[-1][real], self.dropout, self.training)
             losses.append(self.softmax(top, targets[real], negatives).sum())
             counts.append(real.sum())
             carried.append(TowerState(state.hidden.float(), state.cell.float()).detach())
-        return torch.stack(losses), torch.stack(counts), (carried[0], carried[1])
+            if self.heads is not None:
+                pooled.append(torch.stack([_mean(layer, real) for layer in (tokens, *outputs)]))
+        taught = similarity = vectors.new_zeros(2)
+        if self.heads is not None:
+            taught, similarity = self.heads(torch.cat(pooled, dim=-1), vectors, batch)
+        return torch.stack(losses), torch.stack(counts), (carried[0], carried[1]), taught.sum(), similarity
+
+
+def _mean(layer: Tensor, real: Tensor) -> Tensor:
+    """The mean over a text's words: position 0 is its boundary. Shapes (B, T, P), (B, T) → (B, P)."""
+    words = real[:, 1:, None].to(layer.dtype)
+    return (layer[:, 1:] * words).sum(1) / words.sum(1).clamp(min=1)

@@ -1,45 +1,57 @@
-"""How a biLM is trained, and what a run says of itself: plain values, no PyTorch."""
+"""Settings and reports of training as plain values, and the named presets; no PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
+
+LOSSES = {"lm": 1.0, "text": 4.0, "contrast": 1.0, "similarity": 2.0, "word": 0.5}
+"""Default weights of the losses: language model in both directions, and four that a teacher adds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a biLM is trained; the sizes of the model are its `ElmoConfig`.
+    """How a biLM is trained; the sizes of the model are in its `ElmoConfig`.
 
     Args:
-        n_rows: B, texts read side by side.
-        unroll: words of truncated backpropagation.
-        segment: words that a row reads before its state is set to zero.
-        n_words: words to train on in all, counted per direction.
+        batch_size: number of sequences per batch (B).
+        bptt: words of truncated backpropagation.
+        segment: words after which the LSTM state of a sequence is reset; a multiple of `bptt`.
+        n_words: total number of words to train on, counted once per direction.
+        minutes: time limit, teacher included; training ends at whichever limit comes first. None sets none.
         vocabulary_size: words of the softmax, the special ones included.
-        n_negatives: words proposed per step by the sampled softmax.
-        optimizer: "adamw", or "adagrad" as bilm-tf (initial accumulator 1, loss times `unroll`).
-        learning_rate: after warm-up.
-        warmup: steps until the learning rate is reached.
-        decay: last part of the run in which the learning rate falls linearly to zero.
-        weight_decay: on matrices.
-        clip_norm: bound on the gradient's norm.
-        frozen_words: words at the start in which only the softmax learns (a fresh one on a trained biLM).
-        dropout: see `LanguageModel`.
+        n_negatives: negatives of the sampled softmax per step.
+        optimizer: "adamw", or "adagrad" as in bilm-tf (initial accumulator 1, loss times `bptt`).
+        learning_rate: peak learning rate.
+        warmup: steps until the peak.
+        decay: last part of the run, from 0 to 1, in which the learning rate falls linearly to zero.
+        weight_decay: weight decay of matrices.
+        clip_norm: maximum norm of the gradient.
+        frozen_words: words at the start during which only the softmax is trained (a new one on a trained biLM).
+        dropout: dropout probability.
         precision: "float32", "bfloat16", or "auto" (bfloat16 where the processor computes in it).
-        accumulate: windows whose gradients are added up for one step.
-        seed: of weights, order, negatives and dropout.
-        save_minutes: time between snapshots.
-        keep: newest snapshots kept.
-        evaluate_words: words between two held-out evaluations.
-        heldout_windows: windows of a held-out evaluation at most.
+        gradient_accumulation_steps: windows whose gradients are added up for one step.
+        seed: seed of weights, order, negatives and dropout.
+        loss_weights: weights of the losses that differ from `LOSSES`; only "lm" counts without a teacher.
+        temperature: temperature τ of the contrastive loss.
+        teacher_words: frequent words whose teacher vectors the token layer learns.
+        save_minutes: minutes between snapshots.
+        keep: number of newest snapshots that are kept.
+        evaluate_words: words between two evaluations on held-out text.
+        heldout_windows: maximum number of windows of an evaluation.
+
+    Raises:
+        ConfigError: a value out of range.
     """
 
-    n_rows: int = 128
-    unroll: int = 32
+    batch_size: int = 128
+    bptt: int = 32
     segment: int = 128
     n_words: int = 10_000_000
+    minutes: float | None = None
     vocabulary_size: int = 30_000
     n_negatives: int = 2048
     optimizer: str = "adamw"
@@ -51,46 +63,48 @@ class TrainingOptions:
     frozen_words: int = 0
     dropout: float = 0.1
     precision: str = "auto"
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     seed: int = 0
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 0.05
+    teacher_words: int = 60_000
     save_minutes: float = 10.0
     keep: int = 2
     evaluate_words: int = 1_000_000
     heldout_windows: int = 40
 
     def __post_init__(self) -> None:
-        if self.segment % self.unroll or self.segment < 1:
-            raise ConfigError(f"segment is {self.segment}; expected a multiple of unroll ({self.unroll}).")
+        if self.segment % max(self.bptt, 1) or self.segment < 1:
+            raise ConfigError(f"segment is {self.segment}; expected a multiple of bptt ({self.bptt}).")
         if self.optimizer not in ("adamw", "adagrad"):
             raise ConfigError(f"optimizer is {self.optimizer!r}; expected 'adamw' or 'adagrad'.")
-        for name in (
-            "n_rows",
-            "n_words",
-            "n_negatives",
-            "accumulate",
-            "keep",
-            "evaluate_words",
-            "vocabulary_size",
-        ):
+        counts = ("batch_size", "bptt", "n_words", "n_negatives", "gradient_accumulation_steps", "keep")
+        for name in (*counts, "evaluate_words", "vocabulary_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
         if not self.learning_rate > 0 or not 0 <= self.dropout < 1 or not 0 <= self.decay <= 1:
             raise ConfigError(f"expected learning_rate > 0, 0 ≤ dropout < 1 and 0 ≤ decay ≤ 1; got {self}.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"minutes is {self.minutes}; expected more than 0.")
+        for name, weight in self.loss_weights.items():
+            if name not in LOSSES or not weight >= 0:
+                raise ConfigError(f"loss weight {name}={weight}: expected 0 or more for one of {', '.join(LOSSES)}.")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a run says of itself, every few seconds and at each evaluation.
+class TrainingReport:
+    """State of a training run.
 
     Args:
         step: steps taken.
         n_words: words read.
-        loss: mean sampled loss since the last report, in nats.
-        learning_rate: now.
+        loss: mean language model loss (sampled softmax, in nats) since the last report.
+        learning_rate: current learning rate.
         words_per_second: since the last report.
-        gradient_norm: before clipping, of the last step.
-        heldout: held-out perplexity by direction ("forward", "backward", "mean"), where just measured.
-        minutes: since the start of the run, resumed parts included.
+        minutes: since the start of the run, resumed parts and the teacher included.
+        gradient_norm: norm of the last gradient, before clipping.
+        heldout: held-out perplexity ("forward", "backward", "mean") if it was just measured.
+        teacher_similarity: mean cosine to the teacher's vectors of held-out texts, if it was just measured.
     """
 
     step: int
@@ -101,3 +115,81 @@ class Report:
     minutes: float
     gradient_norm: float = 0.0
     heldout: Mapping[str, float] | None = None
+    teacher_similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model size and the options to train it with."""
+
+    config: ElmoConfig
+    options: TrainingOptions
+
+
+def _published(cell_width: int, projection_width: int, n_highway: int) -> Preset:
+    """A model of allennlp.org/elmo with the training settings of bilm-tf."""
+    config = ElmoConfig(
+        projection_width=projection_width,
+        char_cnn=CharCNNConfig(n_highway=n_highway),
+        bilstm=BiLSTMConfig(cell_width=cell_width),
+        tokenizer="default",
+    )
+    options = TrainingOptions(
+        bptt=20,
+        segment=400,
+        n_words=768_648_884 * 10,
+        vocabulary_size=793_471,
+        n_negatives=8192,
+        optimizer="adagrad",
+        learning_rate=0.2,
+        warmup=0,
+        decay=0.0,
+        weight_decay=0.0,
+        clip_norm=10.0,
+    )
+    return Preset(config, options)
+
+
+def _fused(width: int, embedding_width: int, filters: tuple[tuple[int, int], ...], word_table: int = 0) -> ElmoConfig:
+    """A model without clipping and projection, which fused LSTM kernels can train."""
+    return ElmoConfig(
+        projection_width=width,
+        char_cnn=CharCNNConfig(embedding_width=embedding_width, filters=filters, n_highway=1),
+        bilstm=BiLSTMConfig(cell_width=width, projection=False, cell_clip=None, projection_clip=None),
+        tokenizer="default",
+        word_table=word_table,
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(
+        _fused(32, 8, ((1, 8), (2, 16), (3, 32))),
+        TrainingOptions(
+            batch_size=16, bptt=16, segment=64, n_words=300_000, vocabulary_size=5_000, n_negatives=256, warmup=50
+        ),
+    ),
+    "default": Preset(  # the shape of the embedded model
+        _fused(384, 24, ((1, 32), (2, 64), (3, 128), (4, 160), (5, 192), (6, 192)), word_table=40_000),
+        TrainingOptions(batch_size=64, n_words=15_000_000, decay=0.25, vocabulary_size=40_000),
+    ),
+    "small": _published(1024, 128, 1),
+    "medium": _published(2048, 256, 1),
+    "original": _published(4096, 512, 2),
+}
+"""`tiny` for trying out, `default` the embedded model's shape, and the three published sizes."""
+
+
+def get_preset(name: str, *, tokenizer: str | None = None) -> Preset:
+    """Look up a preset.
+
+    Args:
+        name: "tiny", "default", "small", "medium" or "original".
+        tokenizer: replaces the preset's tokenizer.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"no preset is called {name!r}; known are {', '.join(map(repr, PRESETS))}.")
+    preset = PRESETS[name]
+    return preset if tokenizer is None else Preset(replace(preset.config, tokenizer=tokenizer), preset.options)

@@ -1,61 +1,42 @@
 """`train` and `tune`: from names of corpus files to a checkpoint folder.
 
-The run's own files (index, snapshots, log) lie in `OUT/run`; the checkpoint in native format in `OUT` itself. Both
-functions resume: called again with the same arguments they go on from the newest snapshot.
+The run's own files (index, snapshots, log) lie in `OUT/run`, the checkpoint in native format in `OUT`. Called again
+with the same arguments and `resume=True`, both continue from the newest snapshot.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from elmokit.checkpoints import Checkpoint, Softmax, save
-from elmokit.config import ElmoConfig
+from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path
+from elmokit.fitting import prefixed, reading_snapshot
 from elmokit.text.vocab import Vocabulary
-from elmokit.training.identity import IDENTITY, check_identity, check_vocabulary, identity_of, locked
-from elmokit.training.loop import BEST, Trainer
-from elmokit.training.options import Report, TrainingOptions
-from elmokit.training.snapshot import model_tensors, read_snapshot, snapshots
-from elmokit.training.sources import check_weights, open_store
-from elmokit.training.store import Store
-from elmokit.training.team import Team, joined_team
+from elmokit.training.distributed import ProcessGroup, process_group
+from elmokit.training.identity import check_identity, check_vocabulary, identity_of, locked
+from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
+from elmokit.training.options import TrainingOptions, TrainingReport
+from elmokit.training.sources import Corpus, open_store
+from elmokit.training.store import CorpusStore
+from elmokit.training.teacher import OnProgress, Teacher, TeacherTargets, build_targets, open_teacher
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
-OnReport = Callable[[Report], None]
-
-
 VOCABULARY = "vocabulary.txt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """What is read in training.
-
-    Args:
-        files: paths, folders, globs or "-"; one text a line, or tables with a column of texts.
-        weights: how often each source (a file's name up to its first dot) is read per epoch; 1 where not named.
-        column: the column of texts, in files that have columns.
-        bad_rows: "stop" at a line that can't be read, or "skip" it.
-        heldout_every: one text in so many is held out, by hash.
-        n_processes: processes that cut texts into words.
-    """
-
-    files: Sequence[str | Path]
-    weights: Mapping[str, float] | None = None
-    column: str = "text"
-    bad_rows: Literal["stop", "skip"] = "stop"
-    heldout_every: int = 500
-    n_processes: int = 2
+EQUAL = LayerMix()
+_TEACHER_SHARE = 0.4
+"""Share of the minutes that a teacher may take at most."""
 
 
 def train(
@@ -66,41 +47,50 @@ def train(
     options: TrainingOptions,
     vocabulary: str | Path | None = None,
     word_vectors: str | Path | None = None,
+    teacher: str | Path | None = None,
     device: str = "cpu",
     resume: bool = False,
     name: str = "",
     on_report: OnReport | None = None,
-    on_index: Callable[[str, int], None] | None = None,
-) -> Report:
+    on_progress: OnProgress | None = None,
+) -> TrainingReport:
     """Train a biLM from a corpus.
 
     Args:
         corpus: what to read.
-        out: folder of the checkpoint; made if it is not there.
-        config: the model's sizes and tokenizer; see `elmokit.training.presets`.
+        out: folder of the checkpoint; created if it does not exist.
+        config: sizes and tokenizer of the model; see `elmokit.training.PRESETS`. A word table gets the size of the
+            vocabulary.
         options: how to train.
-        vocabulary: a file of words for the softmax; None takes the corpus's most frequent ones.
-        word_vectors: a word2vec or fastText file (text form) to begin with; see `elmokit.training.word_vectors`.
+        vocabulary: file of the softmax's words; None for the corpus's most frequent ones.
+        word_vectors: word2vec or fastText file (text form) to start from; see `elmokit.training.word_vectors`.
+        teacher: model or vectors to learn from beside the corpus; see `elmokit.training.teacher.open_teacher`.
         device: "cpu", "cuda" or "cuda:N".
-        resume: go on from the newest snapshot in `out`; without one, start.
-        name: of the model.
+        resume: continue from the newest snapshot in `out`; without one, start.
+        name: name of the model.
         on_report: called with each report.
-        on_index: called while the corpus is indexed; see `build_store`.
+        on_progress: called while the corpus is indexed and the teacher encodes.
 
     Returns:
         the last report; the checkpoint is in `out`.
 
     Raises:
-        OutputError: `out` holds a run and `resume` was not asked for.
-        InputError: a corpus that can't be read.
-        TrainingError: training that can't go on.
+        OutputError: `out` holds a run and `resume` is False.
+        ConfigError: the run was begun with other options.
+        InputError: a corpus or teacher that can't be read.
+        TrainingError: training can't go on, or the run was begun by an older version.
     """
 
     def begin(trainer: Trainer, words: Vocabulary) -> None:
         if word_vectors is not None:
-            begin_with(trainer.model, read_word_vectors(word_vectors), words, seed=options.seed)
+            begin_with(trainer.model, *read_word_vectors(word_vectors), words, seed=options.seed)
+        elif trainer.make_batch.teacher is not None and trainer.make_batch.teacher.widths[1]:
+            known = trainer.make_batch.teacher.word_list(trainer.make_batch.store)
+            begin_with(trainer.model, *known, words, n_words=0)
 
-    return _run(corpus, Path(out), config, options, vocabulary, device, resume, name, begin, on_report, on_index)
+    opened = None if teacher is None else open_teacher(teacher, device=device)
+    run = _Run(corpus, Path(out), config, options, device, resume, name, vocabulary, opened, on_report, on_progress)
+    return run.execute(begin)
 
 
 def tune(
@@ -112,160 +102,191 @@ def tune(
     device: str = "cpu",
     resume: bool = False,
     on_report: OnReport | None = None,
-    on_index: Callable[[str, int], None] | None = None,
-) -> Report:
-    """Go on training a checkpoint's biLM on in-domain text.
+    on_progress: OnProgress | None = None,
+) -> TrainingReport:
+    """Continue training a checkpoint's biLM on in-domain text.
 
     The softmax gets the corpus's own vocabulary; words that the checkpoint's softmax knows keep their vectors, and
-    others begin as likely as known words of the same count. A checkpoint without softmax (as published ones are)
-    starts with a fresh one: give `options.frozen_words`, so that it is fitted before the biLM moves.
+    others start as likely as known words of the same count. A checkpoint without softmax (as published ones are)
+    starts with a new one: set `options.frozen_words`, so that it is fitted before the biLM changes.
 
     Args:
-        start: the checkpoint to begin with.
+        start: the checkpoint to start from.
         corpus: what to read.
         out: folder of the new checkpoint.
         options: how to train.
         device: "cpu", "cuda" or "cuda:N".
-        resume: go on from the newest snapshot in `out`.
+        resume: continue from the newest snapshot in `out`.
         on_report: called with each report; the first one, before any step, holds the perplexity at the start.
-        on_index: called while the corpus is indexed.
+        on_progress: called while the corpus is indexed.
 
     Returns:
         the last report; the checkpoint is in `out`.
+
+    Raises:
+        the errors of `train`.
     """
 
     def begin(trainer: Trainer, vocabulary: Vocabulary) -> None:
         _start_from(trainer, start, vocabulary)
-        heldout = trainer.evaluate()
-        if on_report is not None and trainer.team.leads:
-            on_report(Report(0, 0, float("nan"), trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
+        heldout, _ = trainer.evaluate()
+        if on_report is not None and trainer.group.is_main:
+            on_report(TrainingReport(0, 0, math.nan, trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
 
-    known = start.words if start.config.word_table else None
-    return _run(
-        corpus, Path(out), start.config, options, None, device, resume, start.name, begin, on_report, on_index, known
+    known = start.words if start.config.word_table and start.words else ()
+    run = _Run(
+        corpus, Path(out), start.config, options, device, resume, start.name, None, None, on_report, on_progress, known
     )
+    return run.execute(begin, start.layer_mix)
 
 
-def _run(
-    corpus: Corpus,
-    out: Path,
-    config: ElmoConfig,
-    options: TrainingOptions,
-    vocabulary_file: str | Path | None,
-    device: str,
-    resume: bool,
-    name: str,
-    begin: Callable[[Trainer, Vocabulary], None],
-    on_report: OnReport | None,
-    on_index: Callable[[str, int], None] | None,
-    known_words: Sequence[str] | None = None,
-) -> Report:
-    folder = out / "run"
-    if snapshots(folder) and not resume:
-        raise OutputError(f"{out}: holds a training run already. Resume it (--resume), or choose another folder.")
-    _make_folder(folder)
-    with joined_team(device) as team, locked(folder) if team.leads else nullcontext():
-        if team.leads:
-            if not snapshots(folder):
-                (folder / IDENTITY).unlink(missing_ok=True)  # of a run that never took a step
-            check_identity(folder, identity_of(config, options, corpus.weights or {}))
-            if resume:
-                check_vocabulary(folder / VOCABULARY, vocabulary_file, known_words or ())
-        team.wait()
-        store = _store_of(corpus, folder, config, team, on_index)
-        check_weights(corpus.weights or {}, store)
-        vocabulary = _vocabulary_of(store, folder, vocabulary_file, options, team, known_words or ())
-        if config.word_table:
-            config = replace(config, word_table=len(vocabulary))
-        trainer = Trainer(config, options, store, vocabulary, folder, weights=corpus.weights, device=device, team=team)
-        if not (resume and trainer.resume()):
-            begin(trainer, vocabulary)
-        report = trainer.run(on_report)
-        if team.leads:
-            facts = _facts(corpus, options, report, store, device, team)
-            save(checkpoint_of(folder, config, vocabulary, name=name, facts=facts), out)
-    return report
+@dataclass(frozen=True)
+class _Run:
+    """The arguments of `train` or `tune`."""
+
+    corpus: Corpus
+    out: Path
+    config: ElmoConfig
+    options: TrainingOptions
+    device: str
+    resume: bool
+    name: str
+    vocabulary: str | Path | None
+    teacher: Teacher | None
+    on_report: OnReport | None
+    on_progress: OnProgress | None
+    known_words: tuple[str, ...] = ()
+
+    def execute(self, begin: Callable[[Trainer, Vocabulary], None], layer_mix: LayerMix = EQUAL) -> TrainingReport:
+        """Train, or continue, and write the checkpoint."""
+        folder, weights = self.out / "run", self.corpus.weights or {}
+        if snapshots(folder) and not self.resume:
+            raise OutputError(f"{self.out}: holds a training run. Continue it with --resume, or choose another folder.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+        with process_group(self.device) as group, locked(folder) if group.is_main else nullcontext():
+            if group.is_main:
+                identity = identity_of(
+                    self.config, self.options, weights, self.teacher.identity if self.teacher is not None else None
+                )
+                check_identity(folder, identity, begun=bool(snapshots(folder)))
+                if self.resume:
+                    check_vocabulary(folder / VOCABULARY, self.vocabulary, self.known_words)
+            group.barrier()
+            store = self._open_store(folder, group)
+            self.corpus.check_weights(store)
+            vocabulary = self._open_vocabulary(store, folder, group)
+            config = replace(self.config, word_table=len(vocabulary)) if self.config.word_table else self.config
+            targets, seconds = self._open_targets(store, folder, group)
+            trainer = Trainer(
+                config, self.options, store, vocabulary, folder,
+                weights=weights, teacher=targets, device=self.device, group=group,
+            )  # fmt: skip
+            trainer.seconds = seconds
+            if not (self.resume and trainer.resume()):
+                begin(trainer, vocabulary)
+            report = trainer.fit(self.on_report)
+            if group.is_main:
+                metadata = self._metadata(report, store, group)
+                save(checkpoint_of(folder, config, vocabulary, layer_mix, name=self.name, metadata=metadata), self.out)
+        return report
+
+    def _open_store(self, folder: Path, group: ProcessGroup) -> CorpusStore:
+        """The indexed corpus: made by the main process, opened by all."""
+        if group.is_main:
+            tell = self.on_progress
+            open_store(
+                self.corpus,
+                folder / "store",
+                tokenizer=self.config.tokenizer,
+                on_progress=None if tell is None else lambda source, n: tell(f"indexing {source}", n, None),
+                keep=bool(snapshots(folder)),
+            )
+        group.barrier()
+        return CorpusStore(folder / "store")
+
+    def _open_vocabulary(self, store: CorpusStore, folder: Path, group: ProcessGroup) -> Vocabulary:
+        """The softmax's words: given or the corpus's own, and behind them those that a word table knows already."""
+        kept = folder / VOCABULARY
+        if group.is_main and not (kept.exists() and snapshots(folder)):
+            size = self.options.vocabulary_size
+            made = Vocabulary.from_file(self.vocabulary) if self.vocabulary else store.vocabulary(max_size=size)
+            with atomic_path(kept) as temporary:
+                lines = made.extended(self.known_words).lines()
+                temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        group.barrier()
+        return Vocabulary.from_file(kept)
+
+    def _open_targets(
+        self, store: CorpusStore, folder: Path, group: ProcessGroup
+    ) -> tuple[TeacherTargets | None, float]:
+        """The teacher's vectors, and the seconds that they took."""
+        if self.teacher is None:
+            return None, 0.0
+        seconds = 0.0
+        if group.is_main:
+            minutes = self.options.minutes
+            seconds = build_targets(
+                self.teacher,
+                store,
+                folder / "teacher",
+                max_words=self.options.teacher_words,
+                max_word_width=self.config.projection_width,
+                seed=self.options.seed,
+                seconds=None if minutes is None else minutes * 60 * _TEACHER_SHARE,
+                on_progress=self.on_progress,
+            )
+        group.barrier()
+        return TeacherTargets(folder / "teacher", store), seconds
+
+    def _metadata(self, report: TrainingReport, store: CorpusStore, group: ProcessGroup) -> dict[str, Any]:
+        metadata = {
+            "corpus": {source.name: source.n_words for source in store.sources},
+            "weights": dict(self.corpus.weights or {}),
+            "options": asdict(self.options),
+            "report": asdict(replace(report, loss=report.loss if math.isfinite(report.loss) else 0.0)),
+            "teacher": self.teacher.identity if self.teacher is not None else None,
+            "device": self.device,
+            "processes": group.size,
+        }
+        return dict(json.loads(json.dumps(metadata)))
 
 
 def checkpoint_of(
-    folder: str | Path, config: ElmoConfig, vocabulary: Vocabulary, *, name: str, facts: Mapping[str, Any]
+    folder: Path,
+    config: ElmoConfig,
+    vocabulary: Vocabulary,
+    layer_mix: LayerMix = EQUAL,
+    *,
+    name: str,
+    metadata: Mapping[str, Any],
 ) -> Checkpoint:
-    """The checkpoint of a run: its best weights by held-out perplexity, else its newest.
-
-    Args:
-        folder: of the run.
-        config: of the biLM.
-        vocabulary: of the softmax.
-        name: of the model.
-        facts: about the training.
-
-    Returns:
-        the checkpoint, with softmax.
+    """The checkpoint of a run: its best weights by held-out text, else its newest, with a layer mix that was learned.
 
     Raises:
         TrainingError: the folder has no snapshot.
     """
-    best = Path(folder) / BEST
-    path = best if best.exists() else next(iter(reversed(snapshots(Path(folder)))), None)
+    path = folder / BEST if (folder / BEST).exists() else next(iter(reversed(snapshots(folder))), None)
     if path is None:
         raise TrainingError(f"{folder}: no snapshot to make a checkpoint from; train first.")
-    tensors = model_tensors(read_snapshot(path)[0])
-    arrays = {key: tensor.float().numpy() for key, tensor in tensors.items()}
-    return Checkpoint(
-        config=config,
-        tensors={key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()},
-        words=vocabulary.words,
-        word_counts=vocabulary.counts,
-        softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
-        name=name,
-        metadata=facts,
-    )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
-
-
-def _store_of(
-    corpus: Corpus, folder: Path, config: ElmoConfig, team: Team, on_index: Callable[[str, int], None] | None
-) -> Store:
-    """The indexed corpus: made by the leading process, opened by all."""
-    if team.leads:
-        open_store(
-            corpus.files,
-            folder / "store",
-            tokenizer=config.tokenizer,
-            column=corpus.column,
-            bad_rows=corpus.bad_rows,
-            heldout_every=corpus.heldout_every,
-            n_processes=corpus.n_processes,
-            on_progress=on_index,
-            keep=bool(snapshots(folder)),
+    with reading_snapshot(path) as (tensors, _):
+        arrays = {key: tensor.float().numpy() for key, tensor in prefixed(tensors, "model.").items()}
+        if config.word_table:
+            arrays["softmax.weight"] = arrays["bilm.word_table.weight"]
+        if "heads.mix" in arrays:
+            layer_mix = LayerMix(weights=tuple(arrays["heads.mix"].tolist()))
+        return Checkpoint(
+            config=config,
+            tensors={key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()},
+            layer_mix=layer_mix,
+            words=vocabulary.words,
+            word_counts=vocabulary.counts,
+            softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
+            name=name,
+            metadata=metadata,
         )
-    team.wait()
-    return Store(folder / "store")
-
-
-def _vocabulary_of(
-    store: Store,
-    folder: Path,
-    given: str | Path | None,
-    options: TrainingOptions,
-    team: Team,
-    known_words: Sequence[str],
-) -> Vocabulary:
-    """The softmax's words: given or the corpus's own, and behind them those that a word table knows already."""
-    kept = folder / VOCABULARY
-    if team.leads and not kept.exists():
-        made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=options.vocabulary_size)
-        made = made.extended(known_words)
-        with atomic_path(kept) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in made.lines()), encoding="utf-8", newline="\n")
-    team.wait()
-    return Vocabulary.from_file(kept)
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:
@@ -278,19 +299,19 @@ def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> 
     places = {word: number for number, word in enumerate(start.words)}
     pairs = [(own, places[word]) for own, word in enumerate(vocabulary.words) if word in places]
     own, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    weight, bias = _strangers(start.softmax, theirs, own, vocabulary)
+    weight, bias = _new_words(start.softmax, theirs, own, vocabulary)
     weight[own], bias[own] = start.softmax.weight[theirs], start.softmax.bias[theirs]
     with torch.no_grad():
         trainer.model.softmax.weight.copy_(torch.from_numpy(weight))
         trainer.model.softmax.bias.copy_(torch.from_numpy(bias))
 
 
-def _strangers(
+def _new_words(
     softmax: Softmax, theirs: NDArray[np.int64], own: NDArray[np.int64], vocabulary: Vocabulary
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Softmax rows for words that the checkpoint does not know: as likely as known words of the same count.
 
-    Fresh rows with a bias of 0 would take nearly all the probability, since trained biases lie far below.
+    New rows with a bias of 0 would take nearly all the probability, since trained biases lie far below.
     """
     log_counts = np.log(np.maximum(vocabulary.counts or [1] * len(vocabulary.words), 1)).astype(np.float32)
     n = len(log_counts)
@@ -298,18 +319,3 @@ def _strangers(
         (softmax.weight[theirs], softmax.bias[theirs] - log_counts[own]) if len(own) else (softmax.weight, softmax.bias)
     )
     return np.tile(known[0].mean(0), (n, 1)).astype(np.float32), (log_counts + known[1].mean()).astype(np.float32)
-
-
-def _facts(
-    corpus: Corpus, options: TrainingOptions, report: Report, store: Store, device: str, team: Team
-) -> dict[str, Any]:
-    shown = replace(report, loss=report.loss if report.loss == report.loss else 0.0)
-    facts = {
-        "corpus": {source.name: source.n_words for source in store.sources},
-        "weights": dict(corpus.weights or {}),
-        "options": asdict(options),
-        "report": asdict(shown),
-        "device": device,
-        "processes": team.size,
-    }
-    return dict(json.loads(json.dumps(facts)))

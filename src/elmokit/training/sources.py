@@ -1,15 +1,15 @@
-"""Names of corpus files → sources of texts.
+"""Names of corpus files → the texts in them → a store.
 
-A corpus is given as paths, globs, or "-" for standard input; what a file is, its name tells (see
-`elmokit.data.tables`): plain text with a text a line, CSV, TSV, JSON lines or Parquet with a column of texts,
-each also compressed. Standard input is copied to a file first, because an index that can be reused needs one.
+Text files hold a text a line; CSV, TSV, JSON lines and Parquet a column of texts (see `elmokit.data.tables`), each also
+compressed. Standard input is copied to a file first, because an index that can be reused needs one.
 """
 
 from __future__ import annotations
 
 import glob
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,44 +18,84 @@ from elmokit.data.streams import STDIN, open_bytes
 from elmokit.data.tables import TEXT_COLUMN, Table
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.tokens import get_tokenizer
-from elmokit.training.store import Store, build_store, fingerprint_of
+from elmokit.training.store import CorpusStore, OnIndex, build_store, fingerprint_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The texts to train on.
+
+    Args:
+        files: paths, folders, patterns or "-" for standard input.
+        weights: how often each source (file name up to its first dot) is read per epoch; 1 where not given.
+        column: column of the texts in files that have columns.
+        encoding: character encoding of the files.
+        bad_rows: "stop" at a row that can't be read, or "skip" it.
+        heldout_every: one text in so many is held out, by the hash of its words.
+        n_processes: processes that cut texts into words.
+    """
+
+    files: Sequence[str | Path]
+    weights: Mapping[str, float] | None = None
+    column: str = "text"
+    encoding: str = "utf-8"
+    bad_rows: Literal["stop", "skip"] = "stop"
+    heldout_every: int = 500
+    n_processes: int = 2
+
+    def texts(self, path: Path) -> Iterator[str]:
+        """The texts of one file that are not blank."""
+        policy: Literal["keep", "skip"] = "keep" if self.bad_rows == "stop" else "skip"
+        try:
+            table = Table(source=path, bad_rows=policy, encoding=self.encoding)
+        except InputError:  # the name tells no format
+            table = Table(source=path, bad_rows=policy, encoding=self.encoding, format="txt")
+        column = TEXT_COLUMN if table.kind == "txt" else self.column
+        for row in table.rows([column]):
+            if text := row.values[column].strip():
+                yield text
+
+    def check_weights(self, store: CorpusStore) -> None:
+        """Check the weights of sources.
+
+        Raises:
+            ConfigError: a name that is not a source, a negative weight, or nothing left to read.
+        """
+        names, weights = [source.name for source in store.sources], self.weights or {}
+        for name, weight in weights.items():
+            if name not in names:
+                raise ConfigError(f"there is a weight for {name!r}, but the corpus's sources are {', '.join(names)}.")
+            if weight < 0:
+                raise ConfigError(f"the weight of {name!r} is {weight}; expected 0 or more.")
+        if all(weights.get(name, 1.0) == 0 for name in names):
+            raise ConfigError("all weights are 0: nothing is left to read.")
 
 
 def find_files(corpus: Sequence[str | Path], *, stdin_copy: Path) -> list[Path]:
-    """The files that paths and globs name, in order, each once.
-
-    Args:
-        corpus: paths, globs, or "-".
-        stdin_copy: where standard input is kept.
-
-    Returns:
-        the files.
+    """The files that paths, folders and patterns name, in order, each once; "-" is copied to `stdin_copy`.
 
     Raises:
-        MissingFile: a path that does not exist, a glob that finds nothing.
+        MissingFile: a path that does not exist, a pattern that fits no file.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for name in map(str, corpus):
         if name == STDIN:
             with open_bytes(STDIN) as stream, stdin_copy.open("wb") as copy:
                 shutil.copyfileobj(stream, copy)
-            found[stdin_copy] = None
+            files[stdin_copy] = None
             continue
         paths = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207
         if not paths:
-            raise MissingFile(
-                f"{name}: no such corpus file, and no file fits it as a pattern (looked in {Path.cwd()})."
-            )
+            raise MissingFile(f"{name}: no such corpus file, and no file fits it as a pattern (in {Path.cwd()}).")
         for path in paths:
-            files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-            found.update(dict.fromkeys(files))
-    if not found:
+            files |= dict.fromkeys(sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
+    if not files:
         raise MissingFile("no corpus file was given: name at least one file with a text a line.")
-    return list(found)
+    return list(files)
 
 
 def source_name(path: Path) -> str:
-    """A source's name in weights and reports: the file's name up to its first dot.
+    """The name of a source in weights and reports: the file's name up to its first dot.
 
     Example:
         >>> source_name(Path("corpus/tweets.txt.xz"))
@@ -64,68 +104,31 @@ def source_name(path: Path) -> str:
     return path.name.split(".", 1)[0] or path.name
 
 
-def read_texts(path: Path, *, column: str, bad_rows: Literal["stop", "skip"]) -> Iterator[str]:
-    """The texts of one file; empty lines are passed over.
-
-    Args:
-        path: the file.
-        column: the column of texts, in files that have columns.
-        bad_rows: "stop" at a line that can't be read, naming it, or "skip" it.
-
-    Yields:
-        the texts.
-    """
-    policy: Literal["keep", "skip"] = "keep" if bad_rows == "stop" else "skip"
-    try:
-        table = Table(source=path, bad_rows=policy)
-    except InputError:  # a name that tells no format
-        table = Table(source=path, bad_rows=policy, format="txt")
-    wanted = TEXT_COLUMN if table.kind == "txt" else column
-    for row in table.rows([wanted]):
-        if text := row.values[wanted].strip():
-            yield text
-
-
 def open_store(
-    corpus: Sequence[str | Path],
-    folder: Path,
-    *,
-    tokenizer: str,
-    column: str = "text",
-    bad_rows: Literal["stop", "skip"] = "stop",
-    heldout_every: int = 500,
-    n_processes: int = 2,
-    on_progress: Callable[[str, int], None] | None = None,
-    keep: bool = False,
-) -> Store:
-    """The indexed corpus: made now, or reused where nothing has changed.
+    corpus: Corpus, folder: Path, *, tokenizer: str, on_progress: OnIndex | None = None, keep: bool = False
+) -> CorpusStore:
+    """The indexed corpus: made now, or reused if nothing has changed.
 
     Args:
-        corpus: paths, globs, or "-".
-        folder: where the store is or shall be.
+        corpus: the files and how to read them.
+        folder: folder of the store.
         tokenizer: name of the tokenizer.
-        column: the column of texts, in files that have columns.
-        bad_rows: what to do with lines that can't be read.
-        heldout_every: one text in so many is held out.
-        n_processes: processes that cut texts into words.
         on_progress: see `build_store`.
-        keep: refuse to replace a store that was made of another corpus.
-
-    Returns:
-        the store.
+        keep: refuse to replace a store of another corpus.
 
     Raises:
-        ConfigError: `keep`, and the corpus, its files' contents, the column or `heldout_every` changed.
+        ConfigError: `keep`, and the files, their contents, the column or the held-out share changed.
     """
     get_tokenizer(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    files = find_files(corpus, stdin_copy=folder.parent / "standard-input.txt")
+    files = find_files(corpus.files, stdin_copy=folder.parent / "standard-input.txt")
     names = [source_name(path) for path in files]
     if len(set(names)) != len(names):
         names = [str(path) for path in files]
-    fingerprint = fingerprint_of(files, names, tokenizer, column, heldout_every)
+    settings = (names, tokenizer, corpus.column, corpus.encoding, corpus.heldout_every)
+    fingerprint = fingerprint_of(files, *settings)
     if (folder / "store.json").exists():
-        store = Store(folder)
+        store = CorpusStore(folder)
         if store.fingerprint == fingerprint:
             return store
         if keep:
@@ -133,35 +136,12 @@ def open_store(
                 f"{folder.parent.parent}: can't be resumed: the corpus is not the one that the run began with (files,"
                 " their contents, column, tokenizer or held-out share changed). Choose another folder."
             )
-    readers: list[Callable[[], Iterable[str]]] = [
-        partial(read_texts, p, column=column, bad_rows=bad_rows) for p in files
-    ]
     return build_store(
-        list(zip(names, readers, strict=True)),
+        [(name, partial(corpus.texts, path)) for name, path in zip(names, files, strict=True)],
         folder,
         tokenizer=tokenizer,
-        heldout_every=heldout_every,
-        n_processes=n_processes,
+        heldout_every=corpus.heldout_every,
+        n_processes=corpus.n_processes,
         fingerprint=fingerprint,
         on_progress=on_progress,
     )
-
-
-def check_weights(weights: Mapping[str, float], store: Store) -> None:
-    """Refuse weights of sources that the corpus does not have.
-
-    Args:
-        weights: by source name.
-        store: the corpus.
-
-    Raises:
-        ConfigError: a name that is not a source, a negative weight, or nothing left to read.
-    """
-    names = [source.name for source in store.sources]
-    for name, weight in weights.items():
-        if name not in names:
-            raise ConfigError(f"there is a weight for {name!r}, but the corpus's sources are {', '.join(names)}.")
-        if weight < 0:
-            raise ConfigError(f"the weight of {name!r} is {weight}; expected 0 or more.")
-    if all(weights.get(name, 1.0) == 0 for name in names):
-        raise ConfigError("all weights are 0: nothing is left to read.")

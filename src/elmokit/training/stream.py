@@ -1,17 +1,9 @@
-"""Store → batches for truncated backpropagation: deterministic, shuffled, in bounded memory.
+"""Corpus store → windows for truncated backpropagation: deterministic, shuffled, in bounded memory.
 
-Consecutive texts are packed into segments of at most `segment` positions; a batch row reads one segment window by
-window (`unroll` positions each), its LSTM state carried from window to window and zero at the segment's start. So
-the model learns both what our stateless encoding needs (a text from a zero state) and what the original had (a
-text after others).
-
-A text of n words gives n + 1 positions: forward reads `<S> w1 … wn` and predicts `w1 … wn </S>`, as bilm-tf. The
-backward direction is the same pair of sequences swapped and reversed: it reads `</S> wn … w1` and predicts
-`wn … w1 <S>`.
-
-Shuffling is by blocks (consecutive texts of about `block_words` words): all blocks in a seeded order per epoch, and
-the segments of `pool_blocks` blocks mixed among each other. Where a run stands is three numbers (`Position`), so a
-resumed run sees the very batches that it would have seen.
+A text of n words gives n + 1 positions: the forward direction reads `<S> w1 … wn` and predicts `w1 … wn </S>`, as in
+bilm-tf; the backward direction reads `</S> wn … w1` and predicts `wn … w1 <S>`. Consecutive texts are packed into
+segments, which a row of the batch reads window by window, its LSTM state carried along. Blocks of texts are shuffled
+once per epoch, and the segments of a few blocks among each other.
 """
 
 from __future__ import annotations
@@ -22,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.training.store import BOS_NUMBER, EOS_NUMBER, Store
+from elmokit.training.store import BOS_NUMBER, EOS_NUMBER, CorpusStore
 
 Numbers = NDArray[np.int64]
 Blocks = NDArray[np.int64]
@@ -32,7 +24,7 @@ _TEXTS_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Position:
-    """Where a stream stands: the next window to be read."""
+    """The next window of a stream, for resuming."""
 
     epoch: int = 0
     pool: int = 0
@@ -42,93 +34,93 @@ class Position:
 
 @dataclass(frozen=True)
 class Window:
-    """One step's input: spelling numbers, −1 where a row has ended. All of shape (B, unroll).
+    """Input of one step: spelling numbers, −1 behind the end of a row.
 
     Args:
-        forward_inputs, forward_targets: what the forward direction reads and must predict.
-        backward_inputs, backward_targets: the same for the backward direction.
+        inputs: what the forward and the backward direction read. Shape (2, B, T).
+        targets: what they must predict. Shape (2, B, T).
+        texts: the text that a row holds in whole, −1 if it holds a part or several. Shape (B,).
         fresh: whether the rows begin new segments here, with zero states.
-        position: where this window stands.
+        position: position of this window.
     """
 
-    forward_inputs: Numbers
-    forward_targets: Numbers
-    backward_inputs: Numbers
-    backward_targets: Numbers
+    inputs: Numbers
+    targets: Numbers
+    texts: Numbers
     fresh: bool
     position: Position
 
-    def rows(self, part: int, n_parts: int) -> Window:
+    def shard(self, part: int, n_parts: int) -> Window:
         """One of n equal parts of the rows, for one of n processes."""
-        n = len(self.forward_inputs) // n_parts
+        n = len(self.texts) // n_parts
         own = slice(part * n, (part + 1) * n)
-        return Window(
-            self.forward_inputs[own],
-            self.forward_targets[own],
-            self.backward_inputs[own],
-            self.backward_targets[own],
-            self.fresh,
-            self.position,
-        )
+        return Window(self.inputs[:, own], self.targets[:, own], self.texts[own], self.fresh, self.position)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What one batch row reads. Both of shape (n,), n at most the segment length."""
+    """What one row of a batch reads: inputs and targets of shape (n,), and the text if it is exactly one, else −1."""
 
     inputs: Numbers
     targets: Numbers
+    text: int = -1
 
 
-def pack_segments(ids: NDArray[np.uint32], ends: NDArray[np.int64], length: int) -> Iterator[Segment]:
-    """Consecutive texts → segments of at most `length` positions; a longer text is cut.
+def pack_segments(
+    ids: NDArray[np.uint32], ends: NDArray[np.int64], length: int, *, first_text: int | None = None
+) -> Iterator[Segment]:
+    """Pack consecutive texts into segments of at most `length` positions; a longer text is cut.
 
     Args:
         ids: words of all texts.
         ends: where each text ends.
-        length: positions at most.
+        length: maximum number of positions.
+        first_text: number of the first text; if given, every text gets segments of its own.
 
     Yields:
-        the segments, in order; their positions together are words + texts.
+        the segments in order; together they have words + texts positions.
     """
     first = 0
     while first < len(ends):
         start = int(ends[first - 1]) if first else 0
-        ahead = ends[first : first + length]  # a text takes two positions at least
-        sizes = ahead - start + np.arange(1, len(ahead) + 1)  # positions up to the end of each text
-        n = max(1, int(np.searchsorted(sizes, length, side="right")))
+        n = 1
+        if first_text is None:
+            ahead = ends[first : first + length]  # a text takes two positions at least
+            sizes = ahead - start + np.arange(1, len(ahead) + 1)  # positions up to the end of each text
+            n = max(1, int(np.searchsorted(sizes, length, side="right")))
         last = first + n
         span = ids[start : int(ends[last - 1])].astype(np.int64)
         cuts = ends[first:last] - start
         begins = np.concatenate([[0], cuts[:-1]])
         inputs, targets = np.insert(span, begins, BOS_NUMBER), np.insert(span, cuts, EOS_NUMBER)
+        text = -1 if first_text is None or len(inputs) > length else first_text + first
         for at in range(0, len(inputs), length):
-            yield Segment(inputs[at : at + length], targets[at : at + length])
+            yield Segment(inputs[at : at + length], targets[at : at + length], text)
         first = last
 
 
 class Stream:
-    """Batches of a store, without end, from any position.
+    """Windows of a corpus store, without end, from any position.
 
     Args:
         store: the corpus.
-        n_rows: B, rows of a batch.
-        unroll: positions of a window.
-        segment: positions of a segment at most; a multiple of `unroll`.
-        seed: of the order.
-        weights: how often each source is read per epoch, by its name (fractions: that part of its blocks, drawn
-            anew each epoch); 1 where not named.
+        batch_size: rows of a window (B).
+        bptt: positions of a window (T); None gives each row a text of its own, read in one window.
+        segment: maximum number of positions of a segment; a multiple of `bptt`.
+        seed: seed of the order.
+        weights: how often each source is read per epoch, by name; 1 where not given. Of a fraction, that part of its
+            blocks is drawn anew each epoch.
         part: "train" or "heldout".
         block_words: words of a block, about.
-        pool_blocks: blocks mixed among each other.
+        pool_blocks: number of blocks whose segments are mixed.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CorpusStore,
         *,
-        n_rows: int,
-        unroll: int = 32,
+        batch_size: int,
+        bptt: int | None = 32,
         segment: int = 128,
         seed: int = 0,
         weights: Mapping[str, float] | None = None,
@@ -136,12 +128,10 @@ class Stream:
         block_words: int = 8192,
         pool_blocks: int = 128,
     ) -> None:
-        self.store, self.n_rows, self.unroll, self.segment, self.seed = store, n_rows, unroll, segment, seed
+        self.store, self.batch_size, self.bptt, self.segment, self.seed = store, batch_size, bptt, segment, seed
         self.part, self.pool_blocks = part, pool_blocks
-        self._weights = dict(weights or {})
-        self._block_words = block_words
-        ranges: list[tuple[int, int]] = [getattr(source, part) for source in store.sources]
-        self._blocks = [self._blocks_of(first, last) for first, last in ranges]
+        self._weights, self._block_words = dict(weights or {}), block_words
+        self._blocks = [self._blocks_of(*getattr(source, part)) for source in store.sources]
 
     def _blocks_of(self, first: int, last: int) -> Blocks:
         """Texts that end in the same `block_words` words of the corpus make a block. Shape (n, 2): first, last + 1."""
@@ -158,49 +148,50 @@ class Stream:
         chosen: list[Blocks] = []
         for source, blocks in zip(self.store.sources, self._blocks, strict=True):
             weight = self._weights.get(source.name, 1.0)
-            chosen += [blocks] * int(weight)
             n_more = round((weight - int(weight)) * len(blocks))
-            chosen.append(blocks[rng.permutation(len(blocks))[:n_more]])
+            chosen += [blocks] * int(weight) + [blocks[rng.permutation(len(blocks))[:n_more]]]
         return rng.permutation(np.concatenate(chosen))
 
     def windows(self, position: Position = Position()) -> Iterator[Window]:
-        """Windows from a position on, without end.
-
-        Args:
-            position: the first window to give.
-
-        Yields:
-            the windows.
-        """
+        """Windows from a position on, without end."""
         epoch, pool, group, window = position.epoch, position.pool, position.group, position.window
         while True:
             blocks = self.epoch_blocks(epoch)
             while pool * self.pool_blocks < len(blocks):
-                segments = self._pool(blocks, epoch, pool)
-                n_groups = -(-len(segments) // self.n_rows)
-                while group < n_groups:
-                    rows = [segments[i % len(segments)] for i in range(group * self.n_rows, (group + 1) * self.n_rows)]
-                    yield from self._group(rows, Position(epoch, pool, group, window))
+                groups = self._pool(blocks, epoch, pool)
+                while group < len(groups):
+                    yield from self._group(groups[group], Position(epoch, pool, group, window))
                     group, window = group + 1, 0
                 pool, group = pool + 1, 0
             epoch, pool = epoch + 1, 0
 
-    def _pool(self, blocks: Blocks, epoch: int, pool: int) -> list[Segment]:
+    def _pool(self, blocks: Blocks, epoch: int, pool: int) -> list[list[Segment]]:
+        """The segments of some blocks in batches; the last one is filled up from the beginning."""
         segments: list[Segment] = []
         for first, last in blocks[pool * self.pool_blocks : (pool + 1) * self.pool_blocks].tolist():
-            segments += pack_segments(*self.store.span(self.part, first, last), self.segment)
-        order = np.random.default_rng([self.seed, epoch, pool + 1]).permutation(len(segments))
-        return [segments[i] for i in order]
+            own = first if self.bptt is None else None
+            segments += pack_segments(*self.store.span(self.part, first, last), self.segment, first_text=own)
+        rng = np.random.default_rng([self.seed, epoch, pool + 1])
+        order = rng.permutation(len(segments))
+        if self.bptt is None:  # texts of similar length side by side
+            order = order[np.argsort([len(segments[i].inputs) for i in order], kind="stable")]
+        order = np.resize(order, -(-len(order) // self.batch_size) * self.batch_size)
+        batches = order.reshape(-1, self.batch_size)
+        if self.bptt is None:
+            batches = rng.permutation(batches)
+        return [[segments[i] for i in batch] for batch in batches]
 
     def _group(self, rows: list[Segment], position: Position) -> Iterator[Window]:
         longest = max(len(row.inputs) for row in rows)
-        width = -(-longest // self.unroll) * self.unroll
-        arrays = np.full((4, len(rows), width), -1, dtype=np.int64)
+        bptt = self.bptt or longest
+        width = -(-longest // bptt) * bptt
+        inputs, targets = np.full((2, 2, len(rows), width), -1, dtype=np.int64)
         for r, row in enumerate(rows):
             n = len(row.inputs)
-            arrays[0, r, :n], arrays[1, r, :n] = row.inputs, row.targets
-            arrays[2, r, :n], arrays[3, r, :n] = row.targets[::-1], row.inputs[::-1]
-        for w in range(position.window, width // self.unroll):
-            at = slice(w * self.unroll, (w + 1) * self.unroll)
+            inputs[0, r, :n], targets[0, r, :n] = row.inputs, row.targets
+            inputs[1, r, :n], targets[1, r, :n] = row.targets[::-1], row.inputs[::-1]
+        texts = np.array([row.text for row in rows])
+        for w in range(position.window, width // bptt):
+            at = slice(w * bptt, (w + 1) * bptt)
             here = Position(position.epoch, position.pool, position.group, w)
-            yield Window(arrays[0, :, at], arrays[1, :, at], arrays[2, :, at], arrays[3, :, at], w == 0, here)
+            yield Window(inputs[:, :, at], targets[:, :, at], texts, w == 0, here)

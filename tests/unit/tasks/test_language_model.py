@@ -38,13 +38,13 @@ def test_perplexity_is_that_of_the_losses_of_training():
     """One text at a time through the module that is trained, with its full softmax."""
     torch = pytest.importorskip("torch")
     from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
-    from elmokit.training.objective import Batch
-    from elmokit.training.objective import LanguageModel as Trained
+    from elmokit.training import TrainingOptions
+    from elmokit.training.objective import PretrainingModel, WindowBatch
 
     for skip_connections in (True, False):
         made = checkpoint(replace(CONFIG, bilstm=replace(CONFIG.bilstm, skip_connections=skip_connections)))
         model, vocabulary = LanguageModel(made, n_threads=1), list(VOCABULARY)
-        trained = Trained(made.config, VOCABULARY, n_negatives=1, dropout=0.0).eval()
+        trained = PretrainingModel(made.config, VOCABULARY, TrainingOptions(dropout=0.0)).eval()
         trained.bilm.load_tensors(made.tensors)
         with torch.no_grad():
             trained.softmax.weight.copy_(torch.tensor(made.softmax.weight))
@@ -57,8 +57,8 @@ def test_perplexity_is_that_of_the_losses_of_training():
             targets = torch.tensor([[[*ids, 1]], [[*ids[::-1], 0]]])
             spelled = np.concatenate([sentence_boundary_ids(n), words_to_char_ids(words, n)]).astype(np.int64)
             with torch.no_grad():
-                batch = Batch(torch.from_numpy(spelled), inputs, targets)
-                losses, counts, _ = trained(batch, trained.initial_states(1), None)
+                batch = WindowBatch(torch.from_numpy(spelled), inputs, targets)
+                losses, counts, *_ = trained(batch, trained.initial_states(1), None)
             unknown = sum(word not in vocabulary for word in words)
             meter.add(losses.numpy(), counts.numpy(), n_words=len(words), n_unknown=unknown)
         assert vars(model.perplexity(TEXTS)) == pytest.approx(vars(meter.result), rel=1e-5)

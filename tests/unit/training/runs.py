@@ -29,8 +29,8 @@ def tiny_config(**lstm):
 
 def tiny_options(**changes):
     settings = {
-        "n_rows": 4,
-        "unroll": 8,
+        "batch_size": 4,
+        "bptt": 8,
         "segment": 16,
         "n_words": 1200,
         "vocabulary_size": 40,

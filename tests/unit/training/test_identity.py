@@ -1,5 +1,6 @@
 """Resuming with other options is refused by name, before anything is changed; two runs in one folder too."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ from elmokit.checkpoints import load
 from elmokit.errors import ConfigError, OutputError, TrainingError
 from elmokit.training import Corpus, train
 from elmokit.training.identity import FIXED_OPTIONS, locked
-from elmokit.training.snapshot import snapshots
+from elmokit.training.loop import snapshots
 from unit.training.runs import sentences, tiny_config, tiny_options
 
 
@@ -35,8 +36,9 @@ def start(folder, *, resume=True, config=None, corpus=None, vocabulary=None, **c
     )
 
 
-OTHERS = {"n_rows": 16, "unroll": 16, "segment": 32, "vocabulary_size": 20, "n_negatives": 4}
-OTHERS |= {"optimizer": "adagrad", "accumulate": 2, "seed": 5}
+OTHERS = {"batch_size": 16, "bptt": 16, "segment": 32, "vocabulary_size": 20, "n_negatives": 4}
+OTHERS |= {"optimizer": "adagrad", "gradient_accumulation_steps": 2, "seed": 5}
+OTHERS |= {"loss_weights": {"lm": 2.0}, "temperature": 0.1, "teacher_words": 7}
 
 
 @pytest.mark.parametrize("name", FIXED_OPTIONS)
@@ -45,6 +47,13 @@ def test_an_option_that_shapes_the_run_is_refused_by_name(run, name):
     with pytest.raises(ConfigError, match=name):
         start(run, n_words=2400, **{name: OTHERS[name]})
     assert snapshots(run / "model" / "run")[-1].read_bytes() == before
+
+
+def test_a_run_of_an_older_version_is_refused_clearly(run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    (tmp_path / "copy" / "model" / "run" / "identity.json").unlink()
+    with pytest.raises(TrainingError, match=r"older elmokit \(0\.1\.0"):
+        start(tmp_path / "copy", n_words=2400)
 
 
 def test_another_model_or_tokenizer_is_refused_by_name(run):
@@ -74,8 +83,6 @@ def test_more_words_and_another_rate_are_no_other_run(run):
 
 
 def test_damaged_snapshots_do_not_start_anew_in_silence(run, tmp_path):
-    import shutil
-
     shutil.copytree(run, tmp_path / "copy")
     for path in snapshots(tmp_path / "copy" / "model" / "run"):
         path.write_bytes(path.read_bytes()[:1000])
@@ -84,8 +91,6 @@ def test_damaged_snapshots_do_not_start_anew_in_silence(run, tmp_path):
 
 
 def test_a_damaged_identity_is_our_error(run, tmp_path):
-    import shutil
-
     shutil.copytree(run, tmp_path / "copy")
     (tmp_path / "copy" / "model" / "run" / "identity.json").write_text("{")
     with pytest.raises(TrainingError, match="identity"):

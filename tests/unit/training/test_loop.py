@@ -16,12 +16,9 @@ import pytest
 import torch
 
 from elmokit.errors import ConfigError, OutputError, TrainingError
-from elmokit.training.loop import Trainer
-from elmokit.training.options import TrainingOptions
-from elmokit.training.perplexity import heldout_perplexity
-from elmokit.training.presets import PRESETS, get_preset
-from elmokit.training.snapshot import snapshots
-from elmokit.training.sources import open_store
+from elmokit.training.loop import Trainer, snapshots
+from elmokit.training.options import PRESETS, TrainingOptions, get_preset
+from elmokit.training.sources import Corpus, open_store
 from unit.training.runs import sentences, tiny_config, tiny_options
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -29,7 +26,8 @@ TESTS = Path(__file__).resolve().parents[2]
 
 def trainer(corpus, folder, *, config=None, **changes):
     config = config or tiny_config()
-    store = open_store([corpus], folder / "store", tokenizer=config.tokenizer, heldout_every=20, n_processes=1)
+    texts = Corpus(files=[corpus], heldout_every=20, n_processes=1)
+    store = open_store(texts, folder / "store", tokenizer=config.tokenizer)
     options = tiny_options(**changes)
     return Trainer(config, options, store, store.vocabulary(max_size=options.vocabulary_size), folder)
 
@@ -43,7 +41,7 @@ def unigram_perplexity(store):
 
 def test_perplexity_falls_well_below_the_unigrams(corpus_file, tmp_path):
     run = trainer(corpus_file, tmp_path / "run", n_words=12_000, evaluate_words=12_000)
-    report = run.run()
+    report = run.fit()
     for direction in ("forward", "backward", "mean"):
         assert report.heldout[direction] < 0.45 * unigram_perplexity(run.stream.store)
 
@@ -59,7 +57,7 @@ LETTERS = {
 def test_nothing_is_english(alphabet, tmp_path):
     (tmp_path / "c.txt").write_text("\n".join(sentences(700, letters=LETTERS[alphabet])), encoding="utf-8")
     run = trainer(tmp_path / "c.txt", tmp_path / "run", n_words=7_000, evaluate_words=7_000)
-    assert run.run().heldout["mean"] < 0.6 * unigram_perplexity(run.stream.store)
+    assert run.fit().heldout["mean"] < 0.6 * unigram_perplexity(run.stream.store)
 
 
 def test_proteins_residue_by_residue(tmp_path):
@@ -69,7 +67,7 @@ def test_proteins_residue_by_residue(tmp_path):
     (tmp_path / "p.txt").write_text("\n".join(texts))
     config = replace(tiny_config(), tokenizer="characters")
     run = trainer(tmp_path / "p.txt", tmp_path / "run", config=config, n_words=6_000, evaluate_words=6_000)
-    assert run.run().heldout["mean"] < 2.5
+    assert run.fit().heldout["mean"] < 2.5
 
 
 def losses(folder):
@@ -83,18 +81,18 @@ def final_weights(run):
 @pytest.mark.parametrize("stop_after", [1, 7, 12])
 def test_a_resumed_run_equals_an_uninterrupted_one(corpus_file, tmp_path, stop_after):
     whole = trainer(corpus_file, tmp_path / "whole", dropout=0.2)
-    whole.run(report_seconds=0.0)
+    whole.fit(report_seconds=0.0)
     first = trainer(corpus_file, tmp_path / "cut", dropout=0.2)
 
     def stop(report):
         first._stop = report.step >= stop_after
 
     with pytest.raises(KeyboardInterrupt):
-        first.run(stop, report_seconds=0.0)
+        first.fit(stop, report_seconds=0.0)
     second = trainer(corpus_file, tmp_path / "cut", dropout=0.2)
     assert second.resume()
     assert second.step == stop_after
-    second.run(report_seconds=0.0)
+    second.fit(report_seconds=0.0)
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     for name, tensor in final_weights(whole).items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
@@ -109,7 +107,7 @@ RUN = """
     torch.set_num_threads(1)
     run = trainer(Path({corpus!r}), Path({folder!r}), save_minutes=0.0, **{changes!r})
     run.resume()
-    run.run(lambda report: time.sleep({pause}), report_seconds=0.0)
+    run.fit(lambda report: time.sleep({pause}), report_seconds=0.0)
 """
 
 
@@ -123,7 +121,7 @@ def start_run(corpus, folder, pause=0.0, **changes):
 
 
 def wait_for_snapshot(process, folder, n=1):
-    for _ in range(600):
+    for _ in range(2400):  # importing takes long on a busy machine
         if len(snapshots(folder)) >= n or process.poll() is not None:
             return
         time.sleep(0.05)
@@ -159,7 +157,7 @@ def test_sigterm_saves_and_ends(corpus_file, tmp_path):
 
 def test_only_the_newest_snapshots_are_kept_and_a_damaged_one_is_passed_over(corpus_file, tmp_path):
     run = trainer(corpus_file, tmp_path / "run", save_minutes=0.0, keep=2)
-    run.run()
+    run.fit()
     kept = snapshots(tmp_path / "run")
     assert len(kept) == 2
     kept[-1].write_bytes(kept[-1].read_bytes()[:1000])
@@ -178,7 +176,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_snapshot(corpus_fi
                 run.model.bilm.forward_layers.layer(0).weight_hh.fill_(math.nan)
 
     with pytest.raises(TrainingError, match=r"nan.*step 4.*lower learning rate"):
-        run.run(spoil, report_seconds=0.0)
+        run.fit(spoil, report_seconds=0.0)
     again = trainer(corpus_file, tmp_path / "run")
     assert again.resume()
     assert math.isfinite(sum(float(p.detach().sum()) for p in again.model.parameters()))
@@ -194,7 +192,7 @@ def test_a_full_disk_keeps_the_last_snapshot(corpus_file, tmp_path):
         run.save()
         (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize - 20_000))
         with pytest.raises(OutputError, match=r"(step-|best).*No space left"):
-            run.run()
+            run.fit()
         assert [path.name for path in snapshots(disk)] == ["step-000000000.safetensors"]
         assert trainer(corpus_file, disk).resume()
     finally:
@@ -205,7 +203,7 @@ def test_a_fresh_softmax_is_fitted_before_the_bilm_moves(corpus_file, tmp_path):
     run = trainer(corpus_file, tmp_path / "run", frozen_words=600, n_words=1200)
     start = final_weights(run)
     moved = []
-    run.run(
+    run.fit(
         lambda r: moved.append((r.n_words, _differs(run, start, "bilm."), _differs(run, start, "soft"))),
         report_seconds=0,
     )
@@ -220,12 +218,12 @@ def _differs(run, start, prefix):
 def test_clipped_models_train_too(corpus_file, tmp_path):
     config = tiny_config(cell_clip=3.0)
     run = trainer(corpus_file, tmp_path / "run", config=config, n_words=6000, evaluate_words=6000)
-    assert run.run().heldout["mean"] < 0.7 * unigram_perplexity(run.stream.store)
+    assert run.fit().heldout["mean"] < 0.7 * unigram_perplexity(run.stream.store)
 
 
 def test_gradient_accumulation_counts_every_window(corpus_file, tmp_path):
-    run = trainer(corpus_file, tmp_path / "run", accumulate=3, n_words=600)
-    report = run.run()
+    run = trainer(corpus_file, tmp_path / "run", gradient_accumulation_steps=3, n_words=600)
+    report = run.fit()
     assert report.step * 3 * 4 * 8 >= report.n_words >= 600
 
 
@@ -235,54 +233,58 @@ def test_perplexity_is_the_mean_of_all_held_out_words(corpus_file, tmp_path):
     with torch.no_grad():
         run.model.softmax.weight.zero_()
     for max_windows in (1, 1000):
-        found = heldout_perplexity(run.model, run.heldout, run.make_batch, max_windows=max_windows, device=run.device)
-        assert found["mean"] == pytest.approx(run.model.softmax.weight.shape[0], rel=1e-4)
+        perplexity, _ = run.heldout_scores(max_windows)
+        assert perplexity["mean"] == pytest.approx(run.model.softmax.weight.shape[0], rel=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_takes_a_step(name, corpus_file, tmp_path):
     preset = get_preset(name)
-    store = open_store([corpus_file], tmp_path / "store", tokenizer=preset.config.tokenizer, n_processes=1)
-    options = replace(preset.options, n_rows=2, unroll=2, segment=4, n_words=1, vocabulary_size=40, n_negatives=10)
+    store = open_store(
+        Corpus(files=[corpus_file], n_processes=1), tmp_path / "store", tokenizer=preset.config.tokenizer
+    )
+    options = replace(preset.options, batch_size=2, bptt=2, segment=4, n_words=1, vocabulary_size=40, n_negatives=10)
     run = Trainer(preset.config, options, store, store.vocabulary(max_size=40), tmp_path)
     start = final_weights(run)
-    run._step(run.model, run.stream.windows())
+    run._windows, run._parallel = run.stream.windows(), run.model
+    run.take_step()
     assert all(torch.isfinite(p).all() for p in run.model.parameters())
     assert _differs(run, start, "bilm.forward_layers.1") == (run.options.warmup < 10**6)
 
 
 def test_settings_that_make_no_sense_are_refused():
     for changes, said in (
-        ({"segment": 9}, "multiple of unroll"),
+        ({"segment": 9}, "multiple of bptt"),
         ({"optimizer": "sgd"}, "adamw"),
-        ({"n_rows": 0}, "n_rows is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"dropout": 1.0}, "dropout"),
     ):
         with pytest.raises(ConfigError, match=said):
-            TrainingOptions(**({"unroll": 8, "segment": 16} | changes))
+            TrainingOptions(**({"bptt": 8, "segment": 16} | changes))
     with pytest.raises(ConfigError, match="tiny"):
         get_preset("huge")
 
 
 def test_two_processes_take_the_steps_of_one(corpus_file, tmp_path):
     alone = trainer(corpus_file, tmp_path / "one", dropout=0.0)
-    alone.run(report_seconds=0.0)
-    open_store([corpus_file], tmp_path / "two" / "store", tokenizer="default", heldout_every=20, n_processes=1)
+    alone.fit(report_seconds=0.0)
+    texts = Corpus(files=[corpus_file], heldout_every=20, n_processes=1)
+    open_store(texts, tmp_path / "two" / "store", tokenizer="default")
     code = textwrap.dedent("""
         import sys
         sys.path[:0] = [{tests!r}]
         from pathlib import Path
         from unit.training.runs import tiny_config, tiny_options
-        from elmokit.training.loop import Trainer
-        from elmokit.training.store import Store
-        from elmokit.training.team import joined_team
+        from elmokit.training.loop import Trainer, snapshots
+        from elmokit.training.store import CorpusStore
+        from elmokit.training.distributed import process_group
         folder = Path({folder!r})
-        store = Store(folder / "store")
-        with joined_team("cpu") as team:
+        store = CorpusStore(folder / "store")
+        with process_group("cpu") as group:
             options, vocabulary = tiny_options(dropout=0.0), store.vocabulary(max_size=40)
-            run = Trainer(tiny_config(), options, store, vocabulary, folder, team=team)
-            run.run(report_seconds=0.0)
+            run = Trainer(tiny_config(), options, store, vocabulary, folder, group=group)
+            run.fit(report_seconds=0.0)
     """).format(tests=str(TESTS), folder=str(tmp_path / "two"))
     (tmp_path / "two.py").write_text(code)
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -18,7 +18,7 @@ MEASURE = """
     torch.set_num_threads(1)
     from unit.training.runs import tiny_config, tiny_options
     from elmokit.training import Corpus, train
-    options = tiny_options(n_words=60_000, n_rows=64, evaluate_words=60_000)
+    options = tiny_options(n_words=60_000, batch_size=64, evaluate_words=60_000)
     train(Corpus(files=[{corpus!r}], n_processes=1), Path({out!r}), config=tiny_config(), options=options)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -11,12 +11,20 @@ from hypothesis import strategies as st
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.char_ids import BOS, EOS, words_to_char_ids
 from elmokit.text.tokens import tokenize_default
-from elmokit.training.sources import check_weights, open_store, read_texts
-from elmokit.training.store import Store, build_store
+from elmokit.training.sources import Corpus, open_store
+from elmokit.training.store import CorpusStore, build_store
+
+
+def spellings_of(store):
+    return [store.spelling(number) for number in range(store.n_spellings)]
+
+
+def one_process(*files, **settings):
+    return Corpus(files=files, n_processes=1, **settings)
 
 
 def words_of(store, part):
-    spellings = list(store.spellings())
+    spellings = spellings_of(store)
     ids, ends = store.span(part, 0, store.n_texts(part))
     return [[spellings[i] for i in text] for text in np.split(ids, ends[:-1])] if len(ends) else []
 
@@ -60,8 +68,8 @@ def test_character_ids_of_spellings_are_those_of_words(tmp_path_factory, texts, 
         assert not any(tokenize_default(text) for text in texts)
         return
     numbers = np.arange(2, store.n_spellings)
-    expected = words_to_char_ids(list(store.spellings())[2:], max_characters)
-    surrogates = [any("\ud800" <= c <= "\udfff" for c in word) for word in list(store.spellings())[2:]]
+    expected = words_to_char_ids(spellings_of(store)[2:], max_characters)
+    surrogates = [any("\ud800" <= c <= "\udfff" for c in word) for word in spellings_of(store)[2:]]
     keep = ~np.array(surrogates, dtype=bool)
     np.testing.assert_array_equal(store.char_ids(numbers, max_characters)[keep], expected[keep])
 
@@ -79,13 +87,13 @@ def test_a_full_table_of_spellings_loses_no_word(tmp_path):
 
 def test_a_store_is_reused_until_something_changes(corpus_file, tmp_path):
     made = []
-    arguments = {"tokenizer": "default", "n_processes": 1, "on_progress": lambda *_: made.append(1)}
-    open_store([corpus_file], tmp_path / "s", **arguments)
+    arguments = {"tokenizer": "default", "on_progress": lambda *_: made.append(1)}
+    open_store(one_process(corpus_file), tmp_path / "s", **arguments)
     first = len(made)
-    open_store([corpus_file], tmp_path / "s", **arguments)
+    open_store(one_process(corpus_file), tmp_path / "s", **arguments)
     assert len(made) == first > 0
     corpus_file.write_text("other text\n" * 50)
-    assert open_store([corpus_file], tmp_path / "s", **arguments).n_words("train") <= 100
+    assert open_store(one_process(corpus_file), tmp_path / "s", **arguments).n_words("train") <= 100
     assert len(made) > first
 
 
@@ -103,35 +111,57 @@ def test_every_kind_of_file_gives_the_same_texts(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
     for path in sorted(tmp_path.iterdir()):
-        assert list(read_texts(path, column="text", bad_rows="stop")) == texts, path.name
+        assert list(one_process(path).texts(path)) == texts, path.name
 
 
 def test_a_corrupt_line_is_named_or_skipped(tmp_path):
     path = tmp_path / "bad.txt"
     path.write_bytes(b"good line\nbad \xff line\nlast line\n")
     with pytest.raises(InputError, match=r"bad\.txt.*2"):
-        list(read_texts(path, column="text", bad_rows="stop"))
-    assert list(read_texts(path, column="text", bad_rows="skip")) == ["good line", "last line"]
+        list(one_process(path).texts(path))
+    assert list(one_process(path, bad_rows="skip").texts(path)) == ["good line", "last line"]
 
 
 def test_what_is_no_corpus_is_refused(tmp_path):
     with pytest.raises(MissingFile, match="no-such"):
-        open_store([tmp_path / "no-such.txt"], tmp_path / "s", tokenizer="default")
+        open_store(one_process(tmp_path / "no-such.txt"), tmp_path / "s", tokenizer="default")
     (tmp_path / "empty.txt").write_text("\n\n")
     with pytest.raises(InputError, match="no text to train on"):
-        open_store([tmp_path / "empty.txt"], tmp_path / "s", tokenizer="default", n_processes=1)
+        open_store(one_process(tmp_path / "empty.txt"), tmp_path / "s", tokenizer="default")
     assert not (tmp_path / "s").exists()
     with pytest.raises(InputError, match="no corpus store"):
-        Store(tmp_path)
+        CorpusStore(tmp_path)
 
 
 def test_weights_must_name_sources(corpus_file, tmp_path):
-    store = open_store([corpus_file], tmp_path / "s", tokenizer="default", n_processes=1)
-    check_weights({"corpus": 2.5}, store)
+    store = open_store(one_process(corpus_file), tmp_path / "s", tokenizer="default")
+    one_process(corpus_file, weights={"corpus": 2.5}).check_weights(store)
     for weights, said in (
         ({"corpse": 1.0}, "corpus"),
         ({"corpus": -1.0}, "0 or more"),
         ({"corpus": 0.0}, "all weights"),
     ):
         with pytest.raises(ConfigError, match=said):
-            check_weights(weights, store)
+            one_process(corpus_file, weights=weights).check_weights(store)
+
+
+def test_rows_are_the_places_of_texts_in_the_corpus(tmp_path):
+    texts = ["one", "\u200b", "two words", "", "three"]  # blank ones have no words
+    sources = [("a", lambda: texts), ("b", lambda: texts[:3])]
+    store = build_store(sources, tmp_path / "s", heldout_every=0, n_processes=1)
+    assert store.n_rows == 8
+    assert store.rows("train").tolist() == [0, 2, 4, 5, 7]
+    assert [store.text("train", i) for i in range(5)] == ["one", "two words", "three", "one", "two words"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "json", "missing"])
+def test_a_damaged_store_is_our_error(corpus_file, tmp_path, damage):
+    store = open_store(one_process(corpus_file), tmp_path / "s", tokenizer="default").folder
+    if damage == "cut":
+        (store / "train.ends").write_bytes((store / "train.ends").read_bytes()[:80])
+    elif damage == "json":
+        (store / "store.json").write_text('{"version": 2, "sources": [3]}')
+    else:
+        (store / "words.ends").unlink()
+    with pytest.raises(InputError, match=r"damaged corpus store"):
+        CorpusStore(store)

@@ -29,11 +29,13 @@ def a_stream(folder, n_texts=400, **settings):
     texts = [" ".join(f"w{i}x{j}" for j in range(i % 9 + 1)) for i in range(n_texts)]
     sources = [("a", lambda: texts[::2]), ("b", lambda: texts[1::2])]
     store = build_store(sources, folder, heldout_every=0, n_processes=1)
-    return Stream(store, **({"n_rows": 5, "unroll": 6, "segment": 18, "block_words": 50, "pool_blocks": 4} | settings))
+    return Stream(
+        store, **({"batch_size": 5, "bptt": 6, "segment": 18, "block_words": 50, "pool_blocks": 4} | settings)
+    )
 
 
 def arrays(window):
-    return [window.forward_inputs, window.forward_targets, window.backward_inputs, window.backward_targets]
+    return [window.inputs[0], window.targets[0], window.inputs[1], window.targets[1]]
 
 
 def blocks_of(stream, epoch):
@@ -60,7 +62,7 @@ def test_an_epoch_reads_every_word_and_the_backward_direction_is_the_mirror(tmp_
     stream = a_stream(tmp_path / "store")
     seen, rows = [], {}
     for window in first_epoch(stream):
-        seen.append(window.forward_targets[window.forward_targets > 1])
+        seen.append(window.targets[0][window.targets[0] > 1])
         rows.setdefault((window.position.pool, window.position.group), []).append(window)
     n_wrapped = sum(len(s) for s in seen)
     assert set(np.concatenate(seen).tolist()) == set(range(2, stream.store.n_spellings))
@@ -78,7 +80,7 @@ def test_an_epoch_reads_every_word_and_the_backward_direction_is_the_mirror(tmp_
 def test_seeds_and_epochs_shuffle_differently(tmp_path):
     store_of = a_stream(tmp_path / "store").store
     seeds_and_epochs = ((0, 0), (1, 0), (0, 1))
-    streams = [Stream(store_of, n_rows=5, seed=seed, block_words=50) for seed, _ in seeds_and_epochs]
+    streams = [Stream(store_of, batch_size=5, seed=seed, block_words=50) for seed, _ in seeds_and_epochs]
     orders = [blocks_of(stream, epoch) for stream, (_, epoch) in zip(streams, seeds_and_epochs, strict=True)]
     assert len(set(orders)) == 3
     assert len({frozenset(order) for order in orders}) == 1
@@ -94,9 +96,9 @@ def test_weights_repeat_and_sample_sources(tmp_path):
 
 
 def test_processes_share_the_rows(tmp_path):
-    stream = a_stream(tmp_path / "store", n_rows=4)
+    stream = a_stream(tmp_path / "store", batch_size=4)
     window = next(stream.windows())
-    halves = [window.rows(part, 2) for part in range(2)]
+    halves = [window.shard(part, 2) for part in range(2)]
     for whole, *parts in zip(arrays(window), *map(arrays, halves), strict=True):
         assert np.array_equal(whole, np.concatenate(parts))
 
@@ -107,3 +109,24 @@ def test_blocks_cover_every_text_once(tmp_path):
     assert sorted(covered) == list(range(stream.store.n_texts("train")))
     words = [len(stream.store.span("train", first, last)[0]) for first, last in blocks_of(stream, 0)]
     assert max(words) <= 50 + 9
+
+
+def test_without_bptt_a_row_is_one_text_and_a_batch_holds_similar_lengths(tmp_path):
+    stream = a_stream(tmp_path / "store", bptt=None, segment=8)
+    texts, padding = [], []
+    for window in first_epoch(stream):
+        assert window.fresh
+        padding.append((window.inputs[0] < 0).mean())
+        for row, text in enumerate(window.texts.tolist()):
+            words = window.inputs[0, row][window.inputs[0, row] > 1].tolist()
+            if text >= 0:
+                assert words == stream.store.span("train", text, text + 1)[0].tolist()
+                texts.append(text)
+            else:
+                assert len(words) + 1 >= 7 or len(words) <= 2, "a part of a text of eight or nine words"
+    lengths = np.diff(stream.store.ends("train", 0, 400), prepend=0)
+    assert set(texts) == set(np.flatnonzero(lengths < 8).tolist())
+    assert np.mean(padding) < 0.2
+    windows = list(itertools.islice(stream.windows(), 7, 10))
+    again = list(itertools.islice(stream.windows(windows[0].position), 3))
+    assert all(np.array_equal(a.inputs, b.inputs) for a, b in zip(windows, again, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from elmokit.checkpoints import Softmax, load
-from elmokit.training.run import Corpus, train, tune
+from elmokit.training import Corpus, train, tune
 from unit.training.runs import sentences, tiny_config, tiny_options
 
 

@@ -9,20 +9,20 @@ import torch
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.vocab import Vocabulary
 from elmokit.training import Corpus, train
-from elmokit.training.objective import LanguageModel
-from elmokit.training.word_vectors import StaticVectors, begin_with, read_word_vectors
+from elmokit.training.objective import PretrainingModel
+from elmokit.training.word_vectors import begin_with, read_word_vectors
 from unit.training.runs import NOUNS, VERBS, tiny_config, tiny_options
 
 WORDS = ("the", *NOUNS, *VERBS, ".")
 
 
 def vectors(width=24, seed=0):
-    return StaticVectors(WORDS, np.random.default_rng(seed).normal(3.0, 1.0, (len(WORDS), width)).astype("f4"))
+    return WORDS, np.random.default_rng(seed).normal(3.0, 1.0, (len(WORDS), width)).astype("f4")
 
 
 def model(n_words=40):
     torch.manual_seed(0)
-    return LanguageModel(tiny_config(), [str(i) for i in range(n_words)], n_negatives=10, dropout=0.0)
+    return PretrainingModel(tiny_config(), [str(i) for i in range(n_words)], tiny_options(dropout=0.0))
 
 
 def vocabulary():
@@ -30,8 +30,8 @@ def vocabulary():
 
 
 def write(path, static, lines=None):
-    rows = [f"{word} {' '.join(str(x) for x in row)}" for word, row in zip(static.words, static.vectors, strict=True)]
-    text = "\n".join([f"{len(rows)} {static.vectors.shape[1]}", *(lines or rows)]) + "\n"
+    rows = [f"{word} {' '.join(str(x) for x in row)}" for word, row in zip(*static, strict=True)]
+    text = "\n".join([f"{len(rows)} {static[1].shape[1]}", *(lines or rows)]) + "\n"
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
 
@@ -39,10 +39,10 @@ def write(path, static, lines=None):
 @pytest.mark.parametrize("name", ["v.vec", "v.txt.gz"])
 def test_a_file_is_read_as_written(name, tmp_path):
     static = vectors(5)
-    found = read_word_vectors(write(tmp_path / name, static))
-    assert found.words == static.words
-    np.testing.assert_allclose(found.vectors, static.vectors, rtol=1e-6)
-    assert read_word_vectors(tmp_path / name, max_words=3).words == static.words[:3]
+    words, array = read_word_vectors(write(tmp_path / name, static))
+    assert words == static[0]
+    np.testing.assert_allclose(array, static[1], rtol=1e-6)
+    assert read_word_vectors(tmp_path / name, max_words=3)[0] == static[0][:3]
 
 
 @pytest.mark.parametrize("line", ["the 1 2", "the 1 2 x", "the", "the 1 2 nan", "the 1 2 3 4"])
@@ -65,8 +65,8 @@ def test_a_file_without_its_first_line_or_missing_or_empty(tmp_path):
 
 def test_the_char_cnn_learns_to_spell_them_and_the_softmax_begins_with_them():
     language_model, static, words = model(len(WORDS) + 3), vectors(), vocabulary()
-    assert begin_with(language_model, static, words, n_words=150_000) > 0.9
-    centred = static.vectors - static.vectors.mean(axis=0)
+    assert begin_with(language_model, *static, words, n_words=150_000) > 0.9
+    centred = static[1] - static[1].mean(axis=0)
     row = language_model.softmax.weight[words.id_of("king")].detach().numpy()
     wanted = centred[WORDS.index("king")]
     assert np.dot(row, wanted) / np.linalg.norm(row) / np.linalg.norm(wanted) > 0.9999
@@ -76,15 +76,15 @@ def test_the_char_cnn_learns_to_spell_them_and_the_softmax_begins_with_them():
 
 
 def test_narrow_vectors_leave_room_and_wide_ones_are_refused():
-    assert begin_with(model(len(WORDS) + 3), vectors(8), vocabulary(), n_words=150_000) > 0.8
+    assert begin_with(model(len(WORDS) + 3), *vectors(8), vocabulary(), n_words=150_000) > 0.8
     with pytest.raises(ConfigError, match="25 wide, the model's 24"):
-        begin_with(model(len(WORDS) + 3), vectors(25), vocabulary(), n_words=512)
+        begin_with(model(len(WORDS) + 3), *vectors(25), vocabulary(), n_words=512)
 
 
 def test_the_same_seed_gives_the_same_start():
     first, second = model(len(WORDS) + 3), model(len(WORDS) + 3)
     for one in (first, second):
-        begin_with(one, vectors(), vocabulary(), n_words=2_000, seed=3)
+        begin_with(one, *vectors(), vocabulary(), n_words=2_000, seed=3)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
 

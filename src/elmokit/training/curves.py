@@ -1,4 +1,4 @@
-"""A run's log → a picture of its loss and held-out perplexity (extra `plots`)."""
+"""A training run drawn: a picture of the loss (extra `plots`), TensorBoard event files (extra `tensorboard`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from elmokit.errors import MissingExtra
 from elmokit.files import atomic_path
+from elmokit.training.options import TrainingReport
 
 
 def draw_curve(log: str | Path, picture: str | Path) -> None:
-    """Draw a run's loss over the words read.
+    """Draw the loss and the held-out perplexity over the words read.
 
     Args:
         log: the run's `log.jsonl`.
@@ -39,3 +40,30 @@ def draw_curve(log: str | Path, picture: str | Path) -> None:
         figure.legend(loc="outside upper center", ncols=2)
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+class EventFiles:
+    """Writes reports into a folder of TensorBoard event files.
+
+    Raises:
+        MissingExtra: tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingExtra("tensorboard", "tensorboard", "event files") from None
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, report: TrainingReport) -> None:
+        """Add the numbers of a report at its number of words."""
+        names = ("loss", "learning_rate", "words_per_second", "gradient_norm", "teacher_similarity")
+        values = {name: getattr(report, name) for name in names if getattr(report, name) is not None}
+        values |= {f"perplexity/{name}": value for name, value in (report.heldout or {}).items()}
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, report.n_words)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._writer.close()

@@ -1,0 +1,319 @@
+"""The vectors of a teacher: computed once, reduced, and kept on disk for training.
+
+A teacher knows vectors of texts, of words, or both. They are projected on principal components, their variances evened
+half out (λ^-1/4), scaled to unit length and stored as int8. Texts are encoded in a random order, block by block, so an
+interrupted run continues, and one that runs out of time has vectors of a fair sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.errors import ConfigError, InputError, MissingFile, TrainingError
+from elmokit.files import atomic_path
+from elmokit.reading import read_json, reading
+from elmokit.training.store import CorpusStore
+from elmokit.training.word_vectors import read_word_vectors
+
+Vectors = NDArray[np.float32]
+OnProgress = Callable[[str, int, "int | None"], None]
+"""Called with the name of the stage, the number of steps done, and the number of all steps (None if unknown)."""
+
+TEXT_WIDTH = 256
+_BLOCK, _SAMPLE, _MAX_HELDOUT = 1024, 8192, 4096
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Teacher:
+    """Where vectors come from.
+
+    Args:
+        identity: name and contents, to tell whether a run continues with the same teacher.
+        encode: texts → vectors, for a teacher that reads texts.
+        texts: vectors of the corpus's texts, in the order in which its files are read. Shape (n_texts, D).
+        word_list: words with vectors, most frequent first.
+        words: their vectors. Shape (n_words, D').
+    """
+
+    identity: str
+    encode: Callable[[Sequence[str]], Vectors] | None = None
+    texts: NDArray[Any] | None = None
+    word_list: tuple[str, ...] = ()
+    words: NDArray[Any] | None = None
+
+
+def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
+    """Open a teacher.
+
+    Args:
+        path: a folder of sentence-transformers (extra `compare`); a folder with `texts.npy`, or `words.npy` and
+            `words.txt` (a word a line), or all three; one `.npy` file of text vectors, a row per text of the corpus; or
+            word vectors in word2vec's text form (`.vec`, `.txt`, `.gz`).
+        device: where a sentence-transformers model runs.
+
+    Raises:
+        MissingFile: nothing there.
+        InputError: files of another kind, shape or type.
+        MissingExtra: sentence-transformers is needed and not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingFile(f"{path}: no such teacher.")
+    identity = f"{path.name} {_digest(path)}"
+    if path.is_dir() and (path / "modules.json").exists():
+        from elmokit.training.sentence_transformers_teacher import sentence_encoder
+
+        return Teacher(identity=identity, encode=sentence_encoder(path, device))
+    if path.suffix == ".npy":
+        return Teacher(identity=identity, texts=_array(path))
+    if not path.is_dir():
+        words, vectors = read_word_vectors(path)
+        return Teacher(identity=identity, word_list=words, words=vectors)
+    texts, words_file = path / "texts.npy", path / "words.npy"
+    if not texts.exists() and not words_file.exists():
+        raise InputError(
+            f"{path}: expected modules.json (sentence-transformers), texts.npy, or words.npy and words.txt."
+        )
+    word_list: tuple[str, ...] = ()
+    if words_file.exists():
+        with reading(path / "words.txt", what="list of words", error=InputError):
+            word_list = tuple((path / "words.txt").read_text(encoding="utf-8").splitlines())
+    words_array = _array(words_file) if words_file.exists() else None
+    if words_array is not None and len(words_array) != len(word_list):
+        raise InputError(f"{path}: words.npy has {len(words_array)} rows, words.txt {len(word_list)} lines.")
+    return Teacher(
+        identity=identity, texts=_array(texts) if texts.exists() else None, word_list=word_list, words=words_array
+    )
+
+
+def _array(path: Path) -> NDArray[Any]:
+    with reading(path, what="NumPy array", error=InputError):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != 2 or array.dtype.kind != "f" or not array.size:
+        raise InputError(
+            f"{path}: expected floating-point numbers of shape (rows, width); got {array.shape} {array.dtype}."
+        )
+    return np.asarray(array) if array.size < 1 << 16 else array
+
+
+def _digest(path: Path) -> str:
+    """A hash of the files' names, sizes and first megabytes."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        digest.update(f"{file.name} {file.stat().st_size} ".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+    return digest.hexdigest()[:16]
+
+
+class TeacherTargets:
+    """A teacher's reduced vectors in a folder; unit length, or zero where there is none.
+
+    Args:
+        folder: what `build_targets` wrote.
+        store: the corpus.
+
+    Raises:
+        TrainingError: damaged files.
+    """
+
+    def __init__(self, folder: Path, store: CorpusStore) -> None:
+        state = read_json(folder / "teacher.json", what="state of a teacher", error=TrainingError)
+        with reading(folder, what="store of teacher vectors", error=TrainingError):
+            shape = int(state["n_texts"]), int(state["text_width"])
+            empty = np.zeros((0, 0), np.int8)
+            self._texts = np.memmap(folder / "texts.i8", np.int8, "r", shape=shape) if shape[1] else empty
+            with np.load(folder / "words.npz", allow_pickle=False) as file:
+                self._words, self._word_rows = file["vectors"], file["rows"]
+        if shape[1] and len(self._texts) < store.n_texts("train"):
+            raise TrainingError(f"{folder}: vectors of another corpus; delete the folder.")
+        self._first = {"train": 0, "heldout": store.n_texts("train")}
+        self._row_of = np.full(store.n_spellings, -1, dtype=np.int64)
+        self._row_of[self._word_rows] = np.arange(len(self._word_rows))
+        self.identity = str(state["identity"])
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Widths of the vectors of texts and words; 0 where there are none."""
+        return self._texts.shape[1], self._words.shape[1]
+
+    def texts(self, part: str, numbers: NDArray[np.integer]) -> Vectors:
+        """Vectors of texts; zero for −1 and for texts without one. Shape (B,) → (B, D)."""
+        rows = np.where(numbers >= 0, numbers + self._first[part], -1)
+        known = (rows >= 0) & (rows < len(self._texts))
+        return (
+            _unit(self._texts[np.where(known, rows, 0)] * known[:, None])
+            if len(self._texts)
+            else np.zeros((0, 0), "f4")
+        )
+
+    def words(self, numbers: NDArray[np.integer]) -> Vectors:
+        """Vectors of spellings; zero for those without one. Shape (N,) → (N, D')."""
+        rows = self._row_of[numbers]
+        return (
+            _unit(self._words[np.maximum(rows, 0)] * (rows >= 0)[:, None])
+            if len(self._words)
+            else np.zeros((0, 0), "f4")
+        )
+
+    def word_list(self, store: CorpusStore) -> tuple[tuple[str, ...], Vectors]:
+        """The words that have vectors, and these."""
+        return tuple(map(store.spelling, self._word_rows.tolist())), _unit(self._words)
+
+
+def build_targets(
+    teacher: Teacher,
+    store: CorpusStore,
+    folder: Path,
+    *,
+    max_words: int,
+    max_word_width: int,
+    seed: int,
+    seconds: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> float:
+    """Compute a teacher's vectors into a folder, or continue there.
+
+    Args:
+        teacher: the teacher.
+        store: the corpus.
+        folder: folder of the vectors.
+        max_words: maximum number of words, most frequent first.
+        max_word_width: maximum width of their vectors.
+        seed: seed of the order of texts.
+        seconds: time for all texts, parts computed earlier included; None for no limit.
+        on_progress: called after each block.
+
+    Returns:
+        the seconds that it took in all.
+
+    Raises:
+        ConfigError: the folder holds vectors of another teacher, or the arrays do not fit the corpus.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n_train, n_heldout = store.n_texts("train"), min(store.n_texts("heldout"), _MAX_HELDOUT)
+    state: dict[str, Any] = {
+        "identity": teacher.identity, "n_texts": n_train + n_heldout, "text_width": 0, "n_done": 0, "seconds": 0.0,
+        "complete": False,
+    }  # fmt: skip
+    path = folder / "teacher.json"
+    if path.exists():
+        before = read_json(path, what="state of a teacher", error=TrainingError)
+        if any(before.get(key) != state[key] for key in ("identity", "n_texts")):
+            raise ConfigError(f"{folder}: holds the vectors of another teacher or corpus ({before.get('identity')!r}).")
+        state = before
+    if state["complete"]:
+        return float(state["seconds"])
+    if teacher.texts is not None and len(teacher.texts) != store.n_rows:
+        raise ConfigError(
+            f"the teacher has {len(teacher.texts):,} vectors of texts, but the corpus has {store.n_rows:,} texts that"
+            " are not blank; expected one vector per text, in the order of the files."
+        )
+    started = time.monotonic() - state["seconds"]
+    if not (folder / "words.npz").exists():
+        _build_words(teacher, store, folder / "words.npz", max_words, max_word_width)
+    if teacher.encode is not None or teacher.texts is not None:
+        order = np.random.default_rng(seed).permutation(n_train)
+        order = np.concatenate([order[:_SAMPLE], n_train + np.arange(n_heldout), order[_SAMPLE:]])
+        raw = _text_vectors(teacher, store, n_heldout)
+        if not (folder / "components.npz").exists():
+            mean, axes = principal_components(raw(order[: min(_SAMPLE, n_train)]), TEXT_WIDTH)
+            with atomic_path(folder / "components.npz") as temporary:
+                np.savez(temporary, mean=mean, axes=axes)
+        with np.load(folder / "components.npz", allow_pickle=False) as file:
+            mean, axes = file["mean"], file["axes"]
+        state["text_width"] = axes.shape[1]
+        mode: Any = "r+" if state["n_done"] else "w+"
+        vectors = np.memmap(folder / "texts.i8", np.int8, mode, shape=(len(order), axes.shape[1]))
+        while state["n_done"] < len(order) and (seconds is None or time.monotonic() - started < seconds):
+            numbers = order[state["n_done"] : state["n_done"] + _BLOCK]
+            vectors[numbers] = _int8((raw(numbers) - mean) @ axes)
+            vectors.flush()
+            state |= {"n_done": state["n_done"] + len(numbers), "seconds": time.monotonic() - started}
+            _write_json(path, state)
+            if on_progress is not None:
+                on_progress("teacher", state["n_done"], len(order))
+    _write_json(path, state | {"complete": True, "seconds": time.monotonic() - started})
+    return float(time.monotonic() - started)
+
+
+def _text_vectors(teacher: Teacher, store: CorpusStore, n_heldout: int) -> Callable[[NDArray[np.int64]], Vectors]:
+    """A function from numbers of texts (training texts, then held-out ones) to the teacher's vectors."""
+    n_train = store.n_texts("train")
+    rows = np.concatenate([store.rows("train"), store.rows("heldout")[:n_heldout]])
+
+    def vectors(numbers: NDArray[np.int64]) -> Vectors:
+        if teacher.texts is not None:
+            return np.asarray(teacher.texts[rows[numbers]], dtype=np.float32)
+        assert teacher.encode is not None
+        parts = [("train", n) if n < n_train else ("heldout", n - n_train) for n in numbers.tolist()]
+        return teacher.encode([store.text(*part) for part in parts])
+
+    return vectors
+
+
+def _build_words(teacher: Teacher, store: CorpusStore, path: Path, max_words: int, max_width: int) -> None:
+    """Vectors of the most frequent spellings that the teacher knows."""
+    frequent = np.argsort(-np.asarray(store.counts).astype(np.int64), kind="stable")[: max_words + 2]
+    frequent = frequent[frequent > 1]  # without the boundaries
+    spellings = [store.spelling(number) for number in frequent.tolist()]
+    if teacher.words is not None:
+        row_of = {word: row for row, word in reversed(list(enumerate(teacher.word_list)))}
+        known = [place for place, word in enumerate(spellings) if word in row_of]
+        frequent, rows = frequent[known], [row_of[spellings[place]] for place in known]
+        raw = np.asarray(teacher.words[rows], dtype=np.float32) if rows else np.zeros((0, 0), np.float32)
+    elif teacher.encode is not None:
+        blocks = [teacher.encode(spellings[at : at + _BLOCK]) for at in range(0, len(spellings), _BLOCK)]
+        raw = np.concatenate(blocks, dtype=np.float32)
+    else:
+        frequent, raw = frequent[:0], np.zeros((0, 0), np.float32)
+    if len(raw):
+        mean, axes = principal_components(raw, max_width)
+        raw = np.asarray((raw - mean) @ axes, dtype=np.float32)
+    with atomic_path(path) as temporary:
+        np.savez(temporary, vectors=_int8(raw), rows=frequent)
+
+
+def principal_components(vectors: NDArray[Any], width: int) -> tuple[Vectors, Vectors]:
+    """Mean, and axes of at most `width` principal components, scaled by λ^-1/4. Shapes (D,), (D, width).
+
+    Raises:
+        InputError: a number that is not finite.
+    """
+    if not np.isfinite(vectors).all():
+        raise InputError("the teacher's vectors hold numbers that are not finite.")
+    mean = vectors.mean(axis=0)
+    centered = np.asarray(vectors - mean, dtype=np.float64)
+    values, axes = np.linalg.eigh(centered.T @ centered / len(vectors))
+    keep = [i for i in range(len(values) - 1, -1, -1) if values[i] > 1e-6 * values[-1]][: max(width, 1)] or [
+        len(values) - 1
+    ]
+    scaled = axes[:, keep] * np.maximum(values[keep], 1e-12) ** -0.25
+    return mean, scaled.astype(np.float32)
+
+
+def _int8(vectors: Vectors) -> NDArray[np.int8]:
+    """Each row scaled to ±127; readers scale to unit length, so no scale is kept."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True) if vectors.size else np.ones((len(vectors), 1), np.float32)
+    if not np.isfinite(largest).all():
+        raise InputError("the teacher's vectors hold numbers that are not finite.")
+    return np.asarray(np.rint(vectors / np.maximum(largest, 1e-9) * 127), dtype=np.int8)
+
+
+def _unit(vectors: NDArray[np.int8]) -> Vectors:
+    vectors = vectors.astype(np.float32)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values) + "\n", encoding="utf-8")
