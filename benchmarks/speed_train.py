@@ -25,9 +25,9 @@ import torch
 
 from elmokit.nn.bilstm import LSTMLayer
 from elmokit.nn.char_cnn import CharCNN
-from elmokit.training import get_preset
+from elmokit.training import Corpus, get_preset
 from elmokit.training.loop import Trainer
-from elmokit.training.objective import Batch
+from elmokit.training.objective import WindowBatch
 from elmokit.training.sources import open_store
 
 FUSED, DISTINCT = LSTMLayer.forward, CharCNN._maxima
@@ -38,8 +38,8 @@ def every_window(cnn: CharCNN, char_ids: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.relu(convolve(x).amax(dim=2)) for convolve in cnn.convolutions], dim=1)
 
 
-def every_word(batch: Batch) -> Batch:
-    return Batch(
+def every_word(batch: WindowBatch) -> WindowBatch:
+    return WindowBatch(
         batch.char_ids[batch.inputs.flatten()],
         torch.arange(batch.inputs.numel()).reshape(batch.inputs.shape),
         batch.targets,
@@ -57,17 +57,17 @@ def generated_corpus(folder: Path, n_texts: int = 6000) -> Path:
 
 def words_per_second(trainer: Trainer, steps: int, variant: str) -> float:
     make_batch = trainer.make_batch
+    trainer._parallel, trainer._windows = trainer.model, trainer.stream.windows()
     if not variant.startswith("fused"):
         LSTMLayer.forward = LSTMLayer._loop
     if variant.startswith("plain"):
         CharCNN._maxima = every_window
         trainer.make_batch = lambda window: every_word(make_batch(window))
     try:
-        windows = trainer.stream.windows()
-        trainer._step(trainer.model, windows)  # buffers and kernels are made
+        trainer.take_step()  # buffers and kernels are made
         before, start = trainer.n_words, time.perf_counter()
         for _ in range(steps):
-            trainer._step(trainer.model, windows)
+            trainer.take_step()
         if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         return (trainer.n_words - before) / (time.perf_counter() - start)
@@ -77,10 +77,9 @@ def words_per_second(trainer: Trainer, steps: int, variant: str) -> float:
 
 def lstm_share(trainer: Trainer) -> float:
     """Share of the GPU's time in LSTM kernels."""
-    windows = trainer.stream.windows()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(5):
-            trainer._step(trainer.model, windows)
+            trainer.take_step()
     times = {event.key: event.self_device_time_total for event in profile.key_averages()}
     in_lstm = sum(t for name, t in times.items() if "rnn" in name.lower() or "lstm" in name.lower())
     return in_lstm / max(sum(times.values()), 1)
@@ -97,7 +96,9 @@ def main() -> None:
     preset = get_preset(given.preset)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = open_store(given.corpus or [generated_corpus(folder)], folder / "store", tokenizer="default")
+        store = open_store(
+            Corpus(files=given.corpus or [generated_corpus(folder)]), folder / "store", tokenizer="default"
+        )
         vocabulary = store.vocabulary(max_size=30_000)
         variants = {
             "plain, float32": "float32",

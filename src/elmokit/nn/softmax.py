@@ -8,6 +8,8 @@ taken out for that position.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,12 +52,17 @@ class SampledSoftmax(nn.Module):
         """
         if negatives is None:
             return F.cross_entropy(F.linear(hidden, self.weight, self.bias).float(), targets, reduction="none")
-        own = (hidden * F.embedding(targets, self.weight)).sum(dim=1).float() + self.bias[targets]
-        others = F.linear(hidden, self.weight[negatives]).float() + self.bias[negatives]
-        own = own - self.log_expected[targets]
-        others = others - self.log_expected[negatives]
-        others = others.masked_fill(targets[:, None] == negatives[None], float("-inf"))
-        return torch.logaddexp(own, torch.logsumexp(others, dim=1)) - own
+        kind, n = hidden.device.type, len(negatives)
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        places = torch.full((len(self.bias),), -1, device=targets.device)
+        places[negatives] = torch.arange(n, device=targets.device)
+        with torch.autocast(kind, enabled=False):
+            words = torch.cat([negatives, targets])
+            rows, bias = F.embedding(words, self.weight).to(dtype), (self.bias - self.log_expected)[words]
+            losses: Tensor = _SampledLoss.apply(  # type: ignore[no-untyped-call]
+                hidden.to(dtype), rows[:n], bias[:n], rows[n:], bias[n:], places[targets]
+            )
+        return losses
 
     def draw(self, generator: torch.Generator | None = None) -> Tensor | None:
         """Propose distinct words, or None where the full softmax is meant: Gumbel keys, the highest win."""
@@ -64,6 +71,37 @@ class SampledSoftmax(nn.Module):
         uniform = torch.rand(self.proposal.shape, generator=generator).clamp_(1e-12, 1 - 1e-7)
         keys = self.proposal.log().cpu() - (-uniform.log()).log()
         return keys.topk(self.n_negatives, sorted=False).indices.to(self.weight.device)
+
+
+class _SampledLoss(torch.autograd.Function):
+    """log Σ exp(logits) − own logit, with the gradient in closed form: few passes over the (N, n_negatives) logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, rows: Tensor, bias: Tensor, own_rows: Tensor, own_bias: Tensor, places: Tensor
+    ) -> Tensor:
+        """Compute the losses; `places`: column of a position's own target among the negatives, or −1."""
+        logits = torch.addmm(bias.to(hidden.dtype), hidden, rows.T)  # (N, n_negatives)
+        own = (hidden * own_rows).sum(dim=1).float() + own_bias
+        hits = (places >= 0).nonzero()[:, 0]
+        logits[hits, places[hits]] = -torch.inf
+        top = torch.maximum(logits.amax(dim=1).float(), own)
+        shares = logits.sub_(top[:, None].to(logits.dtype)).exp_()
+        own_share = (own - top).exp()
+        total = shares.sum(dim=1, dtype=torch.float32) + own_share
+        ctx.save_for_backward(hidden, rows, own_rows, shares, own_share, total)
+        return total.log() + top - own
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of hidden, rows, bias, own_rows and own_bias."""
+        hidden, rows, own_rows, shares, own_share, total = ctx.saved_tensors
+        scale = gradient / total
+        own = own_share * scale - gradient  # (N,)
+        shares = shares * scale[:, None].to(shares.dtype)
+        of_hidden = torch.addmm(own[:, None].to(hidden.dtype) * own_rows, shares, rows)
+        of_bias = shares.sum(dim=0, dtype=torch.float32)
+        return of_hidden, shares.T @ hidden, of_bias, own[:, None].to(hidden.dtype) * hidden, own, None
 
 
 def _log_inclusion(proposal: Tensor, n_negatives: int) -> Tensor:

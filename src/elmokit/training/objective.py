@@ -192,22 +192,25 @@ class PretrainingModel(nn.Module):
             the teacher, and (sum of cosines to the teacher's text vectors, number of texts).
         """
         vectors = self.bilm.embed(batch.char_ids)  # (N, P)
-        losses, counts, carried, pooled = [], [], [], []
+        tops, carried, pooled = [], [], []
         towers = (self.bilm.forward_layers, self.bilm.backward_layers)
-        for tower, state, inputs, targets in zip(towers, states, batch.inputs, batch.targets, strict=True):
+        real = batch.targets >= 0  # (2, B, T)
+        for tower, state, inputs, mask in zip(towers, states, batch.inputs, real, strict=True):
             tokens = F.embedding(inputs, vectors)  # (B, T, P)
             outputs, state = tower(tokens, state)
-            real = targets >= 0
-            top = F.dropout(outputs[-1][real], self.dropout, self.training)
-            losses.append(self.softmax(top, targets[real], negatives).sum())
-            counts.append(real.sum())
+            tops.append(outputs[-1])
             carried.append(TowerState(state.hidden.float(), state.cell.float()).detach())
             if self.heads is not None:
-                pooled.append(torch.stack([_mean(layer, real) for layer in (tokens, *outputs)]))
+                pooled.append(torch.stack([_mean(layer, mask) for layer in (tokens, *outputs)]))
+        counts = real.sum(dim=(1, 2))
+        top = F.dropout(torch.stack(tops)[real], self.dropout, self.training)  # forward positions first
+        losses = self.softmax(top, batch.targets[real], negatives)
+        n_forward = int(counts[0])
+        sums = torch.stack([losses[:n_forward].sum(), losses[n_forward:].sum()])
         taught = similarity = vectors.new_zeros(2)
         if self.heads is not None:
             taught, similarity = self.heads(torch.cat(pooled, dim=-1), vectors, batch)
-        return torch.stack(losses), torch.stack(counts), (carried[0], carried[1]), taught.sum(), similarity
+        return sums, counts, (carried[0], carried[1]), taught.sum(), similarity
 
 
 def _mean(layer: Tensor, real: Tensor) -> Tensor:
