@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,9 +27,9 @@ class CorpusOptions:
     """How to read the corpus."""
 
     weight: Annotated[
-        tuple[str, ...],
+        list[str],
         typer.Option("--weight", help="NAME=N: read a source (file name up to its first dot) N times per epoch."),
-    ] = ()
+    ] = field(default_factory=list)
     column: shared.TextColumn = "text"
     encoding: shared.Encoding = "utf-8"
     bad_rows: Annotated[str, typer.Option(metavar="stop|skip", help="What to do with rows that can't be read.")] = (
@@ -108,9 +108,9 @@ class PretrainingOptions:
         ),
     ] = None
     loss_weight: Annotated[
-        tuple[str, ...],
+        list[str],
         typer.Option(help="NAME=N: weight of the loss lm, text, contrast, similarity or word."),
-    ] = ()
+    ] = field(default_factory=list)
 
 
 def train(
@@ -197,7 +197,7 @@ def tune(
     screen.done(f"{out}: {_line(report, options.n_words)}")
 
 
-def numbers_by_name(option: str, pairs: tuple[str, ...] | list[str], *, example: str) -> dict[str, float]:
+def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str, float]:
     """Parse the NAME=NUMBER values of an option.
 
     Raises:
