@@ -250,27 +250,22 @@ class CorpusStore:
                 CorpusSource(s["name"], (*map(int, s["train"]),), (*map(int, s["heldout"]),), int(s["n_words"]))  # type: ignore[arg-type]
                 for s in metadata["sources"]
             ]
-            self.counts = self._open("words.counts", np.uint64)
+            self.counts = self._open("words.counts", np.uint64)  # of each spelling, the two boundaries included
             self._spelling_ends = self._open("words.ends", np.uint64)
             self._spellings = self._open("words.utf8", np.uint8)
+            self.n_spellings = len(self._spelling_ends)
             names = [(f"{part}.{kind}", np.dtype(dtype)) for part in _PARTS for kind, dtype in _TYPES.items()]
             self._sizes = {name: (self.folder / name).stat().st_size // dtype.itemsize for name, dtype in names}
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.folder}: a damaged corpus store ({error}); delete the folder.") from error
         last = {part: max((getattr(source, part)[1] for source in self.sources), default=0) for part in _PARTS}
-        if any(self.n_texts(p) != last[p] or self._sizes[f"{p}.rows"] != last[p] for p in _PARTS) or len(
-            self.counts
-        ) != len(self._spelling_ends):
+        sizes = [self._sizes[f"{part}.{kind}"] != last[part] for part in _PARTS for kind in ("ends", "rows")]
+        if any(sizes) or len(self.counts) != self.n_spellings:
             raise InputError(f"{self.folder}: a damaged corpus store (files of other sizes); delete the folder.")
 
     def _open(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         path = self.folder / name
         return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.zeros(0, dtype=dtype)
-
-    @property
-    def n_spellings(self) -> int:
-        """Number of spellings, the two boundaries included."""
-        return len(self._spelling_ends)
 
     def n_texts(self, part: str) -> int:
         """Number of texts in "train" or "heldout"."""

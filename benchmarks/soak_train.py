@@ -1,0 +1,116 @@
+"""Kill `elmokit train` at random moments, again and again: the finished model must equal that of an undisturbed run.
+
+    python benchmarks/soak_train.py [--kills 200] [--minutes 10]
+
+Every process continues the run in its folder, writes a snapshot after every step, and is killed with SIGKILL after a
+random time (in a tenth of the rounds the newest snapshot is also cut short, as a power failure may). When one ends by
+itself the model is compared with the undisturbed one, number by number, and a new folder is begun, every second one
+with a teacher.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from workload import finish
+
+from elmokit.checkpoints import load
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from elmokit.training import Corpus, TrainingOptions, train
+from elmokit.training.loop import snapshots
+
+
+def start(folder, out, teacher):
+    """A forked process that trains, or continues; PyTorch is imported already."""
+    if (pid := os.fork()) == 0:
+        try:
+            lstm = BiLSTMConfig(cell_width=16, projection=False, cell_clip=None, projection_clip=None)
+            cnn = CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8)), n_highway=1)
+            options = TrainingOptions(
+                batch_size=8, bptt=8, segment=16, n_words=6000, vocabulary_size=300, n_negatives=20, warmup=5,
+                precision="float32", save_minutes=0.0, evaluate_words=2000, heldout_windows=4,
+            )  # fmt: skip
+            train(
+                Corpus(files=[folder / "corpus.txt"], heldout_every=20, n_processes=1),
+                out,
+                config=ElmoConfig(projection_width=16, char_cnn=cnn, bilstm=lstm, tokenizer="whitespace"),
+                options=options,
+                teacher=folder / "texts.npy" if teacher else None,
+                resume=True,
+            )
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def same(one, other):
+    one, other = load(one), load(other)
+    return one.layer_mix == other.layer_mix and all(np.array_equal(a, other.tensors[n]) for n, a in one.tensors.items())
+
+
+def wait(pid, seconds):
+    """The exit status, or None if the process was killed because it had not ended in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng, began = random.Random(options.seed), time.perf_counter()
+    counts = {"kills": 0, "cuts": 0, "finished": 0, "changed": 0, "failed": 0}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = [" ".join(f"w{rng.randrange(200)}" for _ in range(rng.randint(3, 9))) for _ in range(900)]
+        (folder / "corpus.txt").write_text("\n".join(texts) + "\n")
+        np.save(folder / "texts.npy", np.random.default_rng(0).normal(size=(len(texts), 12)).astype(np.float32))
+        usual = {}
+        for teacher in (False, True):
+            start_time = time.perf_counter()
+            assert wait(start(folder, folder / f"undisturbed-{teacher}", teacher), 600) == 0
+            usual[teacher] = time.perf_counter() - start_time
+        teacher, out = False, folder / "out"
+        while counts["kills"] < options.kills and time.perf_counter() - began < options.minutes * 60:
+            status = wait(start(folder, out, teacher), rng.uniform(0.02, 0.6) * usual[teacher])
+            if status is None:
+                counts["kills"] += 1
+                if rng.random() < 0.1 and len(snapshots(out / "run")) > 1:
+                    newest = snapshots(out / "run")[-1]
+                    os.truncate(newest, newest.stat().st_size // 2)
+                    counts["cuts"] += 1
+                continue
+            counts["finished"] += 1
+            counts["failed"] += status != 0
+            counts["changed"] += status == 0 and not same(out, folder / f"undisturbed-{teacher}")
+            shutil.rmtree(out)
+            teacher = not teacher
+            print(counts, flush=True)
+    finish("soak_train", {**counts, "seconds": time.perf_counter() - began})
+    assert counts["finished"]
+    assert counts["changed"] == counts["failed"] == 0
+
+
+if __name__ == "__main__":
+    main()
