@@ -72,7 +72,7 @@ SKLEARN_FILES = (
     "tasks.maps",
     "tasks.pairs.classifier",
     "tasks.vectorizer",
-    "index.clusters",
+    "index.senses",
     "projection",
 )
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
@@ -322,18 +322,12 @@ ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in Num
     "text.char_ids",
     "runtime.backends.numpy",
 )
-ENCODE_LINES = 2272  # the goal: 2,000
+ENCODE_LINES = 2290  # the goal: 2,000
 
 # What is larger today. Only take names away.
-LARGE_FILES: set[str] = {
-    "index.store",
-}
-LONG_FUNCTIONS: set[str] = {
-    "cli.serve.serve",
-}
-MANY_PARAMETERS: set[str] = {
-    "cli.serve.serve",
-}
+LARGE_FILES: set[str] = set()
+LONG_FUNCTIONS: set[str] = set()
+MANY_PARAMETERS: set[str] = set()
 NAMED_TWICE: set[str] = {
     "ElmoEncoder",
     "Encoder",

@@ -6,21 +6,24 @@ import dataclasses
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import ElmoConfig, LayerMix
+from elmokit.encoding import Encoding
 from elmokit.errors import CheckpointError, ConfigError
 from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
+from elmokit.runtime.pooling import KeepWords, PoolTexts, word_shares
 from elmokit.runtime.precision import choose_precision
 from elmokit.runtime.token_encoder import CACHE_WORDS
 from elmokit.text.tokens import get_tokenizer
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PRECISIONS = (*BACKEND_PRECISIONS, "auto")
+
+
+Array = NDArray[Any]
 
 
 class LoadedModel:
@@ -171,6 +177,32 @@ class LoadedModel:
         self._digest = self._digest or digest_of(self.checkpoint())
         settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
         return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def source(self) -> str | None:
+        """What `load` takes to read the model again; None for one made in memory."""
+        return None if self._source is None else self._source[0]
+
+    def encode_in_turns(
+        self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
+    ) -> Iterator[Array | None]:
+        """Encode one long text a segment at a time, for servers that let other work come between.
+
+        Args:
+            words: T words.
+            encoding: see `Elmo.encode`; None for all layers apart, without pooling.
+            pooled: whether the result is one vector; else a vector per word.
+            turn_words: words in a segment. It does not change the result.
+
+        Yields:
+            None after each segment, and last the vector, (d,), or the word vectors, (T, d) or (L, T, 2P).
+        """
+        reduce: PoolTexts | KeepWords = KeepWords([words], encoding, self.layer_mix)
+        if pooled:
+            encoding = encoding or Encoding()
+            shares = word_shares(self._word_counts) if encoding.pooling == "sif" else None
+            reduce = PoolTexts([words], encoding, self.layer_mix, shares)
+        yield from self._engine.turns(words, reduce, turn_words)
 
     @property
     def _word_counts(self) -> Mapping[str, float] | None:

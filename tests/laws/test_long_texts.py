@@ -47,6 +47,25 @@ def test_segments_give_the_vectors_of_the_whole(layer_norm, texts, size, encodin
             np.testing.assert_allclose(one.vectors, other.vectors, rtol=1e-5, atol=1e-6)
 
 
+@settings(max_examples=60, deadline=None)
+@given(words=WORDS, size=st.integers(1, 12), pooling=st.sampled_from(POOLINGS), batch_words=st.sampled_from([5, 4096]))
+def test_turns_give_the_vectors_of_the_whole(words, size, pooling, batch_words):
+    elmo, encoding = MODELS[False], Encoding(pooling=pooling)
+    elmo._engine.batch_words = batch_words
+    try:
+        if pooling != "sif":
+            *pauses, vector = elmo.encode_in_turns(words, encoding, turn_words=size)
+            np.testing.assert_allclose(vector, elmo.encode([words], encoding)[0], rtol=2e-5, atol=2e-6)
+            assert pauses == [None] * -(-len(words) // size)
+        for each, chosen in (("each", None), ("all", Encoding(layers="all"))):
+            *_, vectors = elmo.encode_in_turns(words, chosen, pooled=False, turn_words=size)
+            np.testing.assert_allclose(
+                vectors, elmo.encode_words([words], layers=each)[0].vectors, rtol=1e-5, atol=1e-6
+            )
+    finally:
+        elmo._engine.batch_words = 4096
+
+
 MEMORY = """
 import resource
 import sys

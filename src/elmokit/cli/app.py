@@ -14,14 +14,11 @@ from elmokit.cli import (
     convert,
     embed,
     examples,
-    explore,
     index,
     info,
     pairs,
     score,
-    senses,
     serve,
-    shift,
     similar,
     summarise,
     tag,
@@ -69,11 +66,11 @@ app.add_typer(pairs.app, name="pairs")
 app.add_typer(tag.app, name="tag")
 app.command("train", no_args_is_help=True)(train.train)
 app.command("tune", no_args_is_help=True)(train.tune)
-app.command("explore")(explore.explore)
+app.command("explore")(serve.explore)
 app.command("serve")(serve.serve)
 app.add_typer(index.app, name="index")
-app.command("senses", no_args_is_help=True)(senses.senses)
-app.command("shift", no_args_is_help=True)(shift.shift)
+app.command("senses", no_args_is_help=True)(index.senses)
+app.command("shift", no_args_is_help=True)(index.shift)
 app.command("score", no_args_is_help=True)(score.score)
 app.command("fill", no_args_is_help=True)(score.fill)
 app.command("substitutes", no_args_is_help=True)(score.substitutes)

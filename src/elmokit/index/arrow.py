@@ -41,21 +41,11 @@ def arrow_table(schema: Any, columns: Columns) -> Any:
 def condition(
     *, word: str | None = None, not_words: Collection[str] = (), documents: Collection[str] | None = None
 ) -> str | None:
-    """An SQL condition on occurrences; with documents alone, also on sentences.
-
-    Args:
-        word: select this word.
-        not_words: leave these words out.
-        documents: select these documents; None for all.
-
-    Returns:
-        the condition; None if there is none.
+    """An SQL condition that selects a word, leaves words out and selects documents; None if there is none.
 
     Example:
         >>> condition(word="o'clock", documents=["a.txt"])
         "word = 'o''clock' AND document IN ('a.txt')"
-        >>> condition() is None
-        True
     """
     parts = [] if word is None else [f"word = {quoted(word)}"]
     if not_words:
@@ -93,11 +83,7 @@ def numpy_columns(table: Any) -> dict[str, Any]:
 
 
 def arrow() -> Any:
-    """pyarrow, with its compute functions.
-
-    Raises:
-        MissingExtra: pyarrow is not installed.
-    """
+    """pyarrow, with its compute functions. Raises MissingExtra where it is not installed."""
     try:
         import pyarrow
         import pyarrow.compute

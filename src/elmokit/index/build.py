@@ -15,29 +15,22 @@ from numpy.typing import NDArray
 
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
-from elmokit.encoding import Layers
 from elmokit.features import WordVectors
 from elmokit.index.arrow import Columns
 from elmokit.index.centering import Centering, unit
-from elmokit.index.kept_words import is_content_word
+from elmokit.index.description import Description
+from elmokit.index.kept_words import is_content_word, word_test
 from elmokit.index.store import Store
 
 BLOCK = 2048
 """Sentences that are written together."""
 
-_TELL_EVERY = 64
+_REPORT_EVERY = 64
 
 
 @dataclass(frozen=True, slots=True)
 class NewSentence:
-    """A text on its way into the index.
-
-    Args:
-        text: the sentence.
-        document: the document it belongs to.
-        source: the file or document whose rows are counted.
-        row: its row there, from 1.
-    """
+    """A text on its way into the index: row `row` (from 1) of the file or document `source`."""
 
     text: str
     document: str
@@ -45,88 +38,48 @@ class NewSentence:
     row: int
 
 
-@dataclass(frozen=True)
-class OccurrenceEncoder:
-    """Turns sentences into the vectors of an index.
-
-    Args:
-        elmo: the model.
-        layers: the layers.
-        keep: whether a word, in lower case, gets an entry.
-        centering: of the vectors.
-    """
-
-    elmo: Elmo
-    layers: Layers
-    keep: Callable[[str], bool]
-    centering: Centering
-
-    def sentence(self, words: tuple[str, ...], units: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vector of a sentence, of length 1: the mean of its content words, or of all its words if it has none.
-
-        Args:
-            words: T words.
-            units: their vectors, centred. Shape (T, d).
-
-        Returns:
-            the vector; zeros for no words. Shape (d,).
-        """
-        content = np.array([is_content_word(word.lower()) for word in words], dtype=np.bool_)
-        rows = units[content] if content.any() else units
-        return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
+def sentence_vector(words: tuple[str, ...], units: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of a sentence's content words (or of all, if it has none), of length 1; zeros for no words. (d,)."""
+    content = np.array([is_content_word(word.lower()) for word in words], dtype=np.bool_)
+    rows = units[content] if content.any() else units
+    return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
 
 
-def fit_centering(elmo: Elmo, layers: Layers, texts: Iterable[str]) -> Centering:
-    """The centering of an index: subtracts the mean of all words of its first texts.
-
-    Args:
-        elmo: the model.
-        layers: the layers.
-        texts: the first texts.
-
-    Returns:
-        the centering; it subtracts zero if the texts have no words.
-    """
-    words = elmo.encode_words(list(texts), layers=layers, show_progress=False)
-    return Centering.fitted(np.concatenate([text.vectors for text in words if len(text)]))
+def fit_centering(elmo: Elmo, description: Description, texts: Iterable[str]) -> Centering:
+    """The centering of an index: subtracts the mean of all words of its first texts; zero if they have no words."""
+    words = elmo.encode_words(list(texts), layers=description.layers, show_progress=False)
+    vectors = [text.vectors for text in words if len(text)]
+    return Centering.fitted(np.concatenate(vectors)) if vectors else description.centering
 
 
 def write_sentences(
     store: Store,
-    encoder: OccurrenceEncoder,
+    elmo: Elmo,
+    description: Description,
     sentences: Iterable[NewSentence],
     *,
     block: int = BLOCK,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Add sentences to the store.
+    """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences.
 
-    Args:
-        store: open for writing.
-        encoder: of the index.
-        sentences: any number; they are read as they are written.
-        block: sentences that are written together.
-        on_progress: called with the number of sentences encoded so far, every 64 and at the end of a block.
-
-    Returns:
-        occurrences added.
+    `on_progress` is called with the number of sentences encoded so far, every 64 and at the end of a block.
     """
     n_added, n_done, rest = 0, 0, iter(sentences)
     number = store.next_sentence()
     while chosen := list(islice(rest, block)):
-        rows = _Rows(encoder, number)
-        stream = encoder.elmo.encode_words_stream(
-            (sentence.text for sentence in chosen), layers=encoder.layers, show_progress=False
-        )
+        rows = _Rows(description, number)
+        texts = (sentence.text for sentence in chosen)
+        stream = elmo.encode_words_stream(texts, layers=description.layers, show_progress=False)
         for sentence, words in zip(chosen, stream, strict=True):
             rows.add(sentence, words)
             n_done += 1
-            if on_progress is not None and n_done % _TELL_EVERY == 0:
+            if on_progress is not None and n_done % _REPORT_EVERY == 0:
                 on_progress(n_done)
         occurrences, about = rows.columns()
         store.append(occurrences, about)
         n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
-        if on_progress is not None:
+        if on_progress is not None and n_done % _REPORT_EVERY:
             on_progress(n_done)
     return n_added
 
@@ -134,8 +87,8 @@ def write_sentences(
 class _Rows:
     """Columns of both tables for a block of sentences, the first of which gets the number `first`."""
 
-    def __init__(self, encoder: OccurrenceEncoder, first: int) -> None:
-        self._encoder, self._first = encoder, first
+    def __init__(self, description: Description, first: int) -> None:
+        self._keep, self._centering, self._first = word_test(description.words), description.centering, first
         names = ("word", "sentence", "start", "end", "document")
         self._occurrences: dict[str, list[Any]] = {name: [] for name in names}
         self._sentences: list[NewSentence] = []
@@ -144,9 +97,9 @@ class _Rows:
         self._means: list[NDArray[np.float16]] = []
 
     def add(self, sentence: NewSentence, words: WordVectors) -> None:
-        units, lengths = self._encoder.centering.units(words.vectors)
+        units, lengths = self._centering.units(words.vectors)
         lowered = [storable(word.lower()) for word in words.words]
-        kept = [place for place, word in enumerate(lowered) if self._encoder.keep(word)]
+        kept = [place for place, word in enumerate(lowered) if self._keep(word)]
         assert words.offsets is not None, "strings have offsets"
         columns = self._occurrences
         columns["word"] += [lowered[place] for place in kept]
@@ -156,7 +109,7 @@ class _Rows:
         columns["document"] += [storable(sentence.document)] * len(kept)
         self._lengths.append(lengths[kept])
         self._units.append(units[kept].astype(np.float16))
-        self._means.append(self._encoder.sentence(words.words, units).astype(np.float16))
+        self._means.append(sentence_vector(words.words, units).astype(np.float16))
         self._sentences.append(sentence)
 
     def columns(self) -> tuple[Columns, Columns]:
@@ -173,16 +126,9 @@ class _Rows:
 
 
 def new_rows(table: Table, column: str, document: str | None, *, after: int) -> Iterator[NewSentence]:
-    """The rows of a file that follow a row; rows without visible text are left out.
+    """The rows of a file that follow row `after`, but for those without visible text.
 
-    Args:
-        table: the file.
-        column: the column with the texts.
-        document: the column with the documents; None for the name of the file.
-        after: the last row that is in the index.
-
-    Yields:
-        one sentence per row.
+    `document` is the column with the documents; None for the name of the file.
     """
     source = str(table.source)
     for row in table.rows([column] if document is None else [column, document]):
@@ -192,16 +138,7 @@ def new_rows(table: Table, column: str, document: str | None, *, after: int) -> 
 
 
 def numbered(texts: Iterable[str], *, document: str, after: int) -> Iterator[NewSentence]:
-    """Number the texts of a document; those without visible text are counted, but left out.
-
-    Args:
-        texts: sentences.
-        document: their document.
-        after: the last number in use.
-
-    Yields:
-        one sentence per text.
-    """
+    """The texts of a document, numbered from `after` on; those without visible text are counted, but left out."""
     for row, text in enumerate(texts, after + 1):
         if text.strip():
             yield NewSentence(text, document, document, row)

@@ -18,10 +18,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Centering:
-    """A mean to subtract from vectors.
-
-    Args:
-        mean: Shape (d,).
+    """A mean (d,) to subtract from vectors.
 
     Example:
         >>> centering = Centering(np.array([1.0, 0.0], np.float32))
@@ -40,14 +37,7 @@ class Centering:
         return cls(vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
 
     def units(self, vectors: Vectors) -> tuple[Vectors, NDArray[np.float32]]:
-        """Center vectors of the model and scale them to length 1.
-
-        Args:
-            vectors: Shape (n, d).
-
-        Returns:
-            unit vectors (n, d), zeros for a vector that equals the mean, and the lengths they had (n,).
-        """
+        """Center vectors (n, d) and scale them to length 1; returns also the lengths they had, (n,)."""
         centred = vectors - self.mean
         lengths = np.linalg.norm(centred, axis=1)
         units = centred / np.where(lengths > 0, lengths, 1)[:, None]
@@ -59,11 +49,6 @@ class Centering:
 
 
 def unit(vector: Vectors) -> Vectors:
-    """A vector scaled to length 1; zeros stay zeros. (d,) → (d,).
-
-    Example:
-        >>> unit(np.array([3.0, 4.0], np.float32)).tolist()
-        [0.6000000238418579, 0.800000011920929]
-    """
+    """A vector scaled to length 1; zeros stay zeros. (d,) → (d,)."""
     length = float(np.linalg.norm(vector))
     return (vector / length if length > 0 else vector).astype(np.float32)

@@ -46,36 +46,15 @@ class Description:
     mean: tuple[float, ...] | None = None
 
     @classmethod
-    def of(cls, elmo: Elmo, *, source: str, layers: Layers, words: str | tuple[str, ...]) -> Description:
-        """The description of a new index.
-
-        Args:
-            elmo: the model.
-            source: what `Elmo.load` takes to find it again.
-            layers: the layers.
-            words: the words that are kept.
-
-        Returns:
-            the description, without a mean.
-        """
+    def of(cls, elmo: Elmo, *, layers: Layers, words: str | tuple[str, ...]) -> Description:
+        """The description of a new index, without a mean."""
         encoding = Encoding(layers=layers)
         chosen: Any = encoding.layers
-        return cls(elmo.name, source, elmo.fingerprint, chosen, words, elmo.width(encoding))
+        return cls(elmo.name, elmo.source or "default", elmo.fingerprint, chosen, words, elmo.width(encoding))
 
     @classmethod
     def read(cls, folder: Path) -> Description:
-        """Read the description of an index.
-
-        Args:
-            folder: the index.
-
-        Returns:
-            the description, its values checked.
-
-        Raises:
-            MissingFile: there is no index.
-            CheckpointError: the file is damaged, or of another format.
-        """
+        """Read the description of an index and check its values. Raises MissingFile or CheckpointError."""
         path = folder / FILE
         if not path.is_file():
             raise MissingFile(f"{path}: no such file; expected a folder that `elmokit index build` wrote.")
@@ -112,14 +91,7 @@ class Description:
                 raise ValueError(f"mean is not {self.dim} finite numbers")
 
     def write(self, folder: Path) -> None:
-        """Write the description, whole or not at all.
-
-        Args:
-            folder: the index.
-
-        Raises:
-            OutputError: the folder can't be written.
-        """
+        """Write the description, whole or not at all. Raises OutputError."""
         with atomic_path(folder / FILE) as path:
             path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}) + "\n", encoding="utf-8")
 
@@ -132,37 +104,22 @@ class Description:
         """A copy with another mean."""
         return replace(self, mean=tuple(centering.mean.tolist()))
 
-    def load_model(self, folder: Path) -> Elmo:
-        """Load the model that an index names. A folder may come from strangers, so nothing is fetched.
+    def load_model(self, folder: Path, **options: Any) -> Elmo:
+        """Load the model that the index in `folder` names, with options of `Elmo.load`.
 
-        Args:
-            folder: the index, for messages.
-
-        Returns:
-            the model, checked.
-
-        Raises:
-            CheckpointError: the index names an address, or another model is found.
+        A folder may come from strangers, so nothing is fetched.
         """
         if "://" in self.source or self.source.startswith("hf:"):
             raise CheckpointError(
                 f"{folder}: this index was made with a model from {self.source!r}, which is not fetched unasked;"
                 " load the model and pass it: WordIndex.open(folder, elmo=Elmo.load(...))."
             )
-        elmo = Elmo.load(self.source or EMBEDDED)
+        elmo = Elmo.load(self.source or EMBEDDED, **options)
         self.check(elmo, folder)
         return elmo
 
     def check(self, elmo: Elmo, folder: Path) -> None:
-        """Refuse another model than the one the index was made with. Device and precision may differ.
-
-        Args:
-            elmo: the model given.
-            folder: the index, for messages.
-
-        Raises:
-            CheckpointError: another model.
-        """
+        """Refuse another model than the one the index was made with. Device and precision may differ."""
         if elmo.fingerprint != self.fingerprint:
             raise CheckpointError(
                 f"{folder}: this index was made with the model {self.model!r} (fingerprint {self.fingerprint[:12]});"

@@ -1,8 +1,8 @@
 """Which words of a corpus are worth an entry: content words, all, or a list.
 
-About half of English running text is function words and marks: nobody asks for their senses, and leaving them out
-halves the index. The list below is closed-class words only; "will", "like", "can" and the like are in it though they
-have other uses: who studies these gives a list of words, or keeps all.
+About half of English running text is function words and punctuation: nobody asks for their senses, and leaving them
+out halves the index. The list below holds closed-class words, also those with other uses, such as "will" and "like": to
+study these, give a list of words, or keep all.
 """
 
 from __future__ import annotations
@@ -33,13 +33,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def is_content_word(word: str) -> bool:
-    """Whether a word names something: begins with a letter, is longer than that letter, is no function word.
-
-    Args:
-        word: in lower case.
-
-    Returns:
-        True for content words; False for marks, numbers, links, mentions and function words.
+    """Whether a word, in lower case, names something: starts with a letter, is longer, and is no function word.
 
     Example:
         >>> [word for word in ("the", "cat", "sat", "@home", "3.5", "don’t", ".") if is_content_word(word)]
@@ -49,13 +43,7 @@ def is_content_word(word: str) -> bool:
 
 
 def word_test(words: str | Collection[str]) -> Callable[[str], bool]:
-    """What decides whether a word is kept.
-
-    Args:
-        words: "content", "all", or a list of words, upper and lower case alike.
-
-    Returns:
-        a function of the word in lower case.
+    """What decides whether a word, in lower case, is kept: "content", "all", or a list of words in any case.
 
     Raises:
         ConfigError: another string, or an empty list.

@@ -1,4 +1,4 @@
-"""`IndexReader`: the questions that an index answers. `WordIndex` adds how it is made and changed.
+"""`IndexReader`: an open index and the questions that it answers. `WordIndex` adds how it is made and changed.
 
 A question becomes a vector (a word in context, the mean of a word, sums and differences of these), the store finds the
 nearest ones, and here they become answers. Counts, means and senses are cached until the index changes.
@@ -6,27 +6,108 @@ nearest ones, and here they become answers. Counts, means and senses are cached 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.elmo import Elmo
 from elmokit.encoding import Text
 from elmokit.errors import ConfigError, InputError
-from elmokit.index.arrow import SENTENCES, condition
+from elmokit.features import WordVectors
+from elmokit.index.arrow import OCCURRENCES, SENTENCES, condition
+from elmokit.index.build import sentence_vector
 from elmokit.index.centering import Centering, unit
-from elmokit.index.neighbours import group
-from elmokit.index.opened import OpenIndex, Vector
-from elmokit.index.results import MapPoint, Neighbour, Neighbours, Occurrence, Senses, Sentence, WordMap, WordMeans
+from elmokit.index.description import Description
+from elmokit.index.results import (
+    MapPoint,
+    Neighbour,
+    Neighbours,
+    Occurrence,
+    Senses,
+    Sentence,
+    WordMap,
+    WordMeans,
+    grouped,
+)
 from elmokit.index.senses import Clustered, find_senses
+from elmokit.index.store import Store
 from elmokit.projection import principal_plane
 
+T = TypeVar("T")
+Vector = NDArray[np.float32]
 InContext = str | tuple[str, Text]
 """A word (its mean over the index), or a word and the text it stands in."""
 
+_COLUMNS = ("word", "sentence", "start", "end", "document", "vector")
 
-class IndexReader(OpenIndex):
+
+class IndexReader:
     """The questions that an index answers; made by `WordIndex.open` and `WordIndex.create`."""
+
+    def __init__(self, folder: Path, store: Store, description: Description, elmo: Elmo | None) -> None:
+        self.folder, self.description = folder, description
+        self._store, self._elmo = store, elmo
+        self._lock = threading.RLock()
+        self._cache: dict[Any, Any] = {}
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self.description.dim
+
+    @property
+    def elmo(self) -> Elmo:
+        """The model, loaded when it is first needed. Raises CheckpointError for a model that must be fetched."""
+        with self._lock:
+            if self._elmo is None:
+                self._elmo = self.description.load_model(self.folder)
+            return self._elmo
+
+    def __len__(self) -> int:
+        """Number of occurrences."""
+        return self._store.count(OCCURRENCES)
+
+    def __contains__(self, word: object) -> bool:
+        """Whether a word occurs; upper and lower case are the same."""
+        return isinstance(word, str) and word.lower() in self.words()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self.folder}', {len(self):,} occurrences in {self.n_sentences:,} sentences)"
+
+    @property
+    def n_sentences(self) -> int:
+        """Number of sentences."""
+        return self._store.count(SENTENCES)
+
+    def documents(self) -> Mapping[str, int]:
+        """Documents with their numbers of sentences, largest first."""
+        return self._cached("documents", lambda: self._store.counts(SENTENCES, "document"))
+
+    def words(self, *, min_count: int = 1) -> Mapping[str, int]:
+        """Words that occur `min_count` times or more, with their numbers of occurrences, most frequent first."""
+        counts = self._cached("words", lambda: self._store.counts(OCCURRENCES, "word"))
+        return counts if min_count <= 1 else {word: count for word, count in counts.items() if count >= min_count}
+
+    def about(self) -> dict[str, Any]:
+        """Metadata as JSON values: model, layers, words_kept, dim, counts, bytes, ann (nearest-neighbour index)."""
+        words = self.description.words
+        return {
+            "model": self.description.model,
+            "layers": self.description.layers,
+            "words_kept": words if isinstance(words, str) else "list",
+            "dim": self.description.dim,
+            "occurrences": len(self),
+            "sentences": self.n_sentences,
+            "words": len(self.words()),
+            "documents": len(self.documents()),
+            "bytes": sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
+            "ann": self._store.has_ann(OCCURRENCES),
+        }
 
     def vector(self, word: str, context: Text, *, position: int | None = None) -> Vector:
         """The vector of a word in a text, centred and of length 1.
@@ -44,23 +125,10 @@ class IndexReader(OpenIndex):
         """
         text = self._encode(context)
         place = _place(word, text.words, position)
-        return np.asarray(self._centering.units(text.vectors[place : place + 1])[0][0])
+        return np.asarray(self.description.centering.units(text.vectors[place : place + 1])[0][0])
 
     def similarity(self, word_1: str, context_1: Text, word_2: str, context_2: Text) -> float:
-        """The cosine of two words, each in its text, from -1 to 1.
-
-        Args:
-            word_1: a word.
-            context_1: a text that holds it.
-            word_2: a word, possibly the same.
-            context_2: a text that holds it.
-
-        Returns:
-            the cosine.
-
-        Raises:
-            InputError: a text does not hold its word.
-        """
+        """The cosine of two words, each in its text, from -1 to 1. Raises InputError as `vector` does."""
         return float(self.vector(word_1, context_1) @ self.vector(word_2, context_2))
 
     def most_similar(
@@ -102,7 +170,8 @@ class IndexReader(OpenIndex):
         if not positive:
             raise ConfigError("most_similar: give a word, or positive=[…].")
         asked = (*positive, *negative)
-        target = self._target(positive, negative, position)
+        vectors = [self._vector_of(item, position if i == 0 else None) for i, item in enumerate(asked)]
+        target = unit(np.sum(vectors[: len(positive)], axis=0) - np.sum(vectors[len(positive) :], axis=0))
         query = " − ".join(filter(None, (_shown(positive), _shown(negative))))
         if all(isinstance(item, str) for item in asked):
             return Neighbours(query, self._nearest_words(target, {_word_of(item) for item in asked}, topn))
@@ -112,7 +181,7 @@ class IndexReader(OpenIndex):
         for n_hits in (10 * topn, 100 * topn):
             hits, units = self._search(target, k=n_hits, where=condition(documents=documents), exact=exact)
             others = [i for i, hit in enumerate(hits) if hit.text not in texts]
-            neighbours = group([hits[i] for i in others], units[others], senses, k=topn)
+            neighbours = grouped([hits[i] for i in others], units[others], senses, topn)
             if len(neighbours) == topn or len(hits) < n_hits:
                 break
         return Neighbours(query, neighbours)
@@ -147,35 +216,16 @@ class IndexReader(OpenIndex):
     def search_sentences(
         self, text: Text, *, k: int = 10, documents: Collection[str] | None = None, exact: bool = False
     ) -> list[Sentence]:
-        """Find the sentences most similar to a text.
-
-        Args:
-            text: a text or a list of words.
-            k: the largest number of sentences.
-            documents: search these documents only.
-            exact: compare all sentences.
-
-        Returns:
-            sentences, best first.
-        """
+        """Find the `k` sentences most similar to a text or list of words, best first; other options as in `search`."""
         words = self._encode(text)
-        vector = self._encoder().sentence(words.words, self._centering.units(words.vectors)[0])
+        vector = sentence_vector(words.words, self.description.centering.units(words.vectors)[0])
         columns = ["id", "text", "document", "row"]
         rows = self._store.nearest(SENTENCES, vector, columns, k=k, where=condition(documents=documents), exact=exact)
-        values = zip(rows["text"], rows["document"], rows["row"].tolist(), rows["id"].tolist(), strict=True)
-        cosines = (1 - rows["_distance"]).tolist()
-        return [Sentence(*row, similarity=cosine) for row, cosine in zip(values, cosines, strict=True)]
+        numbers = (rows["row"].tolist(), rows["id"].tolist(), (1 - rows["_distance"]).tolist())
+        return [Sentence(*values) for values in zip(rows["text"], rows["document"], *numbers, strict=True)]
 
     def occurrences(self, word: str, *, limit: int = 100) -> list[Occurrence]:
-        """Occurrences of a word, spread over the index, in the order of the sentences; none for an unknown word.
-
-        Args:
-            word: the word; upper and lower case are the same.
-            limit: the largest number of occurrences.
-
-        Returns:
-            the occurrences.
-        """
+        """At most `limit` occurrences of a word, spread over the index in its order; none for an unknown word."""
         return self._sample(word, limit)[0]
 
     def senses(self, word: str, *, n_senses: int | None = None, limit: int = 1000) -> Senses:
@@ -197,67 +247,64 @@ class IndexReader(OpenIndex):
         return self._clustered(word, n_senses, limit).senses
 
     def word_map(self, word: str, *, n_senses: int | None = None, limit: int = 500) -> WordMap:
-        """The occurrences of a word in a plane (two principal components), each with its sense.
-
-        Args:
-            word: the word.
-            n_senses: see `senses`.
-            limit: the largest number of points.
-
-        Returns:
-            the map.
-
-        Raises:
-            InputError: the word does not occur.
-            ConfigError: see `senses`.
-        """
+        """The occurrences of a word in a plane (two principal components), each with its sense; see `senses`."""
         clustered = self._clustered(word, n_senses, limit)
         points, explained = principal_plane(clustered.units)
         pairs = zip(points.tolist(), clustered.occurrences, strict=True)
-        placed = tuple(MapPoint(x, y, occurrence) for (x, y), occurrence in pairs)
-        return WordMap(clustered.senses.word, clustered.senses, placed, explained)
+        return WordMap(word.lower(), clustered.senses, tuple(MapPoint(x, y, one) for (x, y), one in pairs), explained)
 
     def means(self, *, min_count: int = 5) -> WordMeans:
-        """A static vector per word: the mean of its occurrences, of length 1.
+        """A static vector per word that occurs `min_count` times or more: the mean of its occurrences, of length 1."""
 
-        Args:
-            min_count: leave out words that occur less often.
+        def compute() -> WordMeans:
+            counts = self.words(min_count=min_count)
+            vectors = self.word_sums({word: i for i, word in enumerate(counts)})
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
 
-        Returns:
-            words, counts and vectors, most frequent first.
-        """
-        return self._cached(("means", min_count), lambda: self._means(min_count))
+        return self._cached(("means", min_count), compute)
 
     def word_sums(self, places: Mapping[str, int], *, centering: Centering | None = None) -> NDArray[np.float64]:
-        """The sums of the unit vectors of words, which `means` and `shift` are made from.
-
-        Args:
-            places: the row of each word.
-            centering: another centering than the index's own.
-
-        Returns:
-            one row per word. Shape (V, d).
-        """
+        """Sums of unit vectors, one row per word at its place, (V, d); `centering` replaces the index's own."""
 
         def moved(units: Vector, lengths: Vector) -> Vector:
-            return units if centering is None else centering.units(self._centering.raw(units, lengths))[0]
+            own = self.description.centering
+            return units if centering is None else centering.units(own.raw(units, lengths))[0]
 
         return self._store.word_sums(places, self.dim, moved=moved)
 
+    def _cached(self, key: Any, compute: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = compute()
+            return cast(T, self._cache[key])
+
+    def _encode(self, text: Text) -> WordVectors:
+        return self.elmo.encode_words([text], layers=self.description.layers, show_progress=False)[0]
+
+    def _search(self, vector: Vector, *, k: int, where: str | None, exact: bool) -> tuple[list[Occurrence], Vector]:
+        rows = self._store.nearest(OCCURRENCES, vector, _COLUMNS, k=k, where=where, exact=exact)
+        return self._store.with_sentences(rows, 1 - rows["_distance"])
+
+    def _sample(self, word: str, limit: int) -> tuple[list[Occurrence], Vector]:
+        rows = self._store.sample(condition(word=word.lower()) or "", _COLUMNS, limit=limit)
+        return self._store.with_sentences(rows, np.ones(len(rows["word"])))
+
     def _clustered(self, word: str, n_senses: int | None, limit: int) -> Clustered:
-        return self._cached(("senses", word.lower(), n_senses, limit), lambda: self._cluster(word, n_senses, limit))
-
-    def _cluster(self, word: str, n_senses: int | None, limit: int) -> Clustered:
         word = word.lower()
-        occurrences, units = self._sample(word, limit)
-        if not occurrences:
-            raise InputError(f"{self._folder}: the word {word!r} does not occur in the index.")
 
-        def nearest(centre: Vector) -> list[Occurrence]:
-            return self.search(centre, k=100, not_words=[word])
+        def compute() -> Clustered:
+            occurrences, units = self._sample(word, limit)
+            if not occurrences:
+                raise InputError(f"{self.folder}: the word {word!r} does not occur in the index.")
+            clustered = find_senses(
+                word, occurrences, units, n_senses, lambda v: self.search(v, k=100, not_words=[word])
+            )
+            count = self.words().get(word, len(occurrences))
+            return clustered._replace(senses=replace(clustered.senses, count=count))
 
-        count = self._counts().get(word, len(occurrences))
-        return find_senses(word, occurrences, units, count=count, n_senses=n_senses, nearest=nearest)
+        return self._cached(("senses", word, n_senses, limit), compute)
 
     def _known_senses(self, words: Collection[str]) -> dict[str, Senses]:
         """The senses of these words, and of all words whose senses are cached."""
@@ -268,33 +315,21 @@ class IndexReader(OpenIndex):
             cached = [value.senses for key, value in self._cache.items() if key[0] == "senses"]
         return {senses.word: senses for senses in cached}
 
-    def _target(self, positive: Sequence[InContext], negative: Sequence[InContext], position: int | None) -> Vector:
-        vectors = [self._vector_of(item, position if i == 0 else None) for i, item in enumerate(positive)]
-        vectors += [-self._vector_of(item, None) for item in negative]
-        return unit(np.sum(vectors, axis=0))
-
     def _vector_of(self, item: InContext, position: int | None) -> Vector:
         if not isinstance(item, str):
             return self.vector(item[0], item[1], position=position)
         means = self.means(min_count=1)
         place = self._cached("places", lambda: {word: i for i, word in enumerate(means.words)}).get(item.lower())
         if place is None:
-            raise InputError(f"{self._folder}: the word {item!r} does not occur in the index; give it with a context.")
+            raise InputError(f"{self.folder}: the word {item!r} does not occur in the index; give it with a context.")
         return np.asarray(means.vectors[place])
 
     def _nearest_words(self, target: Vector, without: Collection[str], k: int) -> tuple[Neighbour, ...]:
         means = self.means()
         cosines = means.vectors @ target
-        best = np.argsort(-cosines, kind="stable")[: k + len(without)]
-        chosen = [i for i in best.tolist() if means.words[i] not in without][:k]
+        best = np.argsort(-cosines, kind="stable").tolist()
+        chosen = [i for i in best[: k + len(without)] if means.words[i] not in without][:k]
         return tuple(Neighbour(means.words[i], float(cosines[i]), count=int(means.counts[i])) for i in chosen)
-
-    def _means(self, min_count: int) -> WordMeans:
-        counts = self.words(min_count=min_count)
-        vectors = self.word_sums({word: i for i, word in enumerate(counts)})
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
 
 
 def _place(word: str, words: Sequence[str], position: int | None) -> int:

@@ -6,15 +6,15 @@ A value holds text and numbers only, so it can be kept, sent and compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_EXAMPLES_SHOWN = 3
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Occurrence:
     """One word in one sentence.
 
     Args:
-        word: the word as it is looked up: in lower case.
+        word: the word in lower case.
         text: the sentence.
-        start: where the word begins in it, in characters.
+        start: where the word begins in the sentence, in characters.
         end: where it ends.
-        document: the document that the sentence belongs to.
+        document: the document of the sentence.
         row: the sentence's place in its source, from 1.
         sentence_id: its number in the index.
-        similarity: to what was asked for; 1.0 where nothing was.
-        sense: the number of the word's sense, from 1; None where its senses are not known.
+        similarity: to the query; 1.0 if there is none.
+        sense: the number of the word's sense, from 1; None if its senses are not known.
 
     Example:
         >>> occurrence = Occurrence("bank", "The Bank closed.", 4, 8, "news.txt", 7, 0)
@@ -54,32 +54,25 @@ class Occurrence:
         return self.text[self.start : self.end]
 
     def marked(self, before: str = "[", after: str = "]") -> str:
-        """The sentence with the word marked.
-
-        Args:
-            before: put before the word.
-            after: put after it.
-
-        Returns:
-            the marked sentence.
-        """
+        """The sentence with the word between two marks."""
         return f"{self.text[: self.start]}{before}{self.surface}{after}{self.text[self.end :]}"
 
     def _repr_html_(self) -> str:
-        return f"<span>{_marked_html(self)}</span>"
+        start, end = self.start, self.end
+        return f"{escape(self.text[:start])}<b>{escape(self.text[start:end])}</b>{escape(self.text[end:])}"
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A word (in one of its senses) that is used alike.
+    """A word, in one of its senses, that is used alike.
 
     Args:
-        word: the word, in lower case.
-        similarity: of its nearest occurrence; of its mean vector where no context was asked for.
-        sense: the number of its sense, from 1; None where its senses are not known.
-        sense_name: that sense's name; "" where it is not known.
-        count: occurrences found (with context), or in the whole index (without).
-        occurrences: the nearest of them, best first; none without context.
+        word: the word in lower case.
+        similarity: of its nearest occurrence; without a context, of its mean vector.
+        sense: the number of its sense, from 1; None if its senses are not known.
+        sense_name: the name of that sense, or "".
+        count: occurrences among the nearest ones; without a context, in the whole index.
+        occurrences: the nearest occurrences, best first; none without a context.
     """
 
     word: str
@@ -92,11 +85,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """What is used like a word, best first: a sequence of `Neighbour`.
-
-    Args:
-        query: what was asked for, in words.
-        neighbours: the answers, one per word and sense.
+    """A sequence of `Neighbour`, best first; `query` describes the question.
 
     Example:
         >>> Neighbours("cat", (Neighbour("dog", 0.8125),))
@@ -109,16 +98,20 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.neighbours)
 
-    def __iter__(self) -> Iterator[Neighbour]:
-        return iter(self.neighbours)
-
     def __getitem__(self, place: int) -> Neighbour:
         return self.neighbours[place]
 
+    def __iter__(self) -> Iterator[Neighbour]:
+        return iter(self.neighbours)
+
     @property
     def words(self) -> tuple[str, ...]:
-        """The neighbours' words, best first."""
+        """The words, best first."""
         return tuple(neighbour.word for neighbour in self.neighbours)
+
+    def pairs(self) -> list[tuple[str, float]]:
+        """Words and similarities, as gensim's `most_similar` returns them."""
+        return [(neighbour.word, neighbour.similarity) for neighbour in self.neighbours]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{near.word} {near.similarity:.2f}" for near in self.neighbours)
@@ -131,22 +124,10 @@ class Neighbours:
         ]
         return _table(f"used like {self.query}", ("word", "sense", "similarity", "count", "example"), rows)
 
-    def pairs(self) -> list[tuple[str, float]]:
-        """Words and similarities, as gensim's `most_similar` gives them."""
-        return [(neighbour.word, neighbour.similarity) for neighbour in self.neighbours]
-
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the index.
-
-    Args:
-        text: the sentence.
-        document: the document that it belongs to.
-        row: its place in its source, from 1.
-        sentence_id: its number in the index.
-        similarity: to what was asked for.
-    """
+    """A sentence of the index; see `Occurrence` for its fields."""
 
     text: str
     document: str
@@ -157,15 +138,15 @@ class Sentence:
 
 @dataclass(frozen=True, eq=False)
 class Sense:
-    """One sense of a word: occurrences that are alike.
+    """One sense of a word: a group of similar occurrences.
 
     Args:
-        number: from 1, the most frequent first.
-        name: typical neighbours, with commas: what people read.
-        share: of the word's occurrences that have it, 0 to 1.
-        count: occurrences that were looked at and have it.
-        neighbours: other words used like it and not like the other senses, the most typical first.
-        collocates: words that stand in its sentences and not in the other senses', the most typical first.
+        number: from 1, the most frequent sense first.
+        name: its most typical neighbours, separated by commas.
+        share: of the word's occurrences, 0 to 1.
+        count: occurrences in the sample that have this sense.
+        neighbours: words that are used like this sense and not like the others, most typical first.
+        collocates: words in its sentences that are rare in those of the other senses, most typical first.
         examples: its most typical occurrences.
         centre: the mean of its vectors, scaled to length 1. Shape (d,).
     """
@@ -182,14 +163,14 @@ class Sense:
 
 @dataclass(frozen=True, eq=False)
 class Senses:
-    """The senses of a word, the most frequent first: a sequence of `Sense`.
+    """The senses of a word: a sequence of `Sense`, the most frequent first.
 
     Args:
         word: the word.
         senses: its senses, at least one.
         count: occurrences in the index.
-        looked_at: occurrences that were clustered, a sample of them.
-        silhouette: how well the clusters are apart, -1 to 1; None for a single sense.
+        looked_at: occurrences in the sample that was clustered.
+        silhouette: separation of the clusters, -1 to 1; None for a single sense.
     """
 
     word: str
@@ -201,11 +182,11 @@ class Senses:
     def __len__(self) -> int:
         return len(self.senses)
 
-    def __iter__(self) -> Iterator[Sense]:
-        return iter(self.senses)
-
     def __getitem__(self, place: int) -> Sense:
         return self.senses[place]
+
+    def __iter__(self) -> Iterator[Sense]:
+        return iter(self.senses)
 
     def __repr__(self) -> str:
         shown = "; ".join(f"{sense.number} {sense.name} ({sense.share:.0%})" for sense in self.senses)
@@ -216,43 +197,23 @@ class Senses:
             (f"{sense.number} {sense.name}", f"{sense.share:.0%}", ", ".join(sense.collocates[:5]), sense.examples[:3])
             for sense in self.senses
         ]
-        return _table(f"{self.word}: {self.count:,} occurrences", ("sense", "share", "beside it", "examples"), rows)
+        return _table(f"{self.word}: {self.count:,} occurrences", ("sense", "share", "collocates", "examples"), rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """The senses as JSON types, without vectors.
-
-        Returns:
-            word, count, looked_at, silhouette and senses with name, share, count, neighbours, collocates, examples.
-        """
-        kept = ("number", "name", "share", "count", "neighbours", "collocates")
-        senses = [
-            {**{name: getattr(sense, name) for name in kept}, "examples": [asdict(found) for found in sense.examples]}
-            for sense in self.senses
-        ]
-        facts = {"word": self.word, "count": self.count, "looked_at": self.looked_at, "silhouette": self.silhouette}
-        return {**facts, "senses": senses}
+        """The senses as JSON types, without vectors."""
+        values = asdict(self)
+        for sense in values["senses"]:
+            del sense["centre"]
+        return values
 
     def nearest(self, vector: NDArray[np.float32]) -> Sense:
-        """The sense whose centre is nearest.
-
-        Args:
-            vector: of an occurrence (`WordIndex.vector`). Shape (d,).
-
-        Returns:
-            the sense.
-        """
+        """The sense whose centre is nearest to the vector of an occurrence (`WordIndex.vector`). Shape (d,)."""
         return max(self.senses, key=lambda sense: float(sense.centre @ vector))
 
 
 @dataclass(frozen=True)
 class MapPoint:
-    """An occurrence on a map.
-
-    Args:
-        x: to the right.
-        y: upwards.
-        occurrence: the word in its sentence, with its sense.
-    """
+    """An occurrence on a map, at x and y."""
 
     x: float
     y: float
@@ -261,12 +222,12 @@ class MapPoint:
 
 @dataclass(frozen=True, eq=False)
 class WordMap:
-    """A word's occurrences as points in the plane.
+    """A word's occurrences as points in the plane: points are near each other where the word is used alike.
 
     Args:
         word: the word.
         senses: its senses, for colours and the legend.
-        points: an occurrence each; near where the word is used alike.
+        points: one per occurrence.
         explained: the share of the vectors' variance that the two axes show, 0 to 1.
     """
 
@@ -315,21 +276,37 @@ class Shift:
 
     @property
     def excess(self) -> float:
-        """APD beyond the variety that the word has inside each corpus: near 0 for a word that did not change."""
+        """APD beyond the variety within each corpus: near 0 for a word that did not change."""
         return self.apd - (self.within_a + self.within_b) / 2
+
+
+def grouped(
+    hits: Sequence[Occurrence], units: NDArray[np.float32], senses: Mapping[str, Senses], k: int
+) -> tuple[Neighbour, ...]:
+    """Occurrences, best first, grouped by word (and by sense where senses are known): at most k groups."""
+    groups: dict[tuple[str, int | None], list[Occurrence]] = {}
+    for hit, vector in zip(hits, units, strict=True):
+        sense = senses[hit.word].nearest(vector).number if hit.word in senses else None
+        groups.setdefault((hit.word, sense), []).append(replace(hit, sense=sense))
+    return tuple(
+        Neighbour(
+            word,
+            group[0].similarity,
+            sense=sense,
+            sense_name="" if sense is None else senses[word][sense - 1].name,
+            count=len(group),
+            occurrences=tuple(group[:_EXAMPLES]),
+        )
+        for (word, sense), group in list(groups.items())[:k]
+    )
 
 
 def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str | tuple[Occurrence, ...]]]) -> str:
     """A table for notebooks; occurrences show as sentences with the word in bold."""
+
+    def cell(value: str | tuple[Occurrence, ...]) -> str:
+        return escape(value) if isinstance(value, str) else "<br>".join(one._repr_html_() for one in value)
+
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows)
     return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: str | tuple[Occurrence, ...]) -> str:
-    return escape(value) if isinstance(value, str) else "<br>".join(map(_marked_html, value))
-
-
-def _marked_html(occurrence: Occurrence) -> str:
-    text, start, end = occurrence.text, occurrence.start, occurrence.end
-    return f"{escape(text[:start])}<b>{escape(text[start:end])}</b>{escape(text[end:])}"

@@ -1,9 +1,8 @@
 """A word's occurrences → its senses: groups of occurrences, each with a name that people can read.
 
-Groups are found by k-means on the vectors (`elmokit.index.clusters`), moved so that the word's own mean is the origin:
-what all its occurrences share, its spelling above all, says nothing about its senses. A sense is named by the words
-that are used where it is used and where the other senses are not: nearest occurrences of other words vote for the
-group whose centre they were found by. Words that stand beside it in its sentences are kept too.
+Groups are found by k-means (scikit-learn, extra `tasks`) on the vectors around the word's own mean, which holds what
+all occurrences share, its spelling above all; their number is chosen by the silhouette. A sense is named by the words
+that are near it and not near the other senses; words that stand beside it in its sentences are kept too.
 Source: word sense induction as in Schütze 1998 (context-group discrimination), with biLM vectors for contexts.
 """
 
@@ -11,16 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, MissingExtra
 from elmokit.index.centering import unit
-from elmokit.index.clusters import choose_clusters, cluster, silhouette
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.results import Occurrence, Sense, Senses
+
+Vectors = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Nearest = Callable[[Vectors], Sequence[Occurrence]]
+"""Takes a vector of length 1, returns the occurrences of other words nearest to it."""
 
 MOST_SENSES = 6
 LEAST_SILHOUETTE = 0.05
@@ -29,115 +33,129 @@ LEAST_SILHOUETTE = 0.05
 _SMALLEST_SHARE = 0.05
 _N_NEIGHBOURS, _N_NAMES, _N_EXAMPLES = 10, 3, 5
 
-Nearest = Callable[[NDArray[np.float32]], Sequence[Occurrence]]
-"""Takes a vector of length 1, gives the occurrences of other words nearest to it."""
 
-
-@dataclass(frozen=True, eq=False)
-class Clustered:
-    """Occurrences of a word with their senses.
-
-    Args:
-        senses: the senses.
-        occurrences: n occurrences; each knows its sense.
-        units: their vectors. Shape (n, d).
-    """
+class Clustered(NamedTuple):
+    """A word's senses, n of its occurrences with their senses, and their vectors (n, d)."""
 
     senses: Senses
     occurrences: tuple[Occurrence, ...]
-    units: NDArray[np.float32]
+    units: Vectors
 
 
 def find_senses(
-    word: str,
-    occurrences: Sequence[Occurrence],
-    units: NDArray[np.float32],
-    *,
-    count: int,
-    n_senses: int | None,
-    nearest: Nearest,
+    word: str, occurrences: Sequence[Occurrence], units: Vectors, n_senses: int | None, nearest: Nearest
 ) -> Clustered:
-    """Cluster the occurrences of a word and describe the clusters.
+    """Cluster occurrences of a word by their vectors of length 1, (n, d), and describe the clusters.
 
-    Args:
-        word: the word.
-        occurrences: n of its occurrences, at least one.
-        units: their vectors, of length 1. Shape (n, d).
-        count: occurrences in the whole index.
-        n_senses: how many senses; None chooses.
-        nearest: finds occurrences of other words.
-
-    Returns:
-        the senses and the occurrences with them.
-
-    Raises:
-        ConfigError: fewer than one sense, or more than occurrences.
+    `n_senses` None chooses the number of senses. Raises ConfigError for fewer than one, or more than occurrences.
     """
     if n_senses is not None and not 1 <= n_senses <= len(units):
         raise ConfigError(f"n_senses is {n_senses}; expected 1 to {len(units)}, the occurrences of {word!r} looked at.")
-    labels, apart = group_occurrences(units, n_senses)
-    numbered = tuple(
-        replace(occurrence, sense=int(label) + 1) for occurrence, label in zip(occurrences, labels, strict=True)
-    )
-    senses = _described(numbered, units, labels, nearest)
-    return Clustered(Senses(word, senses, count, len(units), apart), numbered, units)
+    labels, score = group_occurrences(units, n_senses)
+    pairs = zip(occurrences, labels.tolist(), strict=True)
+    labelled = tuple(replace(occurrence, sense=label + 1) for occurrence, label in pairs)
+    senses = _described(labelled, units, labels, nearest)
+    return Clustered(Senses(word, senses, len(units), len(units), score), labelled, units)
 
 
 def group_occurrences(
-    units: NDArray[np.float32], n_senses: int | None = None
-) -> tuple[NDArray[np.int64], float | None]:
-    """The group of each occurrence of a word.
+    units: Vectors,
+    n_senses: int | None = None,
+    *,
+    most: int = MOST_SENSES,
+    least_silhouette: float = LEAST_SILHOUETTE,
+    smallest: int | None = None,
+) -> tuple[Labels, float | None]:
+    """The group of each occurrence of a word, from vectors of length 1, (n, d).
 
     Args:
-        units: vectors of length 1. Shape (n, d).
-        n_senses: how many groups; None chooses.
+        units: the vectors.
+        n_senses: number of groups; None takes the number with the best silhouette.
+        most: the largest number of groups.
+        least_silhouette: if no number of groups exceeds it, all are one group.
+        smallest: the least number of occurrences in a group; None for 5 %, at least 2.
 
     Returns:
-        groups from 0, the largest first, (n,), and their silhouette; None for one group.
+        groups from 0, the largest first, (n,), and their silhouette; None for a single group.
     """
     moved = units - units.mean(axis=0)
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
     moved = moved / np.where(lengths > 0, lengths, 1)
-    if n_senses is None:
-        smallest = max(2, round(_SMALLEST_SHARE * len(units)))
-        return choose_clusters(moved, most=MOST_SENSES, least_silhouette=LEAST_SILHOUETTE, smallest=smallest)
-    labels = cluster(moved, n_senses)
-    return labels, silhouette(moved, labels) if labels.any() else None
+    if n_senses is not None:
+        labels = cluster(moved, n_senses)
+        return labels, silhouette(moved, labels) if labels.any() else None
+    smallest = smallest or max(2, round(_SMALLEST_SHARE * len(units)))
+    best: tuple[Labels, float | None] = (np.zeros(len(moved), np.int64), None)
+    best_score = least_silhouette
+    for n_clusters in range(2, min(most, len(moved) // smallest) + 1):
+        labels = cluster(moved, n_clusters)
+        if np.bincount(labels, minlength=2).min() >= smallest and (score := silhouette(moved, labels)) > best_score:
+            best, best_score = (labels, score), score
+    return best
+
+
+def cluster(units: Vectors, n_clusters: int) -> Labels:
+    """Groups of vectors of length 1 by k-means, 0 the largest; fewer than `n_clusters` where fewer vectors differ.
+
+    Example:
+        >>> cluster(np.array([[1, 0], [0, 1], [0, 1], [0.1, 0.99]], np.float32), 2).tolist()
+        [1, 0, 0, 0]
+    """
+    try:
+        from sklearn.cluster import KMeans
+    except ImportError:
+        raise MissingExtra("scikit-learn", "tasks", "finding senses") from None
+    n_clusters = min(n_clusters, len(np.unique(units, axis=0)))
+    if n_clusters < 2:
+        return np.zeros(len(units), np.int64)
+    labels = KMeans(n_clusters, n_init=8, random_state=0).fit(units).labels_
+    _, first, groups, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    return np.argsort(np.lexsort((first, -sizes)))[groups].astype(np.int64)
+
+
+def silhouette(units: Vectors, labels: Labels) -> float:
+    """Separation of groups by cosine distance: scikit-learn's silhouette, -1 if each vector is its own."""
+    from sklearn.metrics import silhouette_score
+
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return -1.0
+    return float(silhouette_score(units.astype(np.float64), labels, metric="cosine"))
 
 
 def _described(
-    occurrences: Sequence[Occurrence], units: NDArray[np.float32], labels: NDArray[np.int64], nearest: Nearest
+    occurrences: Sequence[Occurrence], units: Vectors, labels: Labels, nearest: Nearest
 ) -> tuple[Sense, ...]:
-    n_senses = int(labels.max()) + 1
-    members = [np.flatnonzero(labels == label) for label in range(n_senses)]
+    members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
     centres = [unit(units[rows].mean(axis=0)) for rows in members]
     near = _distinct([_votes(nearest(centre)) for centre in centres])
     beside = _distinct([_words_beside([occurrences[i] for i in rows.tolist()]) for rows in members])
     senses = []
     for label, (rows, centre) in enumerate(zip(members, centres, strict=True)):
-        typical = rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()
-        neighbours = tuple(near[label][:_N_NEIGHBOURS])
-        collocates = tuple(beside[label][:_N_NEIGHBOURS])
+        typical = [occurrences[i] for i in rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()]
+        by_text = {occurrence.text: occurrence for occurrence in reversed(typical)}
+        different = sorted(by_text.values(), key=typical.index)
+        names = near[label] or beside[label]
         senses.append(
             Sense(
                 number=label + 1,
-                name=", ".join((neighbours or collocates)[:_N_NAMES]) or f"sense {label + 1}",
+                name=", ".join(names[:_N_NAMES]) or f"sense {label + 1}",
                 share=len(rows) / len(units),
                 count=len(rows),
-                neighbours=neighbours,
-                collocates=collocates,
-                examples=_different([occurrences[i] for i in typical]),
+                neighbours=tuple(near[label]),
+                collocates=tuple(beside[label]),
+                examples=tuple(different[:_N_EXAMPLES]),
                 centre=centre,
             )
         )
     return tuple(senses)
 
 
-def _votes(found: Sequence[Occurrence]) -> dict[str, float]:
-    votes: dict[str, float] = {}
-    for occurrence in found:
-        if is_content_word(occurrence.word):
-            votes[occurrence.word] = votes.get(occurrence.word, 0.0) + max(occurrence.similarity, 0.0)
+def _votes(occurrences: Sequence[Occurrence]) -> dict[str, float]:
+    """Each content word's share of the similarity of nearest occurrences."""
+    votes: Counter[str] = Counter()
+    for one in occurrences:
+        if is_content_word(one.word):
+            votes[one.word] += max(one.similarity, 0.0)  # type: ignore[assignment]
     total = sum(votes.values()) or 1.0
     return {word: vote / total for word, vote in votes.items()}
 
@@ -153,22 +171,11 @@ def _words_beside(occurrences: Sequence[Occurrence]) -> dict[str, float]:
 
 
 def _distinct(shares: Sequence[dict[str, float]]) -> list[list[str]]:
-    """For each group its words, by how much more they are its own than the others'; ties by spelling."""
+    """The first words of each group, by how much more they are its own than the others'; ties by spelling."""
     ranked = []
-    for place, own in enumerate(shares):
-        others = [other for i, other in enumerate(shares) if i != place]
-        score = {
-            word: share - max((other.get(word, 0.0) for other in others), default=0.0) for word, share in own.items()
-        }
-        ranked.append([word for word in sorted(score, key=lambda word: (-score[word], word)) if score[word] > 0])
+    for own in shares:
+        others = [other for other in shares if other is not own]
+        score = {word: share - max((o.get(word, 0.0) for o in others), default=0.0) for word, share in own.items()}
+        words = sorted((word for word in score if score[word] > 0), key=lambda word: (-score[word], word))
+        ranked.append(words[:_N_NEIGHBOURS])
     return ranked
-
-
-def _different(occurrences: Sequence[Occurrence]) -> tuple[Occurrence, ...]:
-    """The first few whose sentences are not the same."""
-    chosen: dict[str, Occurrence] = {}
-    for occurrence in occurrences:
-        chosen.setdefault(occurrence.text, occurrence)
-        if len(chosen) == _N_EXAMPLES:
-            break
-    return tuple(chosen.values())

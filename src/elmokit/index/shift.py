@@ -8,7 +8,7 @@ Source: Giulianelli et al. 2020 (arXiv:2004.14118), Kutuzov & Giulianelli 2020 (
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def shift(
         b: the second.
         words: the words to compare; None for all that occur often enough in both.
         min_count: occurrences that a word must have in each, at least 2.
-        by: what the list is sorted by, falling: "excess", "apd" or "prt".
+        by: the descending order of the list: "excess", "apd" or "prt".
 
     Returns:
         one `Shift` per word, those that changed most first.
@@ -45,11 +45,21 @@ def shift(
     """
     if by not in ORDERS or min_count < 2:
         raise ConfigError(f"by is {by!r}, min_count {min_count}; expected one of {', '.join(ORDERS)}, and 2 or more.")
-    _check_alike(a, b)
+    ours, theirs = a.description, b.description
+    if (ours.fingerprint, ours.layers) != (theirs.fingerprint, theirs.layers):
+        raise ConfigError(
+            f"{a.folder} was made with the model {ours.model!r} and layers {ours.layers!r}, {b.folder} with"
+            f" {theirs.model!r} and {theirs.layers!r}; only indexes of one model and the same layers can be compared."
+        )
     counts_a, counts_b = a.words(min_count=min_count), b.words(min_count=min_count)
-    chosen = _chosen(words, counts_a, counts_b, min_count)
+    chosen = list(dict.fromkeys(word.lower() for word in (counts_a if words is None else words)))
+    rare = [word for word in chosen if word not in counts_a or word not in counts_b]
+    if words is None:
+        chosen = [word for word in chosen if word in counts_b]
+    elif rare:
+        raise InputError(f"the words {rare} do not occur {min_count} times in both indexes (min_count).")
     places = {word: i for i, word in enumerate(chosen)}
-    middle = Centering.fitted(np.stack([a.description.centering.mean, b.description.centering.mean]))
+    middle = Centering.fitted(np.stack([ours.centering.mean, theirs.centering.mean]))
     sums_a, sums_b = a.word_sums(places, centering=middle), b.word_sums(places, centering=middle)
     changes = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for i, word in enumerate(chosen)]
     return sorted(changes, key=lambda change: (-getattr(change, by), change.word))
@@ -57,38 +67,17 @@ def shift(
 
 def _measured(word: str, n_a: int, n_b: int, sum_a: NDArray[np.float64], sum_b: NDArray[np.float64]) -> Shift:
     lengths = float(np.linalg.norm(sum_a) * np.linalg.norm(sum_b))
+
+    def within(total: NDArray[np.float64], n: int) -> float:
+        """The mean cosine distance of two different vectors out of n of length 1, from their sum."""
+        return 1 - (float(total @ total) - n) / (n * (n - 1))
+
     return Shift(
         word,
         n_a,
         n_b,
         apd=1 - float(sum_a @ sum_b) / (n_a * n_b),
         prt=1 - float(sum_a @ sum_b) / lengths if lengths > 0 else 1.0,
-        within_a=_within(sum_a, n_a),
-        within_b=_within(sum_b, n_b),
+        within_a=within(sum_a, n_a),
+        within_b=within(sum_b, n_b),
     )
-
-
-def _within(total: NDArray[np.float64], n: int) -> float:
-    """The mean cosine distance of two different vectors out of n of length 1, from their sum."""
-    return 1 - (float(total @ total) - n) / (n * (n - 1))
-
-
-def _chosen(
-    words: Collection[str] | None, counts_a: Mapping[str, int], counts_b: Mapping[str, int], min_count: int
-) -> list[str]:
-    if words is None:
-        return [word for word in counts_a if word in counts_b]
-    chosen = list(dict.fromkeys(word.lower() for word in words))
-    rare = [word for word in chosen if word not in counts_a or word not in counts_b]
-    if rare:
-        raise InputError(f"the words {rare} do not occur {min_count} times in both indexes (min_count).")
-    return chosen
-
-
-def _check_alike(a: WordIndex, b: WordIndex) -> None:
-    ours, theirs = a.description, b.description
-    if (ours.fingerprint, ours.layers) != (theirs.fingerprint, theirs.layers):
-        raise ConfigError(
-            f"{a.folder} was made with the model {ours.model!r} and layers {ours.layers!r}, {b.folder} with"
-            f" {theirs.model!r} and {theirs.layers!r}; only indexes of one model and the same layers can be compared."
-        )

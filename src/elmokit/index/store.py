@@ -2,7 +2,7 @@
 
 A sentence's row is written after its occurrences, and deleted before them, so a sentence that is there has all its
 occurrences, whatever was interrupted. Occurrences without a sentence are never shown; the next writer removes them.
-Vectors are float16 of length 1, compared by cosine. Damaged files become `CheckpointError`.
+Vectors are float16 of length 1, compared by cosine. Damaged files raise `CheckpointError` in every method that reads.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from elmokit.index.results import Occurrence
 from elmokit.reading import reading
 
 Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""Takes unit vectors (n, d) and the lengths (n,) that they had, gives other vectors (n, d)."""
+"""Takes unit vectors (n, d) and the lengths (n,) that they had, returns other vectors (n, d)."""
 
 ANN_ROWS = 20_000
 """Below so many rows all of them are compared, which takes about 2 µs a row."""
@@ -53,7 +53,7 @@ _SCAN_ROWS = 8192
 class Ann:
     """How the nearest-neighbour index (IVF, one byte a number) is made and asked.
 
-    At 1,000,000 rows this is made in two minutes of one core; IVF_PQ, Lance's usual kind, was not done after twenty, as
+    At 1,000,000 rows it is made in two minutes of one core; IVF_PQ, Lance's usual kind, was not done after twenty, as
     its codebooks cost most. Recall@10 against the exact search: 0.985 with 8 probes, 0.999 with 16 (`dev/LOG.md`).
 
     Args:
@@ -68,21 +68,10 @@ class Ann:
 
 
 class Store:
-    """The tables of an index.
-
-    Args:
-        folder: the folder of the index.
-        width: width of the vectors, d, to make new tables; None to open those that are there.
-        ann: settings of the nearest-neighbour index.
-
-    Raises:
-        MissingExtra: LanceDB is not installed.
-        CheckpointError: damaged files, here and in every method that reads.
-    """
+    """The tables of an index; `width` of the vectors makes new ones, None opens those that are there."""
 
     def __init__(self, folder: Path, *, width: int | None = None, ann: Ann | None = None) -> None:
-        self.folder = folder
-        self.ann = ann or Ann()
+        self.folder, self.ann = folder, ann or Ann()
         lancedb = _lancedb()
         arrow()
         with self._reading():
@@ -93,14 +82,7 @@ class Store:
             self._tables: dict[str, Any] = {name: database.open_table(name) for name in (OCCURRENCES, SENTENCES)}
 
     def check_width(self, width: int) -> None:
-        """Check the tables of an index that is opened.
-
-        Args:
-            width: of the vectors, as the description says.
-
-        Raises:
-            CheckpointError: other columns, or vectors of another width.
-        """
+        """Refuse tables with other columns than an index has, or vectors of another width."""
         with self._reading():
             for name, schema in schemas(width).items():
                 if not self._tables[name].schema.equals(schema):
@@ -113,21 +95,13 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Lock the index for writing, by one process at a time, and remove what an interrupted one left.
-
-        Raises:
-            OutputError: another process is writing.
-        """
+        """Lock the index for writing, by one process at a time, and remove what an interrupted one left."""
         with _locked(self.folder / ".writing"):
             self.refresh()
-            self._clear_leftovers()
+            orphans = np.setdiff1d(self._ids(OCCURRENCES, "sentence"), self._ids(SENTENCES, "id"))
+            for start in range(0, len(orphans), 1000):
+                self._tables[OCCURRENCES].delete(f"sentence IN ({numbers(orphans[start : start + 1000])})")
             yield
-
-    def _clear_leftovers(self) -> None:
-        kept, found = self._ids(SENTENCES, "id"), self._ids(OCCURRENCES, "sentence")
-        orphans = np.setdiff1d(found, kept)
-        for start in range(0, len(orphans), 1000):
-            self._tables[OCCURRENCES].delete(f"sentence IN ({numbers(orphans[start : start + 1000])})")
 
     def _ids(self, table: str, column: str) -> NDArray[np.int64]:
         blocks = [batch[column] for batch in self.scan(table, [column])]
@@ -145,15 +119,7 @@ class Store:
         return max(rows, default=0)
 
     def append(self, occurrences: Columns, sentences: Columns) -> None:
-        """Add sentences with their occurrences, all or (if interrupted) none.
-
-        Args:
-            occurrences: columns of the table of occurrences; may have no rows.
-            sentences: columns of the table of sentences, at least one row.
-
-        Raises:
-            OutputError: the folder can't be written.
-        """
+        """Add sentences with their occurrences, all or (if interrupted) none."""
         for name, columns in ((OCCURRENCES, occurrences), (SENTENCES, sentences)):
             if len(columns["document"]):
                 try:
@@ -162,11 +128,7 @@ class Store:
                     raise OutputError(f"{self.folder}: can't be written ({error}).") from error
 
     def delete(self, document: str) -> None:
-        """Delete a document.
-
-        Args:
-            document: its name.
-        """
+        """Delete a document."""
         with self._reading():
             for name in (SENTENCES, OCCURRENCES):
                 self._tables[name].delete(f"document = {quoted(document)}")
@@ -194,10 +156,7 @@ class Store:
         return n_rows >= least and outside > _ANN_STALE * n_rows
 
     def compact(self) -> None:
-        """Merge files, update the indexes, delete old versions.
-
-        Readers that have the index open must `refresh` afterwards.
-        """
+        """Merge files, update the indexes, delete old versions."""
         with self._reading():
             for table in self._tables.values():
                 table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
@@ -222,15 +181,7 @@ class Store:
             return self._tables[table].index_stats("vector_idx") is not None
 
     def counts(self, table: str, column: str) -> dict[str, int]:
-        """How often each value of a column of texts occurs.
-
-        Args:
-            table: "occurrences" or "sentences".
-            column: its name.
-
-        Returns:
-            counts, the largest first, ties by spelling.
-        """
+        """How often each value of a column of texts occurs, the most frequent first, ties by spelling."""
         counts: Counter[str] = Counter()
         with self._reading():
             for batch in self._tables[table].search().select([column]).to_batches(_SCAN_ROWS):
@@ -238,78 +189,42 @@ class Store:
                     counts[value["values"]] += value["counts"]
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
-    def word_sums(self, places: Mapping[str, int], width: int, *, moved: Moved | None = None) -> NDArray[np.float64]:
-        """The sum of each word's vectors.
-
-        Args:
-            places: the row of each word.
-            width: of a vector, d.
-            moved: applied to vectors (n, d) and their lengths (n,) before they are added.
-
-        Returns:
-            a row per word. Shape (V, d).
-        """
+    def word_sums(self, places: Mapping[str, int], width: int, *, moved: Moved) -> NDArray[np.float64]:
+        """The sum of each word's vectors after `moved`, in the row that `places` gives it. Shape (V, d)."""
         sums = np.zeros((len(places), width))
         for block in self.scan(OCCURRENCES, ["word", "length", "vector"]):
-            vectors = block["vector"] if moved is None else moved(block["vector"], block["length"])
+            vectors = moved(block["vector"], block["length"])
             rows = np.array([places.get(word, -1) for word in block["word"]])
             order = np.argsort(rows, kind="stable")
             order = order[np.searchsorted(rows[order], 0) :]
             if len(order):
-                found, starts = np.unique(rows[order], return_index=True)
-                sums[found] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
+                present, starts = np.unique(rows[order], return_index=True)
+                sums[present] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
         return sums
 
     def scan(self, table: str, columns: Sequence[str], *, where: str | None = None) -> Iterator[dict[str, Any]]:
-        """Read rows in the order in which they were added, in blocks.
-
-        Args:
-            table: "occurrences" or "sentences".
-            columns: their names.
-            where: an SQL condition.
-
-        Yields:
-            columns of a block: NumPy arrays, lists of strings, `vector` as float32 of shape (n, d).
-        """
+        """Rows in the order in which they were added, in blocks of `numpy_columns`; `where` is an SQL condition."""
         with self._reading():
             query = self._tables[table].search().select(list(columns))
             for batch in (query if where is None else query.where(where)).to_batches(_SCAN_ROWS):
                 yield numpy_columns(batch)
 
     def sample(self, where: str, columns: Sequence[str], *, limit: int) -> dict[str, Any]:
-        """A sample of the occurrences that fulfil a condition, spread evenly.
-
-        Args:
-            where: an SQL condition.
-            columns: their names.
-            limit: rows at most.
-
-        Returns:
-            columns, in the order of the sentences.
-        """
+        """At most `limit` occurrences that fulfil a condition, spread evenly, in the order of the sentences."""
         with self._reading():
             table = self._tables[OCCURRENCES]
-            found = table.search().where(where).select(["sentence"]).with_row_id(True).to_arrow()
-            rows = found["_rowid"].to_numpy()
-            rows = rows[np.lexsort((rows, found["sentence"].to_numpy()))]
+            matches = table.search().where(where).select(["sentence"]).with_row_id(True).to_arrow()
+            rows = matches["_rowid"].to_numpy()
+            rows = rows[np.lexsort((rows, matches["sentence"].to_numpy()))]
             chosen = rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)] if len(rows) else rows
             return numpy_columns(table.take_row_ids(chosen.tolist()).select(list(columns)).to_arrow())
 
     def nearest(
         self, table: str, vector: NDArray[np.float32], columns: Sequence[str], *, k: int, where: str | None, exact: bool
     ) -> dict[str, Any]:
-        """Find the rows nearest to a vector.
+        """The k rows nearest to a vector, with their `_distance`: one minus the cosine, rising.
 
-        Args:
-            table: "occurrences" or "sentences".
-            vector: Shape (d,).
-            columns: their names.
-            k: rows at most.
-            where: an SQL condition; None for all rows.
-            exact: whether all rows are compared.
-
-        Returns:
-            columns, and `_distance`: one minus the cosine, rising.
+        `where` is an SQL condition; `exact` compares all rows.
         """
         with self._reading():
             query = self._tables[table].search(vector.astype(np.float32), vector_column_name="vector")
@@ -319,45 +234,34 @@ class Store:
             query = query.bypass_vector_index() if exact else query.nprobes(ann.probes).refine_factor(ann.refine)
             return numpy_columns(query.to_arrow())
 
-    def sentences(self, ids: Collection[int]) -> dict[int, dict[str, Any]]:
-        """Sentences by number.
-
-        Args:
-            ids: their numbers.
-
-        Returns:
-            text, document and row of each that is there.
-        """
+    def _sentences(self, ids: Collection[int]) -> dict[int, tuple[str, int]]:
+        """Text and row of each sentence that is there, by number."""
         if not ids:
             return {}
-        found: dict[int, dict[str, Any]] = {}
         where = f"id IN ({numbers(np.array(sorted(ids)))})"
-        for block in self.scan(SENTENCES, ["id", "text", "document", "row"], where=where):
-            for i, number in enumerate(block["id"].tolist()):
-                found[number] = {name: block[name][i] for name in ("text", "document", "row")}
-        return found
+        blocks = self.scan(SENTENCES, ["id", "text", "row"], where=where)
+        return {
+            number: (text, row)
+            for block in blocks
+            for number, text, row in zip(block["id"].tolist(), block["text"], block["row"].tolist(), strict=True)
+        }
 
     def with_sentences(self, rows: Columns, similarities: NDArray[Any]) -> tuple[list[Occurrence], NDArray[np.float32]]:
-        """Join occurrences with their sentences; those whose sentence is gone (or not there yet) are left out.
+        """Join n occurrences with their sentences and similarities, (n,): results, and their vectors (m, d).
 
-        Args:
-            rows: columns of occurrences, with `vector`.
-            similarities: of each row. Shape (n,).
-
-        Returns:
-            occurrences and their vectors (n, d).
+        Occurrences whose sentence is gone (or not there yet) are left out.
         """
         ids = rows["sentence"].tolist()
-        sentences = self.sentences(set(ids))
+        sentences = self._sentences(set(ids))
         kept = [i for i, number in enumerate(ids) if number in sentences]
         occurrences = [
             Occurrence(
                 rows["word"][i],
-                sentences[ids[i]]["text"],
+                sentences[ids[i]][0],
                 int(rows["start"][i]),
                 int(rows["end"][i]),
                 rows["document"][i],
-                int(sentences[ids[i]]["row"]),
+                sentences[ids[i]][1],
                 ids[i],
                 similarity=float(similarities[i]),
             )

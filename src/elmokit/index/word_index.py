@@ -18,7 +18,7 @@ from elmokit.index.reader import IndexReader
 from elmokit.index.store import Store
 
 OnProgress = Callable[[str, int, "int | None"], None]
-"""Takes what is being done, steps done, and steps in all (None if unknown)."""
+"""Takes the name of the stage, steps done, and steps in all (None if unknown)."""
 
 _CENTERING_TEXTS = 1000
 
@@ -43,7 +43,7 @@ class WordIndex(IndexReader):
 
         Args:
             folder: the folder; made if it does not exist.
-            elmo: the model, or what `Elmo.load` takes; `open` then finds the model again.
+            elmo: the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory.
             layers: the layers (see `Elmo.encode_words`), all but "each".
             words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
 
@@ -59,9 +59,9 @@ class WordIndex(IndexReader):
         if layers == "each":
             raise ConfigError("layers='each' gives a word several vectors; expected 'mix', 'all', or layer numbers.")
         word_test(words)
-        model, source = (Elmo.load(elmo), _absolute(elmo)) if isinstance(elmo, str) else (elmo, "default")
+        model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
         kept = words if isinstance(words, str) else tuple(sorted({word.lower() for word in words}))
-        description = Description.of(model, source=source, layers=layers, words=kept)
+        description = Description.of(model, layers=layers, words=kept)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             empty = not any(folder.iterdir())
@@ -75,14 +75,14 @@ class WordIndex(IndexReader):
 
     @classmethod
     def open(cls, folder: str | Path, *, elmo: Elmo | None = None) -> WordIndex:
-        """Open an index. The model is loaded when it is first needed.
+        """Open an index as it is now (see `refresh`). The model is loaded when it is first needed.
 
         Args:
             folder: the folder of the index.
             elmo: the model it was made with, if it is loaded already.
 
         Returns:
-            the index, as it is now (see `refresh`).
+            the index.
 
         Raises:
             MissingFile: there is no index.
@@ -134,7 +134,7 @@ class WordIndex(IndexReader):
         block: int = BLOCK,
         on_progress: OnProgress | None = None,
     ) -> int:
-        """Add the rows of files that are not in the index yet; an interrupted build goes on after its last block.
+        """Add the rows of files that are not in the index yet; an interrupted build resumes after its last block.
 
         A file is known by its name and row numbers: one that grew is read on from its last row (`last_row`); one that
         changed must be deleted first.
@@ -166,11 +166,11 @@ class WordIndex(IndexReader):
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document.
+        """Add sentences at the end of a document, which may exist.
 
         Args:
             texts: sentences, one string each.
-            document: its name; the document may exist.
+            document: its name.
 
         Returns:
             occurrences added.
@@ -185,37 +185,24 @@ class WordIndex(IndexReader):
             return self._write(numbered(texts, document=document, after=self.last_row(document)), BLOCK, None)
 
     def delete(self, document: str) -> int:
-        """Delete a document.
-
-        Args:
-            document: its name.
-
-        Returns:
-            sentences deleted.
-
-        Raises:
-            InputError: no such document.
-        """
+        """Delete a document; the number of its sentences. Raises InputError if there is no such document."""
         with self._writing():
             n_before = self.n_sentences
             self._store.delete(document)
             n_deleted = n_before - self.n_sentences
         if not n_deleted:
-            raise InputError(f"{self._folder}: no document {document!r} is in the index; `documents()` lists them.")
+            raise InputError(f"{self.folder}: no document {document!r} is in the index; `documents()` lists them.")
         return n_deleted
 
     def optimize(self) -> None:
-        """Merge small files, free the space of what was deleted, update the search index.
-
-        Others who have the index open must `refresh` afterwards.
-        """
+        """Merge small files, free deleted space, update the search index; other readers must `refresh` afterwards."""
         with self._writing():
             self._store.compact()
 
     def refresh(self) -> None:
         """See what others have written since the index was opened."""
         with self._lock:
-            self._description = Description.read(self._folder)
+            self.description = Description.read(self.folder)
             self._store.refresh()
             self._cache.clear()
 
@@ -229,24 +216,13 @@ class WordIndex(IndexReader):
 
     def _write(self, rows: Iterable[NewSentence], block: int, on_progress: OnProgress | None) -> int:
         rest = iter(rows)
-        if self._description.mean is None:
+        if self.description.mean is None:
             first = list(islice(rest, _CENTERING_TEXTS))
             if not first:
                 return 0
-            texts = [sentence.text for sentence in first]
-            centering = fit_centering(self.elmo, self._description.layers, texts)
-            self._description = self._description.with_centering(centering)
-            self._description.write(self._folder)
+            centering = fit_centering(self.elmo, self.description, [sentence.text for sentence in first])
+            self.description = self.description.with_centering(centering)
+            self.description.write(self.folder)
             rest = chain(first, rest)
-
-        def tell(n_done: int) -> None:
-            if on_progress is not None:
-                on_progress("sentences", n_done, None)
-
-        return write_sentences(self._store, self._encoder(), rest, block=block, on_progress=tell)
-
-
-def _absolute(source: str) -> str:
-    """The name of a model that means the same from any working directory."""
-    is_file = source != "default" and Path(source).exists()
-    return str(Path(source).resolve()) if is_file else source
+        report = None if on_progress is None else lambda n_done: on_progress("sentences", n_done, None)
+        return write_sentences(self._store, self.elmo, self.description, rest, block=block, on_progress=report)

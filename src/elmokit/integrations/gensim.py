@@ -1,13 +1,12 @@
 """gensim: a vector per word of a vocabulary, as word2vec files that everything reads, or as gensim's `KeyedVectors`.
 
-A word has one vector in every context only in layer 0, the token layer, which sees its characters alone; that is the
-default. Any other choice of layers gives what the word is when it stands alone in a text. The files need no gensim.
+Only in layer 0, the token layer, does a word have one vector in every context; that is the default. Other layers give
+the vector of the word alone in a text. The files need no gensim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,23 @@ from elmokit.elmo import Elmo, Layers
 from elmokit.errors import InputError, MissingExtra
 from elmokit.files import atomic_path
 
-_BLOCK = 4096
+Pairs = Iterable[tuple[str, NDArray[np.float32]]]
 
 
 def save_word2vec(
     elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0, binary: bool | None = None
 ) -> None:
-    """Write the vectors of words in word2vec's format.
+    """Write the vectors of words in word2vec's format; the file is there whole or not at all.
 
     Args:
         elmo: the model.
         words: the vocabulary, each word once, for instance by falling frequency.
-        path: the file; whole or not at all.
+        path: the file.
         layers: as in `Elmo.encode_words`.
-        binary: word2vec's binary format; None for binary where the name ends in ".bin".
+        binary: word2vec's binary format; None for binary if the name ends in ".bin".
 
     Raises:
-        InputError: a word that is empty, holds white space (the format has no place for it), or stands twice.
+        InputError: a word that is empty, holds white space (the format has no place for it), or occurs twice.
         OutputError: the folder can't be written.
 
     Example:
@@ -47,17 +46,9 @@ def save_word2vec(
 def save_word_means(
     words: Iterable[str], vectors: NDArray[np.float32], path: str | Path, *, binary: bool | None = None
 ) -> None:
-    """Write a vector per word that is there already, such as an index's means, in word2vec's format.
+    """Write vectors that exist already, (V, d), such as an index's means, in word2vec's format.
 
-    Args:
-        words: V words, each once; those that hold white space are left out, the format having no place for them.
-        vectors: Shape (V, d).
-        path: the file; whole or not at all.
-        binary: word2vec's binary format; None for binary where the name ends in ".bin".
-
-    Raises:
-        InputError: a word that is empty or stands twice, or no words.
-        OutputError: the folder can't be written.
+    Words that hold white space are left out; otherwise as `save_word2vec`.
 
     Example:
         ``means = index.means(); save_word_means(means.words, means.vectors, "means.txt")``
@@ -67,31 +58,8 @@ def save_word_means(
     _write(path, len(pairs), pairs, binary)
 
 
-def _write(
-    path: str | Path, n_words: int, pairs: Iterable[tuple[str, NDArray[np.float32]]], binary: bool | None
-) -> None:
-    path = Path(path)
-    as_binary = path.suffix == ".bin" if binary is None else binary
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        for i, (word, vector) in enumerate(pairs):
-            if i == 0:
-                file.write(f"{n_words} {len(vector)}\n".encode())
-            if as_binary:
-                file.write(word.encode("utf-8") + b" " + vector.astype("<f4").tobytes())
-            else:
-                file.write((word + " " + " ".join(f"{x:.9g}" for x in vector.tolist()) + "\n").encode("utf-8"))
-
-
 def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:
-    """The vectors of words as gensim's `KeyedVectors`.
-
-    Args:
-        elmo: the model.
-        words: the vocabulary, each word once.
-        layers: as in `Elmo.encode_words`.
-
-    Returns:
-        a `gensim.models.KeyedVectors`.
+    """The vectors of words, each given once, as a `gensim.models.KeyedVectors`.
 
     Raises:
         MissingExtra: gensim is not installed.
@@ -105,14 +73,7 @@ def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) ->
 
 
 def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
-    """Vectors that are there already, such as an index's means, as gensim's `KeyedVectors`.
-
-    Args:
-        words: V words, each once.
-        vectors: Shape (V, d).
-
-    Returns:
-        a `gensim.models.KeyedVectors`.
+    """Vectors that exist already, (V, d), such as an index's means, as a `gensim.models.KeyedVectors`.
 
     Raises:
         MissingExtra: gensim is not installed.
@@ -129,6 +90,19 @@ def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
     return keyed
 
 
+def _write(path: str | Path, n_words: int, pairs: Pairs, binary: bool | None) -> None:
+    path = Path(path)
+    as_binary = path.suffix == ".bin" if binary is None else binary
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for i, (word, vector) in enumerate(pairs):
+            if i == 0:
+                file.write(f"{n_words} {len(vector)}\n".encode())
+            if as_binary:
+                file.write(word.encode("utf-8") + b" " + vector.astype("<f4").tobytes())
+            else:
+                file.write((word + " " + " ".join(f"{x:.9g}" for x in vector.tolist()) + "\n").encode("utf-8"))
+
+
 def _has_space(word: str) -> bool:
     return word.split() not in ([word], [])
 
@@ -140,16 +114,13 @@ def _checked(words: Iterable[str]) -> list[str]:
         if not word or _has_space(word):
             raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
         if word in seen:
-            raise InputError(f"the word {word!r} stands twice; give each word once.")
+            raise InputError(f"the word {word!r} occurs twice; give each word once.")
         seen.add(word)
     if not chosen:
         raise InputError("no words were given; word2vec's format needs at least one.")
     return chosen
 
 
-def _vectors(elmo: Elmo, words: list[str], layers: Layers) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    rest = iter(words)
-    while block := list(islice(rest, _BLOCK)):
-        found = elmo.encode_words([[word] for word in block], layers=layers, show_progress=False)
-        for word, alone in zip(block, found, strict=True):
-            yield word, np.asarray(alone.vectors[0], dtype=np.float32)
+def _vectors(elmo: Elmo, words: list[str], layers: Layers) -> Pairs:
+    for one in elmo.encode_words_stream(([word] for word in words), layers=layers, show_progress=False):
+        yield one.words[0], np.asarray(one.vectors[0], dtype=np.float32)

@@ -144,22 +144,36 @@ class Engine:
     ) -> list[tuple[int, Array]]:
         """The results of one batch."""
         if len(rows) == 1 and len(sentences[rows[0]]) > self.batch_words:
-            return [(rows[0], self._read_segments(sentences[rows[0]], start, reduce.segments(rows[0])))]
+            collector = reduce.segments(rows[0])
+            for _ in self._segments(sentences[rows[0]], start, collector, self.batch_words):
+                pass
+            return [(rows[0], collector.result())]
         batch = make_batch(sentences, rows)
         slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
         places = zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True)
         return [(row, reduce.whole(row, slab[:, end - length : end])) for row, end, length in places]
 
-    def _read_segments(self, words: Sentence, state: State, collector: Any) -> Array:
+    def turns(self, words: Sentence, reduce: Reduce, turn_words: int) -> Iterator[Array | None]:
+        """Read one text in segments of `turn_words`, pausing after each, so that other work can come between.
+
+        Yields:
+            None after each segment, and last the result for text 0, which does not depend on the segments.
+        """
+        as_whole = len(words) <= self.batch_words  # as `map` reads it
+        collector = Slab(len(words), partial(reduce.whole, 0)) if as_whole else reduce.segments(0)
+        for _ in self._segments(words, self.after_boundary(None), collector, turn_words):
+            yield None
+        yield collector.result()
+
+    def _segments(self, words: Sentence, state: State, collector: Any, size: int) -> Iterator[None]:
         """A long text: the forward direction reads segments from its begin, the backward direction from its end."""
         P, n = self.config.projection_width, len(words)
-        for begin in range(0, n, self.batch_words):
-            end = min(n, begin + self.batch_words)
+        for begin in range(0, n, size):
+            end = min(n, begin + size)
             slab, state = self._run(make_pass(words[begin:end], words[n - end : n - begin]), state)
             collector.add(0, begin, slab[:, :, :P])
             collector.add(1, n - end, slab[:, :, P:])
-        result: Array = collector.result()
-        return result
+            yield
 
     def _run(self, batch: Batch, start: State) -> tuple[Array, State]:
         """Layers of a batch, row by row behind each other, (L, N, 2P), and the final state."""

@@ -1,9 +1,10 @@
 """Requests → batches: many requests wait for one model, and what they ask for is computed together.
 
-A request enters a queue and gets a future; a thread takes texts of several requests for each call of the model. Merging
-changes no answer, since a text's vector does not depend on its neighbours. Every batch advances the oldest request by
-a turn and takes small ones whole, so small requests overtake large ones and none waits for ever. Requests with a very
-long text have a queue and a thread of their own. Cancelled requests are dropped between two batches.
+A request enters a queue and gets a future; one thread takes texts of several requests for each call of the model.
+Merging changes no answer, since a text's vector does not depend on its neighbours. In every round the oldest request
+advances by a turn and small ones are taken whole, so small requests overtake large ones and none waits for ever. A long
+text is read segment by segment: the oldest and the shortest one have a turn in each round. Cancelled requests are
+dropped between two turns.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,21 +22,19 @@ import numpy as np
 from elmokit.config import ElmoConfig
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
+from elmokit.features import WordVectors
 
 Words = Sequence[str]
 
-_SMOOTHING = 0.2
-_FIRST_RATE = 10_000.0
+_SMOOTHING, _FIRST_RATE = 0.2, 10_000.0
 _SHARE_OF_OLDEST, _SHARE_ALONE = 0.25, 0.5
 """Parts of a batch that the oldest request gets, beside others and alone: small turns let small requests in sooner."""
+_LONG_TURNS = 4
+"""A text of more turns than this is read segment by segment; shorter ones are computed together, which is faster."""
 
 
 class QueueFull(Exception):
-    """Too many words wait already.
-
-    Args:
-        retry_after: seconds after which there should be room.
-    """
+    """Too many words wait already; there should be room after `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"busy; try again in {retry_after} s")
@@ -61,40 +60,28 @@ class EncodingTask:
     each: bool = False
 
     def width(self, config: ElmoConfig) -> int:
-        """Numbers per text, or per word.
-
-        Args:
-            config: configuration of the model.
-
-        Returns:
-            the width.
-
-        Raises:
-            ConfigError: layers that the model does not have.
-        """
+        """Numbers per text, or per word. Raises ConfigError for layers that the model does not have."""
         if self.each:
             return config.n_layers * config.dim
         self.encoding.check(config)
         return self.encoding.word_width(config) if self.words else self.encoding.width(config)
 
     def compute(self, elmo: Elmo, sentences: Sequence[Words]) -> Any:
-        """Compute it.
-
-        Args:
-            elmo: the model.
-            sentences: N lists of words.
-
-        Returns:
-            N results in order: an array of shape (N, d), or `Features`.
-
-        Raises:
-            ConfigError: a pooling or layers that the model does not have.
-        """
+        """N lists of words → N results in order: an array of shape (N, d), or `Features`."""
         if not self.words:
             return elmo.encode(sentences, self.encoding, show_progress=False)
         layers = "each" if self.each else self.encoding.layers
         weights = None if self.each else self.encoding.layer_weights
         return elmo.encode_words(sentences, layers=layers, layer_weights=weights, show_progress=False)
+
+    def turns(self, elmo: Elmo, words: Words, turn_words: int) -> Iterator[Any]:
+        """One long text: None after each segment, and last a list with its result."""
+        encoding = None if self.each else self.encoding
+        for result in elmo.encode_in_turns(words, encoding, pooled=not self.words, turn_words=turn_words):
+            if result is None:
+                yield None
+            else:
+                yield [WordVectors(tuple(words), None, result)] if self.words else result[None]
 
 
 @dataclass(frozen=True)
@@ -114,24 +101,40 @@ class _Job:
     task: EncodingTask
     sentences: Sequence[Words]
     costs: Sequence[int]
+    long_words: int
     future: Future[Any] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
     n_taken: int = 0
     parts: list[Any] = field(default_factory=list)
+    turns: Iterator[Any] | None = None
+    n_read: int = 0  # words of the long text that is being read
 
     def __post_init__(self) -> None:
         self.n_left = sum(self.costs)
+        self.has_long = max(self.costs) > self.long_words
+
+    @property
+    def at_long(self) -> bool:
+        """Whether the next text is a long one."""
+        return self.n_taken < len(self.costs) and self.costs[self.n_taken] > self.long_words
 
     def take(self, room: int) -> _Part:
-        """The next texts that fit into a number of words, at least one."""
+        """The next texts that fit into a number of words, at least one; none from a long one on."""
         start, n_words = self.n_taken, 0
-        while self.n_taken < len(self.costs):
+        while self.n_taken < len(self.costs) and not self.at_long:
             if n_words and n_words + self.costs[self.n_taken] > room:
                 break
             n_words += self.costs[self.n_taken]
             self.n_taken += 1
         self.n_left -= n_words
         return _Part(self, self.sentences[start : self.n_taken], n_words)
+
+    def add(self, part: Any) -> None:
+        """Take a part of the result; with the last one the future is done."""
+        self.parts.append(part)
+        if not self.n_left and self.future.set_running_or_notify_cancel():
+            arrays = isinstance(part, np.ndarray)
+            self.future.set_result(np.concatenate(self.parts) if arrays else [one for p in self.parts for one in p])
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,14 +147,15 @@ class _Part:
 
 
 class BatchQueue:
-    """A model with its queues and threads.
+    """A model with its queue and thread.
 
     Args:
         elmo: the model.
-        batch_words: words that are computed together. A request with a text longer than this has the second queue.
+        batch_words: words that are computed together.
         batch_ms: milliseconds that the first request of a batch waits for others.
-        max_waiting_words: words in each queue.
-        on_batch: called with every batch, on its thread.
+        max_waiting_words: words in the queue.
+        turn_words: words of a long text that are read in a turn; texts of up to four turns are not long.
+        on_batch: called with every batch, on the queue's thread.
 
     Example:
         ``queue = BatchQueue(Elmo.load()); queue.submit(EncodingTask(), [["a", "word"]]).result(); queue.close()``
@@ -164,29 +168,31 @@ class BatchQueue:
         batch_words: int = 4096,
         batch_ms: float = 2.0,
         max_waiting_words: int = 200_000,
+        turn_words: int = 256,
         on_batch: Callable[[BatchStats], object] | None = None,
     ) -> None:
-        self.elmo = elmo
-        self._batch_words = batch_words
-        lanes = [_Lane(elmo, batch_words, batch_ms / 1000, max_waiting_words, on_batch) for _ in range(2)]
-        self._short, self._long = self._lanes = lanes
+        self.elmo, self._on_batch = elmo, on_batch
+        self._batch_words, self._batch_s, self._turn_words = batch_words, batch_ms / 1000, turn_words
+        self._max_waiting_words = max_waiting_words
+        self._jobs: list[_Job] = []  # oldest first; those with texts that are not taken yet
+        self._rate = _FIRST_RATE  # words a second
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="elmokit-model", daemon=True)
+        self._thread.start()
 
     @property
     def waiting_words(self) -> int:
-        """Words in the queues that are not being computed yet."""
-        return sum(lane.waiting_words for lane in self._lanes)
+        """Words in the queue that are not being computed yet."""
+        return sum(job.n_left for job in self._jobs)
 
     @property
     def is_ready(self) -> bool:
         """Whether requests are accepted."""
-        return all(lane.is_ready for lane in self._lanes)
+        return self._thread.is_alive() and not self._closing
 
     def submit(self, task: EncodingTask, sentences: Sequence[Words]) -> Future[Any]:
-        """Ask for vectors.
-
-        Args:
-            task: which vectors.
-            sentences: N lists of words.
+        """Ask for vectors of N lists of words.
 
         Returns:
             a future of what `EncodingTask.compute` returns. Cancelling it saves the work that is not done yet.
@@ -195,116 +201,79 @@ class BatchQueue:
             QueueFull: the queue is full.
             QueueClosed: the server is shutting down.
         """
-        costs = [len(words) + 1 for words in sentences]
-        if not costs:
+        if not sentences:
             done: Future[Any] = Future()
             done.set_result(task.compute(self.elmo, []))
             return done
-        lane = self._long if max(costs, default=0) > self._batch_words + 1 else self._short
-        return lane.put(_Job(task, sentences, costs))
-
-    def close(self, timeout_s: float | None = None) -> bool:
-        """Accept nothing more, finish what waits and end the threads.
-
-        Args:
-            timeout_s: seconds to wait for that; None for no limit.
-
-        Returns:
-            whether all threads have ended.
-        """
-        ended = [lane.close(timeout_s) for lane in self._lanes]
-        return all(ended)
-
-
-class _Lane:
-    """One queue and its thread."""
-
-    def __init__(
-        self,
-        elmo: Elmo,
-        batch_words: int,
-        batch_s: float,
-        max_waiting_words: int,
-        on_batch: Callable[[BatchStats], object] | None,
-    ) -> None:
-        self._elmo, self._batch_words, self._batch_s = elmo, batch_words, batch_s
-        self._max_waiting_words, self._on_batch = max_waiting_words, on_batch
-        self._jobs: list[_Job] = []  # oldest first; those with texts that are not taken yet
-        self._rate = _FIRST_RATE
-        self._changed = threading.Condition()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="elmokit-model", daemon=True)
-        self._thread.start()
-
-    @property
-    def waiting_words(self) -> int:
-        return sum(job.n_left for job in self._jobs)
-
-    @property
-    def is_ready(self) -> bool:
-        return self._thread.is_alive() and not self._closing
-
-    def put(self, job: _Job) -> Future[Any]:
+        job = _Job(task, sentences, [len(words) + 1 for words in sentences], _LONG_TURNS * self._turn_words)
         with self._changed:
             if self._closing:
                 raise QueueClosed
-            self._forget_cancelled()
+            self._forget_finished()
             waiting = self.waiting_words
-            if self._jobs and waiting + job.n_left > self._max_waiting_words:
+            if waiting and waiting + job.n_left > self._max_waiting_words:
                 raise QueueFull(max(1, min(60, math.ceil(waiting / max(self._rate, 1.0)))))
             self._jobs.append(job)
             self._changed.notify_all()
         return job.future
 
-    def close(self, timeout_s: float | None) -> bool:
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Accept nothing more, finish what waits and end the thread; whether it has ended within the time."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _forget_cancelled(self) -> None:
-        self._jobs = [job for job in self._jobs if not job.future.cancelled()]
+    def _forget_finished(self) -> None:
+        self._jobs = [job for job in self._jobs if job.n_left and not job.future.cancelled()]
 
     def _work(self) -> None:
-        while parts := self._take():
+        while self._wait():
+            with self._changed:
+                parts, long = self._take()
             groups: dict[EncodingTask, list[_Part]] = {}
             for part in parts:
                 groups.setdefault(part.job.task, []).append(part)
             for group in groups.values():
                 self._compute(group)
+            for job in long:
+                self._read_segment(job)
 
-    def _take(self) -> list[_Part]:
-        """The texts of the next batch; none when all is done and the queue is closed."""
+    def _wait(self) -> bool:
+        """Wait for requests, and for the first one's time to be merged; False when closed and all is done."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._jobs or self._closing)
                 end = self._jobs[0].arrived + self._batch_s if self._jobs else 0.0
                 while self.waiting_words < self._batch_words and not self._closing and (now := time.monotonic()) < end:
                     self._changed.wait(end - now)
-                self._forget_cancelled()
+                self._forget_finished()
                 if self._jobs or self._closing:
-                    break
-            if not self._jobs:
-                return []
-            oldest, *others = self._jobs
-            share = _SHARE_OF_OLDEST if others else _SHARE_ALONE
-            parts = [oldest.take(int(self._batch_words * share))]
-            room = self._batch_words - parts[0].n_words
-            for job in sorted(others, key=lambda job: job.n_left):
+                    return bool(self._jobs)
+
+    def _take(self) -> tuple[list[_Part], list[_Job]]:
+        """The texts of the next batch, and the requests whose long text has a turn."""
+        by_size = sorted(self._jobs, key=lambda job: job.n_left)
+        share = int(self._batch_words * (_SHARE_OF_OLDEST if len(by_size) > 1 else _SHARE_ALONE))
+        large = [job for job in by_size if job.has_long or job.n_left > share]
+        in_turn = dict.fromkeys([self._jobs[0], *large[:1]])  # the oldest, and the shortest of the large ones
+        parts = [job.take(share) for job in in_turn if not job.at_long]
+        room = self._batch_words - sum(part.n_words for part in parts)
+        for job in by_size:
+            if job not in in_turn and not job.has_long:
                 if job.n_left > room:
                     break
                 room -= job.n_left
-                parts.append(job.take(room + job.n_left))
-            self._jobs = [job for job in self._jobs if job.n_left]
-            return parts
+                parts.append(job.take(job.n_left))
+        return parts, [job for job in in_turn if job.at_long]
 
     def _compute(self, parts: Sequence[_Part]) -> None:
         """Compute texts with one task; if that fails, each request alone, so that one cannot fail another."""
         begin = time.monotonic()
+        sentences = [sentence for part in parts for sentence in part.sentences]
         try:
-            sentences = [sentence for part in parts for sentence in part.sentences]
-            results = parts[0].job.task.compute(self._elmo, sentences)
+            results = parts[0].job.task.compute(self.elmo, sentences)
         except BaseException as error:
             if len(parts) == 1:
                 self._fail(parts[0].job, error)
@@ -312,30 +281,39 @@ class _Lane:
                 for part in parts:
                     self._compute([part])
             return
-        seconds = time.monotonic() - begin
-        n_words = sum(part.n_words for part in parts)
-        self._rate += _SMOOTHING * (n_words / max(seconds, 1e-6) - self._rate)
-        if self._on_batch is not None:
-            self._on_batch(BatchStats(len(parts), len(sentences), n_words, seconds))
+        self._note(len(parts), len(sentences), sum(part.n_words for part in parts), begin)
         start = 0
         for part in parts:
-            part.job.parts.append(results[start : start + len(part.sentences)])
+            part.job.add(results[start : start + len(part.sentences)])
             start += len(part.sentences)
-            if not part.job.n_left:
-                _finish(part.job)
+
+    def _read_segment(self, job: _Job) -> None:
+        """A turn of a long text, unless nobody waits for it."""
+        if job.future.cancelled():
+            return
+        begin, words = time.monotonic(), job.sentences[job.n_taken]
+        n_words = min(self._turn_words, len(words) - job.n_read)
+        try:
+            job.turns = job.turns or job.task.turns(self.elmo, words, self._turn_words)
+            next(job.turns)
+            is_last = job.n_read + n_words == len(words)
+            result = next(job.turns) if is_last else None
+        except BaseException as error:
+            self._fail(job, error)
+            return
+        job.n_read, job.n_left = job.n_read + n_words, job.n_left - n_words
+        self._note(1, int(is_last), n_words, begin)
+        if is_last:
+            job.turns, job.n_read, job.n_taken, job.n_left = None, 0, job.n_taken + 1, job.n_left - 1
+            job.add(result)
+
+    def _note(self, n_requests: int, n_texts: int, n_words: int, begin: float) -> None:
+        seconds = time.monotonic() - begin
+        self._rate += _SMOOTHING * (n_words / max(seconds, 1e-6) - self._rate)
+        if self._on_batch is not None:
+            self._on_batch(BatchStats(n_requests, n_texts, n_words, seconds))
 
     def _fail(self, job: _Job, error: BaseException) -> None:
-        with self._changed:
-            self._jobs = [other for other in self._jobs if other is not job]
+        job.n_left = 0
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
-
-
-def _finish(job: _Job) -> None:
-    parts = job.parts
-    if len(parts) > 1:
-        joined = np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [one for part in parts for one in part]
-    else:
-        joined = parts[0]
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_result(joined)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictStr
@@ -16,7 +17,7 @@ from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictSt
 from elmokit.encoding import Encoding
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RESPONSES, RequestError
-from elmokit.server.service import Service, float32_of
+from elmokit.server.service import Service
 
 
 class FirstError(FailFast):
@@ -94,18 +95,7 @@ class ModelsAnswer(BaseModel):
 
 
 def encoding_of(default: Encoding, **chosen: Any) -> Encoding:
-    """The encoding of a request.
-
-    Args:
-        default: the server's setting.
-        chosen: values of the request; None where it does not say.
-
-    Returns:
-        the encoding.
-
-    Raises:
-        ConfigError: a value that no model has.
-    """
+    """The encoding of a request: the server's, but for what the request chose (None where it does not say)."""
     given = {name: value for name, value in chosen.items() if value is not None}
     values = {**default.to_dict(), **given}
     if "layers" in given and "layer_weights" not in given:
@@ -116,59 +106,26 @@ def encoding_of(default: Encoding, **chosen: Any) -> Encoding:
 
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The description of a route's body for OpenAPI: routes read bodies themselves, off the event loop.
-
-    Args:
-        model: what the body must be.
-
-    Returns:
-        for `openapi_extra` of a route.
-    """
+    """The description of a route's body for OpenAPI: routes read bodies themselves, off the event loop."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def texts_of(texts: str | list[str]) -> list[str]:
-    """The texts of a request.
-
-    Args:
-        texts: its field `input`.
-
-    Returns:
-        a list.
-
-    Raises:
-        RequestError: an empty list.
-    """
+    """The field `input` as a list of texts, at least one."""
     if not texts and not isinstance(texts, str):
         raise RequestError(400, "'input' is an empty list; send at least one text.", param="input")
     return [texts] if isinstance(texts, str) else texts
 
 
 def numbers_of(vectors: NDArray[Any], encoding: Format | None) -> Any:
-    """Vectors as JSON holds them.
-
-    Args:
-        vectors: of any shape.
-        encoding: lists of numbers, or the bytes in base64.
-
-    Returns:
-        nested lists, or a string.
-    """
-    array = float32_of(vectors)
+    """Vectors of any shape as JSON holds them: nested lists, or the bytes of little-endian float32 in base64."""
+    array = np.ascontiguousarray(vectors, dtype="<f4")
     return base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
 
 
 def router(service: Service, prefix: str = "/v1") -> APIRouter:
-    """The routes.
-
-    Args:
-        service: what answers.
-        prefix: of the paths.
-
-    Returns:
-        a router.
-    """
+    """The routes under a prefix."""
     routes = APIRouter(prefix=prefix, tags=["OpenAI's API"])
     model = {"id": service.model_id, "object": "model", "created": 0, "owned_by": "elmokit"}
     refused: dict[int | str, dict[str, Any]] = {code: RESPONSES[code] for code in (400, 401, 403, 404, 429)}

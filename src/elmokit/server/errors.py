@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from elmokit.errors import ElmoKitError
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
+CLOSE = {"Connection": "close"}
 NOT_JSON = "invalid_json"
 _MANY = 100
 
@@ -38,15 +39,7 @@ class ErrorAnswer(BaseModel):
 
 
 class RequestError(Exception):
-    """A request that is answered with an error.
-
-    Args:
-        status: HTTP status.
-        message: one paragraph for people.
-        param: the field that is wrong.
-        code: a word for programs.
-        headers: further headers of the answer.
-    """
+    """A request that is answered with an error: `param` names the wrong field, `code` is a word for programs."""
 
     def __init__(
         self,
@@ -68,27 +61,42 @@ class RequestError(Exception):
         return Response(json.dumps({"error": details}), self.status, self.headers, "application/json")
 
 
-RESPONSES: dict[int | str, dict[str, object]] = {
-    400: {"model": ErrorAnswer, "description": "The request is not valid; the message says why."},
-    401: {"model": ErrorAnswer, "description": "The bearer token is missing or wrong."},
-    403: {"model": ErrorAnswer, "description": "A page of another origin sent the request."},
-    404: {"model": ErrorAnswer, "description": "No such model or route."},
-    408: {"model": ErrorAnswer, "description": "The body did not arrive in time."},
-    413: {"model": ErrorAnswer, "description": "Too many bytes, texts, words or numbers."},
-    415: {"model": ErrorAnswer, "description": "The body is compressed."},
-    429: {"model": ErrorAnswer, "description": "Busy; try again after the seconds in Retry-After."},
-    503: {"model": ErrorAnswer, "description": "The server is shutting down."},
-    504: {"model": ErrorAnswer, "description": "The answer took too long."},
+_MEANINGS = {
+    400: "The request is not valid; the message says why.",
+    401: "The bearer token is missing or wrong.",
+    403: "A page of another origin sent the request.",
+    404: "No such model or route.",
+    408: "The body did not arrive in time.",
+    413: "Too many bytes, texts, words or numbers.",
+    415: "The body is compressed.",
+    429: "Busy; try again after the seconds in Retry-After.",
+    503: "The server is shutting down.",
+    504: "The answer took too long.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 """Error answers of the routes, for the OpenAPI description."""
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Let an application answer every exception in the shape of this file.
+def too_large(message: str, param: str | None = None, *, headers: Mapping[str, str] | None = None) -> RequestError:
+    """A request beyond a limit."""
+    return RequestError(413, message, param=param, code="too_large", headers=headers)
 
-    Args:
-        app: the application; changed in place.
-    """
+
+def busy(message: str, seconds: int = 1) -> RequestError:
+    """A request that should come again later."""
+    headers = {"Retry-After": str(seconds)}
+    return RequestError(429, f"{message}; try again in {seconds} s.", code="busy", headers=headers)
+
+
+def shutting_down() -> RequestError:
+    """A request that came too late."""
+    return RequestError(503, "The server is shutting down.", code="shutting_down")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let an application answer every exception in the shape of this file."""
 
     @app.exception_handler(RequestError)
     async def refused(_request: Request, error: RequestError) -> Response:
@@ -113,11 +121,7 @@ def add_error_handlers(app: FastAPI) -> None:
 def invalid(error: ValidationError) -> RequestError:
     """The answer to a body that does not fit its model.
 
-    Args:
-        error: what pydantic says.
-
-    Returns:
-        an error that names the first wrong field, and never quotes the value, which may be large or unprintable.
+    It names the first wrong field, and never quotes the value, which may be large or unprintable.
     """
     if error.error_count() > _MANY:
         return RequestError(400, "The body has many wrong or unknown fields; see /docs.")

@@ -24,7 +24,7 @@ from pydantic import BaseModel, FailFast, Field, StringConstraints
 
 from elmokit.elmo import Elmo
 from elmokit.server.batching import EncodingTask
-from elmokit.server.errors import RequestError
+from elmokit.server.errors import RequestError, too_large
 from elmokit.server.occurrences import (
     Place,
     Reading,
@@ -38,7 +38,7 @@ from elmokit.server.occurrences import (
     similarities,
     vectors_of,
 )
-from elmokit.server.service import Service, too_much, written
+from elmokit.server.service import Service, written
 
 if TYPE_CHECKING:
     from elmokit.index import Occurrence, WordIndex
@@ -95,14 +95,7 @@ class _IndexedWord:
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under "/explorer/".
-
-    Args:
-        service: what answers.
-
-    Returns:
-        a router.
-    """
+    """The routes under "/explorer/"."""
     routes = APIRouter(prefix="/explorer", include_in_schema=False)
     explorer = _Explorer(service)
 
@@ -184,7 +177,7 @@ class _Explorer:
                 readings[text] = make_reading(self.elmo, text, words.words, words.offsets, layers.vectors)
                 self._cache.put(readings[text])
         if sum(len(readings[text].words) for text in texts) > MAX_WORDS:
-            raise too_much(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
+            raise too_large(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
         return [readings[text] for text in texts]
 
     async def from_index(self, readings: Sequence[Reading], place: Place) -> list[_IndexedWord]:

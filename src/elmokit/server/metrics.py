@@ -19,11 +19,7 @@ _WORDS = (16, 64, 256, 1024, 4096, 16384, 65536)
 
 
 class Metrics:
-    """Counters of one server.
-
-    Example:
-        ``Metrics().text()`` is what /metrics answers.
-    """
+    """Counters of one server; `text` is what /metrics answers."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -48,30 +44,16 @@ class Metrics:
         )
 
     def watch(self, waiting_words: Callable[[], int]) -> None:
-        """Tell where the length of the queue can be asked.
-
-        Args:
-            waiting_words: called whenever the numbers are read.
-        """
+        """Tell where the length of the queue can be asked, whenever the numbers are read."""
         self._waiting_words = waiting_words
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request.
-
-        Args:
-            route: its route, as declared.
-            status: of the answer.
-            seconds: that it took.
-        """
+        """Count an answered request by its route, as declared."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def batch(self, batch: BatchStats) -> None:
-        """Count a computed batch.
-
-        Args:
-            batch: what it was.
-        """
+        """Count a computed batch."""
         self._texts.inc(batch.n_texts)
         self._words.inc(batch.n_words)
         self._model_seconds.inc(batch.seconds)
@@ -79,11 +61,7 @@ class Metrics:
         self._batch_words.observe(batch.n_words)
 
     def text(self) -> bytes:
-        """All numbers, in Prometheus' text format.
-
-        Returns:
-            the lines.
-        """
+        """All numbers, in Prometheus' text format."""
         self._waiting.set(self._waiting_words())
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -14,7 +14,7 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from elmokit.server.errors import RequestError
+from elmokit.server.errors import CLOSE, RequestError, busy, too_large
 from elmokit.server.metrics import Metrics
 from elmokit.server.settings import Settings
 
@@ -32,13 +32,7 @@ _CLIENT_LEFT = 499
 
 
 class RequestGuard:
-    """ASGI middleware that checks, limits and counts requests.
-
-    Args:
-        app: the application behind.
-        settings: limits, token and names.
-        metrics: where requests are counted.
-    """
+    """ASGI middleware that checks, limits and counts requests."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
@@ -73,7 +67,7 @@ class RequestGuard:
         if body is None:
             return
         if self._n_requests >= self.settings.max_requests:
-            raise _busy(f"{self.settings.max_requests} requests are in progress")
+            raise busy(f"{self.settings.max_requests} requests are in progress")
         self._n_requests += 1
         try:
             await exchange.run(self.app, body)
@@ -82,9 +76,8 @@ class RequestGuard:
 
     def _refusal(self, headers: Headers, method: str) -> RequestError | None:
         """Why a request is not let in, from its headers alone; None if it is."""
-        settings, close = self.settings, {"Connection": "close"}
-        host = _host(headers)
-        if settings.allowed_hosts and host not in settings.allowed_hosts:
+        settings = self.settings
+        if settings.allowed_hosts and _host(headers) not in settings.allowed_hosts:
             return RequestError(400, "This server does not answer to that name (see --allow-host).", code="wrong_host")
         if not self._origin_fits(headers, method):
             message = "A page of another origin may not send requests here (--cors ORIGIN allows it)."
@@ -95,9 +88,9 @@ class RequestGuard:
                 message = "The API key is missing or wrong; send it as 'Authorization: Bearer KEY'."
                 return RequestError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         if headers.get("content-encoding", "identity") not in ("", "identity"):
-            return RequestError(415, "Compressed bodies are not taken; send plain JSON.", headers=close)
+            return RequestError(415, "Compressed bodies are not taken; send plain JSON.", headers=CLOSE)
         if "content-length" in headers and "transfer-encoding" in headers:  # proxies may read another length
-            return RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", headers=close)
+            return RequestError(400, "Send Content-Length or Transfer-Encoding, not both.", headers=CLOSE)
         promised = headers.get("content-length", "0")
         if promised.isdigit() and int(promised[:20]) > settings.max_bytes:
             return self._too_large()
@@ -122,8 +115,7 @@ class RequestGuard:
             try:
                 message = await asyncio.wait_for(exchange.receive(), seconds)
             except asyncio.TimeoutError:
-                close = {"Connection": "close"}
-                raise refusal or RequestError(408, "The body did not arrive in time.", headers=close) from None
+                raise refusal or RequestError(408, "The body did not arrive in time.", headers=CLOSE) from None
             if message["type"] == "http.disconnect":
                 return None
             chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -131,7 +123,7 @@ class RequestGuard:
             if refusal is None and n_bytes > limit:
                 refusal = self._too_large()
             elif refusal is None and self._held_bytes + len(chunk) > _HELD_BODIES * limit:
-                refusal = _busy("Too many bodies are being received")
+                refusal = busy("Too many bodies are being received")
             if refusal is None:
                 chunks.append(chunk)
                 exchange.held_bytes += len(chunk)
@@ -144,7 +136,7 @@ class RequestGuard:
 
     def _too_large(self) -> RequestError:
         message = f"The body is larger than {self.settings.max_bytes:,} bytes; send fewer texts at once."
-        return RequestError(413, message, code="too_large", headers={"Connection": "close"})
+        return too_large(message, headers=CLOSE)
 
 
 class _Exchange:
@@ -189,10 +181,6 @@ class _Exchange:
 
 async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
-
-
-def _busy(what: str) -> RequestError:
-    return RequestError(429, f"{what}; try again in 1 s.", code="busy", headers={"Retry-After": "1"})
 
 
 def _host(headers: Headers) -> str | None:

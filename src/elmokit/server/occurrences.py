@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
-from elmokit.index.clusters import choose_clusters
+from elmokit.index.senses import group_occurrences
 from elmokit.runtime.pooling import mix_layers
 
 Array = NDArray[Any]
@@ -62,11 +62,7 @@ class WordNeighbour:
 
 
 class ReadingCache:
-    """Readings of recent sentences: a page asks about the same ones again and again.
-
-    Args:
-        max_bytes: size of all that is kept, texts included. Long-unused readings go first.
-    """
+    """Readings of recent sentences, within a bound in bytes, texts included; long-unused ones go first."""
 
     def __init__(self, *, max_bytes: int = 128_000_000) -> None:
         self._max_bytes = max_bytes
@@ -74,25 +70,14 @@ class ReadingCache:
         self._kept: dict[str, Reading] = {}  # least recently used first
 
     def get(self, text: str) -> Reading | None:
-        """The reading of a sentence.
-
-        Args:
-            text: the sentence.
-
-        Returns:
-            the reading; None if it is not kept.
-        """
+        """The reading of a sentence; None if it is not kept."""
         reading = self._kept.pop(text, None)
         if reading is not None:
             self._kept[text] = reading
         return reading
 
     def put(self, reading: Reading) -> None:
-        """Keep a reading.
-
-        Args:
-            reading: the reading of a sentence.
-        """
+        """Keep the reading of a sentence."""
         self._n_bytes -= _size(self._kept.pop(reading.text, None))
         self._kept[reading.text] = reading
         self._n_bytes += _size(reading)
@@ -110,18 +95,7 @@ def _size(reading: Reading | None) -> int:
 def make_reading(
     elmo: Elmo, text: str, words: Sequence[str], offsets: Sequence[tuple[int, int]], layers: Array
 ) -> Reading:
-    """Make the reading of a sentence from its word vectors.
-
-    Args:
-        elmo: the model.
-        text: the sentence.
-        words: its T words.
-        offsets: begin and end of each word.
-        layers: vectors of all layers. Shape (L, T, 2P).
-
-    Returns:
-        the reading.
-    """
+    """The reading of a sentence from the vectors of all its layers, (L, T, 2P)."""
     views = np.concatenate([layers, mix_layers(layers, elmo.layer_mix)[None]])  # (L + 1, T, 2P)
     lengths = np.linalg.norm(views, axis=-1, keepdims=True)
     places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
@@ -129,45 +103,26 @@ def make_reading(
 
 
 def places_of(word: str, readings: Sequence[Reading]) -> list[Place]:
-    """Where a word occurs, capitals or not.
-
-    Args:
-        word: the word.
-        readings: sentences.
-
-    Returns:
-        its places, in reading order.
-    """
+    """Where a word occurs, capitals or not, in reading order."""
     wanted = word.casefold()
     return [place for place, other in _all_words(readings) if other.casefold() == wanted]
 
 
 def vectors_of(places: Sequence[Place], readings: Sequence[Reading]) -> Array:
-    """The vectors at N places.
-
-    Args:
-        places: N of them, one or more.
-        readings: the sentences they are in.
-
-    Returns:
-        vectors by view. Shape (L + 1, N, 2P).
-    """
+    """The vectors at N places by view. Shape (L + 1, N, 2P)."""
     return np.stack([readings[place.sentence].views[:, place.word] for place in places], axis=1)
 
 
 def nearest(
     place: Place, readings: Sequence[Reading], *, k: int = 10, same_word: bool = False
 ) -> list[list[WordNeighbour]]:
-    """The occurrences whose vectors are nearest to that of one, by cosine, in every view.
+    """The occurrences nearest to one by cosine, in every view; equally near ones in reading order.
 
     Args:
         place: the occurrence.
         readings: the sentences to look in.
         k: number of neighbours per view.
         same_word: only occurrences of the same word; else of any word that has a letter or digit.
-
-    Returns:
-        the neighbours of every view, nearest first; equally near ones in reading order.
     """
     word = readings[place.sentence].words[place.word]
     if same_word:
@@ -248,33 +203,19 @@ def planes(vectors: Array) -> tuple[Array, Array]:
 
 
 def sense_numbers(vectors: Array) -> NDArray[np.intp]:
-    """Group occurrences of a word by their vectors, as the index groups its own (`elmokit.index.clusters`).
+    """The sense of each occurrence of a word, from vectors of length 1, (N, D), grouped as in `elmokit.index.senses`.
 
-    Their mean is subtracted first.
-
-    Args:
-        vectors: of length 1. Shape (N, D).
-
-    Returns:
-        a number per occurrence, from 0, in the order in which they first appear; all 0 where no grouping is clear.
-        Shape (N,).
+    Numbers count from 0 in the order of first appearance; all are 0 where no grouping is clear. Shape (N,).
 
     Example:
         >>> sense_numbers(np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0]])).tolist()
         [0, 0, 1, 1, 0]
     """
-    moved = (vectors - vectors.mean(axis=0)).astype(np.float32)
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    units = moved / np.maximum(lengths, 1e-12)
-    if float(np.square(lengths).max()) < _SAME:
+    if float(np.square(vectors - vectors.mean(axis=0)).sum(axis=1).max()) < _SAME:
         return np.zeros(len(vectors), np.intp)
-    most = min(MAX_SENSES, max(2, len(units) // 5))
-    labels, _ = choose_clusters(units, most=most, least_silhouette=_CONVINCING, smallest=2)
-    return _numbered(labels)
-
-
-def _numbered(labels: Array) -> NDArray[np.intp]:
-    """Labels → 0, 1, … in the order of their first appearance."""
+    most = min(MAX_SENSES, max(2, len(vectors) // 5))
+    units = vectors.astype(np.float32)
+    labels, _ = group_occurrences(units, most=most, least_silhouette=_CONVINCING, smallest=2)
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     numbered: NDArray[np.intp] = np.argsort(np.argsort(first))[inverse]
     return numbered

@@ -33,11 +33,7 @@ _TYPES = {
 
 
 def router() -> APIRouter:
-    """The routes of the pages and their parts.
-
-    Returns:
-        a router.
-    """
+    """The routes of the pages and their parts."""
     folder = files("elmokit.server") / "page"
     parts = {part.name: part.read_bytes() for part in folder.iterdir() if part.name.rpartition(".")[2] in _TYPES}
     routes = APIRouter(include_in_schema=False)

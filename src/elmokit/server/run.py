@@ -46,15 +46,7 @@ _WANTED_FILES, _SPARE_FILES = 4096, 256
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """What to serve.
-
-    Args:
-        model: see `Elmo.load`.
-        device: see `Elmo`.
-        precision: see `Elmo`.
-        n_threads: see `Elmo`.
-        db: folder of an index; None for none.
-    """
+    """What to serve: the arguments of `Elmo`, and the folder of an index (None for none)."""
 
     model: str = "default"
     device: str = "auto"
@@ -63,17 +55,7 @@ class ServeConfig:
     db: str | None = None
 
     def app(self, settings: Settings) -> FastAPI:
-        """Load the model and the index.
-
-        Args:
-            settings: limits and choices.
-
-        Returns:
-            the application.
-
-        Raises:
-            ElmoKitError: a model or index that can't be opened.
-        """
+        """Load the model and the index."""
         from elmokit.server.app import create_app
 
         elmo = Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
@@ -138,11 +120,7 @@ def run_server(
 
 
 def worker_app() -> FastAPI:
-    """Make the application of a worker process; uvicorn calls this, and the environment says what to load.
-
-    Returns:
-        the application.
-    """
+    """Make the application of a worker process; uvicorn calls this, and the environment says what to load."""
     from elmokit.server.settings import Settings
 
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
@@ -167,14 +145,7 @@ def _exit_now(folder: str) -> None:
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
-    """How uvicorn serves: with limited connections, and no log of requests.
-
-    Args:
-        settings: limits and choices.
-
-    Returns:
-        for `uvicorn.Config`.
-    """
+    """How uvicorn serves: with limited connections, and no log of requests."""
     from elmokit.server.connections import LimitedConnection
 
     protocol = partial(

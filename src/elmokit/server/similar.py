@@ -78,15 +78,7 @@ class SimilarAnswer(BaseModel):
 
 
 def router(service: Service, prefix: str = "/v1") -> APIRouter:
-    """The route.
-
-    Args:
-        service: what answers.
-        prefix: of the paths.
-
-    Returns:
-        a router.
-    """
+    """The route under a prefix."""
     routes = APIRouter(prefix=prefix, tags=["Similarity"])
 
     @routes.post(
@@ -107,7 +99,7 @@ def router(service: Service, prefix: str = "/v1") -> APIRouter:
         else:
             ask = _sentences if body.word is None else _words
             items = await service.run(partial(ask, service.index, body))
-        return service.answer(items, sum(map(len, sentences)), n_values=0)
+        return service.answer(items, sum(map(len, sentences)))
 
     return routes
 

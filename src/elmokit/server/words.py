@@ -59,15 +59,7 @@ class WordsAnswer(BaseModel):
 
 
 def router(service: Service, prefix: str = "/v1") -> APIRouter:
-    """The route.
-
-    Args:
-        service: what answers.
-        prefix: of the paths.
-
-    Returns:
-        a router.
-    """
+    """The route under a prefix."""
     routes = APIRouter(prefix=prefix, tags=["Words"])
 
     @routes.post("/words", responses={200: {"model": WordsAnswer}, **RESPONSES}, openapi_extra=body_of(WordsRequest))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from elmokit.index.clusters import choose_clusters, cluster, silhouette
+from elmokit.index.senses import cluster, group_occurrences, silhouette
 from elmokit.projection import principal_plane
 
 
@@ -30,19 +30,19 @@ def test_repeated_vectors_stay_together_and_no_number_of_groups_fails(vectors, n
 @pytest.mark.parametrize("sizes", [[30, 20], [40, 25, 15], [30, 30, 30, 10]])
 def test_clear_groups_are_found_and_counted(sizes):
     units, truth = blobs(sizes, spread=0.5)
-    labels, apart = choose_clusters(units, most=6, least_silhouette=0.05, smallest=3)
+    labels, apart = group_occurrences(units, smallest=3)
     assert adjusted_rand_score(truth, labels) == 1.0
     assert apart > 0.4
     assert (np.diff(np.bincount(labels)) <= 0).all(), "the largest group comes first"
-    assert np.array_equal(cluster(units, len(sizes)), labels)
+    assert np.array_equal(group_occurrences(units, len(sizes))[0], labels)
 
 
 def test_one_blob_and_few_vectors_are_one_group():
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((200, 50)).astype(np.float32)
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    assert choose_clusters(noise, most=6, least_silhouette=0.05, smallest=10) == (pytest.approx(np.zeros(200)), None)
-    labels, apart = choose_clusters(noise[:1], most=6, least_silhouette=0.05, smallest=2)
+    assert group_occurrences(noise, smallest=10) == (pytest.approx(np.zeros(200)), None)
+    labels, apart = group_occurrences(noise[:1])
     assert (labels.tolist(), apart) == ([0], None)
     same = np.repeat(noise[:1], 5, axis=0)
     assert cluster(same, 2).max() <= 1

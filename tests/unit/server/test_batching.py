@@ -36,7 +36,7 @@ class Slow:
 def blocked():
     """A queue that is busy with one text until the event is set."""
     slow, stats = Slow(), []
-    queue = BatchQueue(slow, batch_words=12, batch_ms=0, max_waiting_words=40, on_batch=stats.append)
+    queue = BatchQueue(slow, batch_words=12, batch_ms=0, max_waiting_words=40, turn_words=9, on_batch=stats.append)
     queue.submit(EncodingTask(), [["first"]])
     assert slow.begun.wait(60)
     yield queue, slow, stats
@@ -90,25 +90,89 @@ def test_small_requests_overtake_a_large_one_and_the_large_one_goes_on(blocked):
     assert max(turns) <= 3
 
 
-def test_a_very_long_text_does_not_hold_up_the_others():
-    slow = Slow()
-    queue = BatchQueue(slow, batch_words=12, batch_ms=0)
-    slow.go.set()
-    begun, go, encode = threading.Event(), threading.Event(), slow.encode
+def in_turns(**noted):
+    """A queue in which texts of more than 12 words are long, and notes of what its model does."""
+    elmo, done, encode, read = tiny_elmo(), [], None, None
+    encode, read = elmo.encode, elmo.encode_in_turns
 
-    def waits_for_long_texts(sentences, *encoding, **choices):
-        if max(map(len, sentences)) > 12:
-            begun.set()
-            assert go.wait(60)
+    def noted_encode(sentences, *encoding, **choices):
+        done.extend(words[0] for words in sentences)
         return encode(sentences, *encoding, **choices)
 
-    slow.encode = waits_for_long_texts
-    long = queue.submit(EncodingTask(), [["short"], LONG])
-    assert begun.wait(60)
+    def noted_turns(words, *encoding, **choices):
+        for result in read(words, *encoding, **choices):
+            if result is None:
+                done.append(words[0])
+                noted.get("on_turn", lambda _: None)(done)
+            yield result
+
+    elmo.encode, elmo.encode_in_turns = noted_encode, noted_turns
+    return BatchQueue(elmo, batch_words=12, batch_ms=0, turn_words=3, max_waiting_words=10_000), done
+
+
+def test_small_requests_overtake_a_very_long_text_between_its_turns():
+    small = []
+
+    def on_turn(done):
+        if len(done) == 2:
+            small.append(queue.submit(EncodingTask(), [["small"]]))
+
+    queue, done = in_turns(on_turn=on_turn)
+    long = queue.submit(EncodingTask(), [["short"], LONG, ["end"]])
+    np.testing.assert_allclose(long.result(60), tiny_elmo().encode([["short"], LONG, ["end"]]), atol=1e-6)
+    assert len(small[0].result(60)) == 1
+    assert done[0] == "short"
+    assert done.index("small") <= 4
+    assert done.count("a") == -(-len(LONG) // 3)
+    assert done[-1] == "end"
+    assert queue.close(60)
+
+
+def test_the_shortest_long_text_has_a_turn_beside_the_oldest():
+    queue, done = in_turns()
+    texts = [["oldest"] * 600, ["middle"] * 300, ["short"] * 30]
+    with queue._changed:
+        futures = [queue.submit(EncodingTask(words=True), [text]) for text in texts]
+    for text, future in zip(texts, futures, strict=True):
+        (found,), (expected,) = future.result(60), tiny_elmo().encode_words([text])
+        np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+        assert found.words == tuple(text)
+    ends = {name: len(done) - done[::-1].index(name) for name in ("oldest", "middle", "short")}
+    assert ends["short"] <= 22
+    assert ends["middle"] <= 222
+    assert queue.close(60)
+
+
+def test_turns_of_a_long_text_that_nobody_waits_for_are_dropped():
+    def on_turn(done):
+        if len(done) == 3:
+            long.cancel()
+
+    queue, done = in_turns(on_turn=on_turn)
+    with queue._changed:
+        long = queue.submit(EncodingTask(), [LONG, LONG])
     assert len(queue.submit(EncodingTask(), [["small"]]).result(60)) == 1
-    assert not long.done()
-    go.set()
-    np.testing.assert_allclose(long.result(60), tiny_elmo().encode([["short"], LONG]), atol=1e-6)
+    assert queue.close(60)
+    assert done.count("a") <= 4
+    assert queue.waiting_words == 0
+
+
+def test_a_long_text_that_fails_fails_alone():
+    queue, _ = in_turns()
+    with queue._changed:
+        bad, good = queue.submit(EncodingTask(), [[3] * 30]), queue.submit(EncodingTask(), [LONG])
+    with pytest.raises(Exception, match="int"):
+        bad.result(60)
+    assert good.result(60).shape == (1, 12)
+    assert queue.close(60)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "first+last"])
+def test_a_text_read_in_turns_has_the_bits_of_the_offline_vector(pooling):
+    elmo, encoding = tiny_elmo(), Encoding(pooling=pooling)
+    text = [f"w{i % 17}" for i in range(1500)]
+    queue = BatchQueue(elmo)
+    assert np.array_equal(queue.submit(EncodingTask(encoding), [text]).result(60), elmo.encode([text], encoding))
     assert queue.close(60)
 
 
@@ -222,3 +286,11 @@ def test_settings_travel():
     )
     assert Settings(**settings.model_dump(mode="json")) == settings
     assert "secret" not in repr(settings)
+
+
+def test_the_command_line_has_the_limits_and_defaults_of_the_settings():
+    from dataclasses import asdict
+
+    from elmokit.cli.serve import LimitOptions
+
+    assert asdict(LimitOptions()).items() <= Settings().model_dump().items()

@@ -380,4 +380,4 @@ def test_nothing_stays_behind_when_a_server_ends(served, elmo):
     with served(elmo):
         assert any(thread.name == "elmokit-model" for thread in threading.enumerate())
         before = sum(thread.name == "elmokit-model" for thread in threading.enumerate())
-    assert sum(thread.name == "elmokit-model" for thread in threading.enumerate()) == before - 2
+    assert sum(thread.name == "elmokit-model" for thread in threading.enumerate()) == before - 1
