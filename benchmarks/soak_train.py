@@ -93,7 +93,7 @@ def main():
             usual[teacher] = time.perf_counter() - start_time
         teacher, out = False, folder / "out"
         while counts["kills"] < options.kills and time.perf_counter() - began < options.minutes * 60:
-            status = wait(start(folder, out, teacher), rng.uniform(0.02, 0.6) * usual[teacher])
+            status = wait(start(folder, out, teacher), rng.uniform(0.2, 1.5) * usual[teacher])
             if status is None:
                 counts["kills"] += 1
                 if rng.random() < 0.1 and len(snapshots(out / "run")) > 1:
