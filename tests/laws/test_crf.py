@@ -11,8 +11,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from elmokit.tasks.tagging.bioes import TagSet, may_follow, mistakes  # noqa: E402
-from elmokit.tasks.tagging.crf import CRF, Constraints  # noqa: E402
-from elmokit.tasks.tagging.network import allowed_constraints  # noqa: E402
+from elmokit.tasks.tagging.crf import CRF  # noqa: E402
 
 
 @st.composite
@@ -63,7 +62,7 @@ def test_constrained_best_is_the_best_of_what_is_allowed(case, data):
     start, end = (torch.tensor(data.draw(flags)) for _ in range(2))
     step = torch.tensor([data.draw(flags) for _ in range(n_tags)])
     start[0] = end[0] = step[0, 0] = True  # so that every length has an allowed sequence
-    best = crf.best(emissions, mask, Constraints(start, step, end))
+    best = crf.best(emissions, mask, (start, step, end))
     for row, n_words in enumerate(lengths):
         allowed = {
             tags: value
@@ -93,18 +92,18 @@ def test_decoding_under_constraints_breaks_no_rule(seed, n_words):
     generator = torch.Generator().manual_seed(seed)
     crf = CRF(len(tag_set.names))
     emissions = torch.randn(1, n_words, len(tag_set.names), generator=generator)
-    (best,) = crf.best(emissions, torch.ones(1, n_words, dtype=torch.bool), allowed_constraints(tag_set))
+    (best,) = crf.best(emissions, torch.ones(1, n_words, dtype=torch.bool), tag_set.allowed())
     assert mistakes([tag_set.names[tag] for tag in best], "BIOES") == []
     assert mistakes(tag_set.decode(best), "IOB2") == []
 
 
 def test_constraints_are_the_rules():
     tag_set = TagSet.of([["B-PER", "O"]], "IOB2")
-    constraints = allowed_constraints(tag_set)
+    start, step, _ = tag_set.allowed()
     for i, before in enumerate(tag_set.names):
-        assert bool(constraints.start[i]) == may_follow(None, before, "BIOES")
+        assert bool(start[i]) == may_follow(None, before, "BIOES")
         for j, after in enumerate(tag_set.names):
-            assert bool(constraints.step[i, j]) == may_follow(before, after, "BIOES")
+            assert bool(step[i, j]) == may_follow(before, after, "BIOES")
     assert TagSet.of([["NN", "VB"]], None).allowed() is None
 
 

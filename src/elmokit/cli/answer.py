@@ -17,7 +17,7 @@ def answer(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotation marks.")],
     source: options.Source,
-    n: Annotated[int, typer.Option("-n", help="How many passages are shown.")] = 5,
+    n: options.Count = 5,
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Also write them to this .csv, .tsv, .jsonl or .parquet.")
     ] = None,
@@ -25,13 +25,11 @@ def answer(
     sentences: Annotated[
         bool | None, typer.Option(help="Cut texts into sentences: yes for text files, no for tables.")
     ] = None,
-    weight: Annotated[
-        float | None, typer.Option(help="Of likeness in meaning against words in common; 0 is BM25 alone.")
-    ] = None,
+    weight: Annotated[float, typer.Option(help="Weight of similar words against common ones; 0: BM25 alone.")] = 0.5,
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
-    """Rank the passages of a file by how well they answer a question: words in common, and likeness of words.
+    """Rank the passages of a file by how well they answer a question: common words (BM25) and similar words.
 
     Example:  elmokit answer "Who wrote Emma?" novels.txt
     """
@@ -39,7 +37,7 @@ def answer(
 
     from elmokit.data.outputs import table_file
     from elmokit.errors import InputError
-    from elmokit.tasks.answer import WEIGHT, Answers
+    from elmokit.tasks.answer import Answers
 
     screen: Screen = ctx.obj
     table = reading.table(screen, source)
@@ -47,18 +45,15 @@ def answer(
     screen.end_notes("rows left out")
     if not passages:
         raise InputError(f"{source}: no passages in it.")
-    asked = Answers(
-        model.load(screen), [passage for _, passage in passages], weight=WEIGHT if weight is None else weight
-    )
-    found = asked.best(question, n=n)
+    answers = Answers(model.load(screen), [passage for _, passage in passages], weight=weight).best(question, n=n)
     shown = Shown("row", "score", "BM25", "coverage", "passage")
-    for one in found:
+    for one in answers:
         figures = (f"{value:.2f}" for value in (one.score, one.bm25, one.coverage))
         shown.add_row(str(passages[one.place][0]), *figures, texts.one_line(one.passage, 300))
     screen.table(shown)
     if out is not None:
         with table_file(out, ["rank", "row", "score", "bm25", "coverage", "passage"]) as write:
-            for rank, one in enumerate(found, 1):
+            for rank, one in enumerate(answers, 1):
                 rounded = (round(value, 4) for value in (one.score, one.bm25, one.coverage))
                 write([rank, passages[one.place][0], *rounded, one.passage])
 
@@ -77,9 +72,11 @@ def _passages(table: Table, column: str, cut: bool) -> list[tuple[int, str]]:
     lines = [row.values["text"] for row in table.rows()]
     if not cut:
         return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    found, whole, start = [], "\n".join(lines), 0
+    cut_up, whole, start = [], "\n".join(lines), 0
+    line, counted = 1, 0
     for sentence in split_sentences(whole):
         start = whole.index(sentence, start)
-        found.append((whole.count("\n", 0, start) + 1, " ".join(sentence.split())))
+        line, counted = line + whole.count("\n", counted, start), start
+        cut_up.append((line, " ".join(sentence.split())))
         start += len(sentence)
-    return found
+    return cut_up

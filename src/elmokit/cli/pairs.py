@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elmokit.cli import options
+from elmokit.cli import options, texts
 from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
-    from elmokit.data.tables import Table
+    from elmokit.data.tables import Row, Table
     from elmokit.tasks.pairs.classifier import SentencePairs
 
 app = Commands(
@@ -66,6 +66,7 @@ def train(
     test_size: Annotated[float, typer.Option(help="Share of the rows to hold out.")] = 0.2,
     balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = False,
     seed: options.Seed = 42,
+    json_file: options.JsonFile = None,
     vectors: options.VectorOptions = options.VectorOptions(layers="all"),  # noqa: B008  # frozen
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
@@ -76,13 +77,13 @@ def train(
 
     Example:  elmokit pairs train sick.tsv --first sentence_A --second sentence_B --label judgment --out entailment/
     """
-    from elmokit.tasks.classify.evaluate import split_rows
-    from elmokit.tasks.pairs.classifier import SentencePairs
-
     screen: Screen = ctx.obj
     names = columns.names({})
-    pairs, labels = _labelled(screen, reading, source, names)
-    learned, held_out = split_rows(len(pairs), test_size, seed)
+    pairs, labels = _labelled(screen, reading.table(screen, source), names, scores=kind == "scores")
+
+    from elmokit.tasks.classify.evaluate import split_rows  # scikit-learn is imported once the rows are fine
+    from elmokit.tasks.pairs.classifier import SentencePairs
+
     estimator = SentencePairs(
         model.load(screen),
         kind=kind,  # type: ignore[arg-type]
@@ -92,12 +93,11 @@ def train(
         seed=seed,
         show_progress=screen.show_progress,
     )
-    features = estimator.features(pairs)
-    estimator.fit_features(features[learned], [labels[i] for i in learned])
-    scores = estimator.evaluate_features(features[held_out], [labels[i] for i in held_out])
-    estimator.fit_features(features, labels)
+    scores = estimator.fit_and_evaluate(pairs, labels, test_size=test_size)
+    n_held_out = len(split_rows(len(pairs), test_size, seed)[1])
+    texts.write_json(json_file, asdict(scores))
     estimator.save(out, metadata=dict(zip(("first", "second", "label"), names, strict=True)))
-    screen.say(f"{len(held_out):,} rows held out:\n{scores}")
+    screen.say(f"{n_held_out:,} rows held out:\n{scores}")
     screen.done(f"Saved, trained on all {len(pairs):,} rows: {out}")
 
 
@@ -118,10 +118,12 @@ def predict(
     Example:  elmokit pairs predict entailment/ new.tsv --out predicted.csv
     """
     screen: Screen = ctx.obj
-    estimator, saved = _load(screen, folder, model)
-    first, second, label = columns.names(saved)
+    table = reading.table(screen, source)
+    first, second, label = columns.names(_saved(folder)["metadata"])
+    options.check_all_rows(table, [first, second, *([id_column] if id_column else [])])
+    estimator = _load(screen, folder, model)
 
-    def rows_of(pairs: list[tuple[str, str]]) -> list[list[Any]]:
+    def results(pairs: list[tuple[str, str]]) -> list[list[Any]]:
         if estimator.kind == "scores":
             return [[round(float(value), 6)] for value in estimator.predict(pairs)]
         probabilities = estimator.predict_proba(pairs)
@@ -130,7 +132,7 @@ def predict(
         return [[one, *values] for one, values in zip(best, more, strict=True)]
 
     names = [label, *(f"probability_{one}" for one in estimator.classes_.tolist() if proba)]
-    _write(screen, reading.table(screen, source), out, (first, second), id_column, names, rows_of)
+    _write(screen, table, out, (first, second), id_column, names, results)
 
 
 @app.command(no_args_is_help=True)
@@ -147,17 +149,12 @@ def evaluate(
 
     Example:  elmokit pairs evaluate entailment/ test.tsv --json scores.json
     """
-    import json
-    from dataclasses import asdict
-
-    from elmokit.files import atomic_path
-
     screen: Screen = ctx.obj
-    estimator, saved = _load(screen, folder, model)
-    scores = estimator.evaluate(*_labelled(screen, reading, source, columns.names(saved)))
-    if json_file is not None:
-        with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(asdict(scores), indent=2) + "\n", encoding="utf-8")
+    saved, table = _saved(folder), reading.table(screen, source)
+    numbers = saved.get("kind") == "scores"
+    pairs, labels = _labelled(screen, table, columns.names(saved["metadata"]), scores=numbers)
+    scores = _load(screen, folder, model).evaluate(pairs, labels)
+    texts.write_json(json_file, asdict(scores))
     screen.say(f"{source}:\n{scores}")
 
 
@@ -189,61 +186,73 @@ def score(
     from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
     from elmokit.tasks.pairs.correlation import compare_scores
-    from elmokit.tasks.pairs.features import check_scores
     from elmokit.tasks.pairs.scorer import PairScorer
 
     screen: Screen = ctx.obj
     if source == STDIN:
         raise ConfigError("pairs score reads its input twice: give a file, not standard input.")
     table, (first, second, _), label = reading.table(screen, source), columns.names({}), columns.label
-    values = _columns(table, [first, second, *([label] if label else [])])
-    truth = check_scores(values[2], len(values[0])) if label else []
+    rows = texts.read_rows(screen, table, [first, second, *([label] if label else [])])
+    truth = _scores(table, rows, label) if label else []
     settings: dict[str, Any] = {"method": method, "layers": options.parse_layers(layers), "idf": idf, "center": center}
     scorer = PairScorer(model.load(screen), **settings, show_progress=screen.show_progress)
     if idf or center:
-        scorer.fit([*values[0], *values[1]])
+        scorer.fit([row.values[name] for name in (first, second) for row in rows])
     scores: list[float] = []
 
-    def rows_of(pairs: list[tuple[str, str]]) -> list[list[Any]]:
+    def results(pairs: list[tuple[str, str]]) -> list[list[Any]]:
         new = scorer.scores(pairs).round(6).tolist()
         scores.extend(new)
         return [[value] for value in new]
 
-    _write(screen, table, out, (first, second), id_column, ["score"], rows_of)
+    _write(screen, table, out, (first, second), id_column, ["score"], results)
     if label:
         screen.note(f"{label!r} and score: {compare_scores(truth, scores)}")
 
 
+def _saved(folder: str) -> dict[str, Any]:
+    from elmokit.tasks.saved import read_head_config
+
+    return read_head_config(folder, "pairs")
+
+
+def _load(screen: Screen, folder: str, model: str | None) -> SentencePairs:
+    from elmokit.tasks.pairs.classifier import FILES, SentencePairs
+    from elmokit.tasks.saved import open_model
+
+    estimator = SentencePairs.load(folder, open_model(folder, FILES, model))
+    return estimator.set_params(show_progress=screen.show_progress)  # type: ignore[no-any-return]
+
+
 def _labelled(
-    screen: Screen, reading: options.ReadingOptions, source: str, names: tuple[str, str, str]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """Pairs and labels of the usable rows."""
+    screen: Screen, table: Table, names: tuple[str, str, str], *, scores: bool = False
+) -> tuple[list[tuple[str, str]], list[Any]]:
+    """Pairs and labels of the usable rows; labels as numbers if they are scores."""
     from elmokit.errors import ConfigError
 
-    if reading.bad_rows == "keep":
+    if table.bad_rows == "keep":
         raise ConfigError("--bad-rows keep can't be used with labels: 'stop' at incomplete rows, or 'skip' them.")
-    first, second, labels = _columns(reading.table(screen, source), list(names), labels=[names[2]])
-    screen.end_notes("rows left out")
-    return list(zip(first, second, strict=True)), labels
+    first, second, label = names
+    rows = texts.read_rows(screen, table, list(names), labels=[label])
+    pairs = [(row.values[first], row.values[second]) for row in rows]
+    return pairs, _scores(table, rows, label) if scores else [row.values[label] for row in rows]
 
 
-def _columns(table: Table, names: list[str], labels: list[str] | None = None) -> list[list[str]]:
-    """Columns of the usable rows; as many lists as names."""
+def _scores(table: Table, rows: list[Row], label: str) -> list[float]:
+    """The numbers of a column; an error names the row as the table counts it."""
+    from math import isfinite
+
     from elmokit.errors import InputError
 
-    rows = [[row.values[name] for name in names] for row in table.rows(names, labels=labels or [])]
-    if not rows:
-        raise InputError(f"{table.source}: no usable rows.")
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _load(screen: Screen, folder: str, model: str | None) -> tuple[SentencePairs, dict[str, Any]]:
-    from elmokit.tasks.pairs.classifier import FILES, SentencePairs
-    from elmokit.tasks.saved import open_model, read_head_config
-
-    saved = read_head_config(folder, FILES)["metadata"]
-    estimator = SentencePairs.load(folder, open_model(folder, FILES, model))
-    return estimator.set_params(show_progress=screen.show_progress), saved
+    scores = []
+    for row in rows:
+        try:
+            scores.append(float(row.values[label]))
+        except ValueError:
+            scores.append(float("nan"))
+        if not isfinite(scores[-1]):
+            raise InputError(f"{table.source}, row {row.number}: {label} is {row.values[label]!r}; expected a number.")
+    return scores
 
 
 def _write(
@@ -253,7 +262,7 @@ def _write(
     names: tuple[str, str],
     id_column: str | None,
     more: list[str],
-    rows_of: Callable[[list[tuple[str, str]]], list[list[Any]]],
+    results: Callable[[list[tuple[str, str]]], list[list[Any]]],
 ) -> None:
     """Write the id and the results of each pair, many rows at a time."""
     from elmokit.data.blocks import blocks
@@ -262,13 +271,11 @@ def _write(
 
     if id_column is None and str(table.source) != STDIN and "id" in table.columns():
         id_column = "id"
-    columns = [*names, *([id_column] if id_column else [])]
-    options.check_all_rows(table, columns)
     n_rows = 0
     with table_file(out, [id_column or "row", *more]) as write:
-        for rows in blocks(table.rows(columns), 8192):
-            results = rows_of([(row.values[names[0]], row.values[names[1]]) for row in rows])
-            for row, values in zip(rows, results, strict=True):
+        for rows in blocks(table.rows([*names, *([id_column] if id_column else [])]), 8192):
+            of_rows = results([(row.values[names[0]], row.values[names[1]]) for row in rows])
+            for row, values in zip(rows, of_rows, strict=True):
                 write([row.values[id_column] if id_column else row.number, *values])
             n_rows += len(rows)
     screen.end_notes("rows left out")

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from elmokit.cli.screen import Screen
-    from elmokit.tasks.language_model import Surprisal
+    from elmokit.perplexity import Surprisal
 
 Words = Annotated[str, typer.Argument(metavar="TEXT", help="The text, in quotation marks.")]
-Count = Annotated[int, typer.Option("-n", help="Number of words to show.")]
 
 _TEXT_COLUMNS = ("words", "unknown", "forward", "backward", "mean")
 _WORD_COLUMNS = ("place", "word", "known", "forward", "backward", "mean")
@@ -26,10 +25,11 @@ def score(
     source: options.Source,
     out: options.TableOut = "-",
     text: options.TextColumn = "text",
-    id_column: Annotated[str | None, typer.Option("--id", help="A column that names the rows.")] = None,
+    id_column: options.IdColumn = None,
     words: Annotated[bool, typer.Option("--words", help="Write a row per word, with its surprisals.")] = False,
     unit: Annotated[str, typer.Option(metavar="nats|bits", help="Unit of surprisals; perplexity has none.")] = "bits",
     model: options.ModelName = "default",
+    threads: options.Threads = None,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
     """Compute how well a language model predicts texts: the perplexity of each, or the surprisal of every word.
@@ -42,37 +42,36 @@ def score(
     """
     from collections import deque
 
+    from elmokit.data.blocks import SizedStream
     from elmokit.data.outputs import table_file
     from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
-    from elmokit.perplexity import PerplexityMeter
+    from elmokit.perplexity import PER_NAT, PerplexityMeter
     from elmokit.tasks.language_model import LanguageModel
-    from elmokit.tasks.language_model.predictions import PER_NAT
 
     screen: Screen = ctx.obj
     if unit not in PER_NAT:
         raise ConfigError(f"--unit is {unit!r}; expected 'nats' or 'bits'.")
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text)
-    columns = [text, *([id_column] if id_column else [])]
+    column = texts.column_of(table := reading.table(screen, source), text)
+    columns = [column, *([id_column] if id_column else [])]
     total = options.check_all_rows(table, columns)
-    language_model, meter, read, n_texts = LanguageModel.load(model), PerplexityMeter(), deque[object](), 0
+    language_model, meter = LanguageModel.load(model, n_threads=threads), PerplexityMeter()
+    read: deque[object] = deque()  # names of the rows whose surprisals are not written yet
 
     def stream() -> Iterator[str]:
         for row in table.rows(columns):
             read.append(row.values[id_column] if id_column else row.number)
-            yield row.values[text]
+            yield row.values[column]
 
-    names = [id_column or "row", *(_WORD_COLUMNS if words else _TEXT_COLUMNS)]
-    with table_file(out, names) as write, screen.progress() as advance:
-        for n_texts, surprisal in enumerate(language_model.surprisal(stream(), show_progress=False), 1):
+    sized = stream() if total is None else SizedStream(stream(), total)
+    with table_file(out, [id_column or "row", *(_WORD_COLUMNS if words else _TEXT_COLUMNS)]) as write:
+        for surprisal in language_model.surprisal(sized, show_progress=screen.show_progress):
             surprisal.add_to(meter)
             name = read.popleft()
             for values in _word_rows(surprisal, PER_NAT[unit]) if words else [_text_row(surprisal)]:
                 write([name, *values])
-            advance("texts", n_texts, total)
     screen.end_notes("rows left out")
-    if n_texts:
+    if meter.n_predicted.any():
         whole = meter.result
         line = (
             f"{source}: perplexity {whole.forward:.1f} forward, {whole.backward:.1f} backward, {whole.mean:.1f} mean;"
@@ -98,11 +97,13 @@ def _word_rows(surprisal: Surprisal, scale: float) -> list[list[object]]:
 def fill(
     ctx: typer.Context,
     text: Words,
-    n: Count = 10,
+    n: options.Count = 10,
     direction: Annotated[
         str, typer.Option(metavar="both|forward|backward", help="Read the words before the gap, after it, or both.")
     ] = "both",
+    json_file: options.JsonFile = None,
     model: options.ModelName = "default",
+    threads: options.Threads = None,
 ) -> None:
     """Show the most probable words for a gap, written ___ ; without a gap, the most probable next words.
 
@@ -112,15 +113,15 @@ def fill(
     """
     from rich.table import Table
 
-    from elmokit.tasks.language_model import LanguageModel
-    from elmokit.tasks.language_model.model import GAP
+    from elmokit.tasks.language_model import GAP, LanguageModel
 
     screen: Screen = ctx.obj
-    language_model = LanguageModel.load(model)
+    language_model = LanguageModel.load(model, n_threads=threads)
     if GAP in text:
         candidates = language_model.fill(text, n=n, direction=direction)  # type: ignore[arg-type]
     else:
         candidates = language_model.next_words(text, n=n)
+    texts.write_json(json_file, [vars(one) for one in candidates])
     shown = Table("word", "probability", "forward, nats", "backward, nats")
     for one in candidates:
         shown.add_row(one.word, f"{one.probability:.1%}", f"{one.forward:.2f}", f"{one.backward:.2f}")
@@ -131,8 +132,10 @@ def substitutes(
     ctx: typer.Context,
     text: Words,
     word: Annotated[str, typer.Argument(metavar="WORD", help="The word of the text to replace.")],
-    n: Count = 10,
+    n: options.Count = 10,
+    json_file: options.JsonFile = None,
     model: options.ModelName = "default",
+    threads: options.Threads = None,
 ) -> None:
     """Show words that could replace a word: probable in its place, and with a similar vector there.
 
@@ -143,7 +146,9 @@ def substitutes(
     from elmokit.tasks.language_model import LanguageModel
 
     screen: Screen = ctx.obj
+    replacements = LanguageModel.load(model, n_threads=threads).substitutes(text, word, n=n)
+    texts.write_json(json_file, [vars(one) for one in replacements])
     shown = Table("word", "score", "probability", "cosine")
-    for one in LanguageModel.load(model).substitutes(text, word, n=n):
+    for one in replacements:
         shown.add_row(one.word, f"{one.score:.4f}", f"{one.probability:.1%}", f"{one.cosine:.2f}")
     screen.table(shown)

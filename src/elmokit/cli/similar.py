@@ -19,11 +19,10 @@ def similar(
         list[str] | None, typer.Option("--query", help="Find texts similar to this one; may be repeated.")
     ] = None,
     out: options.TableOut = "-",
-    n: Annotated[int, typer.Option("-n", help="Number of similar texts per text.")] = 10,
+    n: options.Count = 10,
     text: options.TextColumn = "text",
     centre: texts.Centering = True,
-    pooling: options.Pooling = "mean",
-    layers: options.Layers = "mix",
+    vectors: options.VectorOptions = options.VECTORS,
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
@@ -38,24 +37,22 @@ def similar(
     from elmokit.tasks.similar import directions, mean_of, nearest
 
     screen: Screen = ctx.obj
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text)
-    rows = texts.read_rows(screen, table, [text])
-    elmo = model.load(screen)
-    vectors = texts.vectors_of(screen, elmo, [row.values[text] for row in rows], pooling=pooling, layers=layers)
-    mean = mean_of(vectors) if centre else None
-    among = directions(vectors, mean=mean)
-    asked = among
+    column = texts.column_of(table := reading.table(screen, source), text)
+    rows = texts.read_rows(screen, table, [column])
+    elmo, encoding, bar = model.load(screen), vectors.encoding(), screen.show_progress
+    encoded = elmo.encode([row.values[column] for row in rows], encoding, show_progress=bar)
+    mean = mean_of(encoded) if centre else None
+    among = asked = directions(encoded, mean=mean)
     if query:
-        asked = directions(texts.vectors_of(screen, elmo, query, pooling=pooling, layers=layers), mean=mean)
-    found = nearest(asked, among, n, skip_self=not query)
+        asked = directions(elmo.encode(query, encoding, show_progress=bar), mean=mean)
+    nearby = nearest(asked, among, n, skip_self=not query)
     names: list[Any] = list(query) if query else [row.number for row in rows]
     with table_file(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"]) as write:
-        for name, numbers, cosines in zip(names, found.rows.tolist(), found.cosines.tolist(), strict=True):
+        for name, numbers, cosines in zip(names, nearby.rows.tolist(), nearby.cosines.tolist(), strict=True):
             for rank, (number, cosine) in enumerate(zip(numbers, cosines, strict=True), 1):
-                write([name, rank, rows[number].number, round(cosine, 4), rows[number].values[text]])
+                write([name, rank, rows[number].number, round(cosine, 4), rows[number].values[column]])
     if out != STDIN:
-        screen.done(f"{out}: {found.rows.shape[1]} texts for each of {len(names):,}")
+        screen.done(f"{out}: {nearby.rows.shape[1]} texts for each of {len(names):,}")
 
 
 def duplicates(
@@ -65,8 +62,7 @@ def duplicates(
     threshold: Annotated[float, typer.Option(help="Texts with a cosine above this are near-duplicates.")] = 0.95,
     text: options.TextColumn = "text",
     centre: texts.Centering = True,
-    pooling: options.Pooling = "mean",
-    layers: options.Layers = "mix",
+    vectors: options.VectorOptions = options.VECTORS,
     model: options.ModelOptions = options.MODEL,
     reading: options.ReadingOptions = options.READING,
 ) -> None:
@@ -78,12 +74,11 @@ def duplicates(
     from elmokit.tasks.similar import directions, distinct_rows, duplicate_groups, mean_of
 
     screen: Screen = ctx.obj
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text)
-    rows = texts.read_rows(screen, table, [text])
-    words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
-    groups = duplicate_groups(directions(vectors, mean=mean_of(vectors) if centre else None), threshold=threshold)
+    column = texts.column_of(table := reading.table(screen, source), text)
+    rows = texts.read_rows(screen, table, [column])
+    words = [row.values[column] for row in rows]
+    encoded = model.load(screen).encode(words, vectors.encoding(), show_progress=screen.show_progress)
+    groups = duplicate_groups(directions(encoded, mean=mean_of(encoded) if centre else None), threshold=threshold)
     with table_file(out, ["group", "row", "text"]) as write:
         for number, group in enumerate(groups, 1):
             for place in group:

@@ -16,7 +16,7 @@ def summarise(
     ctx: typer.Context,
     source: options.Source,
     out: options.TableOut = "-",
-    n: Annotated[int, typer.Option("-n", help="Sentences of a summary.")] = 3,
+    n: options.Count = 3,
     relevance: Annotated[
         float, typer.Option(help="From 0 to 1: how much being central counts against not repeating.")
     ] = 0.7,
@@ -43,8 +43,8 @@ def summarise(
     elmo = model.load(screen)
     with table_file(out, ["row", "summary"]) as write, screen.progress() as advance:
         for row in table.rows([text]):
-            found = choose(elmo, row.values[text], n=n, relevance=relevance)
-            write([row.number, " ".join(" ".join(chosen.sentence.split()) for chosen in found)])
+            summary = choose(elmo, row.values[text], n=n, relevance=relevance)
+            write([row.number, " ".join(" ".join(chosen.sentence.split()) for chosen in summary)])
             n_texts += 1
             advance("texts", n_texts, total)
     screen.end_notes("rows left out")

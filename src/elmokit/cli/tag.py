@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elmokit.cli import options
+from elmokit.cli import options, texts
 from elmokit.cli.commands import Commands
 
 if TYPE_CHECKING:
@@ -79,11 +79,12 @@ def train(
     from elmokit.tasks.tagging.tagger import Tagger
 
     screen: Screen = ctx.obj
-    words, tags, found_scheme = _checked(screen, source, (word, tag), encoding, None if scheme == "none" else scheme)
-    judged = None if dev is None else _checked(screen, dev, (word, tag), encoding, found_scheme)[:2]
-    settings: dict[str, Any] = {"layers": _layers(layers), "scheme": found_scheme, "device": model.device}
+    words, tags, known_scheme = _checked(screen, source, (word, tag), encoding, None if scheme == "none" else scheme)
+    judged = None if dev is None else _checked(screen, dev, (word, tag), encoding, known_scheme)[:2]
+    numbers = _layers(layers)
+    settings: dict[str, Any] = {"layers": numbers, "scheme": known_scheme, "device": model.device}
     tagger = Tagger(model.load(screen), **settings, **asdict(training))
-    what = "accuracy" if found_scheme is None else "F1"
+    what = "accuracy" if known_scheme is None else "F1"
     tagger.fit(
         words,
         tags,
@@ -124,21 +125,23 @@ def predict(
     from elmokit.data.streams import STDIN
 
     screen: Screen = ctx.obj
-    tagger, columns = _load(folder, model, device)
-    place = columns["word"] if word is None else word
-    if plain:
-        place, read = 0, _plain_sentences(source, encoding, tagger.elmo.config.tokenizer)
-    else:
-        read = _read(source, [place], encoding)
+    columns = _saved_columns(folder)
+    place = 0 if plain else columns["word"] if word is None else word
+
+    def read(tokenizer: str) -> Iterator[ColumnSentence]:
+        return _plain_sentences(source, encoding, tokenizer) if plain else _read(source, [place], encoding)
+
+    total = None if source == STDIN else sum(1 for _ in read("whitespace"))  # errors come before PyTorch and the work
+    tagger = _load(folder, model, device)
+    sentences = read(tagger.elmo.config.tokenizer)
     n_sentences = 0
     with column_file(out) as write, screen.progress() as advance:
-        for block in blocks(read, 8192):
-            for sentence, tags in zip(
-                block, tagger.predict([s.column(place) for s in block], show_progress=False), strict=True
-            ):
-                write(sentence, [tags])
+        for block in blocks(sentences, 8192):
+            tags = tagger.predict([one.column(place) for one in block], show_progress=screen.show_progress)
+            for sentence, of_one in zip(block, tags, strict=True):
+                write(sentence, [of_one])
             n_sentences += len(block)
-            advance("tagging: sentences", n_sentences, None)
+            advance("tagging: sentences", n_sentences, total)
     if out != STDIN:
         screen.done(f"{out}: {n_sentences:,} sentences")
 
@@ -159,20 +162,14 @@ def evaluate(
 
     Example:  elmokit tag evaluate ner/ eng.testb --json scores.json
     """
-    import json
-
     from rich.table import Table
 
-    from elmokit.files import atomic_path
-
     screen: Screen = ctx.obj
-    tagger, columns = _load(folder, model, device)
+    columns = _saved_columns(folder)
     places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
     words, tags = _columns(source, places, encoding)
-    metrics = tagger.evaluate(words, tags, show_progress=screen.show_progress)
-    if json_file is not None:
-        with atomic_path(json_file) as temporary:
-            temporary.write_text(json.dumps(asdict(metrics), indent=2) + "\n", encoding="utf-8")
+    metrics = _load(folder, model, device).evaluate(words, tags, show_progress=screen.show_progress)
+    texts.write_json(json_file, asdict(metrics))
     if metrics.spans is not None:
         table = Table(title=f"{source}: {len(words):,} sentences, {metrics.n_words:,} words")
         table.add_column("spans")
@@ -238,14 +235,19 @@ def _layers(text: str) -> Any:
         raise ConfigError(f'--layers is {text!r}; expected "learned" or the number of a layer.') from None
 
 
-def _load(folder: str, model: str | None, device: str) -> tuple[Tagger, dict[str, int]]:
-    """The tagger, and the columns it was trained on."""
-    from elmokit.tasks.saved import open_model, read_head_config
+def _saved_columns(folder: str) -> dict[str, int]:
+    """The columns a tagger was trained on."""
+    from elmokit.tasks.saved import read_head_config
+
+    saved = read_head_config(folder, "tagger")["metadata"]
+    return {"word": 0, "tag": -1, **{name: value for name, value in saved.items() if isinstance(value, int)}}
+
+
+def _load(folder: str, model: str | None, device: str) -> Tagger:
+    from elmokit.tasks.saved import open_model
     from elmokit.tasks.tagging.tagger import FILES, Tagger
 
-    saved = read_head_config(folder, FILES)["metadata"]
-    columns = {"word": 0, "tag": -1, **{k: v for k, v in saved.items() if isinstance(v, int)}}
-    return Tagger.load(folder, open_model(folder, FILES, model), device=device), columns
+    return Tagger.load(folder, open_model(folder, FILES, model), device=device)
 
 
 def _show_epoch(screen: Screen, report: Any, n_epochs: int, what: str) -> None:

@@ -1,7 +1,8 @@
-"""A table's texts with their vectors, for commands that compare all texts of a file with each other."""
+"""What commands on texts share: the rows of a table, their vectors, and a file of results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from elmokit.cli import options
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.tables import Row, Table
+    from elmokit.elmo import Elmo
 
 Centering = Annotated[
     bool,
@@ -23,25 +25,32 @@ def column_of(table: Table, column: str) -> str:
     return "text" if table.kind == "txt" else column
 
 
-def read_rows(screen: Screen, table: Table, columns: list[str]) -> list[Row]:
-    """Read all usable rows.
-
-    Raises:
-        InputError: there are none.
-    """
+def read_rows(screen: Screen, table: Table, columns: list[str], *, labels: Sequence[str] = ()) -> list[Row]:
+    """Read all usable rows; InputError if there are none."""
     from elmokit.errors import InputError
 
-    rows = list(table.rows(columns))
+    rows = list(table.rows(columns, labels=labels))
     screen.end_notes("rows left out")
     if not rows:
         raise InputError(f"{table.source}: no usable rows.")
     return rows
 
 
-def vectors_of(screen: Screen, elmo: Any, texts: list[str], *, pooling: str, layers: str) -> Any:
+def vectors_of(screen: Screen, elmo: Elmo, texts: list[str], *, pooling: str, layers: str) -> Any:
     """A vector per text, with a progress bar. Shape (N, D)."""
-    chosen = options.parse_layers(layers)
-    return elmo.encode(texts, pooling=pooling, layers=chosen, show_progress=screen.show_progress)
+    encoding = options.VectorOptions(pooling=pooling, layers=layers).encoding()
+    return elmo.encode(texts, encoding, show_progress=screen.show_progress)
+
+
+def write_json(path: str | None, value: object) -> None:
+    """Write results to the file of `--json`, whole or not at all; None writes nothing."""
+    import json
+
+    from elmokit.files import atomic_path
+
+    if path is not None:
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def one_line(text: str, longest: int = 90) -> str:

@@ -14,12 +14,10 @@ Vectors = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well the words of two texts match.
+    """How well the words of two texts match, from −1 to 1.
 
-    Args:
-        precision: mean similarity of the words of the first text to their best match in the second; from −1 to 1.
-        recall: the same for the words of the second text.
-        f1: harmonic mean of both; 0 where they do not add up to more than 0.
+    Precision is the mean similarity of the words of the first text to their best match in the second, recall the same
+    for the words of the second, F1 their harmonic mean; 0 where they do not add up to more than 0.
     """
 
     precision: float
@@ -32,14 +30,9 @@ def align(
 ) -> Alignment:
     """Match each word of two texts with the most similar word of the other.
 
-    Args:
-        first: word vectors of the first text, BERTScore's candidate. Shape (T1, d).
-        second: word vectors of the second text, BERTScore's reference. Shape (T2, d).
-        first_weights: weight of each word; None, or only zeros, weighs all alike. Shape (T1,).
-        second_weights: likewise. Shape (T2,).
-
-    Returns:
-        the scores; 1 for two texts without words, 0 where only one has none.
+    `first`, BERTScore's candidate, and `second`, its reference, are word vectors of the shapes (T1, d) and (T2, d);
+    weights of words have the shapes (T1,) and (T2,). None, or only zeros, weighs all alike. Two texts without words get
+    1, a text with words and one without 0.
 
     Example:
         >>> same = np.eye(2)
@@ -72,13 +65,9 @@ def weighted_mean(values: Vectors, weights: ArrayLike | None) -> NDArray[np.floa
 
 
 def inverse_document_frequencies(texts: Iterable[Sequence[str]]) -> dict[str, float]:
-    """How rare words are: log((n + 1) / (texts with the word + 1)), as in BERTScore.
+    """How rare words of n texts are: log((n + 1) / (texts with the word + 1)), as in BERTScore.
 
-    Args:
-        texts: n texts, split into words.
-
-    Returns:
-        a weight per word; that of unseen words, log(n + 1), under the key "".
+    The weight of unseen words, log(n + 1), stands under the key "".
 
     Example:
         >>> idf = inverse_document_frequencies([["a", "b"], ["a"]])

@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.features import WordVectors
 from elmokit.tasks.alignment import inverse_document_frequencies, weights_of
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.similar import directions
@@ -31,33 +33,12 @@ _MEAN_WORDS = 20_000
 _TERM = re.compile(r"[^\W_]+")
 
 
-class _Words(Protocol):
-    @property
-    def words(self) -> tuple[str, ...]: ...
-    @property
-    def vectors(self) -> NDArray[Any]: ...
-
-
-class WordEncoder(Protocol):
-    """The model: `elmokit.Elmo` is one."""
-
-    def encode_words_stream(
-        self, texts: Iterable[str], *, layers: Any = ..., show_progress: bool | None = ...
-    ) -> Iterable[_Words]:
-        """Words and vectors of each text."""
-        ...
-
-
 @dataclass(frozen=True)
 class Answer:
     """A passage that may answer a question.
 
-    Args:
-        place: its number among the passages, from 0.
-        passage: the passage.
-        score: what answers are sorted by; comparable within one question only.
-        bm25: its BM25 score; 0 if it shares no word with the question.
-        coverage: how well it covers the words of the question, from -1 to 1.
+    `place` is its number among the passages, from 0; `score`, what answers are sorted by, compares within one question
+    only; `bm25` is 0 without a word in common; `coverage`, from −1 to 1, says how well the question is covered.
     """
 
     place: int
@@ -89,7 +70,7 @@ class Answers:
 
     def __init__(
         self,
-        elmo: WordEncoder,
+        elmo: Encoder,
         passages: Iterable[str],
         *,
         weight: float = WEIGHT,
@@ -107,15 +88,7 @@ class Answers:
         self._kept: dict[int, NDArray[np.float32]] = {}
 
     def best(self, question: str, *, n: int = 5) -> list[Answer]:
-        """Find the passages that answer a question best.
-
-        Args:
-            question: a string.
-            n: number of answers.
-
-        Returns:
-            the best first; ties in the order of the passages.
-        """
+        """The n passages that answer a question best, the best first; ties in the order of the passages."""
         bm25, coverage = self.parts(question)
         scores = combine(bm25, coverage, self.weight)
         order = np.argsort(-scores, kind="stable")[:n]
@@ -124,15 +97,9 @@ class Answers:
     def parts(
         self, question: str, places: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Both parts of the score.
+        """BM25 and coverage of passages, by their numbers (None: all of them). Shapes (n,) and (n,).
 
-        Args:
-            question: a string.
-            places: the numbers of the passages to score; None for all.
-
-        Returns:
-            BM25 and coverage, shapes (n,) and (n,). Passages that are no candidates get the smallest coverage of the
-            candidates. With weight 0, coverage is not computed and zero.
+        Passages that are no candidates get the smallest coverage of the candidates; with weight 0, coverage is zero.
         """
         asked = np.arange(len(self.passages)) if places is None else np.asarray(places, dtype=np.int64)
         bm25 = self._index.scores(question)[asked]
@@ -166,7 +133,7 @@ class Answers:
             self._kept[place] = directions(text.vectors, mean=self._mean)
         return [self._kept[place] for place in places]
 
-    def _encoded(self, texts: Sequence[str]) -> Iterable[_Words]:
+    def _encoded(self, texts: Sequence[str]) -> Iterable[WordVectors]:
         return self.elmo.encode_words_stream(texts, layers=self.layers, show_progress=False)
 
     def _mean_vector(self) -> NDArray[np.float64]:
@@ -180,15 +147,7 @@ class Answers:
 
 
 def combine(bm25: NDArray[np.float64], coverage: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Add both parts: BM25 / best BM25 + weight · coverage.
-
-    Args:
-        bm25: Shape (n,).
-        coverage: Shape (n,).
-        weight: of coverage.
-
-    Returns:
-        scores, comparable within one question. Shape (n,).
+    """Scores comparable within one question: BM25 / best BM25 + weight · coverage. Shape (n,).
 
     Example:
         >>> combine(np.array([4.0, 1.0]), np.array([0.5, 0.8]), 2.0).tolist()
@@ -199,12 +158,6 @@ def combine(bm25: NDArray[np.float64], coverage: NDArray[np.float64], weight: fl
 
 def terms_of(text: str) -> list[str]:
     """The words that BM25 counts: runs of letters and digits, in lower case.
-
-    Args:
-        text: any string.
-
-    Returns:
-        the words.
 
     Example:
         >>> terms_of("Who wrote 'Emma' (1815)?")

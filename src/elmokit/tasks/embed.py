@@ -26,15 +26,9 @@ _WRITTEN_TOGETHER = 512
 
 @dataclass(frozen=True, kw_only=True)
 class VectorSpec:
-    """Which vectors of which model.
+    """Which vectors of which model (a path must exist on every machine): one per text, or with `words` one per word.
 
-    Args:
-        model: "default" or any source that `Elmo.load` takes; a path must exist on every machine.
-        words: write one vector per word instead of one per text.
-        encoding: which vectors; for words only its layers count.
-        precision: see `Elmo`.
-        device: see `Elmo`.
-        n_threads: number of CPU threads; None for one per core. Does not change the results.
+    For words only the layers of the encoding count. Precision, device and threads are those of `Elmo`.
 
     Example:
         >>> VectorSpec(encoding=Encoding(pooling="max")).open_model()  # doctest: +SKIP
@@ -49,37 +43,17 @@ class VectorSpec:
     n_threads: int | None = None
 
     def anywhere(self) -> VectorSpec:
-        """Make the path of the model absolute, so that it holds in another process.
-
-        Returns:
-            the spec; the name of a published model stays as it is.
-        """
+        """The spec with an absolute path of the model, which holds in another process; names stay as they are."""
         is_path = str(self.model) != "default" and Path(self.model).exists()
         return replace(self, model=str(Path(self.model).absolute())) if is_path else self
 
     def open_model(self) -> Elmo:
-        """Load the model.
-
-        Returns:
-            the model.
-
-        Raises:
-            MissingFile: no such file or folder.
-            CheckpointError: not a checkpoint.
-            ConfigError: an unknown device or precision.
-            MissingExtra: a device or precision that needs PyTorch.
-        """
+        """Load the model (see `Elmo.load`)."""
         return Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
 
 
 class VectorWriter:
-    """Writes the vectors that a spec asks for.
-
-    Args:
-        elmo: the model.
-        spec: which vectors.
-        column: the column of texts.
-        id_column: a column to copy to the output.
+    """Writes the vectors that a spec asks for of the texts in a column, and copies a column of ids.
 
     Raises:
         ConfigError: a pooling or layers that the model does not have.
@@ -94,11 +68,7 @@ class VectorWriter:
             del self.about["pooling"], self.about["normalize"]
 
     def identity(self) -> dict[str, Any]:
-        """What distinguishes the numbers of one job from another's, as JSON.
-
-        Returns:
-            the fingerprint of the model, the encoding and the precision.
-        """
+        """What distinguishes the numbers of one job from another's, as JSON."""
         return {"words": self.spec.words, **self.about, "precision": self.elmo.precision}
 
     def write_file(
@@ -112,7 +82,7 @@ class VectorWriter:
         show_progress: bool | None = False,
         on_written: Callable[[int], None] | None = None,
     ) -> int:
-        """Write the vectors of rows to one file, whole or not at all.
+        """Write the vectors of rows to one file, whole or not at all, and return the number of texts.
 
         Args:
             path: the output; see `elmokit.data.outputs.vector_file`.
@@ -122,14 +92,6 @@ class VectorWriter:
             n_rows: the number of rows, for the progress bar.
             show_progress: see `Elmo.encode`.
             on_written: called with the number of texts written since its last call.
-
-        Returns:
-            the number of texts.
-
-        Raises:
-            ConfigError: an unknown suffix.
-            OutputError: the file can't be written.
-            MissingExtra: ``.parquet`` without pyarrow.
         """
         n_texts = 0
         with vector_file(path, dim=self.dim, about=self.about, format=format) as write:
@@ -176,19 +138,7 @@ class VectorWriter:
 
 
 def vectors_or_none(elmo: Elmo, spec: VectorSpec, texts: Iterable[Any]) -> list[Any]:
-    """Encode a column that may hold nulls.
-
-    Args:
-        elmo: the model.
-        spec: which vectors; one per text.
-        texts: strings; None, NaN and pandas' NA are missing.
-
-    Returns:
-        a vector of shape (D,) per text, None for a missing one.
-
-    Raises:
-        TextError: a value that is neither a string nor missing.
-    """
+    """Encode texts, a vector of shape (D,) each; None for missing ones (None, NaN, pandas' NA)."""
     values = list(texts)
     places = [i for i, value in enumerate(values) if not _is_missing(value)]
     vectors = elmo.encode([values[i] for i in places], spec.encoding, show_progress=False)

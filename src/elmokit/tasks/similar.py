@@ -23,27 +23,17 @@ _BLOCK_ROWS, _BLOCK_COLUMNS = 1024, 8192
 
 @dataclass(frozen=True, eq=False)
 class SimilarTexts:
-    """The most similar texts of each query, best first.
-
-    Args:
-        rows: their row numbers among the texts. Shape (N, k).
-        cosines: their similarities, from -1 to 1. Shape (N, k).
-    """
+    """Row numbers and cosines of the k most similar texts of N queries, best first. Shapes (N, k)."""
 
     rows: NDArray[np.int64]
     cosines: NDArray[np.float32]
 
 
 def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float32]:
-    """Scale vectors to length 1, so that their products are cosines.
+    """Scale vectors to length 1, so that their products are cosines. (N, D) → (N, D).
 
-    Args:
-        vectors: one row per text; zeros, as of texts without words, stay zeros. Shape (N, D).
-        mean: subtracted first; None subtracts nothing. A row that equals the mean keeps its own direction, so that
-            identical texts stay similar to each other. Shape (D,).
-
-    Returns:
-        Shape (N, D).
+    Zeros, as of texts without words, stay zeros. `mean`, of shape (D,), is subtracted first; a row that equals it keeps
+    its own direction, so that identical texts stay similar to each other.
 
     Example:
         >>> directions(np.array([[3.0, 4.0], [0.0, 0.0]])).astype(float).round(2).tolist()
@@ -70,16 +60,10 @@ def mean_of(vectors: Array) -> NDArray[np.float64]:
 
 
 def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) -> SimilarTexts:
-    """Find the k most similar texts of each query.
+    """Find the k most similar texts of each query, all of them if there are fewer; ties in the order of the texts.
 
-    Args:
-        queries: vectors of length 1, from `directions`. Shape (N, D).
-        texts: likewise. Shape (M, D).
-        k: texts per query; all of them if there are fewer.
-        skip_self: the queries are the texts, and no text is similar to itself.
-
-    Returns:
-        row numbers and cosines, best first; ties in the order of the texts.
+    Queries (N, D) and texts (M, D) have length 1, from `directions`. With `skip_self` the queries are the texts, and no
+    text is similar to itself.
 
     Raises:
         ConfigError: k below 1, two widths, or `skip_self` with other queries than texts.
@@ -117,14 +101,9 @@ def _best(queries: Array, texts: Array, k: int, first: int | None) -> tuple[Arra
 
 
 def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Find all pairs of similar texts.
+    """Find all pairs of texts, from `directions`, whose cosine is at least a threshold, block by block.
 
-    Args:
-        texts: vectors of length 1, from `directions`. Shape (N, D).
-        threshold: the smallest cosine.
-
-    Yields:
-        block by block, pairs of row numbers (first < second), Shape (n, 2), and their cosines, Shape (n,).
+    Yields pairs of row numbers (first < second), shape (n, 2), and their cosines, shape (n,).
 
     Example:
         >>> rows = directions(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]))
@@ -145,14 +124,8 @@ def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[li
     """Find groups of near-duplicates: texts linked by pairs of a cosine above a threshold (single linkage).
 
     A group may hold two texts that are less similar than the threshold, with others between them. Texts without words
-    are duplicates of nothing.
-
-    Args:
-        texts: vectors of length 1, from `directions`; zeros for texts without words. Shape (N, D).
-        threshold: the smallest cosine of a link, above 0 and at most 1.
-
-    Returns:
-        groups of two or more row numbers, in order, sorted by their first row.
+    are duplicates of nothing. Texts are vectors of length 1, from `directions`. Groups of two or more row numbers, in
+    order, are sorted by their first row.
 
     Raises:
         ConfigError: a threshold out of range.
@@ -182,14 +155,7 @@ def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[li
 
 
 def distinct_rows(n_rows: int, groups: list[list[int]]) -> NDArray[np.int64]:
-    """The rows that are left if each group keeps its first row only.
-
-    Args:
-        n_rows: number of rows.
-        groups: from `duplicate_groups`.
-
-    Returns:
-        row numbers, in order.
+    """The rows that are left, in order, if each group of `duplicate_groups` keeps its first row only.
 
     Example:
         >>> distinct_rows(4, [[0, 2]]).tolist()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError
 from elmokit.tasks.similar import directions
 from elmokit.text.sentences import split_sentences
@@ -22,32 +23,16 @@ _MAX_STEPS, _CONVERGED = 200, 1e-9
 _SAME = 1e-6  # cosines of float32 vectors that differ by less are the same
 
 
-class TextEncoder(Protocol):
-    """The model: `elmokit.Elmo` is one."""
-
-    def encode(self, texts: Sequence[str], *, show_progress: bool | None = ...) -> NDArray[Any]:
-        """A vector per text."""
-        ...
-
-
 @dataclass(frozen=True)
 class SummarySentence:
-    """A sentence of a summary.
-
-    Args:
-        place: its number among the sentences of the text, from 0.
-        sentence: the sentence.
-        centrality: its LexRank; the mean over a text of n sentences is 1 / n.
-    """
+    """A sentence, its number in the text, from 0, and its LexRank, whose mean over n sentences is 1 / n."""
 
     place: int
     sentence: str
     centrality: float
 
 
-def summarise(
-    elmo: TextEncoder, text: str | Sequence[str], *, n: int = 3, relevance: float = 0.7
-) -> list[SummarySentence]:
+def summarise(elmo: Encoder, text: str | Sequence[str], *, n: int = 3, relevance: float = 0.7) -> list[SummarySentence]:
     """Summarise a text by its most central sentences.
 
     Args:
@@ -77,13 +62,9 @@ def summarise(
 
 
 def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Similarities of sentences, from 0 for the two least similar ones to 1 for equal ones.
+    """Similarities of n sentences, from 0 for the two least similar ones to 1 for equal ones. (n, D) → (n, n).
 
-    Args:
-        vectors: one row per sentence. Shape (n, D).
-
-    Returns:
-        Shape (n, n). A sentence without words is similar to itself only.
+    A sentence without words is similar to itself only.
 
     Example:
         >>> rescaled_cosines(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])).round(2).tolist()
@@ -100,14 +81,9 @@ def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> NDArray[np.float64]:
-    """LexRank: PageRank over the similarities of sentences, by power iteration.
+    """LexRank: PageRank over the similarities of n sentences, by power iteration. (n, n) → shares that sum to 1, (n,).
 
-    Args:
-        similarities: similarities, not negative. Shape (n, n).
-        damping: the probability of following a similarity instead of jumping anywhere.
-
-    Returns:
-        shares that sum to 1. Shape (n,).
+    `damping` is the probability of following a similarity instead of jumping anywhere.
 
     Example:
         >>> int(centrality(np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.0], [0.5, 0.0, 1.0]])).argmax())
@@ -128,16 +104,9 @@ def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> N
 def without_redundancy(
     shares: NDArray[np.float64], similarities: NDArray[np.float64], n: int, *, relevance: float
 ) -> list[int]:
-    """Maximal marginal relevance: choose central sentences that differ from those chosen before.
+    """Maximal marginal relevance: n places of central sentences that differ from those chosen before, in that order.
 
-    Args:
-        shares: centrality. Shape (N,).
-        similarities: similarities from 0 to 1. Shape (N, N).
-        n: number of sentences.
-        relevance: weight of centrality, from 0 to 1.
-
-    Returns:
-        their places, in the order in which they were chosen.
+    Centrality has the shape (N,), similarities from 0 to 1 (N, N); `relevance` weighs centrality, from 0 to 1.
 
     Example:
         >>> similarities = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.1], [0.1, 0.1, 1.0]])

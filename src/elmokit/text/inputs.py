@@ -67,20 +67,23 @@ BLOCK_WORDS, BLOCK_TEXTS = 65_536, 4096
 """Bounds of a block of texts: enough to sort texts by length, little memory."""
 
 
-def text_blocks(items: Iterable[Item], n_words: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts.
+def text_blocks(
+    items: Iterable[Item], n_words: Callable[[Item], int], *, most: tuple[int, int] | None = None
+) -> Iterator[list[Item]]:
+    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts (`most`).
 
     Example:
         >>> [len(block) for block in text_blocks([["a", "b"]] * 5000, len)]
         [4096, 904]
     """
     block: list[Item] = []
-    room = BLOCK_WORDS
+    words, texts = most or (BLOCK_WORDS, BLOCK_TEXTS)
+    room = words
     for item in items:
         block.append(item)
         room -= n_words(item)
-        if room <= 0 or len(block) == BLOCK_TEXTS:
+        if room <= 0 or len(block) == texts:
             yield block
-            block, room = [], BLOCK_WORDS
+            block, room = [], words
     if block:
         yield block

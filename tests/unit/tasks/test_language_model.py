@@ -109,7 +109,7 @@ def test_a_score_hangs_on_its_text_alone(texts, other):
 
 
 def test_texts_stream_in_blocks(model, monkeypatch):
-    monkeypatch.setattr("elmokit.tasks.language_model.model._TEXTS", 2)
+    monkeypatch.setattr("elmokit.tasks.language_model._TEXTS", 2)
     taken = []
 
     def source():

@@ -37,7 +37,7 @@ def tagger():
 
 
 def weights(tagger):
-    return {name: tensor.numpy().copy() for name, tensor in tagger._fitted.network.state_dict().items()}
+    return {name: tensor.numpy().copy() for name, tensor in tagger._network.state_dict().items()}
 
 
 def same(a, b):

@@ -30,6 +30,7 @@ try:
 except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
     raise MissingExtra("scikit-learn", "tasks", "sentence pairs") from error
 
+from elmokit.tasks.classify.evaluate import split_rows
 from elmokit.tasks.classify.logistic import fit_logistic, strengths
 from elmokit.tasks.classify.scores import Scores, score
 from elmokit.tasks.pairs.correlation import SimilarityScores, compare_scores
@@ -97,15 +98,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         pair_features(none, none, self.parts)
 
     def features(self, pairs: Iterable[Pair]) -> Vectors:
-        """Features of pairs; all distinct texts are encoded in one call.
-
-        Args:
-            pairs: n pairs of texts.
-
-        Returns:
-            a row per pair. Shape (n, e).
-
-        """
+        """Features of n pairs, shape (n, e); all distinct texts are encoded in one call."""
         self._check()
         if not hasattr(self, "elmo_"):
             self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
@@ -132,33 +125,45 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         self._check()
         pairs = list(zip(*check_pairs(pairs), strict=True))
         y = self._check_targets(y, len(pairs))
-        return self.fit_features(self.features(pairs), y)
+        return self._fit(self.features(pairs), y)
 
-    def fit_features(self, features: Vectors, y: Sequence[Any]) -> SentencePairs:
-        """Like `fit`, from features that `features` returned: to fit on parts of them without encoding again.
+    def fit_and_evaluate(
+        self, pairs: Iterable[Pair], y: Iterable[Any], *, test_size: float = 0.2
+    ) -> Scores | SimilarityScores:
+        """Learn from all pairs, after an evaluation on held-out ones; texts are encoded once.
 
         Args:
-            features: Shape (n, e).
-            y: a class or score per row.
+            pairs: n pairs of texts.
+            y: their classes or scores.
+            test_size: share of the pairs to hold out for the evaluation.
 
         Returns:
-            itself.
+            see `evaluate`.
         """
-        checked = self._check_targets(y, len(features))
+        self._check()
+        pairs = list(zip(*check_pairs(pairs), strict=True))
+        y = self._check_targets(y, len(pairs))
+        learned, held_out = split_rows(len(pairs), test_size, self.seed)
+        features = self.features(pairs)
+        self._fit(features[learned], [y[i] for i in learned])
+        scores = self._evaluate(features[held_out], [y[i] for i in held_out])
+        self._fit(features, y)
+        return scores
+
+    def _fit(self, features: Vectors, y: list[Any]) -> SentencePairs:
         scale = StandardScaler()
         X = scale.fit_transform(features)
-        distinct = sorted(set(checked))
+        distinct = sorted(set(y))
         if len(distinct) < 2:
-            raise InputError(f"all {len(checked)} labels are {distinct}; different ones are needed to learn from.")
+            raise InputError(f"all {len(y)} labels are {distinct}; different ones are needed to learn from.")
         self.classes_ = np.array([] if self.kind == "scores" else distinct)
-        head = self._fitted_ridge(X, np.array(checked)) if self.kind == "scores" else self._fitted_classes(X, checked)
+        head = self._fitted_ridge(X, np.array(y)) if self.kind == "scores" else self._fitted_classes(X, y)
         self.pipeline_ = Pipeline([("scale", scale), ("head", head)])
         return self
 
     def _fitted_classes(self, X: Vectors, labels: list[Any]) -> LogisticRegression:
         C = None if self.C == "cv" else float(self.C)
-        y = np.searchsorted(self.classes_, np.array(labels))
-        candidates = strengths(X.shape[1])
+        y, candidates = np.searchsorted(self.classes_, np.array(labels)), strengths(X.shape[1])
         return fit_logistic(X, y, C=C, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
 
     def _fitted_ridge(self, X: Vectors, y: NDArray[np.float64]) -> Ridge:
@@ -173,17 +178,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return check_labels(y, n_texts=n_pairs) if self.kind == "classes" else check_scores(y, n_pairs)
 
     def predict_proba(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
-        """Probabilities of the classes.
-
-        Args:
-            pairs: n pairs of texts.
-
-        Returns:
-            a column per class, in the order of `classes_`. Shape (n, n_classes).
-
-        Raises:
-            ConfigError: `kind` is "scores".
-        """
+        """Probabilities of the classes of n pairs, in the order of `classes_`. Shape (n, n_classes)."""
         if self.kind == "scores":
             raise ConfigError("kind is 'scores', which has no classes: call predict.")
         self._check_fitted()
@@ -193,28 +188,11 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return np.asarray(self.pipeline_.predict_proba(features), dtype=np.float64)
 
     def predict(self, pairs: Iterable[Pair]) -> NDArray[Any]:
-        """The most probable class, or the score, of each pair.
-
-        Args:
-            pairs: n pairs of texts.
-
-        Returns:
-            classes, or numbers, which may lie somewhat outside the range of the training scores. Shape (n,).
-
-        """
+        """The most probable class of n pairs, or their scores, which may lie outside those of training. Shape (n,)."""
         self._check_fitted()
-        return self.predict_features(self.features(pairs))
+        return self._predict(self.features(pairs))
 
-    def predict_features(self, features: Vectors) -> NDArray[Any]:
-        """Like `predict`, from features that `features` returned.
-
-        Args:
-            features: Shape (n, e).
-
-        Returns:
-            see `predict`. Shape (n,).
-        """
-        self._check_fitted()
+    def _predict(self, features: Vectors) -> NDArray[Any]:
         if not len(features):
             return np.array(self.classes_[:0])
         predicted = np.asarray(self.pipeline_.predict(features))
@@ -234,26 +212,16 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             InputError: a missing text or label, or a class that was not in the training pairs.
         """
         self._check_fitted()
-        return self.evaluate_features(self.features(pairs), list(y))
+        return self._evaluate(self.features(pairs), list(y))
 
-    def evaluate_features(self, features: Vectors, y: Sequence[Any]) -> Scores | SimilarityScores:
-        """Like `evaluate`, from features that `features` returned.
-
-        Args:
-            features: Shape (n, e).
-            y: a class or score per row.
-
-        Returns:
-            see `evaluate`.
-        """
-        self._check_fitted()
+    def _evaluate(self, features: Vectors, y: Sequence[Any]) -> Scores | SimilarityScores:
         truth, known = self._check_targets(y, len(features)), self.classes_.tolist()
         if self.kind == "scores":
-            return compare_scores(truth, self.predict_features(features))
+            return compare_scores(truth, self._predict(features))
         unknown = sorted({str(label) for label in truth if label not in known})
         if unknown:
             raise InputError(f"the classes {unknown} were not learned; known are {known}.")
-        return score(truth, self.predict_features(features).tolist(), known)
+        return score(truth, self._predict(features).tolist(), known)
 
     def score(self, pairs: Iterable[Pair], y: Iterable[Any]) -> float:
         """Accuracy for classes, Spearman correlation for scores.
@@ -263,7 +231,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             y: their classes or scores.
 
         Returns:
-            larger is better.
+            at most 1.
         """
         scores = self.evaluate(pairs, y)
         return scores.spearman if isinstance(scores, SimilarityScores) else scores.accuracy

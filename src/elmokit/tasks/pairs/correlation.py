@@ -13,14 +13,7 @@ from elmokit.errors import InputError, MissingExtra
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityScores:
-    """How well predicted similarity scores agree with the truth.
-
-    Args:
-        pearson: Pearson correlation; NaN where one side is constant.
-        spearman: Spearman rank correlation; NaN where one side is constant.
-        mean_squared_error: mean squared error.
-        n_pairs: number of pairs.
-    """
+    """How well predicted similarity scores agree with the truth; a correlation is NaN where one side is constant."""
 
     pearson: float
     spearman: float
@@ -35,14 +28,7 @@ class SimilarityScores:
 
 
 def compare_scores(truth: ArrayLike, predicted: ArrayLike) -> SimilarityScores:
-    """Compare predicted scores with the truth.
-
-    Args:
-        truth: Shape (n,).
-        predicted: Shape (n,).
-
-    Returns:
-        correlations and mean squared error.
+    """Correlations and mean squared error of predicted scores, both of shape (n,).
 
     Raises:
         InputError: fewer than two scores, or different lengths.

@@ -17,15 +17,9 @@ Vectors = NDArray[np.float32]
 
 
 def pair_features(first: Vectors, second: Vectors, parts: Sequence[Part] = ("difference", "product")) -> Vectors:
-    """Features of how two texts relate.
+    """Features of how texts relate: "difference" |u − v|, "product" u · v, and "both" u and v, concatenated.
 
-    Args:
-        first: vectors u. Shape (n, d).
-        second: vectors v. Shape (n, d).
-        parts: features to concatenate: "difference" |u − v|, "product" u · v, "both" u and v themselves.
-
-    Returns:
-        Shape (n, d per part, 2d for "both").
+    Vectors have the shape (n, d); the result has d columns per part, 2d for "both".
 
     Raises:
         ConfigError: no part, or an unknown one.
@@ -37,25 +31,12 @@ def pair_features(first: Vectors, second: Vectors, parts: Sequence[Part] = ("dif
     known = get_args(Part)
     if not isinstance(parts, list | tuple) or not parts or any(part not in known for part in parts):
         raise ConfigError(f"parts is {parts!r}; expected one or more of {', '.join(map(repr, known))}.")
-    arrays: list[Vectors] = []
-    for part in parts:
-        if part == "difference":
-            arrays.append(np.abs(first - second))
-        elif part == "product":
-            arrays.append(first * second)
-        else:
-            arrays += [first, second]
-    return np.concatenate(arrays, axis=1)
+    made = {"difference": [np.abs(first - second)], "product": [first * second], "both": [first, second]}
+    return np.concatenate([array for part in parts for array in made[part]], axis=1)
 
 
 def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
-    """The first and the second texts of pairs.
-
-    Args:
-        pairs: pairs of strings: tuples, lists, rows of an array or of a table with two columns.
-
-    Returns:
-        two lists.
+    """The first and the second texts of pairs: tuples, lists, rows of an array or of a table with two columns.
 
     Raises:
         InputError: something that is not a pair, or a missing text, with its row.
@@ -69,13 +50,12 @@ def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
         raise TextError(f"pairs is a {type(pairs).__name__}; expected a list of pairs of texts.")
     if hasattr(pairs, "columns"):  # iterating over a data frame gives its column names
         pairs = np.asarray(pairs).tolist()
-    columns: tuple[list[Any], list[Any]] = [], []
+    first, second = [], []
     for row, pair in enumerate(pairs):
         if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
             raise InputError(f"pairs[{row}] is {pair!r:.80}; expected two texts.")
-        for texts, text in zip(columns, pair, strict=True):
-            texts.append(text)
-    first, second = ([_checked(row, text) for row, text in enumerate(texts)] for texts in columns)
+        first.append(_checked(row, pair[0]))
+        second.append(_checked(row, pair[1]))
     return first, second
 
 
@@ -89,14 +69,7 @@ def _checked(row: int, text: Any) -> str:
 
 
 def check_scores(scores: Iterable[Any], n_pairs: int) -> list[float]:
-    """Similarity scores as floats.
-
-    Args:
-        scores: numbers, or strings that are numbers.
-        n_pairs: how many are expected.
-
-    Returns:
-        n floats.
+    """Similarity scores (numbers, or strings that are numbers) as floats, one for each pair.
 
     Raises:
         InputError: a different number of them, or one that is not a finite number, with its row.

@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 from elmokit.encoding import Encoder, Layers
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
-from elmokit.tasks.alignment import (
-    Alignment,
-    align,
-    inverse_document_frequencies,
-    unit_rows,
-    weighted_mean,
-    weights_of,
-)
+from elmokit.tasks.alignment import Alignment, align, inverse_document_frequencies, unit_rows, weighted_mean, weights_of
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.pairs.features import Pair, check_pairs
 
@@ -70,13 +63,7 @@ class PairScorer:
         self._mean: NDArray[np.float64] | None = None
 
     def fit(self, texts: Iterable[str]) -> PairScorer:
-        """Compute word frequencies and the mean word vector.
-
-        Args:
-            texts: texts of the kind to be scored, without labels; each distinct one counts once.
-
-        Returns:
-            itself.
+        """Compute word frequencies and the mean word vector of texts; each distinct one counts once.
 
         Raises:
             InputError: no words in the texts, or a missing text.
@@ -84,7 +71,7 @@ class PairScorer:
         distinct = list(dict.fromkeys(text_list(texts)))
         total: Any = 0.0
         words: list[tuple[str, ...]] = []
-        for text in self._encoded(distinct):
+        for text in self.elmo.encode_words_stream(distinct, layers=self.layers, show_progress=self.show_progress):
             total = total + text.vectors.sum(0, dtype=np.float64)
             words.append(text.words)
         n_words = sum(map(len, words))
@@ -94,13 +81,7 @@ class PairScorer:
         return self
 
     def scores(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
-        """Score pairs.
-
-        Args:
-            pairs: n pairs of texts.
-
-        Returns:
-            from −1 to 1, larger for more similar texts. Shape (n,).
+        """Scores of n pairs, from −1 to 1, larger for more similar texts. Shape (n,).
 
         Raises:
             InputError: `idf` or `center` without `fit`, or a missing text.
@@ -110,39 +91,24 @@ class PairScorer:
         return np.array([self._cosine(*pair) for pair in self._words(pairs)], dtype=np.float64)
 
     def alignments(self, pairs: Iterable[Pair]) -> list[Alignment]:
-        """Precision, recall and F1 of the alignment of each pair, whatever the method.
-
-        Args:
-            pairs: n pairs of texts.
-
-        Returns:
-            n alignments.
-
-        Raises:
-            InputError: see `scores`.
-        """
-        return [self._aligned(*pair) for pair in self._words(pairs)]
-
-    def _encoded(self, texts: list[str], *, show: bool = True) -> Iterable[WordVectors]:
-        return self.elmo.encode_words_stream(
-            texts, layers=self.layers, show_progress=self.show_progress if show else False
-        )
+        """Precision, recall and F1 of the alignment of each pair, whatever the method; raises as `scores` does."""
+        return [
+            align(self._centered(a), self._centered(b), first_weights=self._weights(a), second_weights=self._weights(b))
+            for a, b in self._words(pairs)
+        ]
 
     def _words(self, pairs: Iterable[Pair]) -> Iterator[tuple[WordVectors, WordVectors]]:
         if (self.idf or self.center) and self._mean is None:
             raise InputError("idf and center are computed from texts of the kind to be scored: call fit(texts) first.")
         first, second = check_pairs(pairs)
-        return zip(self._encoded(first), self._encoded(second, show=False), strict=True)
+        ahead = self.elmo.encode_words_stream(first, layers=self.layers, show_progress=self.show_progress)
+        return zip(ahead, self.elmo.encode_words_stream(second, layers=self.layers, show_progress=False), strict=True)
 
     def _centered(self, text: WordVectors) -> Vectors:
         return text.vectors - self._mean if self.center and self._mean is not None else text.vectors
 
     def _weights(self, text: WordVectors) -> NDArray[np.float64] | None:
         return weights_of(text.words, self._idf) if self.idf and self._idf is not None else None
-
-    def _aligned(self, first: WordVectors, second: WordVectors) -> Alignment:
-        weights = {"first_weights": self._weights(first), "second_weights": self._weights(second)}
-        return align(self._centered(first), self._centered(second), **weights)
 
     def _cosine(self, first: WordVectors, second: WordVectors) -> float:
         if not first.words or not second.words:

@@ -30,13 +30,7 @@ _LETTER_AND_LABEL = re.compile(r"\w-", re.UNICODE)
 
 
 class Span(NamedTuple):
-    """Words that belong together.
-
-    Args:
-        label: the label; "_" where tags have none.
-        start: index of the first word.
-        end: index behind the last word.
-    """
+    """Words `start` to `end` - 1 of a sentence, and their label; "_" where tags have none."""
 
     label: str
     start: int
@@ -44,13 +38,7 @@ class Span(NamedTuple):
 
 
 def canonical(tag: str) -> str:
-    """A tag of a span in the letters of BIOES.
-
-    Args:
-        tag: a tag of IOB, BIOES, BILOU (BIOUL), BMES or BMEWO, in upper or lower case; "0" is read as "O".
-
-    Returns:
-        the tag with one of the letters B, I, O, E, S.
+    """A tag of IOB, BIOES, BILOU (BIOUL), BMES or BMEWO, in upper or lower case, with one of the letters B, I, O, E, S.
 
     Example:
         >>> canonical("U-PER"), canonical("m-loc"), canonical("0")
@@ -72,12 +60,6 @@ def spans(tags: Sequence[str]) -> list[Span]:
     A span begins at B and S, and at I and E after "O", after E or S, or after another label. It ends before the next
     one begins, before "O", and after E and S.
 
-    Args:
-        tags: tags of the T words.
-
-    Returns:
-        the spans, in order.
-
     Example:
         >>> spans(["I-PER", "I-PER", "O", "B-LOC", "B-LOC"])
         [Span(label='PER', start=0, end=2), Span(label='LOC', start=3, end=4), Span(label='LOC', start=4, end=5)]
@@ -95,15 +77,7 @@ def spans(tags: Sequence[str]) -> list[Span]:
 
 
 def write_tags(spans: Iterable[Span], n_words: int, scheme: Scheme) -> list[str]:
-    """Write spans as tags.
-
-    Args:
-        spans: spans that do not overlap.
-        n_words: T.
-        scheme: the scheme to write.
-
-    Returns:
-        T tags.
+    """Write spans that do not overlap as the tags of `n_words` words.
 
     Example:
         >>> write_tags([Span("PER", 0, 2), Span("PER", 2, 3)], 4, "IOB1")
@@ -136,15 +110,7 @@ def rewrite(tags: Sequence[str], scheme: Scheme) -> list[str]:
 
 
 def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
-    """Whether a tag may follow another.
-
-    Args:
-        before: a tag; None for the beginning of the sentence.
-        after: a tag; None for its end.
-        scheme: the scheme.
-
-    Returns:
-        whether the pair is valid.
+    """Whether a tag may follow another; None stands for the beginning and for the end of the sentence.
 
     Example:
         >>> may_follow("O", "I-PER", "IOB2"), may_follow("O", "I-PER", "IOB1"), may_follow("B-PER", None, "BIOES")
@@ -164,14 +130,7 @@ def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
 
 
 def mistakes(tags: Sequence[str], scheme: Scheme) -> list[int]:
-    """Where tags are invalid.
-
-    Args:
-        tags: tags of the T words.
-        scheme: the scheme.
-
-    Returns:
-        indices of tags that may not follow the tag before them; T if the sentence may not end there.
+    """Indices of tags that may not follow the tag before them; T if the sentence may not end after its T words.
 
     Example:
         >>> mistakes(["I-PER", "O", "B-LOC"], "IOB2"), mistakes(["O", "B-LOC"], "BIOES")
@@ -183,13 +142,7 @@ def mistakes(tags: Sequence[str], scheme: Scheme) -> list[int]:
 
 @dataclass(frozen=True)
 class CheckedTags:
-    """Tags that follow one scheme.
-
-    Args:
-        scheme: the scheme; None for tags that mark no spans, which are unchanged.
-        tags: tags of each sentence.
-        remark: what was converted or repaired, for people; "" for nothing.
-    """
+    """Tags that follow one scheme (None: they mark no spans), and what was changed, "" for nothing."""
 
     scheme: Scheme | None
     tags: list[list[str]]
@@ -204,9 +157,6 @@ def check_tags(sequences: Iterable[Sequence[str]], scheme: Scheme | Literal["aut
     Args:
         sequences: tags of sentences.
         scheme: their scheme; "auto" finds it, None says that they mark no spans, such as parts of speech.
-
-    Returns:
-        the tags, and a remark on what was changed.
 
     Raises:
         ConfigError: an unknown scheme.
@@ -275,9 +225,7 @@ def _remark(sequences: Sequence[Sequence[str]], broken: Sequence[tuple[int, list
 class TagSet:
     """Tags ↔ the numbers that a network predicts; spans are numbered as BIOES.
 
-    Args:
-        names: K tags, in the order of their numbers.
-        scheme: the scheme of `decode`; None for tags that mark no spans.
+    `names` are the K tags in the order of their numbers, `scheme` the one that `decode` writes; None for no spans.
 
     Example:
         >>> tag_set = TagSet.of([["I-PER", "I-PER", "O"]], "IOB1")
@@ -292,11 +240,7 @@ class TagSet:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[str]], scheme: Scheme | None) -> TagSet:
-        """The tag set of checked tags.
-
-        Raises:
-            InputError: a single tag, so that there is nothing to learn.
-        """
+        """The tag set of checked tags; InputError for a single tag, from which there is nothing to learn."""
         if scheme is None:
             names: tuple[str, ...] = tuple(sorted({tag for tags in sequences for tag in tags}))
         else:

@@ -1,7 +1,7 @@
 """Word vectors of a frozen biLM in a memory-mapped file, for as long as a tagger is trained on them.
 
-Training reads every sentence many times, and the biLM costs far more than the tagger. The file holds float16 (3.8 kB a
-word with 3 layers of 640). It is complete or absent, and an interrupted training finds it again.
+Training reads every sentence many times, and the biLM costs far more than the tagger. The file holds float16 (4.6 kB a
+word with 3 layers of 768). It is complete or absent, and an interrupted training finds it again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 def encode_layers(
     elmo: Encoder, sentences: Sequence[Words], layers: Sequence[int], *, show_progress: bool | None = False
 ) -> Iterator[Vectors]:
-    """Layers of the words of each sentence, in order.
-
-    Args:
-        elmo: the model.
-        sentences: lists of words.
-        layers: numbers of layers.
-        show_progress: see `Elmo.encode`.
-
-    Yields:
-        an array per sentence. Shape (len(layers), T, 2P).
-    """
+    """Layers of the words of each sentence, in order. Shape (len(layers), T, 2P) each."""
     for text in elmo.encode_words_stream(sentences, layers="each", show_progress=show_progress):
         yield text.vectors[list(layers)]
 
@@ -58,12 +48,7 @@ def in_parts(sentences: Iterable[Vectors], n_words: int) -> Iterator[list[Vector
 
 
 class VectorCache:
-    """Layers of sentences in a file.
-
-    Args:
-        vectors: vectors of all words, mapped. Shape (n_words, L, 2P).
-        lengths: words of each sentence. Shape (n,).
-    """
+    """Layers of sentences in a file: mapped vectors of shape (n_words, L, 2P), and the words of each sentence (n,)."""
 
     def __init__(self, vectors: NDArray[np.float16], lengths: NDArray[np.int64]) -> None:
         self.vectors, self.lengths = vectors, lengths
@@ -81,41 +66,34 @@ class VectorCache:
     ) -> VectorCache:
         """Open the cache at a path; write it first unless it holds these sentences of this model.
 
-        Args:
-            path: the file; what it belongs to is written beside it, with the suffix .json.
-            elmo: the model.
-            sentences: lists of words.
-            layers: numbers of layers.
-            show_progress: see `Elmo.encode`.
-
-        Returns:
-            the cache.
-
-        Raises:
-            OutputError: not enough room on the disk, or the folder can't be written.
+        A file beside it, with the suffix .json, says what it holds. OutputError if the disk has not enough room.
         """
         lengths = np.array([len(words) for words in sentences], dtype=np.int64)
         shape = (int(lengths.sum()), len(layers), elmo.config.dim)
+        n_bytes = 2 * int(np.prod(shape))
         digest = hashlib.sha256(json.dumps([elmo.fingerprint, list(layers), list(map(list, sentences))]).encode())
         beside, about = path.with_suffix(".json"), json.dumps({"sha256": digest.hexdigest()})
-        complete = path.is_file() and beside.is_file() and path.stat().st_size == 2 * int(np.prod(shape))
+        complete = path.is_file() and beside.is_file() and path.stat().st_size == n_bytes
         if not complete or beside.read_text(encoding="utf-8", errors="replace") != about:
-            _check_room(path, 2 * int(np.prod(shape)))
+            if n_bytes > (free := shutil.disk_usage(path.parent).free):
+                raise OutputError(
+                    f"{path.parent}: the word vectors take {n_bytes / 1e9:.1f} GB during training, and {free / 1e9:.1f}"
+                    " GB are free. Free some space, train on fewer sentences, or use a single layer."
+                )
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 for vectors in encode_layers(elmo, sentences, layers, show_progress=show_progress):
                     words_first = vectors.transpose(1, 0, 2)  # (T, L, 2P)
                     file.write(np.clip(words_first, -_LARGEST, _LARGEST).astype(np.float16).tobytes())
             with atomic_path(beside) as temporary:
                 temporary.write_text(about, encoding="utf-8")
-        empty = not np.prod(shape)
-        return cls(np.zeros(shape, np.float16) if empty else np.memmap(path, np.float16, "r", shape=shape), lengths)
+        return cls(np.memmap(path, np.float16, "r", shape=shape) if n_bytes else np.zeros(shape, np.float16), lengths)
 
     def __getitem__(self, i: int) -> NDArray[np.float16]:
         """Vectors of one sentence. Shape (L, T, 2P)."""
         end = int(self._ends[i])
         return np.asarray(self.vectors[end - int(self.lengths[i]) : end].transpose(1, 0, 2))
 
-    def mean_and_scale(self, block: int = 4096) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def mean_and_scale(self, block: int = 4096) -> tuple[Vectors, Vectors]:
         """Mean and standard deviation of each dimension over all words; 1 where it is constant. Shape (L, 2P)."""
         total = squares = np.zeros(self.vectors.shape[1:])
         for start in range(0, len(self.vectors), block):
@@ -131,16 +109,7 @@ class VectorCache:
 def run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
     """The folder of vectors and snapshot of a training; both are removed when it has ended well.
 
-    Args:
-        folder: the folder; None for a temporary one.
-        resume: whether a snapshot may be there already.
-
-    Yields:
-        the folder.
-
-    Raises:
-        TrainingError: a snapshot is there, and `resume` is False.
-        OutputError: the folder can't be created.
+    None makes a temporary folder. TrainingError if a snapshot is there and `resume` is False.
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="elmokit-tagger-") as temporary:
@@ -160,12 +129,3 @@ def run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
         (run / name).unlink(missing_ok=True)
     if not any(run.iterdir()):
         run.rmdir()
-
-
-def _check_room(path: Path, n_bytes: int) -> None:
-    free = shutil.disk_usage(path.parent).free
-    if n_bytes > free:
-        raise OutputError(
-            f"{path.parent}: the word vectors take {n_bytes / 1e9:.1f} GB during training, and {free / 1e9:.1f} GB are"
-            " free. Free some space, train on fewer sentences, or use a single layer."
-        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from elmokit.errors import InputError
 from elmokit.tasks.tagging.bioes import canonical, check_tags, spans
@@ -17,15 +18,7 @@ Tags = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class SpanMetrics:
-    """How well the spans of a label are predicted.
-
-    Args:
-        label: the label; "all" for all labels together (micro average).
-        precision: share of the predicted spans that are right; 0 if there are none.
-        recall: share of the true spans that are predicted; 0 if there are none.
-        f1: harmonic mean of precision and recall.
-        support: number of true spans.
-    """
+    """Precision, recall, F1 (0 where undefined) and number of true spans of a label; "all" for all (micro average)."""
 
     label: str
     precision: float
@@ -36,14 +29,7 @@ class SpanMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class TagMetrics:
-    """How well the tags of sentences are predicted.
-
-    Args:
-        accuracy: share of the words whose tag is right.
-        spans: metrics of all spans together; None for tags that mark no spans, such as parts of speech.
-        labels: metrics of each label, sorted by name.
-        n_words: number of words.
-    """
+    """Accuracy of tags, metrics of all spans together (None for tags that mark none), and of each label by name."""
 
     accuracy: float
     spans: SpanMetrics | None
@@ -57,15 +43,9 @@ class TagMetrics:
 
 
 def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
-    """Compare predicted tags with the truth.
+    """Compare the predicted tags of n sentences with the true ones.
 
-    Args:
-        truth: tags of n sentences.
-        predicted: predicted tags, as many for each sentence.
-        mark_spans: whether tags mark spans; None tells it from the true tags.
-
-    Returns:
-        the metrics.
+    `mark_spans` says whether tags mark spans; None tells it from the tags.
 
     Raises:
         InputError: different lengths, or no words.
@@ -75,45 +55,40 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
         >>> metrics.accuracy, metrics.spans.f1
         (0.75, 0.5)
     """
-    _check_lengths(truth, predicted)
-    if mark_spans is None:
-        mark_spans = check_tags([*truth, *predicted]).scheme is not None
-    if mark_spans:
-        truth, predicted = ([[canonical(tag) for tag in tags] for tags in given] for given in (truth, predicted))
-    n_words = sum(map(len, truth))
-    n_right = sum(
-        a == b for true, guess in zip(truth, predicted, strict=True) for a, b in zip(true, guess, strict=True)
-    )
-    if not mark_spans:
-        return TagMetrics(accuracy=n_right / n_words, spans=None, labels=(), n_words=n_words)
-    true, guess, right = Counter[str](), Counter[str](), Counter[str]()
-    for true_tags, guessed_tags in zip(truth, predicted, strict=True):
-        a, b = set(spans(true_tags)), set(spans(guessed_tags))
-        for counter, part in ((true, a), (guess, b), (right, a & b)):
-            counter.update(span.label for span in part)
-    return TagMetrics(
-        accuracy=n_right / n_words,
-        spans=_span_metrics("all", right.total(), guess.total(), true.total()),
-        labels=tuple(_span_metrics(x, right[x], guess[x], true[x]) for x in sorted({*true, *guess})),
-        n_words=n_words,
-    )
-
-
-def _check_lengths(truth: Tags, predicted: Tags) -> None:
     if len(truth) != len(predicted):
         raise InputError(f"tags of {len(truth)} sentences but predictions of {len(predicted)}; expected as many.")
     for i, (true, guess) in enumerate(zip(truth, predicted, strict=True)):
         if len(true) != len(guess):
             raise InputError(f"sentence {i} has {len(true)} tags but {len(guess)} predicted ones.")
-    if not any(truth):
+    n_words = sum(map(len, truth))
+    if not n_words:
         raise InputError("there are no words to evaluate.")
+    if mark_spans is None:
+        mark_spans = check_tags([*truth, *predicted]).scheme is not None
+    if mark_spans:
+        truth, predicted = ([[canonical(tag) for tag in tags] for tags in given] for given in (truth, predicted))
+    right_words = map(str.__eq__, chain.from_iterable(truth), chain.from_iterable(predicted))
+    accuracy = sum(right_words) / n_words
+    if not mark_spans:
+        return TagMetrics(accuracy=accuracy, spans=None, labels=(), n_words=n_words)
+    n_true, n_predicted, n_right = Counter[str](), Counter[str](), Counter[str]()
+    for true_tags, guessed_tags in zip(truth, predicted, strict=True):
+        a, b = set(spans(true_tags)), set(spans(guessed_tags))
+        for counter, part in ((n_true, a), (n_predicted, b), (n_right, a & b)):
+            counter.update(span.label for span in part)
 
+    def metrics(label: str, right: int, predicted: int, true: int) -> SpanMetrics:
+        return SpanMetrics(
+            label=label,
+            precision=right / predicted if predicted else 0.0,
+            recall=right / true if true else 0.0,
+            f1=2 * right / (predicted + true) if predicted + true else 0.0,
+            support=true,
+        )
 
-def _span_metrics(label: str, n_right: int, n_predicted: int, n_true: int) -> SpanMetrics:
-    return SpanMetrics(
-        label=label,
-        precision=n_right / n_predicted if n_predicted else 0.0,
-        recall=n_right / n_true if n_true else 0.0,
-        f1=2 * n_right / (n_predicted + n_true) if n_predicted + n_true else 0.0,
-        support=n_true,
+    return TagMetrics(
+        accuracy=accuracy,
+        spans=metrics("all", n_right.total(), n_predicted.total(), n_true.total()),
+        labels=tuple(metrics(x, n_right[x], n_predicted[x], n_true[x]) for x in sorted({*n_true, *n_predicted})),
+        n_words=n_words,
     )

@@ -16,24 +16,15 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.tagging.bioes import TagSet
 from elmokit.tasks.tagging.cache import VectorCache
-from elmokit.tasks.tagging.crf import CRF, Constraints
+from elmokit.tasks.tagging.crf import CRF, Rules
 
 _BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
 _BUCKET = 20  # batches that are sorted by length together, so that little is padded
 
 
 class TagNetwork(nn.Module):
-    """Layers of words → tags.
-
-    Args:
-        n_layers: L.
-        width: width of a word's vector, 2P.
-        n_tags: K.
-        hidden_width: width of the LSTM in each direction.
-        dropout: dropout before and after the BiLSTM.
-    """
+    """Frozen layers of words, (L, B, T, 2P), and the mask of words, (B, T) → tags."""
 
     def __init__(self, n_layers: int, width: int, n_tags: int, *, hidden_width: int, dropout: float) -> None:
         super().__init__()
@@ -48,21 +39,12 @@ class TagNetwork(nn.Module):
         self.crf = CRF(n_tags)
 
     def forward(self, layers: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Mean negative log likelihood per sentence, in nats.
-
-        Args:
-            layers: frozen vectors. Shape (L, B, T, 2P).
-            tags: true tags. Shape (B, T).
-            mask: True for words, False for padding. Shape (B, T).
-
-        Returns:
-            the loss, a scalar.
-        """
+        """Mean negative log likelihood of the true tags (B, T) per sentence, in nats, a scalar."""
         loss: Tensor = self.crf(self.scores(layers, mask), tags, mask)
         return loss.mean()
 
     def scores(self, layers: Tensor, mask: Tensor) -> Tensor:
-        """A score per word and tag. Shapes as in `forward`; returns (B, T, K)."""
+        """A score per word and tag. Shape (B, T, K)."""
         standard = (layers - self.mean[:, None, None]) / self.scale[:, None, None]
         x = self.dropout(self.mix(standard, mask))  # (B, T, 2P)
         packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
@@ -71,36 +53,27 @@ class TagNetwork(nn.Module):
         return scores
 
     @torch.no_grad()
-    def best(self, sentences: Sequence[NDArray[np.floating]], constraints: Constraints | None) -> list[list[int]]:
+    def best(self, sentences: Sequence[NDArray[np.floating]], rules: Rules | None) -> list[list[int]]:
         """The best tags of sentences, each of shape (L, T, 2P) with T ≥ 0; batches are made of similar lengths."""
         lengths = np.array([vectors.shape[1] for vectors in sentences], dtype=np.int64)
         tags: list[list[int]] = [[] for _ in sentences]
         for rows in batches(lengths, 64, None):
-            layers, mask = padded([sentences[row] for row in rows], self.mean.device)
-            for row, best in zip(rows, self.crf.best(self.scores(layers, mask), mask, constraints), strict=True):
+            layers, mask = _padded([sentences[row] for row in rows], self.mean.device)
+            for row, best in zip(rows, self.crf.best(self.scores(layers, mask), mask, rules), strict=True):
                 tags[row] = best
         return tags
 
 
 @dataclass(frozen=True, eq=False)
 class TagObjective:
-    """What a tagger is fitted to (see `elmokit.fitting.epochs.Objective`).
-
-    Args:
-        train: vectors of the training sentences.
-        tags: numbers of their tags.
-        dev: vectors of the sentences that choose the best epoch.
-        metric: numbers of the tags predicted for `dev` → their score; larger is better.
-        batch_size: sentences in a batch.
-        constraints: constraints of decoding.
-    """
+    """What a tagger is fitted to (see `elmokit.fitting.epochs.Objective`); `metric` scores tags of `dev`."""
 
     train: VectorCache
     tags: Sequence[NDArray[np.int64]]
     dev: VectorCache
     metric: Callable[[list[list[int]]], float]
     batch_size: int
-    constraints: Constraints | None
+    rules: Rules | None
 
     def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
         """Sentence numbers of the batches of an epoch."""
@@ -108,7 +81,7 @@ class TagObjective:
 
     def loss(self, network: TagNetwork, batch: NDArray[np.int64]) -> Tensor:
         """Mean loss of a batch."""
-        layers, mask = padded([self.train[int(row)] for row in batch], network.mean.device)
+        layers, mask = _padded([self.train[int(row)] for row in batch], network.mean.device)
         tags = torch.zeros(mask.shape, dtype=torch.int64)
         for i, row in enumerate(batch):
             tags[i, : len(self.tags[row])] = torch.from_numpy(self.tags[row])
@@ -120,7 +93,7 @@ class TagObjective:
         tags: list[list[int]] = []
         for start in range(0, len(self.dev.lengths), 1024):
             stop = min(start + 1024, len(self.dev.lengths))
-            tags += network.best([self.dev[i] for i in range(start, stop)], self.constraints)
+            tags += network.best([self.dev[i] for i in range(start, stop)], self.rules)
         return self.metric(tags)
 
 
@@ -129,13 +102,7 @@ def batches(
 ) -> Iterator[NDArray[np.int64]]:
     """Sentence numbers in batches of similar length; sentences without words are left out.
 
-    Args:
-        lengths: words of each sentence. Shape (n,).
-        batch_size: sentences in a batch at most.
-        rng: shuffles sentences and batches; None sorts all by length, which computes fastest.
-
-    Yields:
-        sentence numbers.
+    `rng` shuffles sentences and batches; None sorts all by length, which computes fastest.
 
     Example:
         >>> [rows.tolist() for rows in batches(np.array([3, 0, 1, 2]), 2, None)]
@@ -159,16 +126,8 @@ def batches(
     return (np.array(result[i]) for i in order)
 
 
-def padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """A batch of sentences, padded with zeros behind their words.
-
-    Args:
-        sentences: B arrays of shape (L, T, 2P), each with its own T.
-        device: the device of the batch.
-
-    Returns:
-        layers and the mask of words. Shapes (L, B, T, 2P), (B, T).
-    """
+def _padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Layers (L, B, T, 2P), padded with zeros behind the words of each sentence, and the mask of words (B, T)."""
     n_layers, _, width = sentences[0].shape
     shape = len(sentences), max(vectors.shape[1] for vectors in sentences)
     layers, mask = np.zeros((n_layers, *shape, width), np.float32), np.zeros(shape, np.bool_)
@@ -176,9 +135,3 @@ def padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> t
         layers[:, row, : vectors.shape[1]] = vectors
         mask[row, : vectors.shape[1]] = True
     return torch.from_numpy(layers).to(device), torch.from_numpy(mask).to(device)
-
-
-def allowed_constraints(tag_set: TagSet) -> Constraints | None:
-    """The rules of a tag set for the decoder; None where tags mark no spans."""
-    allowed = tag_set.allowed()
-    return None if allowed is None else Constraints(*map(torch.from_numpy, allowed))

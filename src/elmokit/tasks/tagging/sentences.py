@@ -19,13 +19,7 @@ Tags = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class TaggedSentences:
-    """Sentences that have words, and valid tags of one scheme.
-
-    Args:
-        words: words of each sentence.
-        tags: a tag for each word.
-        scheme: scheme of the tags; None if they mark no spans.
-    """
+    """Words of sentences and a valid tag of one scheme for each word; None for tags that mark no spans."""
 
     words: list[list[str]]
     tags: list[list[str]]
@@ -35,14 +29,8 @@ class TaggedSentences:
     def checked(
         cls, sentences: Sequence[Words], tags: Tags, scheme: Scheme | Literal["auto"] | None
     ) -> TaggedSentences:
-        """Check and convert sentences and tags; a warning says what was converted or repaired.
-
-        Raises:
-            InputError: different numbers of words and tags, or a wrong tag (see `check_tags`).
-            TextError: a sentence that is not a list of words.
-        """
-        words = word_lists(sentences)
-        check_lengths(words, tags)
+        """Check and convert sentences that have words; a warning says what was converted or repaired."""
+        words = word_lists(sentences, tags)
         checked = check_tags(tags, scheme)
         if checked.remark:
             warnings.warn(checked.remark, stacklevel=3)
@@ -62,23 +50,12 @@ class TaggedSentences:
         return self.take(order[n_dev:]), self.take(order[:n_dev])
 
 
-def word_lists(sentences: Sequence[Words]) -> list[list[str]]:
-    """Sentences as lists of words.
-
-    Raises:
-        TextError: a sentence that is not a list of words, by its number.
-    """
-    return [checked_words(sentence, i) for i, sentence in enumerate(checked_texts(sentences))]
-
-
-def check_lengths(words: Sequence[Words], tags: Tags) -> None:
-    """Check that there is a tag for each word.
-
-    Raises:
-        InputError: different numbers, by the number of the sentence.
-    """
-    if len(words) != len(tags):
+def word_lists(sentences: Sequence[Words], tags: Tags | None = None) -> list[list[str]]:
+    """Sentences as lists of words; TextError for other things, InputError unless there is a tag for each word."""
+    words = [checked_words(sentence, i) for i, sentence in enumerate(checked_texts(sentences))]
+    if tags is not None and len(words) != len(tags):
         raise InputError(f"{len(words)} sentences but tags of {len(tags)}; expected as many.")
-    for i, (of_words, of_tags) in enumerate(zip(words, tags, strict=True)):
+    for i, (of_words, of_tags) in enumerate(zip(words, words if tags is None else tags, strict=True)):
         if len(of_words) != len(of_tags):
             raise InputError(f"sentence {i} has {len(of_words)} words but {len(of_tags)} tags.")
+    return words

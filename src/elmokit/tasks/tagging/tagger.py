@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
@@ -19,23 +19,14 @@ from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, r
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagSet, check_tags
 from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, in_parts, run_folder
 from elmokit.tasks.tagging.metrics import TagMetrics, tag_metrics
-from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, check_lengths, word_lists
+from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, word_lists
 
 if TYPE_CHECKING:
     from elmokit.fitting import EpochReport
-    from elmokit.tasks.tagging.crf import Constraints
     from elmokit.tasks.tagging.network import TagNetwork
 
 FILES = "tagger"
 _SETTINGS = ("layers", "hidden_width", "dropout", "learning_rate", "batch_size", "epochs", "patience", "seed")
-
-
-class _Fitted(NamedTuple):
-    """A network, and what its numbers mean and may be."""
-
-    network: TagNetwork
-    tag_set: TagSet
-    constraints: Constraints | None
 
 
 class Tagger:
@@ -67,6 +58,11 @@ class Tagger:
         ``Tagger(elmo).fit([["Ann", "sings"]] * 9, [["B-PER", "O"]] * 9).predict([["Bo", "sings"]])``
     """
 
+    scheme_: Scheme | None = None
+    report_: EpochReport | None = None
+    _network: TagNetwork | None = None
+    _tag_set: TagSet
+
     def __init__(
         self,
         elmo: Encoder,
@@ -97,14 +93,11 @@ class Tagger:
         self.elmo, self.layers, self.scheme, self.device, self.seed = elmo, layers, scheme, device, seed
         self.hidden_width, self.dropout, self.learning_rate = hidden_width, dropout, learning_rate
         self.batch_size, self.epochs, self.patience = batch_size, epochs, patience
-        self.scheme_: Scheme | None = None
-        self.report_: EpochReport | None = None
-        self._fitted: _Fitted | None = None
 
     @property
     def layer_weights_(self) -> tuple[float, ...]:
         """Weights of the layers in the learned mix, adding up to 1."""
-        weights = self._check_fitted().network.mix.weights.detach()
+        weights = self._fitted().mix.weights.detach()
         return tuple(round(float(weight), 4) for weight in weights.softmax(0))
 
     def fit(
@@ -146,8 +139,8 @@ class Tagger:
             raise InputError(f"there are no sentences with words to {purpose}.")
         tag_set = TagSet.of(train.tags, given.scheme)
         with run_folder(folder, resume=resume) as run:
-            self._fitted = self._trained(train, held_out, tag_set, run, show_progress, on_epoch)
-        self.scheme_ = given.scheme
+            self._network = self._trained(train, held_out, tag_set, run, show_progress, on_epoch)
+        self._tag_set, self.scheme_ = tag_set, given.scheme
         return self
 
     def _trained(
@@ -158,9 +151,9 @@ class Tagger:
         run: Path,
         show_progress: bool | None,
         on_epoch: Callable[[EpochReport], None] | None,
-    ) -> _Fitted:
+    ) -> TagNetwork:
         from elmokit.fitting import FitOptions, fit
-        from elmokit.tasks.tagging.network import TagObjective, allowed_constraints
+        from elmokit.tasks.tagging.network import TagObjective
 
         def cache(part: str, words: list[list[str]]) -> VectorCache:
             return VectorCache.open(run / part, self.elmo, words, layers=self._numbers, show_progress=show_progress)
@@ -169,25 +162,19 @@ class Tagger:
             predicted = [tag_set.decode(of_one) for of_one in numbers]
             return tag_metrics(dev.tags, predicted, mark_spans=tag_set.scheme is not None).main
 
-        numbers, constraints = [tag_set.encode(of_one) for of_one in train.tags], allowed_constraints(tag_set)
         vectors, dev_vectors = cache("train.f16", train.words), cache("dev.f16", dev.words)
-        options = FitOptions(
-            n_epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            clip_norm=5.0,
-            seed=self.seed,
-        )
+        numbers = [tag_set.encode(of_one) for of_one in train.tags]
+        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "clip_norm": 5.0}
         identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(dev)]
         network, self.report_ = fit(
-            lambda: self._network(len(tag_set.names), vectors),
-            TagObjective(vectors, numbers, dev_vectors, metric, self.batch_size, constraints),
-            options,
+            lambda: self._new_network(len(tag_set.names), vectors),
+            TagObjective(vectors, numbers, dev_vectors, metric, self.batch_size, tag_set.allowed()),
+            FitOptions(n_epochs=self.epochs, patience=self.patience, seed=self.seed, **rates),
             snapshot=run / SNAPSHOT,
             identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
             on_epoch=on_epoch,
         )
-        return _Fitted(network, tag_set, constraints)  # type: ignore[arg-type]
+        return network  # type: ignore[return-value]
 
     @property
     def _numbers(self) -> list[int]:
@@ -196,13 +183,13 @@ class Tagger:
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SETTINGS}
 
-    def _network(self, n_tags: int, vectors: VectorCache | None = None) -> TagNetwork:
+    def _new_network(self, n_tags: int, vectors: VectorCache | None = None) -> TagNetwork:
         import torch
 
         from elmokit.tasks.tagging.network import TagNetwork
 
-        width, sizes = self.elmo.config.dim, {"hidden_width": self.hidden_width, "dropout": self.dropout}
-        network = TagNetwork(len(self._numbers), width, n_tags, **sizes)  # type: ignore[arg-type]
+        sizes: dict[str, Any] = {"hidden_width": self.hidden_width, "dropout": self.dropout}
+        network = TagNetwork(len(self._numbers), self.elmo.config.dim, n_tags, **sizes)
         if vectors is not None:
             mean, scale = vectors.mean_and_scale()
             network.mean.copy_(torch.from_numpy(mean))
@@ -222,10 +209,9 @@ class Tagger:
         Raises:
             TextError: a sentence that is not a list of words.
         """
-        fitted, words = self._check_fitted(), word_lists(sentences)
-        vectors = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress)
-        parts = (fitted.network.best(part, fitted.constraints) for part in in_parts(vectors, 8192))
-        return [fitted.tag_set.decode(numbers) for part in parts for numbers in part]
+        network, tag_set, words = self._fitted(), self._tag_set, word_lists(sentences)
+        vectors, rules = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress), tag_set.allowed()
+        return [tag_set.decode(tags) for part in in_parts(vectors, 8192) for tags in network.best(part, rules)]
 
     def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
         """Compare predictions with true tags.
@@ -241,9 +227,8 @@ class Tagger:
         Raises:
             InputError: different numbers of tags and words.
         """
-        self._check_fitted()
-        words = word_lists(sentences)
-        check_lengths(words, tags)
+        self._fitted()
+        words = word_lists(sentences, tags)
         check_tags(tags, None)
         return tag_metrics(tags, self.predict(words, show_progress=show_progress), mark_spans=self.scheme_ is not None)
 
@@ -259,10 +244,10 @@ class Tagger:
         """
         return self.evaluate(sentences, tags, show_progress=False).main
 
-    def _check_fitted(self) -> _Fitted:
-        if self._fitted is None:
+    def _fitted(self) -> TagNetwork:
+        if self._network is None:
             raise InputError("the tagger is not fitted yet: call fit first, or load one.")
-        return self._fitted
+        return self._network
 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write the tagger: `tagger.json` and `tagger.safetensors`, no pickle.
@@ -274,11 +259,9 @@ class Tagger:
         Raises:
             OutputError: the folder can't be written.
         """
-        fitted = self._check_fitted()
-        report = asdict(self.report_) if self.report_ is not None else None
-        config = {**self._settings(), "scheme": fitted.tag_set.scheme, "tags": list(fitted.tag_set.names)}
-        arrays = {name: tensor.cpu().numpy() for name, tensor in fitted.network.state_dict().items()}
-        config |= {"report": report, "metadata": dict(metadata or {})}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._fitted().state_dict().items()}
+        config = {**self._settings(), "scheme": self.scheme_, "tags": list(self._tag_set.names)}
+        config |= {"report": asdict(self.report_) if self.report_ else None, "metadata": dict(metadata or {})}
         save_head(folder, FILES, model=self.elmo, config=config, arrays=arrays)
 
     @classmethod
@@ -310,30 +293,24 @@ class Tagger:
         import torch
 
         from elmokit.fitting import EpochReport
-        from elmokit.tasks.tagging.network import allowed_constraints
 
         config = head.config
         names, scheme, report = config["tags"], config["scheme"], config["report"]
-        if (
-            scheme not in (*SCHEMES, None)
-            or not isinstance(names, list)
-            or len({*names}) != len(names)
-            or len(names) < 2
-        ):
+        distinct = isinstance(names, list) and len({*names}) == len(names) > 1
+        if scheme not in (*SCHEMES, None) or not distinct:
             raise ValueError("no list of distinct tags with their scheme")
         check_tags([names], scheme)
         tagger = cls(elmo, scheme=scheme, device=device, **{name: config[name] for name in _SETTINGS})
-        hidden, tag_set = tagger.hidden_width, TagSet(tuple(names), scheme)
+        hidden = tagger.hidden_width
         head.array("lstm.weight_hh_l0", 4 * hidden, hidden)  # before a network of that size takes memory
         head.array("crf.step", len(names), len(names))
-        network = tagger._network(len(names))
+        network = tagger._new_network(len(names))
         for name, tensor in network.state_dict().items():
             array = head.array(name, *(tensor.shape or (1,)))  # safetensors keeps no scalars
             tensor.copy_(torch.tensor(array).reshape(tensor.shape))
         if not bool((network.scale > 0).all()):
             raise ValueError("the scales of the layers are not positive")
-        tagger._fitted = _Fitted(network.eval(), tag_set, allowed_constraints(tag_set))
-        tagger.scheme_ = scheme
+        tagger._network, tagger._tag_set, tagger.scheme_ = network.eval(), TagSet(tuple(names), scheme), scheme
         tagger.report_ = EpochReport(**report) if report else None
         return tagger
 

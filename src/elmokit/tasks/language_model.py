@@ -1,14 +1,14 @@
-"""`LanguageModel`: the biLM predicts words, as it was trained to do.
+"""`LanguageModel`: the biLM predicts words, as it was trained to do: surprisal, perplexity, gaps, substitutes.
 
 The forward LSTMs have read all words before a gap, the backward LSTMs all words after it, and one softmax turns either
 into probabilities of the whole vocabulary (Peters et al. 2018, §3.1). Runs on the runtime of `Elmo.encode`, without
-PyTorch. The softmax costs 2·V·P operations per word and direction and is computed in blocks of rows, so memory does not
-grow with the text.
+PyTorch. The softmax is computed in blocks of rows, so memory does not grow with the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,13 +20,12 @@ from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import CheckpointError, ConfigError, InputError
-from elmokit.perplexity import Perplexity, PerplexityMeter
+from elmokit.perplexity import Perplexity, PerplexityMeter, Surprisal
 from elmokit.progress import progress_bar
 from elmokit.runtime import Engine
 from elmokit.runtime.engine import Workers
 from elmokit.runtime.pooling import mix_layers
-from elmokit.tasks.language_model.predictions import Candidate, Substitute, Surprisal
-from elmokit.text.inputs import Text, checked_texts, checked_words
+from elmokit.text.inputs import Text, checked_texts, checked_words, text_blocks
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
 
@@ -40,15 +39,32 @@ _TEXTS, _WORDS = 512, 16_384  # read together
 _ROWS = 64  # predictions that one thread computes at a time: 8 MB with 30,000 words
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A word for a gap: its probability, and its log probabilities given the words before and after, in nats."""
+
+    word: str
+    probability: float
+    forward: float
+    backward: float
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """A word that could replace another: probable in its place (`probability`), and alike there (`cosine`)."""
+
+    word: str
+    score: float
+    probability: float
+    cosine: float
+
+
 class LanguageModel:
     """Predicts words with a checkpoint that kept its softmax.
 
     Args:
-        checkpoint: a model with softmax and words, as training writes it.
+        checkpoint: a model with softmax and words, as training writes it; CheckpointError for another.
         n_threads: threads to compute on; None for one per core.
-
-    Raises:
-        CheckpointError: the model has no softmax (published weights come without it) or no words.
 
     Example:
         >>> from elmokit.checkpoints import Softmax
@@ -80,7 +96,7 @@ class LanguageModel:
 
     @classmethod
     def load(cls, source: str | Path = "default", *, n_threads: int | None = None) -> LanguageModel:
-        """Read a model with its softmax.
+        """Read a model with its softmax; CheckpointError for one without.
 
         Args:
             source: "default" for the model in the package, else a checkpoint of any format.
@@ -88,9 +104,6 @@ class LanguageModel:
 
         Returns:
             the model.
-
-        Raises:
-            CheckpointError: not a checkpoint, or one without softmax.
         """
         return cls(checkpoints.load(EMBEDDED if source == "default" else source), n_threads=n_threads)
 
@@ -102,18 +115,12 @@ class LanguageModel:
             show_progress: True draws a bar, False never does, None does on a terminal after two seconds.
 
         Yields:
-            one `Surprisal` per text, in order. It depends on its text alone.
-
-        Raises:
-            TextError: a text that is neither string nor word list.
-
-        Example:
-            ``[s.perplexity.mean for s in LanguageModel.load().surprisal(["The cat sat.", "Cat the sat."])]``
+            one `Surprisal` per text, in order, which depends on its text alone; TextError for what is no text.
         """
-        total = len(texts) if isinstance(texts, Sequence) else None
+        total = len(texts) if isinstance(texts, Sized) else None
         sentences = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("scoring", total=total, show=show_progress) as advance:
-            for block in _blocks(sentences):
+            for block in text_blocks(sentences, len, most=(_WORDS, _TEXTS)):
                 for surprisal in self._surprisal(block):
                     advance(1)
                     yield surprisal
@@ -126,10 +133,7 @@ class LanguageModel:
             show_progress: see `surprisal`.
 
         Returns:
-            perplexity forward, backward and of the mean loss.
-
-        Raises:
-            InputError: no texts.
+            perplexity forward, backward and of the mean loss; InputError without texts.
         """
         meter = PerplexityMeter()
         for surprisal in self.surprisal(texts, show_progress=show_progress):
@@ -139,46 +143,37 @@ class LanguageModel:
     def fill(
         self, text: Text, *, n: int = 10, gap: str = GAP, direction: Direction = "both", prior: float = 0.5
     ) -> list[Candidate]:
-        """The most probable words for a gap.
+        """The most probable words for a gap, the most probable first.
 
         Both directions are combined as p(word | before) · p(word | after) / p(word) ^ prior. If the words before and
         after were independent given the word, the right prior would be 1.
 
         Args:
-            text: a string or a list of words with one gap.
+            text: a string or a list of words with one gap; InputError for none or several.
             n: number of candidates.
             gap: the mark of the gap.
             direction: "both", "forward" (only the words before count) or "backward".
             prior: exponent of the word's share in training; ignored for models without word counts.
 
         Returns:
-            candidates, the most probable first.
-
-        Raises:
-            InputError: not exactly one gap.
-
-        Example:
-            ``LanguageModel.load().fill("The cat sat on the ___ and slept.")[0].word``
+            candidates, as in ``LanguageModel.load().fill("The cat sat on the ___ and slept.")[0].word``.
         """
         given = text if isinstance(text, str) else self._words(text, 0)
         if given.count(gap) != 1:
             raise InputError(f"the text has {given.count(gap)} gaps; expected one, marked by {gap!r}: {text!r}.")
         i = given.index(gap)
-        before, after = (
-            self._words(given[:i], 0),
-            self._words(given[i + (len(gap) if isinstance(given, str) else 1) :], 0),
-        )
-        return self._candidates(before, after, n, direction, prior)
+        before, after = given[:i], given[i + (len(gap) if isinstance(given, str) else 1) :]
+        return self._candidates(self._words(before, 0), self._words(after, 0), n, direction, prior)
 
     def next_words(self, text: Text, *, n: int = 10) -> list[Candidate]:
-        """The most probable words after a text.
+        """The most probable words after a text, the most probable first. Only their forward probability counts.
 
         Args:
             text: a string or a list of words.
             n: number of candidates.
 
         Returns:
-            candidates, the most probable first. Only their forward probability counts.
+            candidates.
         """
         return self._candidates(self._words(text, 0), [], n, "forward", 0.0)
 
@@ -203,14 +198,10 @@ class LanguageModel:
         Raises:
             InputError: the word is not in the text.
             ConfigError: negative sharpness, n or n_candidates below 1.
-
-        Example:
-            ``LanguageModel.load().substitutes("The movie was great fun.", "movie")[0].word``
         """
         if not sharpness >= 0:
             raise ConfigError(f"sharpness is {sharpness}; expected 0 or more.")
-        _check_count("n", n)
-        _check_count("n_candidates", n_candidates)
+        _check_counts(n=n, n_candidates=n_candidates)
         words = self._words(text, 0)
         i = _index_of(words, word)
         proposed = self._candidates(words[:i], words[i + 1 :], n_candidates + 3, "both", 0.5)  # 3: its spellings
@@ -255,19 +246,15 @@ class LanguageModel:
         contexts, vocabulary = self._contexts(sentences), self.vocabulary
         ids = [[vocabulary.id_of(word) for word in words] for words in sentences]
         for part in _parts([len(of) for of in ids], 4 * _ROWS * self._workers.n_threads):
-            forward = self._log_likelihoods(
-                [ahead for ahead, _ in contexts[part]], [[*of, vocabulary.eos_id] for of in ids[part]]
-            )
-            backward = self._log_likelihoods(
-                [back for _, back in contexts[part]], [[vocabulary.bos_id, *of] for of in ids[part]]
-            )
+            aheads, backs = zip(*contexts[part], strict=True)
+            forward = self._log_likelihoods(aheads, [[*of, vocabulary.eos_id] for of in ids[part]])
+            backward = self._log_likelihoods(backs, [[vocabulary.bos_id, *of] for of in ids[part]])
             for words, ahead, back in zip(sentences[part], forward, backward, strict=True):
                 known = np.array([word in vocabulary for word in words], dtype=np.bool_)
-                yield Surprisal(
-                    tuple(words), known, -ahead[:-1], -back[1:], end=-float(ahead[-1]), begin=-float(back[0])
-                )
+                ends = {"end": -float(ahead[-1]), "begin": -float(back[0])}
+                yield Surprisal(tuple(words), known, -ahead[:-1], -back[1:], **ends)
 
-    def _log_likelihoods(self, contexts: list[Array], ids: list[list[int]]) -> list[NDArray[np.float64]]:
+    def _log_likelihoods(self, contexts: Sequence[Array], ids: list[list[int]]) -> list[NDArray[np.float64]]:
         """Log probability of one word in each context; lists by text. Shapes (T + 1, P) and (T + 1,)."""
         rows, numbers = np.concatenate(contexts), np.concatenate([np.array(of) for of in ids])
         values = np.empty(len(numbers))
@@ -290,7 +277,7 @@ class LanguageModel:
     ) -> list[Candidate]:
         if direction not in get_args(Direction):
             raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
-        _check_count("n", n)
+        _check_counts(n=n)
         (left, _), (_, right) = self._contexts([before, after])
         forward, backward = self._log_probabilities(left[-1]), self._log_probabilities(right[0])
         scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
@@ -305,18 +292,6 @@ class LanguageModel:
             Candidate(vocabulary.words[i], float(np.exp(scores[i])), float(forward[i]), float(backward[i]))
             for i in best
         ]
-
-
-def _blocks(sentences: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    """A stream in lists of bounded texts and words."""
-    block: list[list[str]] = []
-    for words in sentences:
-        block.append(words)
-        if len(block) == _TEXTS or sum(map(len, block)) >= _WORDS:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _parts(lengths: Sequence[int], n_words: int) -> Iterator[slice]:
@@ -345,6 +320,7 @@ def _index_of(words: Sequence[str], word: str | int) -> int:
     return words.index(word)
 
 
-def _check_count(name: str, value: int) -> None:
-    if value < 1:
-        raise ConfigError(f"{name} is {value}; expected at least 1.")
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; expected at least 1.")
