@@ -63,7 +63,10 @@ def test_score(run, tmp_path, table, model):
     assert [row["forward"] for row in words[:3]] == pytest.approx(first.forward / np.log(2), abs=1e-3)
 
 
-def test_fill_and_substitutes(run, model):
+def test_fill_and_substitutes(run, model, tmp_path):
+    for command in (("fill", "the cat"), ("substitutes", "the cat sat", "cat")):
+        run(*command, "-n", 2, "--json", tmp_path / "words.json", "--model", model)
+        assert [sorted(one)[-1] for one in json.loads((tmp_path / "words.json").read_text())] == ["word"] * 2
     assert {"the", "cat", "sat"} <= set(run("fill", "the ___ sat", "--model", model).out.split())
     assert "probability" in run("fill", "the cat", "--model", model).out
     shown = run("substitutes", "the cat sat", "cat", "--model", model).out

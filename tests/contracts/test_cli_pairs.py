@@ -7,7 +7,6 @@ import pytest
 
 from contracts.test_cli import fails, model, run  # noqa: F401 - the fixture
 from elmokit import SentencePairs
-from elmokit.elmo import Elmo
 
 
 @pytest.fixture
@@ -29,7 +28,21 @@ COLUMNS = ["--first", "a", "--second", "b"]
 
 def test_train_predict_evaluate(tmp_path, table, model):  # noqa: F811
     folder = tmp_path / "same"
-    done = run("pairs", "train", table, *COLUMNS, "--label", "same", "--model", model, "--out", folder)
+    done = run(
+        "pairs",
+        "train",
+        table,
+        *COLUMNS,
+        "--label",
+        "same",
+        "--model",
+        model,
+        "--out",
+        folder,
+        "--json",
+        tmp_path / "j",
+    )
+    assert 0 <= json.loads((tmp_path / "j").read_text())["accuracy"] <= 1
     assert "15 rows held out:" in done.stdout
     assert "trained on all 72 rows" in done.stdout
     printed = run("pairs", "predict", folder, table, "--proba").stdout.splitlines()
@@ -38,7 +51,7 @@ def test_train_predict_evaluate(tmp_path, table, model):  # noqa: F811
     assert [row[0] for row in rows] == [f"r{i}" for i in range(72)]
     assert all(abs(float(row[2]) + float(row[3]) - 1) < 1e-5 for row in rows)
     given = list(csv.DictReader(table.read_text().splitlines()))
-    known = SentencePairs.load(folder, Elmo.load(model))
+    known = SentencePairs.load(folder)  # which names its model, a local path
     assert [row[1] for row in rows] == known.predict([(g["a"], g["b"]) for g in given]).tolist()
 
     told = run("pairs", "evaluate", folder, table, "--json", tmp_path / "scores.json").stdout
@@ -75,6 +88,9 @@ def test_mistakes_are_told_in_one_paragraph(tmp_path, table, model):  # noqa: F8
     assert "no column 'sentence1'" in fails("pairs", "score", table, "--model", model)
     assert "give a file" in fails("pairs", "score", "-", "--model", model)
     assert "pairs.json" in fails("pairs", "predict", tmp_path, table)
-    assert "'r0'" in fails("pairs", "score", table, *COLUMNS, "--label", "id", "--model", model)
+    wrong = "row 1: id is 'r0'; expected a number"
+    assert wrong in fails("pairs", "score", table, *COLUMNS, "--label", "id", "--model", "no-such-model")
+    scores = ["--label", "id", "--kind", "scores", "--out", tmp_path / "m"]
+    assert wrong in fails("pairs", "train", table, *COLUMNS, *scores, "--model", "no-such-model")
     options = ["--label", "same", "--model", model, "--out", tmp_path / "m"]
     assert "'skip'" in fails("pairs", "train", table, *COLUMNS, *options, "--bad-rows", "keep")

@@ -138,7 +138,11 @@ def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):  #
     corpus, ner = folder / "train.conll", folder / "ner"
     assert "no column 7" in fails("tag", "train", corpus, "--tag", 7, "--out", tmp_path / "a")
     assert "tagger.json" in fails("tag", "predict", tmp_path, corpus)
-    assert "none.conll" in fails("tag", "evaluate", ner, "none.conll")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", None)  # inputs are checked before it is imported
+        for command in (("predict", ner), ("evaluate", ner), ("train", "--out", tmp_path / "a")):
+            assert "none.conll" in fails("tag", *command, "none.conll")
+        assert "no column 7" in fails("tag", "predict", ner, corpus, "--word", 7)
     assert "'BIOES'" in fails("tag", "train", corpus, "--scheme", "BILOU", "--out", tmp_path / "a")
     assert "learned" in fails("tag", "train", corpus, "--layers", "x", "--model", model, "--out", tmp_path / "a")
     empty = tmp_path / "empty.conll"

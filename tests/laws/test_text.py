@@ -14,6 +14,7 @@ from elmokit.text.char_ids import PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, char_i
 from elmokit.text.inputs import checked_texts, checked_words
 from elmokit.text.tokens import TOKENIZERS, get_tokenizer
 from elmokit.text.vocab import Vocabulary
+from fuzz_texts import SECONDS, fuzz
 
 ANY = st.text(alphabet=st.characters(), max_size=60)  # surrogates too
 PIECES = st.lists(
@@ -163,3 +164,7 @@ def test_texts_and_words_are_taken_as_they_are(texts):
     for i, text in enumerate(texts):
         if isinstance(text, list):
             assert checked_words(tuple(text), i) == text
+
+
+def test_strange_texts_cost_little_and_raise_nothing_else():
+    assert max(fuzz(400, seed=7, lemmas=False)) < SECONDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from elmokit.cli import options
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
     from elmokit.data.tables import Table
+    from elmokit.elmo import Elmo
     from elmokit.integrations.ray import Actors
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
@@ -70,11 +72,7 @@ class AllenNLPOptions:
     average: Annotated[bool, typer.Option("--average", help="The mean of the layers (--format allennlp-hdf5).")] = False
 
     def chosen(self, output_format: str | None) -> str | None:
-        """The choice, or None for any other format.
-
-        Raises:
-            ConfigError: no choice or several, or a choice with another format.
-        """
+        """The choice, or None for any other format; ConfigError for no choice or several."""
         from elmokit.errors import ConfigError
 
         flags = {"all": self.every, "top": self.top, "average": self.average}
@@ -106,11 +104,7 @@ class EngineOptions:
     ] = None
 
     def on_ray(self) -> bool:
-        """Whether Ray does the work.
-
-        Raises:
-            ConfigError: an unknown engine, or `--actors` without Ray.
-        """
+        """Whether Ray does the work; ConfigError for an unknown engine, or `--actors` without Ray."""
         from elmokit.errors import ConfigError
 
         if self.engine not in ("local", "ray"):
@@ -120,11 +114,7 @@ class EngineOptions:
         return self.engine == "ray"
 
     def how_many(self) -> Actors:
-        """The number of actors.
-
-        Raises:
-            ConfigError: neither a number nor a range.
-        """
+        """The number of actors; ConfigError for neither a number nor a range."""
         from elmokit.errors import ConfigError
         from elmokit.integrations.ray import Actors
 
@@ -171,7 +161,7 @@ def embed(
     screen: Screen = ctx.obj
     output, reading = _formats(screen, output, reading)
     layers_of_allennlp = allennlp.chosen(output.output_format)
-    table = reading.table(screen, source)
+    start, table, on_ray = time.monotonic(), reading.table(screen, source), engine.on_ray()
     spec = VectorSpec(
         model=model.model,
         words=words,
@@ -180,31 +170,30 @@ def embed(
         device=model.device,
         n_threads=model.threads,
     )
-    if engine.on_ray():
-        if layers_of_allennlp is not None:
-            raise ConfigError(
-                "--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local."
-            )
-        _embed_on_ray(screen, table, output, spec, {"column": text, "id_column": id_column}, engine.how_many())
-        return
-    _check_apart(source, output.out)
-    n_rows = options.check_all_rows(table, [text, *([id_column] if id_column else [])])
-    elmo = model.load(screen)
-    if layers_of_allennlp is not None:
-        _write_allennlp(screen, elmo, table, text, output.out, layers_of_allennlp)
-        return
-    writer = VectorWriter(elmo, spec, column=text, id_column=id_column)
-    columns = [text, *([id_column] if id_column else [])]
-    if output.shard_rows is not None:
-        _write_shards(screen, writer, table, columns, output, n_rows)
+    if on_ray and layers_of_allennlp is not None:
+        raise ConfigError("--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local.")
+    if on_ray:
+        columns = {"column": text, "id_column": id_column}
+        written = _embed_on_ray(screen, table, output, spec, columns, engine.how_many())
     else:
-        _write_file(screen, writer, table, columns, output, n_rows)
+        if Path(source).exists() and Path(output.out).exists() and Path(source).samefile(output.out):
+            raise ConfigError(f"--out {output.out} is the input itself; choose another name.")
+        names = [text, *([id_column] if id_column else [])]
+        n_rows = options.check_all_rows(table, names)
+        elmo = model.load(screen)
+        if layers_of_allennlp is not None:
+            written = _write_allennlp(elmo, table, text, output.out, layers_of_allennlp)
+        else:
+            write = _write_file if output.shard_rows is None else _write_shards
+            written = write(
+                screen, VectorWriter(elmo, spec, column=text, id_column=id_column), table, names, output, n_rows
+            )
+    screen.end_notes("rows left out")
+    screen.done(f"{output.out}: {written}, in {time.monotonic() - start:.1f} s")
 
 
 def _formats(screen: Screen, output: OutputOptions, reading: InputOptions) -> tuple[OutputOptions, InputOptions]:
     """Sort out `--format`, which meant the input in version 0.1: it still does where it can't mean the output."""
-    from pathlib import Path
-
     from elmokit.data.outputs import VECTOR_SUFFIXES
 
     given, suffix = output.output_format, Path(output.out).suffix.lower()
@@ -220,35 +209,23 @@ def _formats(screen: Screen, output: OutputOptions, reading: InputOptions) -> tu
 
 def _write_file(
     screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
-) -> None:
-    start = time.monotonic()
-    rows = table.rows(columns)
-    n_texts = writer.write_file(
-        output.out, rows, format=output.output_format, n_rows=n_rows, show_progress=screen.show_progress
-    )
-    screen.end_notes("rows left out")
-    what = "word vectors of " if writer.spec.words else ""
-    seconds = time.monotonic() - start
-    screen.done(f"{output.out}: {what}{n_texts:,} texts, {writer.dim} numbers each, in {seconds:.1f} s")
+) -> str:
+    how: dict[str, Any] = {"format": output.output_format, "show_progress": screen.show_progress}
+    n_texts = writer.write_file(output.out, table.rows(columns), n_rows=n_rows, **how)
+    return f"{'word vectors of ' if writer.spec.words else ''}{n_texts:,} texts, {writer.dim} numbers each"
 
 
 def _write_shards(
     screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
-) -> None:
+) -> str:
     """Write the shards that are not there yet."""
     from elmokit.data.blocks import blocks
     from elmokit.data.shards import InputFile, open_shards
 
     format, size = output.output_format or "npz", output.shard_rows or 1
     read = InputFile.of(table.source)
-    job = {
-        "input": read.sha256,
-        "columns": columns,
-        "bad_rows": table.bad_rows,
-        **writer.identity(),
-        "shard_rows": size,
-        "format": format,
-    }
+    job = {"input": read.sha256, "columns": columns, "bad_rows": table.bad_rows, **writer.identity()}
+    job |= {"shard_rows": size, "format": format}
     n_texts = 0
     with open_shards(output.out, job=job, suffix=f".{format}") as shards, screen.progress() as advance:
         if shards.n_rows or shards.damaged:
@@ -263,35 +240,24 @@ def _write_shards(
             n_texts += len(some)
             advance("texts", n_texts, n_rows)
         read.check_unchanged()
-    screen.end_notes("rows left out")
-    screen.done(f"{output.out}: {n_texts:,} texts in {-(-n_texts // size):,} files")
+    return f"{n_texts:,} texts in {-(-n_texts // size):,} files"
 
 
-def _write_allennlp(screen: Screen, elmo: Any, table: Table, column: str, out: str, layers: str) -> None:
+def _write_allennlp(elmo: Elmo, table: Table, column: str, out: str, layers: str) -> str:
     from elmokit.compat.allennlp_embedder import write_allennlp_hdf5
-
-    start = time.monotonic()
 
     def embed_batch(batch: list[list[str]]) -> list[Any]:
         return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
 
     texts: Iterable[str] = (row.values[column] for row in table.rows([column]))
-    n_texts = write_allennlp_hdf5(texts, out, embed_batch, output_format=layers)
-    screen.end_notes("rows left out")
-    screen.done(f"{out}: AllenNLP's layout, {n_texts:,} texts, in {time.monotonic() - start:.1f} s")
+    return f"AllenNLP's layout, {write_allennlp_hdf5(texts, out, embed_batch, output_format=layers):,} texts"
 
 
 def _embed_on_ray(
-    screen: Screen,
-    table: Table,
-    output: OutputOptions,
-    spec: VectorSpec,
-    columns: Mapping[str, Any],
-    actors: Actors,
-) -> None:
+    screen: Screen, table: Table, output: OutputOptions, spec: VectorSpec, columns: Mapping[str, Any], actors: Actors
+) -> str:
     from elmokit.integrations.ray import BAD_ROWS, embed_files
 
-    start = time.monotonic()
     with screen.progress() as advance:
         done = embed_files(
             table,
@@ -308,14 +274,4 @@ def _embed_on_ray(
     if done.n_bad:
         screen.note(f"{done.n_bad:,} rows left out: see {output.out}/{BAD_ROWS}")
     before = f", {done.n_parts_before:,} of them from an earlier run" if done.n_parts_before else ""
-    seconds = time.monotonic() - start
-    screen.done(f"{output.out}: {done.n_texts:,} texts in {done.n_parts:,} files{before}, in {seconds:.1f} s")
-
-
-def _check_apart(source: str, out: str) -> None:
-    from pathlib import Path
-
-    from elmokit.errors import ConfigError
-
-    if Path(source).exists() and Path(out).exists() and Path(source).samefile(out):
-        raise ConfigError(f"--out {out} is the input itself; choose another name.")
+    return f"{done.n_texts:,} texts in {done.n_parts:,} files{before}"

@@ -180,6 +180,9 @@ def test_wrong_arguments_are_named():
             SentencePairs(elmo, C=C).fit([("a", "b")], ["1"])
     with pytest.raises(InputError, match="2 texts but 1 labels"):
         SentencePairs(elmo).fit([("a", "b"), ("a", "b")], ["1"])
+    for y in (None, 3, "ab"):
+        with pytest.raises(InputError, match="expected a class or score for each pair"):
+            SentencePairs(elmo).fit([("a", "b"), ("a", "c")], y)
     with pytest.raises(InputError, match="call fit"):
         SentencePairs(elmo).predict([("a", "b")])
     for kind in ("classes", "scores"):

@@ -175,6 +175,8 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return GridSearchCV(Ridge(), penalties, cv=split, scoring="neg_mean_squared_error").fit(X, y).best_estimator_
 
     def _check_targets(self, y: Iterable[Any], n_pairs: int) -> list[Any]:
+        if isinstance(y, str) or not isinstance(y, Iterable):
+            raise InputError(f"y is a {type(y).__name__}; expected a class or score for each pair.")
         return check_labels(y, n_texts=n_pairs) if self.kind == "classes" else check_scores(y, n_pairs)
 
     def predict_proba(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
