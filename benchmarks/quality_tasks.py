@@ -32,9 +32,9 @@ from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
 from elmokit.files import atomic_path
-from elmokit.tasks.pairs.correlation import compare_scores
+from elmokit.tasks.pairs.features import compare_scores
 from elmokit.tasks.pairs.scorer import PairScorer
-from elmokit.tasks.tagging.metrics import tag_metrics
+from elmokit.tasks.tagging.bioes import tag_metrics
 from elmokit.tasks.tagging.tagger import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent

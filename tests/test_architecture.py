@@ -108,7 +108,7 @@ OPTIONAL = {  # behind an extra
     "datasets": (("integrations.datasets",), False),
     "flair": (("integrations.flair",), False),
     "mteb": (("integrations.mteb",), False),
-    "scipy": (("tasks.pairs.correlation",), False),
+    "scipy": (("tasks.pairs.features",), False),
     "sklearn": (SKLEARN_FILES, False),
     "bm25s": (("tasks.answer",), False),
     "sentence_transformers": (("training.sentence_transformers_teacher",), False),

@@ -75,11 +75,6 @@ class Surprisal:
 
     `known` says which words are in the vocabulary (the others count as `<UNK>`); `end` is the forward surprisal of the
     end of the text, `begin` the backward surprisal of its beginning.
-
-    Example:
-        >>> sure = Surprisal(("a",), np.array([True]), np.zeros(1), np.log([4.0]), end=0.0, begin=0.0)
-        >>> sure.perplexity.forward, sure.perplexity.backward, round(sure.perplexity.mean, 3)
-        (1.0, 2.0, 1.414)
     """
 
     words: tuple[str, ...]

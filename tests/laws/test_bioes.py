@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.tagging.bioes import SCHEMES, Span, canonical, check_tags, mistakes, rewrite, spans, write_tags
-from elmokit.tasks.tagging.metrics import tag_metrics
+from elmokit.tasks.tagging.bioes import (
+    SCHEMES,
+    Span,
+    canonical,
+    check_tags,
+    mistakes,
+    rewrite,
+    spans,
+    tag_metrics,
+    write_tags,
+)
 
 any_tag = st.sampled_from(["O", *(f"{letter}-{label}" for letter in "BIES" for label in ("PER", "LOC", "a-b"))])
 any_tags = st.lists(any_tag, max_size=12)

@@ -185,7 +185,7 @@ def score(
     """
     from elmokit.data.streams import STDIN
     from elmokit.errors import ConfigError
-    from elmokit.tasks.pairs.correlation import compare_scores
+    from elmokit.tasks.pairs.features import compare_scores
     from elmokit.tasks.pairs.scorer import PairScorer
 
     screen: Screen = ctx.obj

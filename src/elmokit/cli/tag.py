@@ -120,8 +120,10 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
+    from collections import deque
+
     from elmokit.data.blocks import blocks
-    from elmokit.data.conll import column_file
+    from elmokit.data.conll import column_file, read_columns
     from elmokit.data.streams import STDIN
 
     screen: Screen = ctx.obj
@@ -129,19 +131,21 @@ def predict(
     place = 0 if plain else columns["word"] if word is None else word
 
     def read(tokenizer: str) -> Iterator[ColumnSentence]:
-        return _plain_sentences(source, encoding, tokenizer) if plain else _read(source, [place], encoding)
+        if plain:
+            return _plain_sentences(source, encoding, tokenizer)
+        return read_columns(source, columns=[place], encoding=encoding)
 
-    total = None if source == STDIN else sum(1 for _ in read("whitespace"))  # errors come before PyTorch and the work
+    if source != STDIN:
+        deque(read("whitespace"), maxlen=0)  # errors come before PyTorch is imported and before the work
     tagger = _load(folder, model, device)
     sentences = read(tagger.elmo.config.tokenizer)
     n_sentences = 0
-    with column_file(out) as write, screen.progress() as advance:
+    with column_file(out) as write:
         for block in blocks(sentences, 8192):
             tags = tagger.predict([one.column(place) for one in block], show_progress=screen.show_progress)
             for sentence, of_one in zip(block, tags, strict=True):
                 write(sentence, [of_one])
             n_sentences += len(block)
-            advance("tagging: sentences", n_sentences, total)
     if out != STDIN:
         screen.done(f"{out}: {n_sentences:,} sentences")
 
@@ -162,36 +166,20 @@ def evaluate(
 
     Example:  elmokit tag evaluate ner/ eng.testb --json scores.json
     """
-    from rich.table import Table
-
     screen: Screen = ctx.obj
     columns = _saved_columns(folder)
     places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
     words, tags = _columns(source, places, encoding)
     metrics = _load(folder, model, device).evaluate(words, tags, show_progress=screen.show_progress)
     texts.write_json(json_file, asdict(metrics))
-    if metrics.spans is not None:
-        table = Table(title=f"{source}: {len(words):,} sentences, {metrics.n_words:,} words")
-        table.add_column("spans")
-        for name in ("precision", "recall", "F1", "support"):
-            table.add_column(name, justify="right")
-        for one in (*metrics.labels, metrics.spans):
-            numbers = [f"{value:.3f}" for value in (one.precision, one.recall, one.f1)]
-            table.add_row(one.label[:40], *numbers, str(one.support))
-        screen.table(table)
-    screen.say(f"accuracy {metrics.accuracy:.4f} of {metrics.n_words:,} words")
-
-
-def _read(source: str, columns: list[int], encoding: str) -> Iterator[ColumnSentence]:
-    from elmokit.data.conll import read_columns
-
-    return read_columns(source, columns=columns, encoding=encoding)
+    screen.say(f"{source}: {len(words):,} sentences\n{metrics}")
 
 
 def _columns(source: str, places: tuple[int, int], encoding: str) -> tuple[list[list[str]], list[list[str]]]:
+    from elmokit.data.conll import read_columns
     from elmokit.errors import InputError
 
-    sentences = list(_read(source, [*places], encoding))
+    sentences = list(read_columns(source, columns=places, encoding=encoding))
     if not sentences:
         raise InputError(f"{source}: no sentences; expected a word and its tag on each line.")
     return [one.column(places[0]) for one in sentences], [one.column(places[1]) for one in sentences]

@@ -54,11 +54,6 @@ def write_json(path: str | None, value: object) -> None:
 
 
 def one_line(text: str, longest: int = 90) -> str:
-    r"""Shorten a text to one line of the screen.
-
-    Example:
-        >>> one_line("two\nlines"), one_line("abcdef", 4)
-        ('two lines', 'abc…')
-    """
+    """Shorten a text to one line of the screen."""
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"

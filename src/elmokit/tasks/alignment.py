@@ -68,11 +68,6 @@ def inverse_document_frequencies(texts: Iterable[Sequence[str]]) -> dict[str, fl
     """How rare words of n texts are: log((n + 1) / (texts with the word + 1)), as in BERTScore.
 
     The weight of unseen words, log(n + 1), stands under the key "".
-
-    Example:
-        >>> idf = inverse_document_frequencies([["a", "b"], ["a"]])
-        >>> idf["a"], round(idf["b"], 3)
-        (0.0, 0.405)
     """
     sets = [set(words) for words in texts]
     counts = Counter(word for words in sets for word in words)

@@ -147,22 +147,12 @@ class Answers:
 
 
 def combine(bm25: NDArray[np.float64], coverage: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    """Scores comparable within one question: BM25 / best BM25 + weight · coverage. Shape (n,).
-
-    Example:
-        >>> combine(np.array([4.0, 1.0]), np.array([0.5, 0.8]), 2.0).tolist()
-        [2.0, 1.85]
-    """
+    """Scores comparable within one question: BM25 / best BM25 + weight · coverage. Shape (n,)."""
     return np.asarray(bm25 / max(float(bm25.max(initial=0)), 1e-9) + weight * coverage)
 
 
 def terms_of(text: str) -> list[str]:
-    """The words that BM25 counts: runs of letters and digits, in lower case.
-
-    Example:
-        >>> terms_of("Who wrote 'Emma' (1815)?")
-        ['who', 'wrote', 'emma', '1815']
-    """
+    """The words that BM25 counts: runs of letters and digits, in lower case."""
     return _TERM.findall(text.lower())
 
 
@@ -177,13 +167,12 @@ class _Bm25:
         except ImportError:
             raise MissingExtra("bm25s", "tasks", "ranking passages") from None
         terms = [terms_of(passage) for passage in passages]
-        self._n_passages = len(terms)
-        self._index = bm25s.BM25(k1=k1, b=b, method="lucene") if any(terms) else None
-        if self._index is not None:
+        self._n_passages, self._index = len(terms), None
+        if any(terms):
+            self._index = bm25s.BM25(k1=k1, b=b, method="lucene")
             self._index.index(terms, show_progress=False)
 
     def scores(self, question: str) -> NDArray[np.float64]:
-        terms = terms_of(question)
-        if self._index is None or not terms:  # bm25s takes neither
+        if self._index is None or not (terms := terms_of(question)):  # bm25s takes neither
             return np.zeros(self._n_passages)
         return np.asarray(self._index.get_scores(terms), dtype=np.float64)

@@ -67,16 +67,8 @@ class LanguageModel:
         n_threads: threads to compute on; None for one per core.
 
     Example:
-        >>> from elmokit.checkpoints import Softmax
-        >>> from elmokit.config import BiLSTMConfig, ElmoConfig
-        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
-        >>> tensors = {name: np.full(shape, 0.1, np.float32) for name, shape in config.tensor_shapes().items()}
-        >>> softmax = Softmax(np.zeros((4, 4)), np.log([0.1, 0.2, 0.3, 0.4]))
-        >>> model = LanguageModel(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), softmax=softmax))
-        >>> round(model.perplexity([["cat"]]).mean, 3)
-        4.204
-        >>> model.fill("a ___")[0].word
-        'cat'
+        >>> LanguageModel.load().next_words("Thank you very", n=1)[0].word
+        'much'
     """
 
     def __init__(self, checkpoint: Checkpoint, *, n_threads: int | None = None) -> None:
@@ -156,7 +148,7 @@ class LanguageModel:
             prior: exponent of the word's share in training; ignored for models without word counts.
 
         Returns:
-            candidates, as in ``LanguageModel.load().fill("The cat sat on the ___ and slept.")[0].word``.
+            candidates, as in ``model.fill("The cat sat on the ___ and slept.")[0].word``.
         """
         given = text if isinstance(text, str) else self._words(text, 0)
         if given.count(gap) != 1:

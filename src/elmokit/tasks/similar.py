@@ -49,12 +49,7 @@ def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float
 
 
 def mean_of(vectors: Array) -> NDArray[np.float64]:
-    """The mean of the rows that are not zeros; zeros if there is none. (N, D) → (D,).
-
-    Example:
-        >>> mean_of(np.array([[1.0, 3.0], [0.0, 0.0], [3.0, 3.0]])).tolist()
-        [2.0, 3.0]
-    """
+    """The mean of the rows that are not zeros; zeros if there is none. (N, D) → (D,)."""
     kept = vectors[vectors.any(1)]
     return np.asarray(kept.mean(0, dtype=np.float64)) if len(kept) else np.zeros(vectors.shape[1])
 
@@ -104,11 +99,6 @@ def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.i
     """Find all pairs of texts, from `directions`, whose cosine is at least a threshold, block by block.
 
     Yields pairs of row numbers (first < second), shape (n, 2), and their cosines, shape (n,).
-
-    Example:
-        >>> rows = directions(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]))
-        >>> [pairs.tolist() for pairs, _ in similar_pairs(rows, 0.9)]
-        [[[0, 2]]]
     """
     for top in range(0, len(texts), _BLOCK_ROWS):
         for left in range(top, len(texts), _BLOCK_COLUMNS):

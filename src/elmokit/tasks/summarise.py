@@ -65,10 +65,6 @@ def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Similarities of n sentences, from 0 for the two least similar ones to 1 for equal ones. (n, D) → (n, n).
 
     A sentence without words is similar to itself only.
-
-    Example:
-        >>> rescaled_cosines(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])).round(2).tolist()
-        [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
     rows = directions(vectors).astype(np.float64)
     cosines = np.clip(rows @ rows.T, -1, 1)
@@ -84,10 +80,6 @@ def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> N
     """LexRank: PageRank over the similarities of n sentences, by power iteration. (n, n) → shares that sum to 1, (n,).
 
     `damping` is the probability of following a similarity instead of jumping anywhere.
-
-    Example:
-        >>> int(centrality(np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.0], [0.5, 0.0, 1.0]])).argmax())
-        0
     """
     n = len(similarities)
     votes = similarities / np.maximum(similarities.sum(1, keepdims=True), 1e-12)
@@ -107,11 +99,6 @@ def without_redundancy(
     """Maximal marginal relevance: n places of central sentences that differ from those chosen before, in that order.
 
     Centrality has the shape (N,), similarities from 0 to 1 (N, N); `relevance` weighs centrality, from 0 to 1.
-
-    Example:
-        >>> similarities = np.array([[1.0, 1.0, 0.1], [1.0, 1.0, 0.1], [0.1, 0.1, 1.0]])
-        >>> without_redundancy(np.array([0.4, 0.4, 0.2]), similarities, 2, relevance=0.5)
-        [0, 2]
     """
     scaled = shares / max(float(shares.max(initial=0)), 1e-12)
     repeated = np.zeros(len(shares))

@@ -23,12 +23,7 @@ SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257
 
 
 def sentence_boundary_ids(max_characters: int = 50) -> NDArray[np.int16]:
-    """Ids of the begin (row 0) and end (row 1) of a sentence. Shape (2, C).
-
-    Example:
-        >>> sentence_boundary_ids(5).tolist()
-        [[259, 257, 260, 261, 261], [259, 258, 260, 261, 261]]
-    """
+    """Ids of the begin (row 0) and end (row 1) of a sentence. Shape (2, C)."""
     rows = np.full((2, max_characters), PADDING_ID, dtype=np.int16)
     rows[:, 0], rows[:, 2] = WORD_BEGIN_ID, WORD_END_ID
     rows[:, 1] = SENTENCE_BEGIN_ID, SENTENCE_END_ID

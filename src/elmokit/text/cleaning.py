@@ -49,12 +49,7 @@ TUTORIAL_RECIPE = ("urls", "punctuation", "lowercase", "digits", "spaces", "lemm
 
 
 def check_recipe(recipe: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of a recipe's steps; ConfigError for an unknown one, or a string instead of a list.
-
-    Example:
-        >>> check_recipe(["urls", "lowercase"])
-        ('urls', 'lowercase')
-    """
+    """Return the names of a recipe's steps; ConfigError for an unknown one, or a string instead of a list."""
     if isinstance(recipe, str):
         raise ConfigError(
             f"the recipe is the string {recipe!r}; expected a list of names such as ['urls', 'lowercase']."

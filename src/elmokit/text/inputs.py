@@ -70,12 +70,7 @@ BLOCK_WORDS, BLOCK_TEXTS = 65_536, 4096
 def text_blocks(
     items: Iterable[Item], n_words: Callable[[Item], int], *, most: tuple[int, int] | None = None
 ) -> Iterator[list[Item]]:
-    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts (`most`).
-
-    Example:
-        >>> [len(block) for block in text_blocks([["a", "b"]] * 5000, len)]
-        [4096, 904]
-    """
+    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts (`most`)."""
     block: list[Item] = []
     words, texts = most or (BLOCK_WORDS, BLOCK_TEXTS)
     room = words

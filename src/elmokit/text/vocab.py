@@ -75,12 +75,7 @@ class Vocabulary:
         return cls([BOS, EOS, UNK, *(w for w, _ in kept)], [0, 0, rest, *(n for _, n in kept)])
 
     def extended(self, words: Iterable[str]) -> Vocabulary:
-        """Add words behind those that are there, with a count of 1; known words are passed over.
-
-        Example:
-            >>> Vocabulary(["<S>", "</S>", "<UNK>", "cat"]).extended(["cat", "dog"]).words
-            ('<S>', '</S>', '<UNK>', 'cat', 'dog')
-        """
+        """Add words behind those that are there, with a count of 1; known words are passed over."""
         new = [word for word in dict.fromkeys(words) if word not in self]
         return Vocabulary([*self.words, *new], None if self.counts is None else [*self.counts, *[1] * len(new)])
 

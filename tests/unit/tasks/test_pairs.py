@@ -10,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TextError
 from elmokit.tasks.pairs.classifier import SentencePairs
-from elmokit.tasks.pairs.correlation import SimilarityScores, compare_scores
-from elmokit.tasks.pairs.features import check_pairs, check_scores, pair_features
+from elmokit.tasks.pairs.features import SimilarityScores, check_pairs, check_scores, compare_scores, pair_features
 from unit.tasks.encoders import FILLER, WordHash
 from unit.tasks.hostile import hostile
 

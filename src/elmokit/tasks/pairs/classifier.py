@@ -17,7 +17,16 @@ from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.checks import check_labels
-from elmokit.tasks.pairs.features import Pair, Part, Vectors, check_pairs, check_scores, pair_features
+from elmokit.tasks.pairs.features import (
+    Pair,
+    Part,
+    SimilarityScores,
+    Vectors,
+    check_pairs,
+    check_scores,
+    compare_scores,
+    pair_features,
+)
 from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
 
 try:
@@ -33,7 +42,6 @@ except ImportError as error:  # pragma: no cover - exercised in a virtual enviro
 from elmokit.tasks.classify.evaluate import split_rows
 from elmokit.tasks.classify.logistic import fit_logistic, strengths
 from elmokit.tasks.classify.scores import Scores, score
-from elmokit.tasks.pairs.correlation import SimilarityScores, compare_scores
 
 Kind = Literal["classes", "scores"]
 
@@ -248,9 +256,6 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         Args:
             folder: target folder; created if it does not exist.
             metadata: JSON values that are stored with it; the commands store the columns.
-
-        Raises:
-            OutputError: the folder can't be written.
         """
         self._check_fitted()
         scale, head = self.pipeline_["scale"], self.pipeline_["head"]

@@ -1,14 +1,16 @@
-"""Features of pairs, and checks of pairs and similarity scores where they enter."""
+"""Features of pairs, checks of pairs and scores where they enter, and how well scores agree, as STS is evaluated."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from elmokit.errors import ConfigError, InputError, TextError
+from elmokit.errors import ConfigError, InputError, MissingExtra, TextError
 from elmokit.tasks.checks import text_list
 
 Part = Literal["difference", "product", "both"]
@@ -41,10 +43,6 @@ def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
     Raises:
         InputError: something that is not a pair, or a missing text, with its row.
         TextError: a text that is not a string.
-
-    Example:
-        >>> check_pairs([("a", "b"), ["c", "d"]])
-        (['a', 'c'], ['b', 'd'])
     """
     if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
         raise TextError(f"pairs is a {type(pairs).__name__}; expected a list of pairs of texts.")
@@ -73,10 +71,6 @@ def check_scores(scores: Iterable[Any], n_pairs: int) -> list[float]:
 
     Raises:
         InputError: a different number of them, or one that is not a finite number, with its row.
-
-    Example:
-        >>> check_scores(["4.5", 3], 2)
-        [4.5, 3.0]
     """
     given = list(scores)
     if len(given) != n_pairs:
@@ -90,3 +84,45 @@ def check_scores(scores: Iterable[Any], n_pairs: int) -> list[float]:
         if not np.isfinite(numbers[-1]):
             raise InputError(f"scores[{row}] is {value!r}; drop such rows.")
     return numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityScores:
+    """How well predicted similarity scores agree with the truth; a correlation is NaN where one side is constant."""
+
+    pearson: float
+    spearman: float
+    mean_squared_error: float
+    n_pairs: int
+
+    def __str__(self) -> str:
+        return (
+            f"Pearson {self.pearson:.3f}, Spearman {self.spearman:.3f}, mean squared error"
+            f" {self.mean_squared_error:.3f} ({self.n_pairs:,} pairs)"
+        )
+
+
+def compare_scores(truth: ArrayLike, predicted: ArrayLike) -> SimilarityScores:
+    """Correlations and mean squared error of predicted scores, both of shape (n,).
+
+    Raises:
+        InputError: fewer than two scores, or different lengths.
+        MissingExtra: SciPy is not installed.
+
+    Example:
+        >>> scores = compare_scores([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+        >>> round(scores.pearson, 3), round(scores.spearman, 3)
+        (0.982, 1.0)
+    """
+    try:
+        from scipy.stats import pearsonr, spearmanr
+    except ImportError as error:
+        raise MissingExtra("scipy", "tasks", "correlations") from error
+    a, b = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    if len(a) != len(b) or len(a) < 2:
+        raise InputError(f"{len(a)} true and {len(b)} predicted scores; expected as many, and at least two.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constant input, whose correlation is NaN
+        pearson, spearman = float(pearsonr(a, b).statistic), float(spearmanr(a, b).statistic)
+    squared = float(np.mean((a - b) ** 2))
+    return SimilarityScores(pearson=pearson, spearman=spearman, mean_squared_error=squared, n_pairs=len(a))

@@ -2,7 +2,8 @@
 
 `spans` reads any sequence of tags by the rules of the CoNLL-2000 scorer, as seqeval does (tested against it).
 `may_follow` says which sequences are valid; checking, repairing and decoding all use it. Taggers learn spans as BIOES,
-which marks the last word of a span and single words (Ratinov & Roth 2009).
+which marks the last word of a span and single words (Ratinov & Roth 2009). `tag_metrics` scores them as seqeval does: a
+predicted span is right if its label, first word and last word are right.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from elmokit.errors import ConfigError, InputError
 
 Scheme = Literal["IOB1", "IOB2", "BIOES"]
+Tags = Sequence[Sequence[str]]
 
 SCHEMES: tuple[Scheme, ...] = ("IOB2", "IOB1", "BIOES")
 OUTSIDE = "O"
@@ -38,12 +41,7 @@ class Span(NamedTuple):
 
 
 def canonical(tag: str) -> str:
-    """A tag of IOB, BIOES, BILOU (BIOUL), BMES or BMEWO, in upper or lower case, with one of the letters B, I, O, E, S.
-
-    Example:
-        >>> canonical("U-PER"), canonical("m-loc"), canonical("0")
-        ('S-PER', 'I-loc', 'O')
-    """
+    """A tag of IOB, BIOES, BILOU (BIOUL), BMES or BMEWO, in any case, with one of the letters B, I, O, E, S."""
     letter = tag[:1].upper()
     return _SPELLINGS.get(letter, letter) + tag[1:]
 
@@ -100,22 +98,12 @@ def write_tags(spans: Iterable[Span], n_words: int, scheme: Scheme) -> list[str]
 
 
 def rewrite(tags: Sequence[str], scheme: Scheme) -> list[str]:
-    """The spans of tags of any scheme, written as valid tags of one scheme.
-
-    Example:
-        >>> rewrite(["O", "I-PER", "I-PER"], "IOB2")
-        ['O', 'B-PER', 'I-PER']
-    """
+    """The spans of tags of any scheme, written as valid tags of one scheme."""
     return write_tags(spans(tags), len(tags), scheme)
 
 
 def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
-    """Whether a tag may follow another; None stands for the beginning and for the end of the sentence.
-
-    Example:
-        >>> may_follow("O", "I-PER", "IOB2"), may_follow("O", "I-PER", "IOB1"), may_follow("B-PER", None, "BIOES")
-        (False, True, False)
-    """
+    """Whether a tag may follow another; None stands for the beginning and for the end of the sentence."""
     first, label = _split(before or OUTSIDE)
     second, next_label = _split(after or OUTSIDE)
     if any(letter not in _LETTERS[scheme] + OUTSIDE for letter in (first, second)):
@@ -130,12 +118,7 @@ def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
 
 
 def mistakes(tags: Sequence[str], scheme: Scheme) -> list[int]:
-    """Indices of tags that may not follow the tag before them; T if the sentence may not end after its T words.
-
-    Example:
-        >>> mistakes(["I-PER", "O", "B-LOC"], "IOB2"), mistakes(["O", "B-LOC"], "BIOES")
-        ([0], [2])
-    """
+    """Indices of tags that may not follow the tag before them; T if the sentence may not end after its T words."""
     pairs = zip([None, *tags], [*tags, None], strict=True)
     return [i for i, pair in enumerate(pairs) if not may_follow(*pair, scheme)]
 
@@ -271,3 +254,87 @@ class TagSet:
         start = [may_follow(None, name, "BIOES") for name in names]
         step = [[may_follow(before, after, "BIOES") for after in names] for before in names]
         return np.array(start), np.array(step), np.array([may_follow(name, None, "BIOES") for name in names])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanMetrics:
+    """Precision, recall, F1 (0 where undefined) and number of true spans of a label; "all" for all (micro average)."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagMetrics:
+    """Accuracy of tags, metrics of all spans together (None for tags that mark none), and of each label by name."""
+
+    accuracy: float
+    spans: SpanMetrics | None
+    labels: tuple[SpanMetrics, ...]
+    n_words: int
+
+    @property
+    def main(self) -> float:
+        """F1 of all spans, or the accuracy where tags mark none."""
+        return self.accuracy if self.spans is None else self.spans.f1
+
+    def __str__(self) -> str:
+        spans = [*self.labels, self.spans] if self.spans is not None else []
+        lines = [f"{x.label[:32]:32}{x.precision:10.3f}{x.recall:10.3f}{x.f1:10.3f}{x.support:10,}" for x in spans]
+        head = [f"{'spans':32}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"] if spans else []
+        return "\n".join([*head, *lines, f"accuracy {self.accuracy:.4f} of {self.n_words:,} words"])
+
+
+def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
+    """Compare the predicted tags of n sentences with the true ones.
+
+    `mark_spans` says whether tags mark spans; None tells it from the tags.
+
+    Raises:
+        InputError: different lengths, or no words.
+
+    Example:
+        >>> metrics = tag_metrics([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "O", "O", "B-LOC"]])
+        >>> metrics.accuracy, metrics.spans.f1
+        (0.75, 0.5)
+    """
+    if len(truth) != len(predicted):
+        raise InputError(f"tags of {len(truth)} sentences but predictions of {len(predicted)}; expected as many.")
+    for i, (true, guess) in enumerate(zip(truth, predicted, strict=True)):
+        if len(true) != len(guess):
+            raise InputError(f"sentence {i} has {len(true)} tags but {len(guess)} predicted ones.")
+    n_words = sum(map(len, truth))
+    if not n_words:
+        raise InputError("there are no words to evaluate.")
+    if mark_spans is None:
+        mark_spans = check_tags([*truth, *predicted]).scheme is not None
+    if mark_spans:
+        truth, predicted = ([[canonical(tag) for tag in tags] for tags in given] for given in (truth, predicted))
+    right_words = map(str.__eq__, chain.from_iterable(truth), chain.from_iterable(predicted))
+    accuracy = sum(right_words) / n_words
+    if not mark_spans:
+        return TagMetrics(accuracy=accuracy, spans=None, labels=(), n_words=n_words)
+    n_true, n_predicted, n_right = Counter[str](), Counter[str](), Counter[str]()
+    for true_tags, guessed_tags in zip(truth, predicted, strict=True):
+        a, b = set(spans(true_tags)), set(spans(guessed_tags))
+        for counter, part in ((n_true, a), (n_predicted, b), (n_right, a & b)):
+            counter.update(span.label for span in part)
+
+    def metrics(label: str, right: int, predicted: int, true: int) -> SpanMetrics:
+        return SpanMetrics(
+            label=label,
+            precision=right / predicted if predicted else 0.0,
+            recall=right / true if true else 0.0,
+            f1=2 * right / (predicted + true) if predicted + true else 0.0,
+            support=true,
+        )
+
+    return TagMetrics(
+        accuracy=accuracy,
+        spans=metrics("all", n_right.total(), n_predicted.total(), n_true.total()),
+        labels=tuple(metrics(x, n_right[x], n_predicted[x], n_true[x]) for x in sorted({*n_true, *n_predicted})),
+        n_words=n_words,
+    )

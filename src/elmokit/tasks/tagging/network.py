@@ -103,10 +103,6 @@ def batches(
     """Sentence numbers in batches of similar length; sentences without words are left out.
 
     `rng` shuffles sentences and batches; None sorts all by length, which computes fastest.
-
-    Example:
-        >>> [rows.tolist() for rows in batches(np.array([3, 0, 1, 2]), 2, None)]
-        [[2, 3], [0]]
     """
     rows = np.flatnonzero(lengths)
     bucket = max(len(rows), 1) if rng is None else _BUCKET * batch_size

@@ -10,11 +10,10 @@ from typing import Literal
 import numpy as np
 
 from elmokit.errors import InputError
-from elmokit.tasks.tagging.bioes import Scheme, check_tags
+from elmokit.tasks.tagging.bioes import Scheme, Tags, check_tags
 from elmokit.text.inputs import checked_texts, checked_words
 
 Words = Sequence[str]
-Tags = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)

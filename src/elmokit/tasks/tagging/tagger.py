@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
-from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagSet, check_tags
+from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
 from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, in_parts, run_folder
-from elmokit.tasks.tagging.metrics import TagMetrics, tag_metrics
-from elmokit.tasks.tagging.sentences import TaggedSentences, Tags, Words, word_lists
+from elmokit.tasks.tagging.sentences import TaggedSentences, Words, word_lists
 
 if TYPE_CHECKING:
     from elmokit.fitting import EpochReport
@@ -200,14 +199,11 @@ class Tagger:
         """Tag sentences. The tags of a sentence do not depend on the others.
 
         Args:
-            sentences: n lists of words.
+            sentences: n lists of words; TextError for other things.
             show_progress: see `Elmo.encode`.
 
         Returns:
             n lists with a tag for each word, in the scheme of the training tags.
-
-        Raises:
-            TextError: a sentence that is not a list of words.
         """
         network, tag_set, words = self._fitted(), self._tag_set, word_lists(sentences)
         vectors, rules = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress), tag_set.allowed()
@@ -218,14 +214,11 @@ class Tagger:
 
         Args:
             sentences: n lists of words.
-            tags: true tags; invalid ones are not repaired.
+            tags: a true tag for each word; invalid ones are not repaired.
             show_progress: see `Elmo.encode`.
 
         Returns:
-            accuracy, and precision, recall and F1 of spans as seqeval defines them.
-
-        Raises:
-            InputError: different numbers of tags and words.
+            accuracy, and precision, recall and F1 of spans as seqeval defines them; `print` shows a table.
         """
         self._fitted()
         words = word_lists(sentences, tags)
@@ -240,7 +233,7 @@ class Tagger:
             tags: true tags.
 
         Returns:
-            from 0 to 1.
+            a share, from 0 to 1.
         """
         return self.evaluate(sentences, tags, show_progress=False).main
 
@@ -255,9 +248,6 @@ class Tagger:
         Args:
             folder: target folder; created if it does not exist.
             metadata: JSON values that are stored with it; the commands store the columns.
-
-        Raises:
-            OutputError: the folder can't be written.
         """
         arrays = {name: tensor.cpu().numpy() for name, tensor in self._fitted().state_dict().items()}
         config = {**self._settings(), "scheme": self.scheme_, "tags": list(self._tag_set.names)}
