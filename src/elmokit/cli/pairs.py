@@ -51,21 +51,28 @@ class PairColumns:
 COLUMNS = PairColumns()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions:
+    """What is learned, and how (see `elmokit.SentencePairs`)."""
+
+    kind: Annotated[
+        str, typer.Option(metavar="classes|scores", help="Whether labels are classes, or similarity scores (numbers).")
+    ] = "classes"
+    parts: Annotated[
+        str, typer.Option(help='Features, separated by commas: "difference", "product", "both" (both vectors).')
+    ] = "difference,product"
+    test_size: Annotated[float, typer.Option(help="Share of the rows to hold out.")] = 0.2
+    balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = False
+    seed: options.Seed = 42
+
+
 @app.command(no_args_is_help=True)
 def train(
     ctx: typer.Context,
     source: options.Source,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder to write the result to.", metavar="FOLDER")],
     columns: PairColumns = COLUMNS,
-    kind: Annotated[
-        str, typer.Option(metavar="classes|scores", help="Whether labels are classes, or similarity scores (numbers).")
-    ] = "classes",
-    parts: Annotated[
-        str, typer.Option(help='Features, separated by commas: "difference", "product", "both" (both vectors).')
-    ] = "difference,product",
-    test_size: Annotated[float, typer.Option(help="Share of the rows to hold out.")] = 0.2,
-    balance: Annotated[bool, typer.Option(help="Give rare classes more weight.")] = False,
-    seed: options.Seed = 42,
+    learning: LearningOptions = LearningOptions(),  # frozen
     json_file: options.JsonFile = None,
     vectors: options.VectorOptions = options.VectorOptions(layers="all"),  # noqa: B008  # frozen
     model: options.ModelOptions = options.MODEL,
@@ -79,22 +86,22 @@ def train(
     """
     screen: Screen = ctx.obj
     names = columns.names({})
-    pairs, labels = _labelled(screen, reading.table(screen, source), names, scores=kind == "scores")
+    pairs, labels = _labelled(screen, reading.table(screen, source), names, scores=learning.kind == "scores")
 
     from elmokit.tasks.classify.evaluate import split_rows  # scikit-learn is imported once the rows are fine
     from elmokit.tasks.pairs.classifier import SentencePairs
 
     estimator = SentencePairs(
         model.load(screen),
-        kind=kind,  # type: ignore[arg-type]
-        parts=[part.strip() for part in parts.split(",")],  # type: ignore[misc]
+        kind=learning.kind,  # type: ignore[arg-type]
+        parts=[part.strip() for part in learning.parts.split(",")],  # type: ignore[misc]
         encoding=vectors.encoding(),
-        class_weight="balanced" if balance else None,
-        seed=seed,
+        class_weight="balanced" if learning.balance else None,
+        seed=learning.seed,
         show_progress=screen.show_progress,
     )
-    scores = estimator.fit_and_evaluate(pairs, labels, test_size=test_size)
-    n_held_out = len(split_rows(len(pairs), test_size, seed)[1])
+    scores = estimator.fit_and_evaluate(pairs, labels, test_size=learning.test_size)
+    n_held_out = len(split_rows(len(pairs), learning.test_size, learning.seed)[1])
     texts.write_json(json_file, asdict(scores))
     estimator.save(out, metadata=dict(zip(("first", "second", "label"), names, strict=True)))
     screen.say(f"{n_held_out:,} rows held out:\n{scores}")

@@ -121,7 +121,7 @@ def model_record(model: Model) -> dict[str, Any]:
     Returns:
         name, fingerprint, and the path or name it was loaded from (None if unknown), as JSON values.
     """
-    source = getattr(getattr(model, "files", model), "source", None)
+    source = getattr(model, "source", None)
     return {"name": model.name, "fingerprint": model.fingerprint, "source": None if source is None else str(source)}
 
 
