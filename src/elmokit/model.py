@@ -158,11 +158,6 @@ class LoadedModel:
         kept = dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name)
         checkpoints.save(kept, folder)
 
-    @property
-    def source(self) -> str | None:
-        """What `load` was given, a path made absolute; None for a model made in memory. Saved models record it."""
-        return None if self._source is None else self._source[0]
-
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
         if self._source is None:
