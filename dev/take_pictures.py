@@ -2,7 +2,7 @@
 
     python dev/take_pictures.py FOLDER    # needs Chromium, the extras `test` and `server`
 
-docs/pictures holds some of them: report-light.png, map-light.png (the explorer's are taken by tests/explorer).
+docs/pictures/map-light.png is one of them; those of the explorer are taken by tests/explorer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 from run_docs import ROOT, serve
 
-TABLE = str(ROOT / "examples" / "product_tweets.csv")
+TABLE = "examples/product_tweets.csv"
 WIDTHS, SCHEMES = (1280, 360), ("light", "dark")
 
 
@@ -26,7 +26,7 @@ def make_pages(folder: Path) -> dict[str, str]:
     train = ["classify", "train", TABLE, "--text", "tweet", "--label", "label", "--out", str(folder / "model")]
     draw = ["map", TABLE, "--text", "tweet", "--color", "label", "--out", str(pages["map"])]
     for arguments in ([*train, "--html", str(pages["report"]), "--learning-curve"], draw):
-        subprocess.run([sys.executable, "-m", "elmokit", *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "elmokit", *arguments], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     return {name: path.as_uri() for name, path in pages.items()}
 
 
