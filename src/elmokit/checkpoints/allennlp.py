@@ -80,7 +80,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     if config.word_table:
         what = "adds a table of frequent words to its character CNN"
     if what:
-        raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has no place for it: write 'native'.")
+        raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has none; write it as 'native'.")
     write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(checkpoint.config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}
