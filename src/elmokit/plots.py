@@ -1,13 +1,12 @@
 """Pictures of word vectors, as functions from features or an index's answers to matplotlib figures (extra `plots`).
 
 Each returns a `Figure` that belongs to nobody: no global state, no window, nothing to close; a notebook shows it, and
-`figure.savefig` writes it. Colours are Okabe and Ito's, which colour-blind people tell apart, and marks differ too.
-The module lies beside `elmo.py` rather than in a room: it is about what comes out, from wherever.
+`figure.savefig` writes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +21,29 @@ if TYPE_CHECKING:
 
     from elmokit.index.results import WordMap
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-_MARKS = "os^DvPX*"
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7d00", "#6b6b6b")
+"""Okabe and Ito's colours for colour-blind readers; the yellow and the black are changed to show on any background."""
+MARKERS = "osD^v"
 _LONGEST_NAME = 40
+
+
+def check_plots(what: str = "plots") -> None:
+    """Check that matplotlib is installed, before work starts; a MissingExtra if not."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise MissingExtra("matplotlib", "plots", what) from None
+
+
+def new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figure, Any]:
+    """A figure that belongs to nobody, and its axes; a MissingExtra without matplotlib."""
+    check_plots()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, parse_math=False)
+    return figure, axes
 
 
 def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None, title: str = "") -> Figure:
@@ -47,23 +66,21 @@ def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = No
     """
     texts = list(texts)
     chosen = None if words is None else {word.lower() for word in words}
-    found = [
+    shown = [
         (i, place)
         for i, text in enumerate(texts)
         for place, word in enumerate(text.words)
         if chosen is None or word.lower() in chosen
     ]
-    if not found:
+    if not shown:
         raise ConfigError("plot_words: none of the words is in the texts; there is nothing to draw.")
-    units = _units(np.stack([_one_layer(texts[i])[place] for i, place in found]))
-    points, explained = principal_plane(units)
-    figure, axes = _new_figure(title)
+    points, explained = principal_plane(_units(np.stack([_one_layer(texts[i])[place] for i, place in shown])))
+    figure, axes = new_figure(title)
     for i, text in enumerate(texts):
-        rows = [row for row, (of, _) in enumerate(found) if of == i]
-        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
-        axes.scatter(*points[rows].T, label=_short(" ".join(text.words)), **style)
+        rows = [row for row, (of, _) in enumerate(shown) if of == i]
+        axes.scatter(*points[rows].T, label=_short(" ".join(text.words)), **_style(i))
         for row in rows:
-            axes.annotate(text.words[found[row][1]], points[row], xytext=(4, 4), textcoords="offset points")
+            axes.annotate(text.words[shown[row][1]], points[row], xytext=(4, 4), textcoords="offset points")
     return _finished(figure, axes, explained)
 
 
@@ -89,13 +106,13 @@ def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figur
     if not len(down) or not len(across) or down.shape[1] != across.shape[1]:
         raise ConfigError(f"plot_similarity: vectors of shape {down.shape} and {across.shape}; expected (T, d) each.")
     cosines = down @ across.T
-    figure, axes = _new_figure(title, size=(2 + 0.55 * len(across), 1.5 + 0.45 * len(down)))
+    figure, axes = new_figure(title, size=(2 + 0.55 * len(across), 1.5 + 0.45 * len(down)))
     picture = axes.imshow(cosines, vmin=-1, vmax=1, cmap="PuOr_r", aspect="auto")
     axes.set_xticks(range(len(across)), b.words, rotation=45, ha="right")
     axes.set_yticks(range(len(down)), a.words)
     for (row, column), cosine in np.ndenumerate(cosines):
-        colour = "white" if abs(cosine) > 0.6 else "black"
-        axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", fontsize=7, color=colour)
+        color = "white" if abs(cosine) > 0.6 else "black"
+        axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", fontsize=7, color=color)
     figure.colorbar(picture, label="cosine")
     return figure
 
@@ -117,39 +134,31 @@ def plot_senses(word_map: WordMap, *, examples: int = 1, title: str | None = Non
     Example:
         ``plot_senses(index.word_map("bank")).savefig("bank.png")``
     """
-    figure, axes = _new_figure(word_map.word if title is None else title)
+    figure, axes = new_figure(word_map.word if title is None else title)
     for sense in word_map.senses:
         points = [point for point in word_map.points if point.occurrence.sense == sense.number]
-        place = (sense.number - 1) % len(_COLOURS)
         label = _short(f"{sense.number} {sense.name} ({sense.share:.0%})")
         xs, ys = [point.x for point in points], [point.y for point in points]
-        axes.scatter(xs, ys, label=label, color=_COLOURS[place], marker=_MARKS[place], alpha=0.7)
+        axes.scatter(xs, ys, label=label, alpha=0.7, **_style(sense.number - 1))
         for example in sense.examples[:examples]:
             at = next((p for p in points if p.occurrence == example), None)
             if at is not None:
-                text = _short(_around(example.text, example.start, example.end))
+                before, after = example.text[: example.start].split(" "), example.text[example.end :].split(" ")
+                word = example.text[example.start : example.end]
+                text = _short(" ".join(before[-4:]) + word + " ".join(after[:4]))
                 axes.annotate(text, (at.x, at.y), xytext=(4, 4), textcoords="offset points", fontsize=7)
     return _finished(figure, axes, word_map.explained)
 
 
-def _new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figure, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("matplotlib", "plots", "plots") from None
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title)
-    return figure, axes
-
-
 def _finished(figure: Figure, axes: Any, explained: float) -> Figure:
-    axes.set_xlabel(f"the two axes show {explained:.0%} of the variance")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xlabel=f"the two axes show {explained:.0%} of the variance", xticks=[], yticks=[])
     axes.margins(0.15)
     axes.legend(loc="best", fontsize=8)
     return figure
+
+
+def _style(i: int) -> dict[str, str]:
+    return {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
 
 
 def _one_layer(text: WordVectors) -> NDArray[Any]:
@@ -163,12 +172,6 @@ def _units(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
-def _around(text: str, start: int, end: int) -> str:
-    """A few words on either side of one."""
-    before, after = text[:start].split(" "), text[end:].split(" ")
-    return " ".join(before[-4:]) + text[start:end] + " ".join(after[:4])
-
-
-def _short(text: Sequence[str] | str) -> str:
-    text = str(text).replace("$", r"\$")
+def _short(text: str) -> str:
+    text = text.replace("$", r"\$")
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"

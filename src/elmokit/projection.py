@@ -11,10 +11,7 @@ from elmokit.errors import MissingExtra
 
 
 def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
-    """Project vectors onto their first two principal components.
-
-    Args:
-        vectors: Shape (n, d).
+    """Project vectors (n, d) onto their first two principal components.
 
     Returns:
         points (n, 2), with the signs of the axes fixed so that they are the same each time, and the share of the
@@ -33,14 +30,13 @@ def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     except ImportError:
         raise MissingExtra("scikit-learn", "tasks", "maps") from None
     points = np.zeros((len(vectors), 2))
-    if not len(vectors):
+    centered = np.asarray(vectors, dtype=np.float64)
+    centered = centered - centered.mean(0) if len(centered) else centered
+    if not np.abs(centered).max(initial=0.0) > 1e-12:
         return points, 1.0
-    centred = np.asarray(vectors, dtype=np.float64) - np.mean(vectors, axis=0, dtype=np.float64)
-    if not np.abs(centred).max(initial=0.0) > 1e-12:
-        return points, 1.0
-    n = min(2, *centred.shape)
-    pca = PCA(n, svd_solver="full" if len(centred) < centred.shape[1] else "covariance_eigh").fit(centred)
+    n = min(2, *centered.shape)
+    pca = PCA(n, svd_solver="full" if len(centered) < centered.shape[1] else "covariance_eigh").fit(centered)
     largest = np.abs(pca.components_).argmax(axis=1)
     signs = np.where(pca.components_[np.arange(n), largest] < 0, -1, 1)
-    points[:, :n] = pca.transform(centred) * signs
+    points[:, :n] = pca.transform(centered) * signs
     return points + 0.0, float(min(pca.explained_variance_ratio_.sum(), 1.0))

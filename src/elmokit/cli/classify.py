@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,37 +53,42 @@ def train(
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
-    import elmokit.tasks.classify
-    from elmokit.tasks.classify.html_report import check_plots
+    from elmokit.cli.classify_tables import show_report
+    from elmokit.plots import check_plots
+    from elmokit.tasks.classify.evaluate import fit_and_report
 
     screen: Screen = ctx.obj
-    _check_options(columns, head, report, reading)
+    _check_options(columns, head, reading)
     if report.html is not None:
-        check_plots()
-    table = reading.table(screen, source)
-    wanted = [columns.text, columns.label]
-    rows = [(row.values[columns.text], row.values[columns.label]) for row in table.rows(wanted, labels=[columns.label])]
-    screen.end_notes("rows left out")
-    if columns.separator is None:
-        _check_labels(source, columns.label, [value for _, value in rows])
-    for path in (out, *(path for path in (report.json_file, report.html) if path)):
-        _check_writable(path)
-    settings = {
-        "encoding": vectors.encoding(),
-        "cleaning": _recipe(cleaning),
-        "C": number("--C", head.strength, "cv"),
-        "class_weight": "balanced" if head.balance else None,
-        "seed": report.seed,
-        "show_progress": screen.show_progress,
-    }
-    texts, labels = [value for value, _ in rows], [value for _, value in rows]
-    if columns.separator is None:
-        classifier: Any = elmokit.tasks.classify.TextClassifier(model.load(screen), **settings, **head.settings(out))
-        values, page = _train_classes(screen, classifier, texts, labels, report)
-    else:
-        classifier = elmokit.tasks.classify.MultiLabelClassifier(model.load(screen), **settings)
-        sets = [[part.strip() for part in cell.split(columns.separator) if part.strip()] for cell in labels]
-        values, page = _train_labels(screen, classifier, texts, sets, report)
+        check_plots("the HTML report")
+    texts, labels = _read_rows(screen, source, columns, reading)
+    for path in (out, report.json_file, report.html):
+        if path:
+            _check_writable(path)
+    classifier = _classifier(
+        columns,
+        head.settings(out),
+        elmo=model.load(screen),
+        encoding=vectors.encoding(),
+        cleaning=[step.strip() for step in cleaning.split(",") if step.strip()],
+        C=number("--C", head.strength, "cv"),
+        class_weight="balanced" if head.balance else None,
+        seed=report.seed,
+        show_progress=screen.show_progress,
+    )
+    evaluated = fit_and_report(
+        classifier,
+        texts,
+        labels,
+        test_size=report.test_size,
+        seed=report.seed,
+        n_folds=report.folds,
+        baselines=report.baseline,
+        beside=_cleaned(classifier) if report.compare_cleaning else None,
+        learning_curve=report.learning_curve,
+    )
+    show_report(screen, evaluated, details=report.details, n_mistakes=report.mistakes)
+    values = evaluated.to_dict()
     metadata = {"text": columns.text, "label": columns.label, "labels_separator": columns.separator, "report": values}
     classifier.save(out, metadata=metadata)
     if head.head == "finetune":
@@ -91,50 +96,44 @@ def train(
     if report.json_file is not None:
         _write_text(report.json_file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     if report.html is not None:
-        _write_text(report.html, page(source))
-    screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
+        from elmokit.tasks.classify.html_report import report_page
+
+        _write_text(report.html, report_page(evaluated, source=source))
+    screen.done(f"Saved, trained on all {len(texts):,} rows: {out}")
 
 
-def _train_classes(
-    screen: Screen, classifier: Any, texts: list[str], labels: list[str], chosen: ReportOptions
-) -> tuple[dict[str, Any], Any]:
-    """Fit, evaluate and show a classifier of one label per text; its report as JSON values, and what makes its page."""
-    from elmokit.cli.classify_tables import show_details, show_mistakes, show_report
-    from elmokit.tasks.classify.evaluate import fit_and_report
-    from elmokit.tasks.classify.heads import variant
-    from elmokit.tasks.classify.html_report import report_page
-
-    recipes = _recipes() if chosen.compare_cleaning else {}
-    report = fit_and_report(
-        classifier,
-        texts,
-        labels,
-        n_folds=chosen.folds,
-        beside={name: variant(classifier, cleaning=recipe) for name, recipe in recipes.items()},
-        learning_curve=chosen.learning_curve,
-        **chosen.evaluation(),
-    )
-    show_report(screen, report)
-    if chosen.details:
-        show_details(screen, report)
-    if chosen.mistakes:
-        show_mistakes(screen, report, chosen.mistakes)
-    return report.to_dict(), lambda source: report_page(report, source=source)
+def _read_rows(
+    screen: Screen, source: str, columns: ColumnOptions, reading: options.ReadingOptions
+) -> tuple[list[str], list[Any]]:
+    """Texts, and the label or the labels of each; checked before the texts are encoded."""
+    table = reading.table(screen, source)
+    rows = [row.values for row in table.rows([columns.text, columns.label], labels=[columns.label])]
+    screen.end_notes("rows left out")
+    texts, labels = [row[columns.text] for row in rows], [row[columns.label] for row in rows]
+    if columns.separator is not None:
+        return texts, [[part.strip() for part in cell.split(columns.separator) if part.strip()] for cell in labels]
+    _check_labels(source, columns.label, labels)
+    return texts, labels
 
 
-def _train_labels(
-    screen: Screen, classifier: Any, texts: list[str], labels: list[list[str]], chosen: ReportOptions
-) -> tuple[dict[str, Any], Any]:
-    """The same as `_train_classes` for several labels per text."""
-    from elmokit.cli.classify_tables import show_label_report, show_precision_recall
-    from elmokit.tasks.classify.evaluate_labels import fit_and_report_labels
-    from elmokit.tasks.classify.html_report import label_report_page
+def _classifier(columns: ColumnOptions, head: dict[str, Any], **settings: Any) -> Any:
+    from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
 
-    report = fit_and_report_labels(classifier, texts, labels, **chosen.evaluation())
-    show_label_report(screen, report)
-    if chosen.details:
-        show_precision_recall(screen, report.precision_recall)
-    return report.to_dict(), lambda source: label_report_page(report, source=source)
+    return TextClassifier(**settings, **head) if columns.separator is None else MultiLabelClassifier(**settings)
+
+
+def _cleaned(classifier: Any) -> dict[str, Any]:
+    """The classifier after the classic cleaning recipe, in steps; with lemmas only if simplemma is installed."""
+    from importlib.util import find_spec
+
+    from sklearn.base import clone
+
+    from elmokit.text.cleaning import TUTORIAL_RECIPE
+
+    recipes = {"cleaned: urls": ("urls", "spaces"), "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1]}
+    if find_spec("simplemma"):
+        recipes["cleaned: all, lemmas"] = TUTORIAL_RECIPE
+    return {name: clone(classifier).set_params(cleaning=recipe) for name, recipe in recipes.items()}
 
 
 @app.command(no_args_is_help=True)
@@ -211,33 +210,13 @@ def _recorded(metadata: Mapping[str, Any], name: str, default: str) -> str:
     return value if isinstance(value, str) else default
 
 
-def _recipe(text: str) -> list[str]:
-    return [step.strip() for step in text.split(",") if step.strip()]
-
-
-def _recipes() -> dict[str, Sequence[str]]:
-    """The recipes of --compare-cleaning; the one with lemmas only if simplemma is installed."""
-    from importlib.util import find_spec
-
-    from elmokit.text.cleaning import TUTORIAL_RECIPE
-
-    recipes: dict[str, Sequence[str]] = {
-        "cleaned: urls": ("urls", "spaces"),
-        "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1],
-    }
-    return {**recipes, "cleaned: all, lemmas": TUTORIAL_RECIPE} if find_spec("simplemma") else recipes
-
-
-def _check_options(
-    columns: ColumnOptions, head: HeadOptions, report: ReportOptions, reading: options.ReadingOptions
-) -> None:
+def _check_options(columns: ColumnOptions, head: HeadOptions, reading: options.ReadingOptions) -> None:
     from elmokit.errors import ConfigError
 
     single = (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None)
-    if columns.separator is not None and (single or report.folds or report.compare_cleaning):
+    if columns.separator is not None and single:
         raise ConfigError(
-            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --positive,"
-            " --folds and --compare-cleaning."
+            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --positive."
         )
     if reading.bad_rows == "keep" and columns.separator is None:
         raise ConfigError(

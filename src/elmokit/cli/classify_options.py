@@ -111,10 +111,6 @@ class ReportOptions:
         typer.Option("--html", help='Also write the report as a page with figures (extra "plots").', metavar="FILE"),
     ] = None
 
-    def evaluation(self) -> dict[str, Any]:
-        """The arguments of `fit_and_report_labels`, and of `fit_and_report` in part."""
-        return {"test_size": self.test_size, "seed": self.seed, "baselines": self.baseline}
-
 
 COLUMNS = ColumnOptions()
 HEAD = HeadOptions()
@@ -124,11 +120,7 @@ VECTORS = options.VectorOptions(pooling="mean+max")
 
 
 def number(option: str, text: str, word: str) -> Any:
-    """Read an option that takes a number or one word.
-
-    Raises:
-        ConfigError: neither of them.
-    """
+    """Read an option that takes a number or one word; a ConfigError if it is neither."""
     from elmokit.errors import ConfigError
 
     if text == word:

@@ -20,9 +20,6 @@ def text_list(texts: Iterable[Any]) -> list[str]:
     Args:
         texts: a list, an array, a column of a data frame or a table with one column.
 
-    Returns:
-        the texts.
-
     Raises:
         InputError: a missing text (None, NaN, pandas.NA), or a table with several columns.
         TextError: a single string instead of several texts, or something that is not a string.
@@ -52,9 +49,6 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     Args:
         labels: strings, numbers or booleans, also from NumPy or pandas. Shape (n,) or (n, 1).
         n_texts: expected number of labels.
-
-    Returns:
-        strings, integers, floats or booleans.
 
     Raises:
         InputError: a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels
@@ -94,9 +88,6 @@ def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[L
     Args:
         labels: for each text a list, tuple or set of strings.
         n_texts: expected number of label sets.
-
-    Returns:
-        n tuples.
 
     Raises:
         InputError: a different number, a single string instead of several labels, a label that is not a string, or no

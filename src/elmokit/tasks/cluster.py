@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,9 @@ _TERM = r"[^\W_]{2,}"
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The clusters of texts.
+    """The cluster of each text (from 0, the largest first), the means of the clusters (k, D), and their silhouette.
 
-    Args:
-        numbers: the cluster of each text, from 0, the largest cluster first. Shape (N,).
-        centres: the mean of the vectors of each cluster. Shape (k, D).
-        silhouette: how well the clusters are separated, from -1 to 1; None where the number of clusters was given.
+    The silhouette (-1 to 1) says how well the clusters are separated; None where the number of clusters was given.
     """
 
     numbers: NDArray[np.int64]
@@ -53,9 +50,6 @@ def cluster_texts(
         seed: of k-means.
         show_progress: see `Elmo.encode`; the bar counts the numbers of clusters tried.
 
-    Returns:
-        the clusters.
-
     Raises:
         InputError: fewer different texts than clusters, or fewer than three texts where the number is chosen.
         ConfigError: `n_clusters` below 1.
@@ -69,16 +63,13 @@ def cluster_texts(
     if len(texts) < 3:
         raise InputError(f"{len(texts)} texts: choosing the number of clusters needs at least three.")
     numbers = range(2, max(2, min(most, len(texts) - 1)) + 1)
-    best, best_silhouette = None, -np.inf
+    tried = []
     with progress_bar("clustering", total=len(numbers), show=show_progress) as advance:
         for k in numbers:
             clusters = _k_means(texts, k, seed)
-            silhouette = _silhouette(texts, clusters.numbers, seed)
-            if silhouette > best_silhouette:
-                best, best_silhouette = clusters, silhouette
+            tried.append(replace(clusters, silhouette=_silhouette(texts, clusters.numbers, seed)))
             advance(1)
-    assert best is not None, "at least one number was tried"
-    return Clusters(best.numbers, best.centres, best_silhouette)
+    return max(tried, key=lambda clusters: clusters.silhouette or -np.inf)
 
 
 def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
@@ -87,10 +78,9 @@ def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
     n_distinct = len(np.unique(texts, axis=0)) if len(texts) else 0
     if n_distinct < k:
         raise InputError(f"{n_distinct} different texts; {k} clusters need at least as many.")
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "clustering") from None
+    _check_sklearn()
+    from sklearn.cluster import KMeans
+
     fitted = KMeans(k, n_init=4, random_state=seed).fit(texts)
     order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
     return Clusters(np.argsort(order)[fitted.labels_].astype(np.int64), fitted.cluster_centers_[order])
@@ -110,7 +100,7 @@ def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> f
 def cluster_words(
     texts: Sequence[str], numbers: ArrayLike, *, n: int = 5, stop_words: str | Sequence[str] | None = "english"
 ) -> list[list[str]]:
-    """Describe each cluster by the words it uses more than the others (class-based TF-IDF).
+    """The words that each cluster uses more than the others, best first (class-based TF-IDF).
 
     The weight of a word is its share of the cluster's words times log(1 + A / f), where A is the mean number of words
     per cluster and f the frequency of the word in all clusters (Grootendorst 2022, BERTopic, arXiv:2203.05794).
@@ -121,9 +111,6 @@ def cluster_words(
         n: words per cluster. Words of one letter are left out.
         stop_words: words to leave out: "english" (scikit-learn's list), a list, or None.
 
-    Returns:
-        for each cluster its words, best first.
-
     Raises:
         MissingExtra: scikit-learn is not installed.
 
@@ -133,11 +120,10 @@ def cluster_words(
     """
     clusters = np.asarray(numbers, dtype=np.int64)
     n_clusters = int(clusters.max(initial=-1)) + 1
+    _check_sklearn()
+    from sklearn.feature_extraction.text import CountVectorizer
+
     left_out = _english_stop_words() if isinstance(stop_words, str) else frozenset(stop_words or ())
-    try:
-        from sklearn.feature_extraction.text import CountVectorizer
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "cluster words") from None
     vectorizer = CountVectorizer(token_pattern=_TERM, stop_words=sorted(left_out) or None)
     try:
         counts = vectorizer.fit_transform(texts)
@@ -152,13 +138,9 @@ def cluster_words(
 
 
 def looks_english(texts: Sequence[str]) -> bool:
-    """Whether enough of the words are scikit-learn's English stop words, the only list that it has.
+    """Whether enough words of the first 2,000 texts are scikit-learn's English stop words, the only list that it has.
 
-    Args:
-        texts: any number of texts; the first 2,000 are read.
-
-    Returns:
-        False for other languages, for which `cluster_words` needs a list of stop words.
+    For texts of other languages `cluster_words` needs a list of stop words.
 
     Example:
         >>> looks_english(["the cat is on the mat"]), looks_english(["die Katze liegt auf der Matte"])
@@ -170,9 +152,15 @@ def looks_english(texts: Sequence[str]) -> bool:
 
 
 def _english_stop_words() -> frozenset[str]:
-    try:
-        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "cluster words") from None
+    _check_sklearn()
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
     # contractions come apart at the apostrophe: "don't" leaves "don", "it's" leaves nothing of two letters
     return frozenset(ENGLISH_STOP_WORDS) | {"don", "didn", "doesn", "isn", "wasn", "ve", "ll", "re", "im"}
+
+
+def _check_sklearn() -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise MissingExtra("scikit-learn", "tasks", "clustering") from None

@@ -21,40 +21,29 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.files import atomic_path
+from elmokit.plots import MARKERS, PALETTE, check_plots, new_figure
 from elmokit.projection import principal_plane
+from elmokit.tasks.pages import whole_page
 
 Method = Literal["pca", "umap"]
-
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7d00", "#6b6b6b")
-"""Okabe and Ito's colours for colour-blind readers; the yellow and the black are changed to show on any background."""
-
-_MARKERS = "osD^v"  # the page draws the same shapes: with eight colours, 40 groups can be told apart
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Texts in a plane.
-
-    Args:
-        places: Shape (N, 2).
-        share: the share of the variance that the plane keeps; None for UMAP.
-    """
+    """Texts in a plane, shape (N, 2), and the share of the variance that the plane keeps (None for UMAP)."""
 
     places: NDArray[np.float64]
     share: float | None = None
 
 
 def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) -> Plane:
-    """Project vectors onto a plane.
+    """Project vectors (N, D), one row per text, onto a plane.
 
     Args:
-        vectors: one row per text. Shape (N, D).
-        method: "pca" or "umap".
+        vectors: of the texts.
+        method: "pca" (always the same result) or "umap".
         seed: of UMAP.
-
-    Returns:
-        the plane. The signs of PCA's axes are fixed, so that the result is the same each time.
 
     Raises:
         ConfigError: an unknown method.
@@ -96,17 +85,14 @@ def map_page(
     title: str = "Map of texts",
     rows: Sequence[int] | None = None,
 ) -> str:
-    """Make a page that shows a map of texts.
+    """The HTML of a page that shows a map of texts.
 
     Args:
-        plane: the places of the texts. Shape (N, 2).
+        plane: the places of the texts.
         texts: what is shown at each place.
         groups: the name of each text's group, for colour and shape; None for one colour.
         title: of the page.
         rows: the row number of each text in its file; None counts from 1.
-
-    Returns:
-        the HTML.
 
     Raises:
         ConfigError: the numbers of places, texts, groups and rows differ.
@@ -134,35 +120,17 @@ def map_page(
     }
     # "<" is escaped so that no text can end the script element that holds it
     escaped = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    page = resources.files("elmokit.tasks").joinpath("map.html").read_text(encoding="utf-8")
-    before, after = page.split("{{data}}")
-    return before.replace("{{title}}", html.escape(title)) + escaped + after
+    parts = resources.files("elmokit.tasks").joinpath("map.html").read_text(encoding="utf-8")
+    style, body = parts.removeprefix("<style>\n").split("</style>\n")
+    before, after = body.split("{{data}}")
+    return whole_page(
+        title, before.replace("{{title}}", html.escape(title)) + escaped + after, style=style, scripts=True
+    )
 
 
-def write_map_page(
-    path: str | Path,
-    plane: Plane,
-    texts: Sequence[str],
-    groups: Sequence[str] | None = None,
-    *,
-    title: str = "Map of texts",
-    rows: Sequence[int] | None = None,
-) -> None:
-    """Write the page of `map_page` to a file, whole or not at all.
-
-    Args:
-        path: the HTML file.
-        plane: see `map_page`.
-        texts: see `map_page`.
-        groups: see `map_page`.
-        title: see `map_page`.
-        rows: see `map_page`.
-
-    Raises:
-        ConfigError: see `map_page`.
-        OutputError: the file can't be written.
-    """
-    page = map_page(plane, texts, groups, title=title, rows=rows)
+def write_map_page(path: str | Path, plane: Plane, texts: Sequence[str], *args: Any, **options: Any) -> None:
+    """Write the page of `map_page` (same arguments) to a file, whole or not at all; an OutputError if it can't be."""
+    page = map_page(plane, texts, *args, **options)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -172,7 +140,7 @@ def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None
 
     Args:
         path: the PNG file.
-        plane: the places of the texts. Shape (N, 2).
+        plane: the places of the texts.
         groups: the name of each text's group; None for one colour. The ten largest are named.
         title: above the picture.
 
@@ -180,27 +148,18 @@ def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None
         MissingExtra: matplotlib is not installed.
         OutputError: the file can't be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("matplotlib", "plots", "drawing maps") from None
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    check_plots("drawing maps")
+    figure, axes = new_figure(title, size=(9, 7))
     names = np.array([""] * len(plane.places) if groups is None else list(groups), dtype=np.str_)
     different, counts = np.unique(names, return_counts=True)
-    size = float(np.clip(4000 / max(len(names), 1), 4, 36))
+    style: dict[str, Any] = {"s": float(np.clip(4000 / max(len(names), 1), 4, 36)), "alpha": 0.7, "linewidths": 0}
     for i, name in enumerate(different[np.argsort(-counts, kind="stable")].tolist()):
         points = plane.places[names == name]
         named = groups is not None and i < _MOST_NAMED
-        color, marker = (PALETTE[i % len(PALETTE)], _MARKERS[i // len(PALETTE)]) if i < _MOST_NAMED else ("0.75", "o")
+        color, marker = (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE)]) if i < _MOST_NAMED else ("0.75", "o")
         label = f"{_shortened(name)} ({len(points)})" if named else "_"
-        axes.scatter(
-            points[:, 0], points[:, 1], s=size, color=color, marker=marker, alpha=0.7, linewidths=0, label=label
-        )
+        axes.scatter(*points.T, color=color, marker=marker, label=label, **style)
     axes.set(xticks=[], yticks=[])
-    axes.set_title(title, parse_math=False)
     if groups is not None:
         for text in axes.legend(loc="best", fontsize="small", framealpha=0.8).get_texts():
             text.set_parse_math(False)

@@ -34,41 +34,22 @@ class Model(Protocol):
     @property
     def name(self) -> str:
         """Name of the model, for people."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides its vectors."""
-        ...
 
 
 @dataclass(frozen=True)
 class SavedHead:
-    """Contents of a saved head.
-
-    Args:
-        path: its JSON file, for error messages.
-        config: settings, classes and metadata, as JSON values.
-        arrays: fitted arrays by name.
-    """
+    """Contents of a saved head: its JSON file (for errors), its settings as JSON values, its arrays by name."""
 
     path: Path
     config: Mapping[str, Any]
     arrays: Arrays
 
     def array(self, name: str, *shape: int | None) -> NDArray[Any]:
-        """Return an array after checking its shape and that its numbers are finite.
-
-        Args:
-            name: of the array.
-            shape: expected lengths; None accepts any length of that axis.
-
-        Returns:
-            the array.
-
-        Raises:
-            CheckpointError: missing, of another shape or type, or with numbers that are not finite.
-        """
+        """An array of this shape (None: any length) and finite floats; a CheckpointError if it is something else."""
         array = self.arrays.get(name)
         if array is None:
             raise CheckpointError(f"{self.path}: the array {name!r} is missing; save the head again.")
@@ -83,17 +64,14 @@ class SavedHead:
 
 
 def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write `KIND.json` and `KIND.safetensors`.
+    """Write `KIND.json` and `KIND.safetensors` into a folder, which is created; an OutputError if it can't be written.
 
     Args:
-        folder: target folder; created if it does not exist.
+        folder: target folder.
         kind: name of the files: "classifier", "pairs" or "tagger".
         model: model whose vectors the head was fitted on.
         config: JSON values.
         arrays: fitted arrays by name.
-
-    Raises:
-        OutputError: the folder can't be written.
     """
     from safetensors.numpy import save
 
@@ -113,27 +91,13 @@ def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[st
 
 
 def model_record(model: Model) -> dict[str, Any]:
-    """What a saved head records of its model.
-
-    Args:
-        model: an `Elmo` or another encoder.
-
-    Returns:
-        name, fingerprint, and the path or name it was loaded from (None if unknown), as JSON values.
-    """
+    """Name, fingerprint, and the path or name a model was loaded from (None if unknown), as JSON values."""
     source = getattr(model, "source", None)
     return {"name": model.name, "fingerprint": model.fingerprint, "source": None if source is None else str(source)}
 
 
 def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     """Read the JSON of a saved head, without its arrays.
-
-    Args:
-        folder: folder of the head.
-        kind: name of the files.
-
-    Returns:
-        the contents of `KIND.json`.
 
     Raises:
         MissingFile: no such head there.
@@ -159,19 +123,7 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
 
 
 def load_head(folder: str | Path, kind: str) -> SavedHead:
-    """Read what `save_head` wrote.
-
-    Args:
-        folder: folder of the head.
-        kind: name of the files.
-
-    Returns:
-        settings and arrays.
-
-    Raises:
-        MissingFile: no such head there.
-        CheckpointError: damaged files, or of another format version.
-    """
+    """Read what `save_head` wrote; raises as `read_head_config` does."""
     from safetensors.numpy import load
 
     config, path = read_head_config(folder, kind), Path(folder) / f"{kind}.json"
@@ -184,29 +136,12 @@ def load_head(folder: str | Path, kind: str) -> SavedHead:
 
 
 def check_model(head: SavedHead, model: Model) -> None:
-    """Refuse a model other than the one that the head was fitted on.
-
-    Args:
-        head: that was loaded.
-        model: the model given.
-
-    Raises:
-        CheckpointError: their fingerprints differ.
-    """
+    """Refuse a model other than the one that the head was fitted on."""
     check_record(head.config["model"], model, head.path.parent)
 
 
 def check_record(record: Mapping[str, Any], model: Model, place: str | Path) -> None:
-    """Refuse a model other than the recorded one.
-
-    Args:
-        record: what `model_record` returned.
-        model: the model given.
-        place: where the record was read from, for the error.
-
-    Raises:
-        CheckpointError: their fingerprints differ.
-    """
+    """Refuse a model of another fingerprint than recorded by `model_record`; `place` is where the record was read."""
     if record["fingerprint"] != model.fingerprint:
         raise CheckpointError(
             f"{place}: this was trained with the model {record['name']!r}; the one given is {model.name!r},"
@@ -219,13 +154,6 @@ def named_model(folder: str | Path, kind: str) -> str:
 
     A folder may come from a stranger, so it may name the embedded model, a local path or a catalogue name, and never
     an address to download from.
-
-    Args:
-        folder: folder of the head.
-        kind: name of the files.
-
-    Returns:
-        what `Elmo.load` takes.
 
     Raises:
         MissingFile: no such head there.
@@ -246,33 +174,13 @@ def named_model(folder: str | Path, kind: str) -> str:
 
 
 def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -> Elmo:
-    """Load the model of a saved head.
-
-    Args:
-        folder: folder of the head.
-        kind: name of the files.
-        model: the model to use instead of the recorded one.
-
-    Returns:
-        the model.
-
-    Raises:
-        MissingFile: no such head or model.
-        CheckpointError: damaged files, or a recorded model that may not be loaded without being named (`named_model`).
-    """
+    """Load the model of a saved head: this one, or else the recorded one as far as `named_model` allows it."""
     return Elmo.load(named_model(folder, kind) if model is None else model)
 
 
 @contextmanager
 def reading_head(path: Path) -> Iterator[None]:
-    """Turn whatever damaged values raise in the block into a `CheckpointError` that names the file.
-
-    Args:
-        path: the file that is being read.
-
-    Raises:
-        CheckpointError: instead of errors of Python, NumPy, safetensors and scikit-learn, `ConfigError`, `InputError`.
-    """
+    """Turn whatever damaged values raise in the block into a `CheckpointError` that names the file."""
     try:
         with reading(path, what="saved head"):
             yield

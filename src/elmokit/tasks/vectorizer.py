@@ -7,6 +7,7 @@ pickles, so a grid search or a pool of processes sends a few bytes around, not w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ except ImportError as error:  # pragma: no cover - exercised in a virtual enviro
     raise MissingExtra("scikit-learn", "tasks", "ElmoVectorizer and the classifiers") from error
 
 
+@dataclass(eq=False, repr=False)
 class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Texts → one ELMo vector each. Nothing is learned from the texts.
 
@@ -46,24 +48,14 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         (1,)
     """
 
-    def __init__(
-        self,
-        model: str | Path | Encoder = "default",
-        *,
-        pooling: str = "mean",
-        layers: Layers = "mix",
-        normalize: bool = False,
-        layer_weights: Sequence[float] | None = None,
-        precision: str = "float32",
-        show_progress: bool | None = False,
-    ) -> None:
-        self.model = model
-        self.pooling = pooling
-        self.layers = layers
-        self.normalize = normalize
-        self.layer_weights = layer_weights
-        self.precision = precision
-        self.show_progress = show_progress
+    model: str | Path | Encoder = "default"
+    _: KW_ONLY
+    pooling: str = "mean"
+    layers: Layers = "mix"
+    normalize: bool = False
+    layer_weights: Sequence[float] | None = None
+    precision: str = "float32"
+    show_progress: bool | None = False
 
     def fit(self, X: Iterable[str], y: object = None) -> ElmoVectorizer:  # noqa: ARG002 - scikit-learn's signature
         """Open the model and check the encoding.

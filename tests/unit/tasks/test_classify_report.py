@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from elmokit.cli.classify_tables import show_details, show_mistakes, show_report
+from elmokit.cli.classify_tables import show_report
 from elmokit.cli.screen import Screen
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
@@ -109,10 +109,7 @@ def test_precision_at_a_recall_is_the_best_one_there():
 
 def test_every_table_of_the_terminal_shows_the_reports_figures(capsys):
     report = fit_and_report(TextClassifier(WordHash(), C=1.0), TEXTS, LABELS, n_folds=2, learning_curve=True)
-    screen = Screen()
-    show_report(screen, report)
-    show_details(screen, report)
-    show_mistakes(screen, report, 1)
+    show_report(Screen(), report, details=True, n_mistakes=1)
     shown = capsys.readouterr().out
     for title in (
         "learning curve",

@@ -16,9 +16,9 @@ from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError
 from elmokit.tasks.checks import check_label_sets
 from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
-from elmokit.tasks.classify.evaluate_labels import fit_and_report_labels
-from elmokit.tasks.classify.html_report import label_report_page
-from elmokit.tasks.classify.scores import score_labels
+from elmokit.tasks.classify.evaluate import fit_and_report
+from elmokit.tasks.classify.html_report import report_page
+from elmokit.tasks.classify.scores import score
 from unit.tasks.encoders import WordHash
 
 WORDS = ("red", "green", "blue")
@@ -35,7 +35,7 @@ def learned():
 @given(st.lists(st.tuples(*[st.booleans()] * 6), min_size=1, max_size=20))
 def test_scores_are_scikit_learns(rows):
     truth, said = np.array(rows)[:, :3], np.array(rows)[:, 3:]
-    scores = score_labels(truth, said, WORDS)
+    scores = score(truth, said, WORDS)
     for average in ("micro", "weighted"):
         expected = f1_score(truth, said, average=average, zero_division=0.0)
         assert getattr(scores, f"{average}_f1") == pytest.approx(expected)
@@ -81,16 +81,16 @@ def test_saved_and_loaded_it_predicts_the_same_and_only_as_what_it_is(tmp_path, 
 
 def test_the_report_judges_rows_that_were_not_seen():
     classifier = MultiLabelClassifier(WordHash())
-    report = fit_and_report_labels(classifier, TEXTS, LABELS)
+    report = fit_and_report(classifier, TEXTS, LABELS)
     assert (report.n_train, report.n_test) == (120, 30)
     assert [entry.name for entry in report.entries] == ["elmokit", "TF-IDF of words", "TF-IDF of characters"]
     assert all(entry.held_out.micro_f1 > 0.9 for entry in report.entries)
-    assert tuple(classifier.classes_) == report.labels, "it is fitted on all rows"
+    assert tuple(classifier.classes_) == report.classes, "it is fitted on all rows"
     json.dumps(report.to_dict())
-    page = label_report_page(report)
+    page = report_page(report)
     assert "micro F1" in page
     assert page.count("<img") == 1
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_what_makes_no_sense_is_refused(learned):

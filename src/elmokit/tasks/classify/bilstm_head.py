@@ -7,7 +7,8 @@ words alone (up to rounding).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,14 +25,7 @@ _HIDDEN = 64
 
 
 def pad_layers(texts: Sequence[NDArray[np.floating]]) -> tuple[Tensor, Tensor]:
-    """Put the word vectors of several texts side by side.
-
-    Args:
-        texts: B arrays of shape (L, T, 2P), each with its own T.
-
-    Returns:
-        layers, zero behind the words, and the mask of words. Shapes (L, B, T, 2P), (B, T).
-    """
+    """B arrays (L, T, 2P), each with its own T → layers (L, B, T, 2P), zero behind the words, and their mask (B, T)."""
     n_layers, _, width = texts[0].shape
     longest = max(1, *(text.shape[1] for text in texts))
     layers = np.zeros((n_layers, len(texts), longest, width), np.float32)
@@ -67,19 +61,13 @@ class _Network(nn.Module):
         return logits
 
 
+@dataclass(eq=False, repr=False)
 class BiLSTMHead(TorchHead):
     """A BiLSTM over word vectors.
 
     Args:
         over: how words become one vector: "attention" or "max".
-        class_weight: "balanced", a weight per class, or None.
-        epochs: passes over the rows at most; None for the default of the head.
-        batch_size: texts per step.
-        seed: of everything random.
-        show_progress: see `Elmo.encode`.
-
-    Attributes:
-        classes_: the classes, sorted.
+        class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
 
     Raises:
         ConfigError: in `fit`, an unknown `over`.
@@ -90,24 +78,9 @@ class BiLSTMHead(TorchHead):
         (2, 2)
     """
 
-    defaults = HeadDefaults(n_epochs=15, patience=0.15, least_steps=600, learning_rate=3e-3)
+    over: Over = "attention"
 
-    def __init__(
-        self,
-        over: Over = "attention",
-        *,
-        class_weight: Any = "balanced",
-        epochs: int | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-        show_progress: bool | None = False,
-    ) -> None:
-        self.over = over
-        self.class_weight = class_weight
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.seed = seed
-        self.show_progress = show_progress
+    defaults: ClassVar[HeadDefaults] = HeadDefaults(n_epochs=15, patience=0.15, least_steps=600, learning_rate=3e-3)
 
     def _make_network(self, X: Sequence[Array], n_classes: int) -> nn.Module:
         if self.over not in ("attention", "max"):
@@ -119,15 +92,7 @@ class BiLSTMHead(TorchHead):
         return lambda rows: pad_layers([X[int(row)] for row in rows])
 
     def restore(self, arrays: Mapping[str, Array], n_classes: int) -> BiLSTMHead:
-        """Set the weights from arrays that `arrays` returned.
-
-        Args:
-            arrays: by name.
-            n_classes: number of classes.
-
-        Returns:
-            itself, with the classes 0 … n_classes - 1.
-        """
+        """Set the weights by name; the classes are 0 … n_classes - 1."""
         gates, width = arrays["lstm.weight_ih_l0"].shape
         network = _Network(len(arrays["mix.weights"]), width, gates // 4, n_classes, self.over)
         network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})

@@ -7,8 +7,9 @@ heads "bilstm" and "finetune" need PyTorch. Saved classifiers are JSON and safet
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,74 +28,27 @@ from elmokit.tasks.classify.scores import Scores, score
 from elmokit.text.cleaning import check_recipe, clean
 
 HEADS = ("logistic", "bilstm", "finetune")
-Strength = float | Literal["cv"]
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Classify texts by ELMo vectors and a head; a scikit-learn classifier.
+@dataclass(eq=False, repr=False)
+class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What `TextClassifier` and `MultiLabelClassifier` share; with one label per text, unless a subclass differs."""
 
-    Args:
-        elmo: a loaded model, or what `Elmo.load` takes: "default", a folder …
-        encoding: which vector a text gets, for the logistic head.
-        cleaning: cleaning steps applied first, by name (see `elmokit.text.cleaning`).
-        head: "logistic" (logistic regression); with PyTorch "bilstm" (a BiLSTM over the word vectors of all layers) or
-            "finetune" (the biLM is trained further); or a `BiLSTMHead` or `FinetuneHead` with options of its own.
-        join: "tfidf" puts TF-IDF of character n-grams beside the vectors, for the logistic head.
-        C: inverse of the penalty of the logistic head; "cv" chooses it by cross-validation.
-        class_weight: "balanced" gives rare classes more weight; or a weight per class; None treats rows alike.
-        threshold: probability from which the positive one of two classes is predicted; "f1" chooses the threshold with
-            its best F1 by cross-validation.
-        positive: the positive one of two classes; None for the last in sorted order.
-        epochs: passes over the rows at most, for the heads of PyTorch; None for their defaults.
-        seed: of folds, weights, shuffling and dropout.
-        show_progress: see `Elmo.encode`.
+    elmo: Encoder | str | Path = "default"
+    _: KW_ONLY
+    encoding: Encoding = Encoding(pooling="mean+max")  # noqa: RUF009  # frozen
+    cleaning: Sequence[str] = ()
+    C: float | Literal["cv"] = "cv"
+    class_weight: Any = "balanced"
+    threshold: Any = 0.5
+    seed: int = 0
+    show_progress: bool | None = None
 
-    Attributes:
-        classes_: the classes, sorted. Shape (n_classes,).
-        pipeline_: fitted scikit-learn pipeline with the steps "features" and "head"; its classes are numbers.
-        threshold_: the decision threshold in use.
-        C_: the strength in use; None for the heads of PyTorch.
-        elmo_: the loaded model.
-
-    Raises:
-        ConfigError: in `fit`: an unknown head, cleaning step or class, or a value out of range.
-        MissingExtra: in `fit`: a head that needs PyTorch, without PyTorch.
-
-    Example (`elmo` is any loaded model):
-        ``TextClassifier(elmo).fit(["so happy", "it broke"], ["good", "bad"]).predict(["broken again"])``
-    """
-
-    several = False
+    several: ClassVar[bool]
     """Whether a text may have several labels."""
-
-    def __init__(
-        self,
-        elmo: Encoder | str | Path = "default",
-        *,
-        encoding: Encoding = Encoding(pooling="mean+max"),  # noqa: B008  # frozen
-        cleaning: Sequence[str] = (),
-        head: Any = "logistic",
-        join: Literal["tfidf"] | None = None,
-        C: Strength = "cv",
-        class_weight: Literal["balanced"] | Mapping[Any, float] | None = "balanced",
-        threshold: float | Literal["f1"] = 0.5,
-        positive: Label | None = None,
-        epochs: int | None = None,
-        seed: int = 0,
-        show_progress: bool | None = None,
-    ) -> None:
-        self.elmo = elmo
-        self.encoding = encoding
-        self.cleaning = cleaning
-        self.head = head
-        self.join = join
-        self.C = C
-        self.class_weight = class_weight
-        self.threshold = threshold
-        self.positive = positive
-        self.epochs = epochs
-        self.seed = seed
-        self.show_progress = show_progress
+    head: ClassVar[Any] = "logistic"
+    join: ClassVar[Any] = None
+    positive: ClassVar[Any] = None
 
     @property
     def head_name(self) -> str:
@@ -104,31 +58,20 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return {"BiLSTMHead": "bilstm", "FinetuneHead": "finetune"}.get(type(self.head).__name__, repr(self.head))
 
     def check(self) -> None:
-        """Check the settings without fitting.
-
-        Raises:
-            ConfigError: an unknown name or a value out of range.
-        """
+        """Check the settings without fitting; a wrong one is a ConfigError."""
         check_recipe(self.cleaning)
-        if self.head_name not in HEADS:
-            raise ConfigError(f"head is {self.head!r}; expected one of {', '.join(map(repr, HEADS))}.")
-        if self.join not in (None, "tfidf"):
-            raise ConfigError(f'join is {self.join!r}; expected "tfidf" or None.')
-        if self.join and self.head_name != "logistic":
-            raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
         if self.C != "cv" and not (_is_number(self.C) and self.C > 0):
             raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
         if self.threshold != "f1" and not (_is_number(self.threshold) and 0 < self.threshold < 1):
             raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1, or 'f1'.")
-        if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
-            raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
 
-    def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> TextClassifier:
+    def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> Any:
         """Fit the classifier.
 
         Args:
             texts: n texts: a list, a column of a data frame …
-            labels: a class for each: strings, numbers or booleans.
+            labels: for each text a class (string, number or boolean); for `MultiLabelClassifier` the labels of each:
+                a list, tuple or set of strings, which may be empty.
 
         Returns:
             itself.
@@ -138,34 +81,25 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             ConfigError: a setting out of range.
         """
         texts = text_list(texts)
-        return self.fit_checked(texts, check_labels(labels, n_texts=len(texts)))
+        return self.fit_checked(texts, self._check_labels(labels, len(texts)))
 
-    def fit_checked(self, texts: list[str], labels: list[Any], *, C: float | None = None) -> TextClassifier:
-        """Fit on texts and labels that are known to be valid.
-
-        Args:
-            texts: n texts.
-            labels: n labels.
-            C: strength to use instead of the parameter's.
-
-        Returns:
-            itself.
-        """
+    def fit_checked(self, texts: list[str], labels: list[Any], C: Any = None) -> Any:
+        """Fit on texts and labels that are known to be valid, with this strength instead of the parameter's."""
         self.check()
         y = self._read_labels(labels)
         self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
-        cleaned = self.clean(texts)
         features = make_features(self)
-        X = features.fit_transform(cleaned)
-        if C is None and self.C != "cv":
-            C = float(self.C)
-        head = self._fit_head(X, y, C)
+        X = features.fit_transform(self.clean(texts))
+        head = self._fit_head(X, y, float(self.C) if C is None and self.C != "cv" else C)
         self.pipeline_ = Pipeline([("features", features), ("head", head)])
         self.threshold_ = self._threshold(head, X, y)
         return self
 
+    def _check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
+        return check_labels(labels, n_texts=n_texts)
+
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
-        """Set `classes_`, and return each label's number."""
+        """Set `classes_`, and return each row's class number (n,), or for several labels which it has (n, K)."""
         classes = sorted(set(labels))
         if len(classes) < 2:
             raise InputError(f"all {len(labels)} labels are {classes}; it takes two classes to learn from.")
@@ -177,30 +111,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise ConfigError(f"positive is {self.positive!r}, which is not among the classes {classes}.")
         return np.array([number[label] for label in labels])
 
-    def _set_classes(self, classes: list[Any]) -> None:
-        as_array = np.array(classes)
-        same = as_array.tolist() == classes  # NumPy's strings drop trailing NULs
-        self.classes_: NDArray[Any] = as_array if same else np.array(classes, dtype=object)
-
-    @property
-    def C_(self) -> float | None:  # noqa: N802  # scikit-learn's name
-        """The strength in use."""
-        return getattr(self.pipeline_["head"], "C", None)
-
     @property
     def positive_(self) -> int:
         """Number of the positive one of two classes."""
         return 1 if self.positive is None else self.classes_.tolist().index(self.positive)
 
-    def clean(self, texts: list[str]) -> list[str]:
-        """Apply the cleaning steps."""
-        return [clean(text, self.cleaning) for text in texts] if len(self.cleaning) else texts
-
-    def _fit_head(self, X: Any, y: NDArray[np.integer], C: float | None) -> Any:
-        if self.head_name != "logistic":
-            return make_torch_head(self, self.numbered_weights()).fit(X, y)
-        candidates = strengths(X.shape[1], joined=self.join is not None)
+    def _fit_head(self, X: Any, y: NDArray[np.integer], C: Any) -> Any:
         weights = self.numbered_weights()
+        if self.head_name != "logistic":
+            return make_torch_head(self, weights).fit(X, y)
+        candidates = strengths(X.shape[1], joined=self.join is not None)
         return fit_logistic(X, y, C=C, candidates=candidates, class_weight=weights, seed=self.seed)
 
     def numbered_weights(self) -> Any:
@@ -217,28 +137,30 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             return float(self.threshold)
         return best_threshold(head, X, y, positive=self.positive_, seed=self.seed)
 
-    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
-        """Turn probabilities into classes: the most probable, or by the threshold if there are two.
+    def _set_classes(self, classes: list[Any]) -> None:
+        as_array = np.array(classes)
+        same = as_array.tolist() == classes  # NumPy's strings drop trailing NULs
+        self.classes_: NDArray[Any] = as_array if same else np.array(classes, dtype=object)
 
-        Args:
-            probabilities: Shape (n, n_classes).
+    @property
+    def C_(self) -> Any:  # noqa: N802  # scikit-learn's name
+        """The strength in use: a number, for several labels one per label, None for the heads of PyTorch."""
+        return getattr(self.pipeline_["head"], "C", None)
 
-        Returns:
-            Shape (n,).
-        """
-        if len(self.classes_) == 2 and self.threshold_ != 0.5:
-            is_positive = probabilities[:, self.positive_] >= self.threshold_
-            return np.asarray(self.classes_[np.where(is_positive, self.positive_, 1 - self.positive_)])
-        return np.asarray(self.classes_[probabilities.argmax(1)])
+    def clean(self, texts: list[str]) -> list[str]:
+        """Apply the cleaning steps."""
+        return [clean(text, self.cleaning) for text in texts] if len(self.cleaning) else texts
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
-        """Probabilities of the classes.
+        """Probabilities of the classes, a column each in the order of `classes_`. Shape (n, n_classes).
+
+        Several labels per text are independent: their probabilities do not sum to 1.
 
         Args:
             texts: n texts.
 
         Returns:
-            a column per class, in the order of `classes_`. Shape (n, n_classes).
+            from 0 to 1.
 
         Raises:
             InputError: not fitted yet, or a missing text.
@@ -248,16 +170,29 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         checked = text_list(texts)
         if not checked:
             return np.zeros((0, len(self.classes_)))
-        return np.asarray(self.pipeline_.predict_proba(self.clean(checked)), dtype=np.float64)
+        probabilities = self.pipeline_.predict_proba(self.clean(checked))
+        return np.asarray(probabilities[:, -len(self.classes_) :], dtype=np.float64)  # one label has two columns
 
-    def predict(self, texts: Iterable[str]) -> NDArray[Any]:
-        """The class of each text: the most probable one, or by the threshold if there are two.
+    def choose(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
+        """Class numbers: the most probable, or by the threshold if there are two. Shape (n,)."""
+        if len(self.classes_) == 2 and self.threshold_ != 0.5:
+            is_positive = probabilities[:, self.positive_] >= self.threshold_
+            return np.where(is_positive, self.positive_, 1 - self.positive_)
+        return np.asarray(probabilities.argmax(1))
+
+    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
+        """The classes that `choose` chooses. Shape (n,)."""
+        return np.asarray(self.classes_[self.choose(probabilities)])
+
+    def predict(self, texts: Iterable[str]) -> Any:
+        """The class of each text, or its labels.
 
         Args:
             texts: n texts.
 
         Returns:
-            Shape (n,).
+            an array of the most probable classes, of shape (n,), or of two classes the one that the threshold says;
+            for `MultiLabelClassifier` n tuples of labels, the most probable first, empty if none reaches the threshold.
 
         Raises:
             InputError: not fitted yet, or a missing text.
@@ -270,7 +205,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
         Args:
             texts: n texts.
-            labels: their classes.
+            labels: as in `fit`.
 
         Returns:
             accuracy, F1 per class, confusion matrix.
@@ -280,11 +215,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         """
         self._check_fitted()
         texts = text_list(texts)
-        labels = check_labels(labels, n_texts=len(texts))
-        unknown = sorted({str(label) for label in labels if label not in set(self.classes_.tolist())})
+        checked = self._check_labels(labels, len(texts))
+        classes = self.classes_.tolist()
+        unknown = sorted(map(str, {c for row in checked for c in (row if self.several else (row,))} - set(classes)))
         if unknown:
-            raise InputError(f"the labels {unknown} were not learned; known are {self.classes_.tolist()}.")
-        return score(labels, self.predict(texts).tolist(), self.classes_.tolist())
+            raise InputError(f"the labels {unknown} were not learned; known are {classes}.")
+        probabilities = self.predict_proba(texts)
+        return self._compare(checked, probabilities)
+
+    def _compare(self, labels: list[Any], probabilities: NDArray[np.floating]) -> Scores:
+        return score(labels, self.decide(probabilities).tolist(), self.classes_.tolist())
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "pipeline_"):
@@ -322,20 +262,72 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         """
         return load_classifier(cls, folder, elmo)
 
-    def __sklearn_clone__(self) -> TextClassifier:
+    def __sklearn_clone__(self) -> Any:
         """An unfitted copy with the same settings that shares the model."""
         settings = self.get_params(deep=False)
-        if not isinstance(self.head, str):
+        if "head" in settings and not isinstance(self.head, str):
             settings["head"] = clone(self.head)
         return type(self)(**settings)
 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
+        tags.input_tags.string = tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
         return tags
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class TextClassifier(BaseTextClassifier):
+    """Classify texts by ELMo vectors and a head; a scikit-learn classifier.
+
+    Args:
+        elmo: a loaded model, or what `Elmo.load` takes: "default", a folder …
+        encoding: which vector a text gets, for the logistic head.
+        cleaning: cleaning steps applied first, by name (see `elmokit.text.cleaning`).
+        C: inverse of the penalty of the logistic head; "cv" chooses it by cross-validation.
+        class_weight: "balanced" gives rare classes more weight; or a weight per class; None treats rows alike.
+        threshold: probability from which the positive one of two classes is predicted; "f1" chooses the threshold with
+            its best F1 by cross-validation.
+        seed: of folds, weights, shuffling and dropout.
+        show_progress: see `Elmo.encode`.
+        head: "logistic" (logistic regression); with PyTorch "bilstm" (a BiLSTM over the word vectors of all layers) or
+            "finetune" (the biLM is trained further); or a `BiLSTMHead` or `FinetuneHead` with options of its own.
+        join: "tfidf" puts TF-IDF of character n-grams beside the vectors, for the logistic head.
+        positive: the positive one of two classes; None for the last in sorted order.
+        epochs: passes over the rows at most, for the heads of PyTorch; None for their defaults.
+
+    Attributes:
+        classes_: the classes, sorted. Shape (n_classes,).
+        pipeline_: fitted scikit-learn pipeline with the steps "features" and "head"; its classes are numbers.
+        threshold_: the decision threshold in use.
+        elmo_: the loaded model.
+
+    Raises:
+        ConfigError: in `fit`: an unknown head, cleaning step or class, or a value out of range.
+        MissingExtra: in `fit`: a head that needs PyTorch, without PyTorch.
+
+    Example (`elmo` is any loaded model):
+        ``TextClassifier(elmo).fit(["so happy", "it broke"], ["good", "bad"]).predict(["broken again"])``
+    """
+
+    head: Any = "logistic"  # type: ignore[misc]  # fixed for several labels
+    join: Literal["tfidf"] | None = None  # type: ignore[misc]
+    positive: Label | None = None  # type: ignore[misc]
+    epochs: int | None = None
+    several: ClassVar[bool] = False
+
+    def check(self) -> None:
+        """Check the settings without fitting; a wrong one is a ConfigError."""
+        super().check()
+        if self.head_name not in HEADS:
+            raise ConfigError(f"head is {self.head!r}; expected one of {', '.join(map(repr, HEADS))}.")
+        if self.join not in (None, "tfidf"):
+            raise ConfigError(f'join is {self.join!r}; expected "tfidf" or None.')
+        if self.join and self.head_name != "logistic":
+            raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
+        if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
+            raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
 
 
 def _is_number(value: object) -> bool:

@@ -17,23 +17,32 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, InputError
 from elmokit.progress import progress_bar
-from elmokit.tasks.checks import Label, check_labels, text_list
-from elmokit.tasks.classify.classifier import TextClassifier
+from elmokit.tasks.checks import check_label_sets, check_labels, text_list
+from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.features import EncodeOnce, tfidf
 from elmokit.tasks.classify.heads import attach, encode_ahead
-from elmokit.tasks.classify.report import Entry, Folds, LearningPoint, Mistake, Report, Spread
+from elmokit.tasks.classify.report import (
+    ClassifierReport,
+    Folds,
+    LearningPoint,
+    Mistake,
+    ReportEntry,
+    Spread,
+    main_f1,
+)
 from elmokit.tasks.classify.scores import (
     PrecisionRecall,
     Scores,
     calibration_bins,
     calibration_error,
+    label_matrix,
     precision_recall,
     score,
 )
@@ -45,7 +54,7 @@ _SHARES = (0.1, 0.25, 0.5)
 
 
 def fit_and_report(
-    classifier: TextClassifier,
+    classifier: BaseTextClassifier,
     texts: Iterable[str],
     labels: Iterable[Any],
     *,
@@ -53,24 +62,21 @@ def fit_and_report(
     seed: int = 42,
     n_folds: int = 0,
     baselines: bool = True,
-    beside: Mapping[str, TextClassifier] | None = None,
+    beside: Mapping[str, BaseTextClassifier] | None = None,
     learning_curve: bool = False,
-) -> Report:
+) -> ClassifierReport:
     """Evaluate a classifier on held-out rows, then fit it on all rows.
 
     Args:
         classifier: what to evaluate; afterwards it is fitted on all rows, with the strength of the held-out split.
         texts: n texts.
-        labels: their classes.
+        labels: their classes; for a `MultiLabelClassifier` the labels of each.
         test_size: share held out.
-        seed: of the split (`train_test_split`) and of the folds (`StratifiedKFold`).
-        n_folds: folds of a cross-validation over all rows; 0 for none.
+        seed: of the split (`train_test_split`) and of the folds.
+        n_folds: folds of a cross-validation over all rows, stratified by class; 0 for none.
         baselines: whether TF-IDF is evaluated beside it.
         beside: other classifiers to evaluate on the same rows, by name; they stay unfitted.
         learning_curve: whether to fit on a tenth, a quarter and half of the training rows, too.
-
-    Returns:
-        the report.
 
     Raises:
         InputError: a missing text or label, fewer than two classes in the training rows.
@@ -78,53 +84,49 @@ def fit_and_report(
     """
     classifier.check()
     texts = text_list(texts)
-    labels = check_labels(labels, n_texts=len(texts))
+    labels = (check_label_sets if classifier.several else check_labels)(labels, n_texts=len(texts))
+    trial = _Trial(classifier, texts, labels, split_rows(len(texts), test_size, seed), n_folds, seed)
     elmo: Any = Elmo.load(classifier.elmo) if isinstance(classifier.elmo, str | Path) else classifier.elmo
-    once = EncodeOnce(elmo)
-    trial = _Trial(texts, labels, classifier.positive, *split_rows(len(texts), test_size, seed), n_folds, seed)
-    others = dict(beside or {})
+    once, others = EncodeOnce(elmo), dict(beside or {})
     n_steps = (1 + n_folds) * (1 + len(others) + 2 * baselines) + 1
     with progress_bar("evaluating", total=n_steps, show=classifier.show_progress) as advance:
-        ours, held_out = trial.run("elmokit", _with_model(classifier, once), advance)
-        curve = trial.learning_curve(_with_model(classifier, once), ours) if learning_curve else ()
-        entries = [ours, *(trial.run(name, _with_model(c, EncodeOnce(elmo)), advance)[0] for name, c in others.items())]
-        judged, skipped = run_baselines(lambda name, one: trial.run(name, one, advance)[0], classifier, baselines)
-        fit_on_all(classifier, once, texts, labels, ours.C)
+        ours, held_out = trial.run("elmokit", clone(classifier).set_params(elmo=once), advance)
+        curve = trial.learning_curve(clone(classifier).set_params(elmo=once), ours) if learning_curve else ()
+        entries = [ours]
+        for name, other in others.items():
+            entries.append(trial.run(name, clone(other).set_params(elmo=EncodeOnce(elmo)), advance)[0])
+        skipped = trial.run_baselines(classifier, entries, advance) if baselines else ()
+        given, classifier.elmo = classifier.elmo, once
+        try:
+            classifier.fit_checked(texts, labels, C=ours.C)
+        finally:
+            classifier.elmo = given
+        attach(classifier, elmo)
         advance(1)
-    bins = calibration_bins(held_out.probabilities.max(1), held_out.right)
-    return Report(
+    bins = () if classifier.several else calibration_bins(held_out.probabilities.max(1), trial.right(held_out))
+    return ClassifierReport(
         model=elmo.name,
         encoding=classifier.encoding.to_dict(),
         cleaning=tuple(classifier.cleaning),
         classes=trial.classes,
+        several=classifier.several,
         positive=trial.positive,
         n_train=len(trial.train),
         n_test=len(trial.test),
         test_size=test_size,
         seed=seed,
-        entries=(*entries, *judged),
-        calibration_error=calibration_error(bins),
-        mistakes=trial.mistakes(held_out),
+        entries=tuple(entries),
+        mistakes=() if classifier.several else trial.mistakes(held_out),
+        calibration_error=calibration_error(bins) if bins else None,
         calibration=bins,
         precision_recall=trial.curves(held_out),
         learning_curve=curve,
-        skipped=skipped,
+        skipped=tuple(skipped),
     )
 
 
 def split_rows(n_rows: int, test_size: float, seed: int) -> tuple[Rows, Rows]:
-    """Split rows into training and held-out ones, at random.
-
-    Args:
-        n_rows: number of rows.
-        test_size: share held out, between 0 and 1.
-        seed: of the split.
-
-    Returns:
-        row numbers of both parts, as `train_test_split` gives them.
-
-    Raises:
-        ConfigError: a share that leaves one of the parts empty.
+    """Numbers of the training and the held-out rows by `train_test_split`; a ConfigError if one part is empty.
 
     Example:
         >>> split_rows(10, 0.2, 42)[1].tolist()
@@ -139,103 +141,51 @@ def split_rows(n_rows: int, test_size: float, seed: int) -> tuple[Rows, Rows]:
     return train, test
 
 
-def run_baselines(
-    run: Callable[[str, Any], Any], classifier: TextClassifier, wanted: bool
-) -> tuple[list[Any], tuple[str, ...]]:
-    """Evaluate TF-IDF of words and of characters.
-
-    Args:
-        run: evaluates an estimator of a name.
-        classifier: whose class weights they take.
-        wanted: false for none.
-
-    Returns:
-        what `run` returned for each, and those that could not be fitted: texts of single characters have no words
-        for scikit-learn to count.
-    """
-    judged, skipped = [], []
-    for analyzer in ("words", "characters") if wanted else ():
-        name = f"TF-IDF of {analyzer}"
-        head = LogisticRegression(class_weight=classifier.class_weight, max_iter=1000)
-        try:
-            judged.append(run(name, baseline(analyzer, head, several=classifier.several)))
-        except ValueError as error:
-            if "empty vocabulary" not in str(error) and "no terms" not in str(error).lower():
-                raise
-            skipped.append(f"{name}: the texts have no {analyzer} to count")
-    return judged, tuple(skipped)
-
-
 def baseline(analyzer: Any, head: Any, *, several: bool) -> Any:
-    """TF-IDF and logistic regression as a scikit-learn pipeline.
-
-    Args:
-        analyzer: "words" or "characters".
-        head: the classifier.
-        several: whether texts may have several labels.
-
-    Returns:
-        an unfitted pipeline.
-    """
+    """An unfitted pipeline of TF-IDF ("words" or "characters") and a classifier, one versus rest for several labels."""
     return make_pipeline(tfidf(analyzer), OneVsRestClassifier(head) if several else head)
-
-
-def fit_on_all(classifier: TextClassifier, once: EncodeOnce, texts: list[str], labels: list[Any], C: Any) -> None:
-    """Fit a classifier on all rows, with the vectors that are there.
-
-    Args:
-        classifier: what to fit.
-        once: remembers the vectors.
-        texts: all texts.
-        labels: all labels.
-        C: strength; None for heads without.
-    """
-    given, classifier.elmo = classifier.elmo, once
-    try:
-        classifier.fit_checked(texts, labels, C=C)
-    finally:
-        classifier.elmo = given
-    attach(classifier, once.elmo)
-
-
-def _with_model(classifier: TextClassifier, elmo: EncodeOnce) -> TextClassifier:
-    copy: TextClassifier = clone(classifier)
-    return copy.set_params(elmo=elmo)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
 class _HeldOut:
-    """Predictions for held-out rows."""
+    """Predictions for n held-out rows: class numbers (n,) or labels (n, K), probabilities (n, K), classes learned."""
 
-    predicted: list[Label]
+    predicted: NDArray[Any]
     probabilities: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    classes: list[Label]
-    C: float | None
+    learned: Sequence[int]
+    C: Any
 
 
 class _Trial:
-    """The rows on which all classifiers are evaluated."""
+    """The rows on which all classifiers are evaluated; classes by number, or as a matrix of labels."""
 
     def __init__(
         self,
+        classifier: BaseTextClassifier,
         texts: list[str],
-        labels: list[Label],
-        positive: Label | None,
-        train: Rows,
-        test: Rows,
+        labels: Sequence[Any],
+        rows: tuple[Rows, Rows],
         n_folds: int,
         seed: int,
     ) -> None:
-        self.texts, self.labels, self.train, self.test = texts, labels, train, test
-        self.classes = tuple(sorted(set(labels)))
-        self._check_classes()
-        self.positive = (positive if positive is not None else self.classes[1]) if len(self.classes) == 2 else None
-        counts = max(labels.count(label) for label in self.classes)
-        if n_folds and not 2 <= n_folds <= counts:
+        self.texts, self.labels, (self.train, self.test) = texts, labels, rows
+        self.several, self.threshold = classifier.several, classifier.threshold
+        self.classes = tuple(sorted({label for row in labels for label in row} if self.several else set(labels)))
+        if self.several:
+            self.y = label_matrix(labels, self.classes).astype(int)
+        else:
+            self._check_classes()
+            self.y = np.array([self.classes.index(label) for label in labels])
+        self.positive = None
+        if len(self.classes) == 2 and not self.several:
+            self.positive = self.classes[1] if classifier.positive is None else classifier.positive
+        most = len(texts) if self.several else int(np.bincount(self.y).max())
+        if n_folds and not 2 <= n_folds <= most:
             raise ConfigError(f"{n_folds} folds: expected at least 2, and at most the rows of the largest class.")
-        cv = StratifiedKFold(n_folds, shuffle=True, random_state=seed) if n_folds else None
-        self.folds = [] if cv is None else _split(cv, np.array([self.classes.index(label) for label in labels]))
+        cv = (KFold if self.several else StratifiedKFold)(max(n_folds, 2), shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The least populated class")
+            self.folds = list(cv.split(texts, self.y)) if n_folds else []
 
     def _check_classes(self) -> None:
         if len(self.classes) < 2:
@@ -249,87 +199,113 @@ class _Trial:
                 " have another label. Give more rows of it, or another seed."
             )
 
-    def run(self, name: str, estimator: Any, advance: Callable[[int], object]) -> tuple[Entry, _HeldOut]:
+    def run(self, name: str, estimator: Any, advance: Callable[[int], object]) -> tuple[ReportEntry, _HeldOut]:
         """Evaluate an estimator on the held-out rows and in the folds."""
         start = time.perf_counter()
-        held_out = self.predict(estimator, self.train, self.test, first=True)
+        if isinstance(estimator, BaseTextClassifier):
+            encode_ahead(estimator, self.texts)
+        held_out = self.predict(estimator, self.train, self.test)
         seconds = time.perf_counter() - start
-        scores = self._score(held_out, self.test)
         advance(1)
         per_fold = []
         for train, test in self.folds:
             per_fold.append(self._score(self.predict(estimator, train, test), test))
             advance(1)
-        folds = self._spread(per_fold) if per_fold else None
-        return Entry(name=name, held_out=scores, folds=folds, C=held_out.C, seconds=seconds), held_out
+        folds = None
+        if per_fold:
+            folds = Folds(
+                n_folds=len(per_fold),
+                f1=Spread.of([main_f1(s, self.positive) for s in per_fold]),
+                weighted_f1=Spread.of([s.weighted_f1 for s in per_fold]),
+                accuracy=Spread.of([s.accuracy for s in per_fold]),
+            )
+        scores = self._score(held_out, self.test)
+        return ReportEntry(name=name, held_out=scores, folds=folds, C=held_out.C, seconds=seconds), held_out
 
-    def predict(self, estimator: Any, train: Rows, test: Rows, *, C: Any = None, first: bool = False) -> _HeldOut:
+    def run_baselines(
+        self, classifier: BaseTextClassifier, entries: list[ReportEntry], advance: Callable[[int], object]
+    ) -> list[str]:
+        """Add TF-IDF of words and of characters to the entries; return which could not be fitted, and why."""
+        skipped = []
+        for analyzer in ("words", "characters"):
+            name = f"TF-IDF of {analyzer}"
+            weights = classifier.class_weight
+            if isinstance(weights, Mapping):
+                weights = {self.classes.index(label): weight for label, weight in weights.items()}
+            head = LogisticRegression(class_weight=weights, max_iter=1000)
+            try:
+                entries.append(self.run(name, baseline(analyzer, head, several=self.several), advance)[0])
+            except ValueError as error:
+                # texts of single characters have no words for scikit-learn to count
+                if "empty vocabulary" not in str(error) and "no terms" not in str(error).lower():
+                    raise
+                skipped.append(f"{name}: the texts have no {analyzer} to count")
+        return skipped
+
+    def predict(self, estimator: Any, train: Rows, test: Rows, *, C: Any = None) -> _HeldOut:
         """Fit a copy on some rows and predict others."""
-        fitted, texts = clone(estimator), [self.texts[i] for i in train]
-        labels, others = [self.labels[i] for i in train], [self.texts[i] for i in test]
-        ours = isinstance(fitted, TextClassifier)
-        if ours and first:
-            encode_ahead(fitted, self.texts)
-        fitted = fitted.fit_checked(texts, labels, C=C) if ours else fitted.fit(texts, labels)
-        probabilities, classes = fitted.predict_proba(others), fitted.classes_
-        predicted = (fitted.decide(probabilities) if ours else classes[probabilities.argmax(1)]).tolist()
-        right = np.array([self.labels[i] == said for i, said in zip(test, predicted, strict=True)])
-        strength = fitted.C_ if ours else fitted[-1].C
-        return _HeldOut(predicted, probabilities, right, classes.tolist(), strength)
+        fitted, known, others = clone(estimator), [self.texts[i] for i in train], [self.texts[i] for i in test]
+        K = len(self.classes)
+        if isinstance(fitted, BaseTextClassifier):
+            fitted.fit_checked(known, [self.labels[i] for i in train], C=C)
+            learned, strength = [self.classes.index(label) for label in fitted.classes_.tolist()], fitted.C_
+            shares = fitted.predict_proba(others)
+            chosen = fitted.choose(shares)
+        else:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+                shares = fitted.fit(known, self.y[train]).predict_proba(others)[:, -K:]
+            learned = list(range(K)) if self.several else fitted.classes_.tolist()
+            strength = getattr(fitted[-1], "C", None)
+            chosen = shares >= self.threshold if self.several else shares.argmax(1)
+        probabilities = np.zeros((len(test), K))  # classes without training rows stay at 0
+        probabilities[:, learned] = shares
+        if self.several:
+            predicted = np.zeros((len(test), K), np.bool_)
+            predicted[:, learned] = chosen
+        else:
+            predicted = np.array(learned)[chosen]
+        return _HeldOut(predicted, probabilities, learned, strength)
 
-    def learning_curve(self, estimator: TextClassifier, whole: Entry) -> tuple[LearningPoint, ...]:
+    def learning_curve(self, estimator: BaseTextClassifier, whole: ReportEntry) -> tuple[LearningPoint, ...]:
         """F1 after fitting on growing parts of the training rows; parts of one class are left out."""
         points = []
         for share in _SHARES:
             rows = self.train[: int(share * len(self.train))]
-            if len({self.labels[i] for i in rows}) > 1:
+            if self.y[rows].any() and (self.several or len(np.unique(self.y[rows])) > 1):
                 scores = self._score(self.predict(estimator, rows, self.test, C=whole.C), self.test)
-                points.append(LearningPoint(n_rows=len(rows), f1=self._f1(scores)))
-        return (*points, LearningPoint(n_rows=len(self.train), f1=self._f1(whole.held_out)))
+                points.append(LearningPoint(n_rows=len(rows), f1=main_f1(scores, self.positive)))
+        return (*points, LearningPoint(n_rows=len(self.train), f1=main_f1(whole.held_out, self.positive)))
 
     def curves(self, held_out: _HeldOut) -> tuple[PrecisionRecall, ...]:
-        """Curves of the classes that are both known to the classifier and among the held-out rows."""
-        truth = [self.labels[i] for i in self.test]
-        wanted = self.classes if self.positive is None else (self.positive,)
-        return tuple(
-            precision_recall(
-                str(label), [t == label for t in truth], held_out.probabilities[:, held_out.classes.index(label)]
-            )
-            for label in wanted
-            if label in held_out.classes and label in truth
-        )
+        """Curves of the classes that were learned and are among the held-out rows; of two classes the positive one."""
+        y, curves = self.y[self.test], []
+        for k, label in enumerate(self.classes):
+            truth = y[:, k] if self.several else y == k
+            if k in held_out.learned and truth.any() and self.positive in (None, label):
+                curves.append(precision_recall(str(label), truth, held_out.probabilities[:, k]))
+        return tuple(curves)
+
+    def right(self, held_out: _HeldOut) -> NDArray[np.bool_]:
+        """Which held-out rows got their class."""
+        return np.asarray(held_out.predicted == self.y[self.test])
 
     def mistakes(self, held_out: _HeldOut) -> tuple[Mistake, ...]:
         """The most confident mistakes."""
         confidence = held_out.probabilities.max(1)
-        wrong = sorted(np.flatnonzero(~held_out.right).tolist(), key=lambda i: -confidence[i])
+        wrong = sorted(np.flatnonzero(~self.right(held_out)).tolist(), key=lambda i: -confidence[i])
         return tuple(
             Mistake(
                 row=int(self.test[i]),
                 text=self.texts[self.test[i]],
                 label=self.labels[self.test[i]],
-                predicted=held_out.predicted[i],
+                predicted=self.classes[held_out.predicted[i]],
                 probability=float(confidence[i]),
             )
             for i in wrong[:_N_MISTAKES]
         )
 
-    def _f1(self, scores: Scores) -> float:
-        return scores.macro_f1 if self.positive is None else scores.f1_of(str(self.positive))
-
     def _score(self, held_out: _HeldOut, rows: Rows) -> Scores:
-        return score([self.labels[i] for i in rows], held_out.predicted, self.classes)
-
-    def _spread(self, scores: Sequence[Scores]) -> Folds:
-        return Folds(
-            n_folds=len(scores),
-            f1=Spread.of([self._f1(s) for s in scores]),
-            weighted_f1=Spread.of([s.weighted_f1 for s in scores]),
-            accuracy=Spread.of([s.accuracy for s in scores]),
-        )
-
-
-def _split(cv: StratifiedKFold, numbers: Rows) -> list[tuple[Rows, Rows]]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        return list(cv.split(np.zeros(len(numbers)), numbers))
+        if self.several:
+            return score(self.y[rows], held_out.predicted, self.classes)
+        return score([self.labels[i] for i in rows], [self.classes[k] for k in held_out.predicted], self.classes)

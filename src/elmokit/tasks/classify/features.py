@@ -7,114 +7,56 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from elmokit.config import ElmoConfig
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError
 from elmokit.features import WordVectors
 from elmokit.tasks.vectorizer import ElmoVectorizer
 from elmokit.text.tokens import get_tokenizer
 
-Analyzer = Literal["words", "characters"]
-
 
 def scaled_vectors(elmo: Encoder, encoding: Encoding, *, show_progress: bool | None = False) -> Pipeline:
-    """Texts → vectors with mean 0 and standard deviation 1 in each dimension.
-
-    Args:
-        elmo: the model.
-        encoding: which vectors.
-        show_progress: see `Elmo.encode`.
-
-    Returns:
-        an unfitted pipeline with the steps "elmo" and "scale".
-    """
-    vectorizer = ElmoVectorizer(
-        elmo,
-        pooling=encoding.pooling,
-        layers=encoding.layers,
-        normalize=encoding.normalize,
-        layer_weights=encoding.layer_weights,
-        show_progress=show_progress,
-    )
+    """Texts → vectors with mean 0 and standard deviation 1 in each dimension: the steps "elmo" and "scale"."""
+    vectorizer = ElmoVectorizer(elmo, **encoding.to_dict(), show_progress=show_progress)
     return Pipeline([("elmo", vectorizer), ("scale", StandardScaler())])
 
 
-def tfidf(analyzer: Analyzer, **options: Any) -> TfidfVectorizer:
-    """TF-IDF with logarithmic counts of words, or of character n-grams within words (1 to 5 characters).
-
-    Args:
-        analyzer: what is counted.
-        options: further arguments of scikit-learn's `TfidfVectorizer`.
-
-    Returns:
-        an unfitted vectorizer.
-    """
+def tfidf(analyzer: Literal["words", "characters"], **options: Any) -> TfidfVectorizer:
+    """TF-IDF with logarithmic counts of words, or of character n-grams within words (1 to 5 characters)."""
     counted: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (1, 5)} if analyzer == "characters" else {}
     return TfidfVectorizer(sublinear_tf=True, **counted, **options)
 
 
 def joined_features(vectors: Pipeline, counts: TfidfVectorizer, width: int) -> FeatureUnion:
-    """Vectors beside TF-IDF of character n-grams.
+    """Vectors of a width (the part "vectors") beside TF-IDF of character n-grams (the part "tfidf").
 
     Rows of TF-IDF have length 1; standardised vectors have the expected length sqrt(width). The weight makes both
     blocks equally long, so that one penalty is fair to both.
-
-    Args:
-        vectors: see `scaled_vectors`.
-        counts: see `tfidf`.
-        width: of the vectors.
-
-    Returns:
-        an unfitted union with the parts "vectors" and "tfidf".
     """
     return FeatureUnion([("vectors", vectors), ("tfidf", counts)], transformer_weights={"vectors": width**-0.5})
 
 
-class WordLayers(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Texts → the vectors of their words in all layers, float16: what `BiLSTMHead` takes.
-
-    Args:
-        elmo: the model.
-        show_progress: see `Elmo.encode`.
-    """
-
-    def __init__(self, elmo: Encoder, *, show_progress: bool | None = False) -> None:
-        self.elmo = elmo
-        self.show_progress = show_progress
-
-    def fit(self, X: object, y: object = None) -> WordLayers:  # noqa: ARG002
-        """Nothing to fit."""
-        return self
-
-    def transform(self, X: Sequence[str]) -> list[NDArray[np.float16]]:
-        """An array of shape (L, T, 2P) per text."""
-        words = self.elmo.encode_words_stream(X, layers="each", show_progress=self.show_progress)
-        return [text.vectors.astype(np.float16) for text in words]
+def word_layers(elmo: Encoder, *, show_progress: bool | None = False) -> FunctionTransformer:
+    """Texts → the vectors of their words in all layers, float16, shape (L, T, 2P) each: what `BiLSTMHead` takes."""
+    return FunctionTransformer(_word_layers, kw_args={"elmo": elmo, "show_progress": show_progress})
 
 
-class WordTokens(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Texts → their words: what `FinetuneHead` takes.
+def _word_layers(texts: Sequence[str], elmo: Encoder, show_progress: bool | None) -> list[NDArray[np.float16]]:
+    words = elmo.encode_words_stream(texts, layers="each", show_progress=show_progress)
+    return [text.vectors.astype(np.float16) for text in words]
 
-    Args:
-        tokenizer: name of the tokenizer (`ElmoConfig.tokenizer`).
-    """
 
-    def __init__(self, tokenizer: str) -> None:
-        self.tokenizer = tokenizer
+def word_tokens(tokenizer: str) -> FunctionTransformer:
+    """Texts → their words, by a tokenizer of this name: what `FinetuneHead` takes."""
+    return FunctionTransformer(_word_tokens, kw_args={"tokenizer": tokenizer})
 
-    def fit(self, X: object, y: object = None) -> WordTokens:  # noqa: ARG002
-        """Nothing to fit."""
-        return self
 
-    def transform(self, X: Sequence[str]) -> list[tuple[str, ...]]:
-        """The words of each text."""
-        tokenize = get_tokenizer(self.tokenizer)
-        return [tuple(token.word for token in tokenize(text)) for text in X]
+def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
+    tokenize = get_tokenizer(tokenizer)
+    return [tuple(token.word for token in tokenize(text)) for text in texts]
 
 
 class EncodeOnce:
@@ -129,27 +71,9 @@ class EncodeOnce:
 
     def __init__(self, elmo: Encoder) -> None:
         self.elmo = elmo
+        self.name, self.config, self.fingerprint, self.width = elmo.name, elmo.config, elmo.fingerprint, elmo.width
         self._vectors: dict[tuple[str, Encoding], NDArray[Any]] = {}
         self._words: dict[str, WordVectors] = {}
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.elmo.name
-
-    @property
-    def config(self) -> ElmoConfig:
-        """Configuration of the model."""
-        return self.elmo.config
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the model."""
-        return self.elmo.fingerprint
-
-    def width(self, encoding: Encoding | None = None) -> int:
-        """See `Elmo.width`."""
-        return self.elmo.width(encoding)
 
     def checkpoint(self) -> Any:
         """See `Elmo.checkpoint`."""
@@ -181,17 +105,7 @@ class EncodeOnce:
 
 
 def start_of(elmo: Any) -> Any:
-    """Where fine-tuning of a model starts: its `checkpoint` method.
-
-    Args:
-        elmo: the model.
-
-    Returns:
-        a function that returns the checkpoint.
-
-    Raises:
-        ConfigError: an encoder without a checkpoint.
-    """
+    """Where fine-tuning of a model starts: its `checkpoint` method; a ConfigError for encoders without one."""
     start = getattr(elmo, "checkpoint", None)
     if start is None:
         raise ConfigError(f"the head 'finetune' needs the model's own arrays; {elmo.name!r} does not give them.")

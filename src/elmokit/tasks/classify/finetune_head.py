@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -63,46 +63,26 @@ def _parts(network: nn.Module) -> list[list[nn.Parameter]]:
     return [[*network.classes.parameters(), *network.mix.parameters()], *lstm, tokens]
 
 
+@dataclass(eq=False, repr=False)
 class FinetuneHead(TorchHead):
     """A biLM and a layer of classes on top of it, trained together.
 
     Args:
         snapshots: folder of a file that is written after each epoch, named after model, texts, classes and options;
             training continues from it if it is there. None writes none.
-        class_weight: "balanced", a weight per class, or None.
-        epochs: passes over the rows at most; None for the default of the head.
-        batch_size: texts per step.
-        seed: of everything random.
-        show_progress: see `Elmo.encode`.
+        class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
         start: the biLM that training starts from; `TextClassifier` gives that of its model.
-
-    Attributes:
-        classes_: the classes, sorted.
 
     Raises:
         ConfigError: in `fit`, no biLM to start from, or one that does not read characters.
     """
 
-    defaults = HeadDefaults(n_epochs=6, patience=1.0, least_steps=240, learning_rate=1e-3, warm_up=0.1, slow_down=2.6)
+    snapshots: str | Path | None = None
+    start: Callable[[], Checkpoint] | None = None
 
-    def __init__(
-        self,
-        snapshots: str | Path | None = None,
-        *,
-        class_weight: Any = "balanced",
-        epochs: int | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
-        show_progress: bool | None = False,
-        start: Callable[[], Checkpoint] | None = None,
-    ) -> None:
-        self.snapshots = snapshots
-        self.class_weight = class_weight
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.seed = seed
-        self.show_progress = show_progress
-        self.start = start
+    defaults: ClassVar[HeadDefaults] = HeadDefaults(
+        n_epochs=6, patience=1.0, least_steps=240, learning_rate=1e-3, warm_up=0.1, slow_down=2.6
+    )
 
     def _make_network(self, X: Sequence[Words], n_classes: int) -> nn.Module:  # noqa: ARG002
         return _Network(self._checkpoint(), n_classes)
@@ -136,11 +116,7 @@ class FinetuneHead(TorchHead):
         return Path(self.snapshots) / f"finetune-{digest.hexdigest()[:16]}.safetensors", digest.hexdigest()
 
     def checkpoint(self) -> Checkpoint:
-        """Return the tuned biLM with its layer mix, for `elmokit.checkpoints.save`.
-
-        Returns:
-            the checkpoint, without softmax.
-        """
+        """The tuned biLM with its layer mix, without softmax, for `elmokit.checkpoints.save`."""
         network: Any = self.network_
         mix, start = network.mix, self._checkpoint()
         bilm = {name.removeprefix("bilm."): x for name, x in self.arrays().items() if name.startswith("bilm.")}
@@ -153,15 +129,7 @@ class FinetuneHead(TorchHead):
         )
 
     def restore(self, arrays: Mapping[str, Array], n_classes: int) -> FinetuneHead:
-        """Set the weights above the biLM, which `start` gives.
-
-        Args:
-            arrays: by name.
-            n_classes: number of classes.
-
-        Returns:
-            itself, with the classes 0 … n_classes - 1.
-        """
+        """Set the weights above the biLM (which `start` gives) by name; the classes are 0 … n_classes - 1."""
         network = self._make_network([], n_classes)
         above = {name: torch.tensor(array) for name, array in arrays.items()}
         network.load_state_dict(network.state_dict() | above)

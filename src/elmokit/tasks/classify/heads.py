@@ -8,36 +8,26 @@ from sklearn.base import clone
 
 from elmokit.encoding import Encoder
 from elmokit.errors import MissingExtra
-from elmokit.tasks.classify.features import WordLayers, WordTokens, joined_features, scaled_vectors, start_of, tfidf
+from elmokit.tasks.classify.features import joined_features, scaled_vectors, start_of, tfidf, word_layers, word_tokens
 
 
 def make_features(classifier: Any) -> Any:
-    """The unfitted transformer: texts → what the head takes.
-
-    Args:
-        classifier: a `TextClassifier` whose model is loaded.
-
-    Returns:
-        a scikit-learn transformer.
-    """
+    """The unfitted scikit-learn transformer of a classifier whose model is loaded: texts → what the head takes."""
     c = classifier
     if c.head_name == "finetune":
-        return WordTokens(c.elmo_.config.tokenizer)
+        return word_tokens(c.elmo_.config.tokenizer)
     if c.head_name == "bilstm":
-        return WordLayers(c.elmo_, show_progress=c.show_progress)
+        return word_layers(c.elmo_, show_progress=c.show_progress)
     vectors = scaled_vectors(c.elmo_, c.encoding, show_progress=c.show_progress)
     return vectors if c.join is None else joined_features(vectors, tfidf("characters"), c.elmo_.width(c.encoding))
 
 
 def make_torch_head(classifier: Any, class_weight: Any) -> Any:
-    """An unfitted head of PyTorch with the settings of a classifier.
+    """An unfitted `BiLSTMHead` or `FinetuneHead` with the settings of a classifier whose model is loaded.
 
     Args:
-        classifier: a `TextClassifier` whose model is loaded.
+        classifier: a `TextClassifier`.
         class_weight: by number of the class.
-
-    Returns:
-        a `BiLSTMHead` or `FinetuneHead`.
 
     Raises:
         MissingExtra: PyTorch is not installed.
@@ -52,18 +42,7 @@ def make_torch_head(classifier: Any, class_weight: Any) -> Any:
 
 
 def new_head(name: str, **options: Any) -> Any:
-    """An unfitted head of PyTorch.
-
-    Args:
-        name: "bilstm" or "finetune".
-        options: of `BiLSTMHead` or `FinetuneHead`.
-
-    Returns:
-        the head.
-
-    Raises:
-        MissingExtra: PyTorch is not installed.
-    """
+    """An unfitted `BiLSTMHead` ("bilstm") or `FinetuneHead` ("finetune"); MissingExtra without PyTorch."""
     try:
         from elmokit.tasks.classify.bilstm_head import BiLSTMHead
         from elmokit.tasks.classify.finetune_head import FinetuneHead
@@ -72,46 +51,23 @@ def new_head(name: str, **options: Any) -> Any:
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
 
 
-def variant(classifier: Any, **settings: Any) -> Any:
-    """An unfitted copy of a classifier with other settings.
-
-    Args:
-        classifier: a `TextClassifier`.
-        settings: parameters to change.
-
-    Returns:
-        the copy, with the same model.
-    """
-    return clone(classifier).set_params(**settings)
-
-
 def encode_ahead(classifier: Any, texts: list[str]) -> None:
-    """Encode all texts in one go, for a classifier whose model is an `EncodeOnce`.
-
-    Args:
-        classifier: an unfitted `TextClassifier`.
-        texts: n texts.
-    """
+    """Encode all texts in one go, for an unfitted classifier whose model is an `EncodeOnce`."""
     c = classifier
     if c.head_name == "logistic":
         c.elmo.encode(c.clean(texts), c.encoding, show_progress=c.show_progress)
     elif c.head_name == "bilstm":
-        WordLayers(c.elmo, show_progress=c.show_progress).fit_transform(c.clean(texts))
+        word_layers(c.elmo, show_progress=c.show_progress).fit_transform(c.clean(texts))
 
 
 def attach(classifier: Any, elmo: Encoder) -> None:
-    """Let a fitted classifier use another object of the same model, one without a cache around it for instance.
-
-    Args:
-        classifier: a fitted `TextClassifier`.
-        elmo: the model.
-    """
+    """Let a fitted classifier use another object of the same model, one without a cache around it for instance."""
     c, features = classifier, classifier.pipeline_["features"]
     c.elmo_ = elmo
     if c.head_name == "logistic":
         vectors = features.transformer_list[0][1] if c.join else features
         vectors["elmo"].model = elmo
     elif c.head_name == "bilstm":
-        features.elmo = elmo
+        features.kw_args["elmo"] = elmo
     else:
         c.pipeline_["head"].start = start_of(elmo)

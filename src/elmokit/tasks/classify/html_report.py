@@ -13,46 +13,36 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
-from elmokit.errors import MissingExtra
-from elmokit.tasks.classify.report import Entry, LabelReport, Report
-from elmokit.tasks.classify.scores import ClassScore, PrecisionRecall
+from elmokit.plots import PALETTE, check_plots, new_figure
+from elmokit.tasks.classify.report import ClassifierReport
+from elmokit.tasks.classify.scores import PrecisionRecall
+from elmokit.tasks.pages import whole_page
 
 _MAX_CLASSES = 30
 """Classes up to which the confusion matrix is shown."""
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito, for colour-blind readers
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-_STYLE = """:root{color-scheme:light dark;--line:#c8c8c8;--quiet:#5a5a5a}
-@media(prefers-color-scheme:dark){:root{--line:#555;--quiet:#b0b0b0}}
-body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem}
-h1{overflow-wrap:anywhere}
-div.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;color:var(--quiet)}
-th,td{padding:.25rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
-th:first-child,td.text{text-align:left}td.text{white-space:normal;overflow-wrap:anywhere;min-width:14rem}
-figure{display:inline-block;margin:.5rem 0;max-width:100%}figcaption{color:var(--quiet)}
-img{max-width:100%;height:auto;background:#fff;border-radius:4px}"""
+_STYLE = """body { max-width: 64rem; margin: 1.5rem auto; padding: 0 1rem }
+.wide { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0 }
+caption, figcaption { text-align: left; color: var(--soft) }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th:first-child, td.text { text-align: left }
+td.text { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
+tbody th bdi { display: inline-block; max-width: 16rem; white-space: normal; overflow-wrap: anywhere }
+figure { display: inline-block; margin: .5rem 0; max-width: 29rem } img { max-width: 100%; height: auto }
+"""
+_FIGURE_STYLE = (
+    "<style>svg { color: #1c2029; fill: currentColor }"
+    " @media (prefers-color-scheme: dark) { svg { color: #e6e9f0 } }</style>"
+)
+"""Black in a figure is the colour of the page's text."""
 
 
-def check_plots() -> None:
-    """Check that matplotlib is installed, before work starts.
-
-    Raises:
-        MissingExtra: it is not.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingExtra("matplotlib", "plots", "the HTML report") from None
-
-
-def report_page(report: Report, *, source: str = "") -> str:
-    """The page of a report.
+def report_page(report: ClassifierReport, *, source: str = "") -> str:
+    """The HTML page of a report.
 
     Args:
         report: what to show.
         source: name of the file with the texts, for the title.
-
-    Returns:
-        a complete HTML document.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -60,83 +50,39 @@ def report_page(report: Report, *, source: str = "") -> str:
     Example:
         ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
     """
-    f1 = "macro F1" if report.positive is None else f"F1 of {report.positive}"
-    folds = report.entries[0].folds
-    names = [
-        "features",
-        f1,
-        "macro F1",
-        "weighted F1",
-        "accuracy",
-        *([f"{f1}, {folds.n_folds} folds"] if folds else []),
-    ]
-    return _page(
-        source,
+    ours, f1 = report.entries[0], report.f1_name
+    title = f"Text classifier{f': {source}' if source else ''}, {datetime.date.today():%d %B %Y}"
+    right = "all labels right" if report.several else "accuracy"
+    names = ["features", *dict.fromkeys([f1, "macro F1", "weighted F1", right])]
+    names += [f"{f1}, {ours.folds.n_folds} folds"] if ours.folds else []
+    classes = ([c.label, *(f"{x:.3f}" for x in (c.precision, c.recall, c.f1)), f"{c.support:,}"]
+               for c in ours.held_out.classes)  # fmt: skip
+    what = "label" if report.several else "class"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
         _summary(report),
         "<h2>Classifiers</h2>",
-        _table(names, (_entry(report, entry) for entry in report.entries)),
-        "<h2>Classes</h2>",
-        _classes("class", report.entries[0].held_out.classes),
-        _confusion(report),
+        _table(names, _entries(report)),
+        f"<h2>{'Labels' if report.several else 'Classes'}</h2>",
+        _table([what, "precision", "recall", "F1", "rows"], classes),
+        *([] if report.several else [_confusion(report)]),
         "<h2>Probabilities</h2>",
-        _figure(
-            f"Calibration: how often predictions of this confidence are right (off by {report.calibration_error:.1%})",
-            lambda axes: _draw_calibration(axes, report),
-        ),
+        *([] if report.several else [_calibration(report)]),
         _precision_recall(report.precision_recall),
-        _learning_curve(report, f1),
-        "<h2>Most confident mistakes</h2>",
-        _mistakes(report),
-    )
+        _learning_curve(report),
+        *([] if report.several else ["<h2>Most confident mistakes</h2>", _mistakes(report)]),
+    ]
+    return whole_page(title, f"<main>\n{chr(10).join(parts)}\n</main>", style=_STYLE)
 
 
-def label_report_page(report: LabelReport, *, source: str = "") -> str:
-    """The page of a report on several labels per text.
-
-    Args:
-        report: what to show.
-        source: name of the file with the texts, for the title.
-
-    Returns:
-        a complete HTML document.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
-    scores = [(entry.name, entry.held_out) for entry in report.entries]
-    rows = ([name, *(f"{x:.3f}" for x in (s.micro_f1, s.macro_f1, s.weighted_f1, s.accuracy))] for name, s in scores)
-    return _page(
-        source,
-        _summary(report),
-        "<h2>Classifiers</h2>",
-        _table(["features", "micro F1", "macro F1", "weighted F1", "all labels right"], rows),
-        "<h2>Labels</h2>",
-        _classes("label", report.entries[0].held_out.classes),
-        _precision_recall(report.precision_recall),
-    )
-
-
-def _page(source: str, *parts: str) -> str:
-    title = f"Report of a text classifier{': ' if source else ''}{escape(source)}"
-    return "\n".join(
-        [
-            "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-            "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-            f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
-            f"<p>{datetime.date.today():%d %B %Y}</p>",
-            *parts,
-            "</body></html>",
-        ]
-    )
-
-
-def _summary(report: Report | LabelReport) -> str:
+def _summary(report: ClassifierReport) -> str:
     vectors = ", ".join(f"{name} {value}" for name, value in report.encoding.items() if value not in (None, False))
-    cleaning = ", ".join(report.cleaning) or "none"
+    cleaning, missing = ", ".join(report.cleaning) or "none", report.entries[0].held_out.without_rows
+    notes = [*report.skipped, *([f"macro F1 leaves out labels without rows: {', '.join(missing)}"] if missing else [])]
     return (
         f"<p>Model {escape(report.model)}; {escape(vectors)}; cleaning {escape(cleaning)}. {report.n_train:,} training"
         f" rows, {report.n_test:,} held-out rows (seed {report.seed}); all scores are of the held-out rows."
-        f"{''.join(f' {escape(note)}.' for note in report.skipped)}</p>"
+        f"{''.join(f' {escape(note)}.' for note in notes)}</p>"
     )
 
 
@@ -153,31 +99,32 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: int | No
         for row in rows
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<div class='wide'><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    label = escape(caption or f"table of {head[0]}", quote=True)
+    return (
+        f"<div class='wide' role='region' tabindex='0' aria-label='{label}'>"
+        f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
-def _entry(report: Report, entry: Entry) -> list[str]:
-    s = entry.held_out
-    spread = [f"{entry.folds.f1.mean:.3f} ± {entry.folds.f1.sd:.3f}"] if entry.folds else []
-    return [entry.name, *(f"{x:.3f}" for x in (report.f1(s), s.macro_f1, s.weighted_f1, s.accuracy)), *spread]
+def _entries(report: ClassifierReport) -> Iterable[list[str]]:
+    for entry in report.entries:
+        s, f1 = entry.held_out, report.f1_name
+        figures = {f1: report.f1(s), "macro F1": s.macro_f1, "weighted F1": s.weighted_f1, "accuracy": s.accuracy}
+        spread = [f"{entry.folds.f1.mean:.3f} ± {entry.folds.f1.sd:.3f}"] if entry.folds else []
+        yield [entry.name, *(f"{value:.3f}" for value in figures.values()), *spread]
 
 
-def _classes(what: str, classes: Sequence[ClassScore]) -> str:
-    rows = ([c.label, f"{c.precision:.3f}", f"{c.recall:.3f}", f"{c.f1:.3f}", f"{c.support:,}"] for c in classes)
-    return _table([what, "precision", "recall", "F1", "rows"], rows)
-
-
-def _confusion(report: Report) -> str:
+def _confusion(report: ClassifierReport) -> str:
     matrix = report.entries[0].held_out.confusion
     if len(matrix) > _MAX_CLASSES:
         return f"<p>The confusion matrix of {len(matrix)} classes is in the JSON report.</p>"
-    names = [c.label for c in report.entries[0].held_out.classes]
+    names = [str(label) for label in report.classes]
     rows = ([name, *(f"{n:,}" for n in row)] for name, row in zip(names, matrix, strict=True))
     head = ["class", *(f"predicted {name}" for name in names)]
     return _table(head, rows, caption="Confusion matrix: rows are the true classes")
 
 
-def _mistakes(report: Report) -> str:
+def _mistakes(report: ClassifierReport) -> str:
     if not report.mistakes:
         return "<p>None.</p>"
     rows = ([f"{m.row + 1:,}", m.text, str(m.label), str(m.predicted), f"{m.probability:.0%}"] for m in report.mistakes)
@@ -185,59 +132,63 @@ def _mistakes(report: Report) -> str:
 
 
 def _figure(title: str, draw: Callable[[Any], None]) -> str:
-    check_plots()
+    check_plots("the HTML report")
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
+    with rc_context({"svg.fonttype": "none", "legend.framealpha": 0}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fonts without the letters of a label; the browser has its own
-        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
-        draw(figure.subplots())
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    data = base64.b64encode(buffer.getvalue().encode("utf-8", "replace")).decode()
+        figure, axes = new_figure("", size=(4.6, 3.6))
+        draw(axes)
+        axes.patch.set_visible(False)
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    picture = buffer.getvalue().replace("#000000", "currentColor").replace("<defs>", f"{_FIGURE_STYLE}<defs>", 1)
+    data = base64.b64encode(picture.encode("utf-8", "replace")).decode()
     return (
         f"<figure><img alt='{escape(title, quote=True)}' src='data:image/svg+xml;base64,{data}'>"
         f"<figcaption>{escape(title)}</figcaption></figure>"
     )
 
 
-def _draw_calibration(axes: Any, report: Report) -> None:
+def _calibration(report: ClassifierReport) -> str:
     largest = max((b.n for b in report.calibration), default=1)
     x, y = [b.confidence for b in report.calibration], [b.right for b in report.calibration]
     low = min([*x, *y, 0.5])
-    axes.plot([low, 1], [low, 1], color="0.6", linestyle="--")
-    axes.scatter(x, y, s=[20 + 100 * b.n / largest for b in report.calibration], color=_COLOURS[0])
-    axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
+
+    def draw(axes: Any) -> None:
+        axes.plot([low, 1], [low, 1], color="0.5", linestyle="--")
+        axes.scatter(x, y, s=[20 + 100 * b.n / largest for b in report.calibration], color=PALETTE[0])
+        axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
+
+    error = report.calibration_error or 0.0
+    return _figure(f"Calibration: how often predictions of this confidence are right (off by {error:.1%})", draw)
 
 
 def _precision_recall(curves: Sequence[PrecisionRecall]) -> str:
-    shown = sorted(curves, key=lambda curve: curve.average_precision)[: len(_COLOURS)]
+    shown = sorted(curves, key=lambda curve: curve.average_precision)[: len(_DASHES)]
     if not shown:
         return ""
     names = ", ".join(f"{curve.label[:40]} (average precision {curve.average_precision:.3f})" for curve in shown)
-    return _figure(
-        f"Precision and recall of {'the hardest: ' if len(shown) < len(curves) else ''}{names}",
-        lambda axes: _draw_curves(axes, shown),
-    )
+
+    def draw(axes: Any) -> None:
+        for curve, color, dash in zip(shown, PALETTE, _DASHES, strict=False):
+            label = curve.label[:30].replace("$", r"\$")
+            axes.plot(curve.recall, curve.precision, color=color, linestyle=dash, label=f" {label}")
+        low = min(min(curve.precision) for curve in shown)
+        axes.set(xlabel="recall", ylabel="precision", ylim=(low - 0.02, 1.02))
+        if len(shown) > 1:
+            axes.legend(fontsize=8)
+
+    return _figure(f"Precision and recall of {'the hardest: ' if len(shown) < len(curves) else ''}{names}", draw)
 
 
-def _draw_curves(axes: Any, curves: Sequence[PrecisionRecall]) -> None:
-    for curve, colour, dash in zip(curves, _COLOURS, _DASHES, strict=False):
-        label = curve.label[:30].replace("$", r"\$")
-        axes.plot(curve.recall, curve.precision, color=colour, linestyle=dash, label=f" {label}")
-    axes.set(xlabel="recall", ylabel="precision", ylim=(min(min(c.precision) for c in curves) - 0.02, 1.02))
-    if len(curves) > 1:
-        axes.legend(fontsize=8)
-
-
-def _learning_curve(report: Report, f1: str) -> str:
+def _learning_curve(report: ClassifierReport) -> str:
     if not report.learning_curve:
         return ""
     x, y = [p.n_rows for p in report.learning_curve], [p.f1 for p in report.learning_curve]
 
     def draw(axes: Any) -> None:
-        axes.plot(x, y, color=_COLOURS[0], marker="o")
+        axes.plot(x, y, color=PALETTE[0], marker="o")
         axes.set(xlabel="training rows", ylabel="F1 on the held-out rows")
 
-    return _figure(f"Learning curve: {f1} after training on a part of the {x[-1]:,} rows", draw)
+    return _figure(f"Learning curve: {report.f1_name} after training on a part of the {x[-1]:,} rows", draw)

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import clone
+from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, log_loss, make_scorer
-from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, TunedThresholdClassifierCV
+from sklearn.model_selection import StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import LabelBinarizer
 
 N_FOLDS = 5
 _SEARCH_TOLERANCE = 1e-3
 """Of the fits that compare strengths: ten times the default chooses the same strength in a fifth of the time."""
 JOINED_STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
 """Candidates for C for rows of about unit length. Standardised vectors are sqrt(d) long: their C is d times smaller."""
+_CERTAIN = 15.0
+"""Log-odds of a label that all training rows have, or none."""
 
 
 def strengths(width: int, *, joined: bool = False) -> list[float]:
-    """Candidates for C, from the strongest penalty to the weakest.
+    """Seven candidates for C, from the strongest penalty to the weakest.
 
     Args:
         width: number of standardised features.
         joined: whether rows have unit length instead (see `joined_features`).
-
-    Returns:
-        seven values.
     """
     return [C if joined else C / width for C in JOINED_STRENGTHS]
 
@@ -42,57 +42,95 @@ def fit_logistic(
     Args:
         X: features, dense or sparse. Shape (n, d).
         y: class numbers. Shape (n,).
-        C: inverse of the penalty; None chooses the candidate with the least log loss in stratified folds.
-        candidates: values of C to try.
+        C: inverse of the penalty; None chooses a candidate by log loss in stratified folds (`_choose_strength`).
+        candidates: values of C to try, rising.
         class_weight: see scikit-learn.
         seed: of the folds.
 
     Returns:
         the fitted classifier; its parameter `C` is the value used.
     """
-    model = LogisticRegression(C=1.0 if C is None else C, class_weight=class_weight, max_iter=1000)
     n_folds = min(N_FOLDS, int(np.bincount(y).min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if C is None and n_folds > 1:
             folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-            rough = clone(model).set_params(tol=_SEARCH_TOLERANCE)
-            search = GridSearchCV(rough, {"C": candidates}, scoring="neg_log_loss", cv=folds, refit=False).fit(X, y)
-            model.set_params(**search.best_params_)
-        return model.fit(X, y)
+            C = _choose_strength(X, y, list(folds.split(X, y)), candidates, class_weight)
+        return LogisticRegression(C=1.0 if C is None else C, class_weight=class_weight, max_iter=1000).fit(X, y)
+
+
+def _choose_strength(X: Any, y: NDArray[Any], folds: list[Any], candidates: list[float], class_weight: Any) -> float:
+    """The candidate with the least log loss, from the strongest penalty up to the first that makes the loss worse.
+
+    Each fit starts from the coefficients of the one before; the fits that are left out are the slow ones, and the loss
+    has one minimum along the path but for noise.
+    """
+    options = {"class_weight": class_weight, "max_iter": 1000, "tol": _SEARCH_TOLERANCE, "warm_start": True}
+    models, best, least = [LogisticRegression(**options) for _ in folds], candidates[0], np.inf
+    labels = np.unique(y)
+    for C in candidates:
+        losses = []
+        for model, (train, test) in zip(models, folds, strict=True):
+            probabilities = model.set_params(C=C).fit(X[train], y[train]).predict_proba(X[test])
+            losses.append(log_loss(y[test], probabilities, labels=labels))
+        if np.mean(losses) > least:
+            break
+        best, least = C, float(np.mean(losses))
+    return best
 
 
 def fit_one_vs_rest(
-    X: Any, Y: NDArray[np.integer], *, C: float | None, candidates: list[float], class_weight: Any, seed: int
+    X: Any,
+    Y: NDArray[np.integer],
+    *,
+    C: Any,
+    candidates: list[float],
+    class_weight: Any,
+    seed: int,
 ) -> OneVsRestClassifier:
-    """Fit one logistic regression per label, all with the same strength.
+    """Fit one logistic regression per label, each with a strength of its own.
 
     Args:
         X: features. Shape (n, d).
         Y: whether each row has each label. Shape (n, K).
-        C: inverse of the penalty; None chooses the candidate with the least mean log loss of the labels in folds.
-        candidates: values of C to try.
+        C: inverse of the penalty: a number, one per label number, or None to choose each as `fit_logistic` does.
+        candidates: values of C to try, rising.
         class_weight: of the two sides of each label.
         seed: of the folds.
 
     Returns:
         the fitted classifier. A label that all rows have, or none, is predicted for all or none.
     """
-    one = LogisticRegression(C=1.0 if C is None else C, class_weight=class_weight, max_iter=1000)
-    model = OneVsRestClassifier(one)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        if C is None and len(Y) >= 2 * N_FOLDS:
-            loss = make_scorer(_label_loss, greater_is_better=False, response_method="predict_proba")
-            folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
-            rough = clone(model).set_params(estimator__tol=_SEARCH_TOLERANCE)
-            search = GridSearchCV(rough, {"estimator__C": candidates}, scoring=loss, cv=folds, refit=False).fit(X, Y)
-            model.set_params(**search.best_params_)
-        return model.fit(X, Y)
+    given = C if isinstance(C, Mapping) else dict.fromkeys(range(Y.shape[1]), C)
+    heads = []
+    for k, y in enumerate(Y.T):
+        if y.min() == y.max():
+            certain = np.array([_CERTAIN if y[0] else -_CERTAIN])
+            heads.append(linear(np.zeros((1, X.shape[1])), certain, 2, candidates[0]))
+        else:
+            options: dict[str, Any] = {"candidates": candidates, "class_weight": class_weight, "seed": seed}
+            heads.append(fit_logistic(X, y, C=given.get(k), **options))
+    return one_vs_rest(heads)
 
 
-def best_threshold(head: Any, X: Any, y: NDArray[np.integer], *, positive: int, seed: int) -> float:
+def one_vs_rest(heads: list[LogisticRegression]) -> OneVsRestClassifier:
+    """Put fitted classifiers of one label each together."""
+    K = len(heads)
+    model = OneVsRestClassifier(heads[0])
+    model.estimators_ = heads
+    model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.ones((2, K), int) if K > 1 else [[0, 1], [1, 0]])
+    return model
+
+
+def linear(coef: NDArray[Any], intercept: NDArray[Any], n_classes: int, C: float) -> LogisticRegression:
+    """A logistic regression with these coefficients, as if it was fitted."""
+    head = LogisticRegression(C=C)
+    head.coef_, head.intercept_, head.classes_ = coef, intercept, np.arange(n_classes)
+    head.n_features_in_ = coef.shape[1]
+    return head
+
+
+def best_threshold(head: Any, X: Any, y: ArrayLike, *, positive: int, seed: int) -> float:
     """The decision threshold with the best F1 of the positive class, by cross-validation.
 
     Args:
@@ -108,15 +146,12 @@ def best_threshold(head: Any, X: Any, y: NDArray[np.integer], *, positive: int, 
     n_folds = min(N_FOLDS, int(np.bincount(y, minlength=2).min()))
     if n_folds < 2:
         return 0.5
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     tuned = TunedThresholdClassifierCV(
-        head, scoring=make_scorer(f1_score, pos_label=positive), response_method="predict_proba", cv=folds, refit=True
+        head,
+        scoring=make_scorer(f1_score, pos_label=positive),
+        response_method="predict_proba",
+        cv=StratifiedKFold(n_folds, shuffle=True, random_state=seed),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return float(np.clip(tuned.fit(X, y).best_threshold_, 1e-9, 1 - 1e-9))
-
-
-def _label_loss(Y: NDArray[np.integer], probabilities: NDArray[np.floating]) -> float:
-    pairs = zip(Y.T, np.clip(probabilities, 1e-7, 1 - 1e-7).T, strict=True)
-    return float(np.mean([log_loss(y, p, labels=[0, 1]) for y, p in pairs]))

@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import LabelBinarizer
 
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
@@ -20,6 +17,7 @@ from elmokit.errors import CheckpointError
 from elmokit.files import checksum
 from elmokit.tasks.classify.features import joined_features, scaled_vectors, tfidf
 from elmokit.tasks.classify.heads import make_features, make_torch_head
+from elmokit.tasks.classify.logistic import linear, one_vs_rest
 from elmokit.tasks.saved import (
     Arrays,
     SavedHead,
@@ -33,57 +31,28 @@ from elmokit.tasks.saved import (
 
 FILES = "classifier"
 _BILM = "bilm"
-_CERTAIN = 15.0
-"""Log-odds of a label that all training rows have, or none."""
 
 
 def read_classifier_config(folder: str | Path) -> dict[str, Any]:
-    """Read the settings of a saved classifier: model, encoding, cleaning, head, classes, metadata.
-
-    Args:
-        folder: folder of the classifier.
-
-    Returns:
-        the JSON of its `classifier.json`.
-
-    Raises:
-        MissingFile: no classifier there.
-        CheckpointError: a damaged file, or one of another format version.
-    """
+    """Read the settings of a saved classifier: model, encoding, cleaning, head, classes, metadata."""
     return read_head_config(folder, FILES)
 
 
 def is_multi_label(config: Any) -> bool:
-    """Whether a saved classifier gives several labels.
-
-    Args:
-        config: what `read_classifier_config` returns.
-
-    Returns:
-        true for `MultiLabelClassifier`, false for `TextClassifier`.
-    """
+    """Whether these settings are those of a `MultiLabelClassifier`."""
     head = config.get("head")
     return isinstance(head, dict) and head.get("kind") == "one-vs-rest"
 
 
 def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, Any]) -> None:
-    """Write a fitted classifier; see `TextClassifier.save`.
-
-    Args:
-        classifier: a fitted `TextClassifier` or `MultiLabelClassifier`.
-        folder: target folder.
-        metadata: JSON values to keep with it.
-
-    Raises:
-        OutputError: the folder can't be written.
-    """
+    """Write a fitted classifier; see `TextClassifier.save`."""
     head: dict[str, Any] = {
         "kind": "one-vs-rest" if classifier.several else classifier.head_name,
         "join": classifier.join,
     }
     fitted, weight = classifier.pipeline_["head"], classifier.class_weight
     if classifier.head_name == "logistic":
-        head["C"] = classifier.C_
+        head["C"] = list(classifier.C_.values()) if classifier.several else classifier.C_
         arrays = {**_feature_arrays(classifier.pipeline_["features"]), **_linear_arrays(fitted)}
     else:
         arrays = {name: x for name, x in fitted.arrays().items() if not name.startswith("bilm.")}
@@ -108,20 +77,7 @@ def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, 
 
 
 def load_classifier(cls: Any, folder: str | Path, elmo: Encoder | None = None) -> Any:
-    """Read a classifier; see `TextClassifier.load`.
-
-    Args:
-        cls: `TextClassifier` or `MultiLabelClassifier`.
-        folder: folder of the classifier.
-        elmo: its model; None loads the recorded one.
-
-    Returns:
-        the fitted classifier.
-
-    Raises:
-        MissingFile: no classifier there.
-        CheckpointError: damaged files, another model, or another kind of classifier.
-    """
+    """Read a classifier; see `TextClassifier.load`."""
     saved = load_head(folder, FILES)
     several = is_multi_label(saved.config)
     if several != cls.several:
@@ -145,8 +101,8 @@ def _restored(cls: Any, saved: SavedHead, elmo: Any, folder: Path) -> Any:
     options |= {"class_weight": dict(weight) if isinstance(weight, list) else weight, "threshold": config["threshold"]}
     if not several:
         options |= {"head": head["kind"], "join": head["join"], "positive": config["positive"]}
-    if head.get("C") is not None:
-        options["C"] = float(head["C"])
+    if isinstance(head.get("C"), float):
+        options["C"] = head["C"]
     made = cls(elmo, **options)
     made.check()
     made.elmo_, made.threshold_ = elmo, float(config["threshold"])
@@ -190,21 +146,16 @@ def _restored_features(saved: SavedHead, made: Any) -> Any:
 
 def _linear_arrays(head: Any) -> Arrays:
     """Coefficients of a logistic regression, or of one per label. Shapes (K, d), (K,)."""
-    if not isinstance(head, OneVsRestClassifier):
-        return {"coef": head.coef_, "intercept": head.intercept_}
-    width = next(one.n_features_in_ for one in head.estimators_ if isinstance(one, LogisticRegression))
-    rows = [_one_label(one, width) for one in head.estimators_]
-    return {"coef": np.stack([coef for coef, _ in rows]), "intercept": np.array([bias for _, bias in rows])}
-
-
-def _one_label(one: Any, width: int) -> tuple[NDArray[np.floating], float]:
-    if isinstance(one, LogisticRegression):
-        return one.coef_[0], float(one.intercept_[0])
-    return np.zeros(width), _CERTAIN if one.y_[0] else -_CERTAIN  # a label of all rows, or of none
+    heads = head.estimators_ if isinstance(head, OneVsRestClassifier) else [head]
+    coef, intercept = [one.coef_ for one in heads], [one.intercept_ for one in heads]
+    return {"coef": np.concatenate(coef), "intercept": np.concatenate(intercept)}
 
 
 def _restored_linear(saved: SavedHead, made: Any, several: bool) -> Any:
-    K = len(made.classes_)
+    K, given = len(made.classes_), saved.config["head"]["C"]
+    strengths = [float(C) for C in given] if isinstance(given, list) else [float(given)] * K  # 0.1 had one for all
+    if len(strengths) != K or not all(0 < C < np.inf for C in strengths):
+        raise ValueError(f"C is {given!r}; expected a positive number, or one per label")
     n_rows = K if several or K > 2 else 1
     coef = saved.array("coef", n_rows, None)
     intercept = saved.array("intercept", n_rows)
@@ -212,18 +163,8 @@ def _restored_linear(saved: SavedHead, made: Any, several: bool) -> Any:
     if coef.shape[1] != expected:
         raise ValueError(f"coef has {coef.shape[1]} columns; expected {expected}")
     if not several:
-        return _linear(coef, intercept, K, made.C)
-    head = OneVsRestClassifier(LogisticRegression(C=made.C))
-    head.estimators_ = [_linear(coef[k : k + 1], intercept[k : k + 1], 2, made.C) for k in range(K)]
-    head.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.ones((2, K), int) if K > 1 else [[0, 1], [1, 0]])
-    return head
-
-
-def _linear(coef: NDArray[Any], intercept: NDArray[Any], n_classes: int, C: float) -> LogisticRegression:
-    head = LogisticRegression(C=C)
-    head.coef_, head.intercept_, head.classes_ = coef, intercept, np.arange(n_classes)
-    head.n_features_in_ = coef.shape[1]
-    return head
+        return linear(coef, intercept, K, strengths[0])
+    return one_vs_rest([linear(coef[k : k + 1], intercept[k : k + 1], 2, C) for k, C in enumerate(strengths)])
 
 
 def _restored_torch(saved: SavedHead, made: Any, folder: Path) -> Any:

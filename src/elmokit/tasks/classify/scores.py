@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_curve,
-    precision_recall_fscore_support,
-)
+from sklearn import metrics
 
 from elmokit.errors import InputError
 
@@ -24,15 +17,7 @@ _POINTS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
-    """Scores of one class or label.
-
-    Args:
-        label: the class.
-        precision: share of the predictions of this class that are right; 0 if there are none.
-        recall: share of the rows of this class that are found; 0 if there are none.
-        f1: harmonic mean of the two.
-        support: rows of this class.
-    """
+    """Scores of one class or label; `support` is its number of rows."""
 
     label: str
     precision: float
@@ -43,79 +28,57 @@ class ClassScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores of a classifier with one class per row.
+    """Scores of a classifier, with one class or several labels per row.
 
     Args:
-        accuracy: share of the rows that are right.
-        macro_f1: mean of the classes' F1.
-        weighted_f1: mean of the classes' F1, weighted by their rows.
+        accuracy: share of the rows that are right; of several labels, all must be right.
+        micro_f1: F1 over all pairs of row and label; with one class per row the accuracy.
+        macro_f1: mean F1 of the classes; of several labels, of those that occur.
+        weighted_f1: mean F1 of the classes, weighted by their rows.
         classes: scores of each class.
-        confusion: rows by class (first axis) and by prediction (second). Shape (n_classes, n_classes).
+        confusion: rows by class (first axis) and by prediction (second); empty for several labels per row.
+        without_rows: labels that no row has; they are left out of the macro F1.
     """
 
     accuracy: float
+    micro_f1: float
     macro_f1: float
     weighted_f1: float
     classes: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
+    without_rows: tuple[str, ...] = ()
 
     def f1_of(self, label: str) -> float:
-        """F1 of one class.
-
-        Args:
-            label: the class.
-
-        Returns:
-            its F1.
-
-        Raises:
-            InputError: no such class.
-        """
+        """F1 of one class; an InputError if there is no such class."""
         for one in self.classes:
             if one.label == label:
                 return one.f1
         raise InputError(f"no class {label!r}; the classes are {', '.join(repr(s.label) for s in self.classes)}.")
 
     def __str__(self) -> str:
-        return _table(self.classes, {"macro F1": self.macro_f1, "weighted F1": self.weighted_f1,
-                                     "accuracy": self.accuracy})  # fmt: skip
+        """The layout of scikit-learn's `classification_report`."""
+        several = not self.confusion
+        averages = {"micro F1": self.micro_f1} if several else {}
+        averages |= {"macro F1": self.macro_f1, "weighted F1": self.weighted_f1}
+        averages["all labels right" if several else "accuracy"] = self.accuracy
+        width = max(len(name) for name in [*averages, *(c.label for c in self.classes)])
+        lines = [f"{'':>{width}}  precision  recall  F1-score  support", ""]
+        lines += [
+            f"{c.label:>{width}}  {c.precision:9.3f}  {c.recall:6.3f}  {c.f1:8.3f}  {c.support:7}" for c in self.classes
+        ]
+        lines += ["", *(f"{name:>{width}}  {'':9}  {'':6}  {value:8.3f}" for name, value in averages.items())]
+        if self.without_rows:
+            lines += ["", f"macro F1 leaves out labels without rows: {', '.join(self.without_rows)}"]
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelScores:
-    """Scores of a classifier with several labels per row.
-
-    Args:
-        micro_f1: F1 over all pairs of row and label.
-        macro_f1: mean of the F1 of the labels that occur.
-        weighted_f1: mean of the labels' F1, weighted by their rows.
-        accuracy: share of the rows whose labels are exactly right.
-        classes: scores of each label.
-        without_rows: labels that no row has; they are left out of the macro F1.
-    """
-
-    micro_f1: float
-    macro_f1: float
-    weighted_f1: float
-    accuracy: float
-    classes: tuple[ClassScore, ...]
-    without_rows: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        averages = {"micro F1": self.micro_f1, "macro F1": self.macro_f1, "weighted F1": self.weighted_f1}
-        return _table(self.classes, {**averages, "all labels right": self.accuracy})
-
-
-def score(truth: Sequence[Any], predicted: Sequence[Any], labels: Sequence[Any] | None = None) -> Scores:
-    """Compare predicted classes with the true ones.
+def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] | None = None) -> Scores:
+    """Compare predictions with the truth; figures are 0 where nothing can be divided.
 
     Args:
-        truth: the class of each row. Shape (n,).
-        predicted: the class predicted for it. Shape (n,).
-        labels: the classes, in the order of the report; None for all that occur, sorted.
-
-    Returns:
-        the scores; 0 where nothing can be divided.
+        truth: the class of each row, shape (n,); or whether each row has each label, shape (n, K).
+        predicted: the predictions, of the same shape.
+        labels: the classes in the order of the report, or the names of K labels; None for all classes that occur.
 
     Raises:
         InputError: no rows, or different numbers of rows.
@@ -124,86 +87,58 @@ def score(truth: Sequence[Any], predicted: Sequence[Any], labels: Sequence[Any] 
         >>> scores = score(["1", "1", "0"], ["1", "0", "0"])
         >>> round(scores.f1_of("1"), 3), scores.confusion
         (0.667, ((1, 0), (1, 1)))
+        >>> score([[True, False]], [[True, True]], ["a", "b"]).micro_f1
+        0.6666666666666666
     """
     truth, predicted = list(truth), list(predicted)
     if len(truth) != len(predicted) or not truth:
         raise InputError(f"{len(truth)} labels and {len(predicted)} predictions; expected as many, and at least one.")
-    names = list(labels) if labels is not None else sorted({*truth, *predicted})
+    several = np.ndim(truth[0]) == 1
+    names = sorted({*truth, *predicted}) if labels is None else list(labels)
     number = {name: k for k, name in enumerate(names)}
-    y, guess, numbers = [number[t] for t in truth], [number[p] for p in predicted], list(range(len(names)))
-    return Scores(
-        accuracy=float(accuracy_score(y, guess)),
-        macro_f1=float(f1_score(y, guess, labels=numbers, average="macro", zero_division=0.0)),
-        weighted_f1=float(f1_score(y, guess, labels=numbers, average="weighted", zero_division=0.0)),
-        classes=_class_scores(y, guess, names),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion_matrix(y, guess, labels=numbers)),
-    )
-
-
-def score_labels(truth: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]) -> LabelScores:
-    """Compare predicted label sets with the true ones.
-
-    Args:
-        truth: whether each row has each label. Shape (n, K).
-        predicted: whether it was predicted. Shape (n, K).
-        names: of the K labels.
-
-    Returns:
-        the scores; 0 where nothing can be divided.
-
-    Raises:
-        InputError: no rows.
-
-    Example:
-        >>> score_labels(np.array([[True, False]]), np.array([[True, True]]), ["a", "b"]).micro_f1
-        0.6666666666666666
-    """
-    if not len(truth):
-        raise InputError("no rows to evaluate.")
-    truth, predicted = np.asarray(truth, dtype=int), np.asarray(predicted, dtype=int)
-    each = tuple(_class_scores(t, p, [0, 1])[1] for t, p in zip(truth.T, predicted.T, strict=True))
-    classes = tuple(
-        ClassScore(label=name, precision=c.precision, recall=c.recall, f1=c.f1, support=c.support)
-        for name, c in zip(names, each, strict=True)
-    )
-    f1, support = [c.f1 for c in classes], [c.support for c in classes]
-    return LabelScores(
-        micro_f1=float(2 * (truth & predicted).sum() / max(truth.sum() + predicted.sum(), 1)),
-        macro_f1=float(np.mean([c.f1 for c in classes if c.support] or [0.0])),
-        weighted_f1=float(np.dot(f1, support) / max(sum(support), 1)),
-        accuracy=float((truth == predicted).all(1).mean()),
-        classes=classes,
-        without_rows=tuple(c.label for c in classes if not c.support),
-    )
-
-
-def _class_scores(truth: Sequence[int], predicted: Sequence[int], names: Sequence[Any]) -> tuple[ClassScore, ...]:
+    y, guess = (np.array(rows if several else [number[row] for row in rows], int) for rows in (truth, predicted))
     numbers = list(range(len(names)))
-    table = precision_recall_fscore_support(truth, predicted, labels=numbers, zero_division=0.0)
-    return tuple(
+
+    def f1(average: str) -> float:
+        return float(metrics.f1_score(y, guess, labels=numbers, average=average, zero_division=0.0))
+
+    if several and len(names) == 1:  # scikit-learn takes one column for classes 0 and 1
+        table = metrics.precision_recall_fscore_support(y[:, 0], guess[:, 0], labels=[1], zero_division=0.0)
+        micro = weighted = float(table[2][0])
+    else:
+        table = metrics.precision_recall_fscore_support(y, guess, labels=numbers, zero_division=0.0)
+        micro, weighted = f1("micro"), f1("weighted")
+    classes = tuple(
         ClassScore(label=str(name), precision=float(p), recall=float(r), f1=float(f), support=int(n))
         for name, p, r, f, n in zip(names, *table, strict=True)
     )
+    return Scores(
+        accuracy=float((y == guess).reshape(len(y), -1).all(1).mean()),
+        micro_f1=micro,
+        macro_f1=float(np.mean([c.f1 for c in classes if c.support or not several] or [0.0])),
+        weighted_f1=weighted,
+        classes=classes,
+        confusion=() if several else tuple(map(tuple, metrics.confusion_matrix(y, guess, labels=numbers).tolist())),
+        without_rows=tuple(c.label for c in classes if several and not c.support),
+    )
 
 
-def _table(classes: Sequence[ClassScore], averages: dict[str, float]) -> str:
-    """The layout of scikit-learn's `classification_report`."""
-    width = max([len(c.label) for c in classes] + [len(name) for name in averages])
-    lines = [f"{'':>{width}}  precision  recall  F1-score  support", ""]
-    lines += [f"{c.label:>{width}}  {c.precision:9.3f}  {c.recall:6.3f}  {c.f1:8.3f}  {c.support:7}" for c in classes]
-    lines += ["", *(f"{name:>{width}}  {'':9}  {'':6}  {value:8.3f}" for name, value in averages.items())]
-    return "\n".join(lines)
+def label_matrix(labels: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether each row has each label; labels that are not among the names are left out. Shape (n, K).
+
+    Example:
+        >>> label_matrix([("b",), ()], ["a", "b"]).tolist()
+        [[False, True], [False, False]]
+    """
+    place, matrix = {name: k for k, name in enumerate(names)}, np.zeros((len(labels), len(names)), np.bool_)
+    for row, of_row in zip(matrix, labels, strict=True):
+        row[[place[label] for label in of_row if label in place]] = True
+    return matrix
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """Predictions of about equal confidence.
-
-    Args:
-        n: how many.
-        confidence: mean probability of the predicted class.
-        right: share of them that are right.
-    """
+    """Predictions of about equal confidence: how many, their mean probability, and the share that is right."""
 
     n: int
     confidence: float
@@ -212,14 +147,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True, kw_only=True)
 class PrecisionRecall:
-    """Precision and recall of one class, from the highest threshold to the lowest.
-
-    Args:
-        label: the class.
-        average_precision: scikit-learn's `average_precision_score`.
-        precision: at each point.
-        recall: at each point.
-    """
+    """Precision and recall of one class, from the highest threshold to the lowest."""
 
     label: str
     average_precision: float
@@ -227,13 +155,7 @@ class PrecisionRecall:
     recall: tuple[float, ...]
 
     def precision_at(self, recall: float) -> float:
-        """The best precision at which at least this share of the class is found.
-
-        Args:
-            recall: the share, from 0 to 1.
-
-        Returns:
-            a precision.
+        """The best precision at which the recall is at least this.
 
         Example:
             >>> curve = PrecisionRecall(label="1", average_precision=0.8, precision=(1.0, 0.6), recall=(0.5, 1.0))
@@ -244,14 +166,11 @@ class PrecisionRecall:
 
 
 def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width; empty ones are left out.
+    """Ten bins of equal width, by rising confidence; empty ones are left out.
 
     Args:
         confidence: probability of the predicted class. Shape (n,).
         right: whether the prediction is right. Shape (n,).
-
-    Returns:
-        bins by rising confidence.
 
     Example:
         >>> [b.right for b in calibration_bins(np.array([0.55, 0.95, 0.97]), [False, True, True])]
@@ -266,38 +185,28 @@ def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tupl
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float:
-    """Mean distance between confidence and the share that is right, weighted by the rows of the bins.
-
-    Args:
-        bins: what `calibration_bins` returns.
-
-    Returns:
-        the expected calibration error, from 0 to 1.
-    """
+    """Expected calibration error: mean distance of confidence and share that is right, weighted by rows."""
     return sum(b.n * abs(b.confidence - b.right) for b in bins) / max(sum(b.n for b in bins), 1)
 
 
 def precision_recall(label: str, truth: ArrayLike, probabilities: NDArray[np.floating]) -> PrecisionRecall:
-    """The precision-recall curve of one class.
+    """The precision-recall curve of one class, in at most a hundred points.
 
     Args:
         label: the class.
         truth: whether each row has it, at least one. Shape (n,).
         probabilities: of it. Shape (n,).
 
-    Returns:
-        at most a hundred points, and the average precision of all of them.
-
     Example:
         >>> precision_recall("1", [True, False], np.array([0.9, 0.1])).average_precision
         1.0
     """
-    precision, recall, thresholds = precision_recall_curve(truth, probabilities)
+    precision, recall, thresholds = metrics.precision_recall_curve(truth, probabilities)
     precision, recall = precision[len(thresholds) - 1 :: -1], recall[len(thresholds) - 1 :: -1]
     shown = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
     return PrecisionRecall(
         label=label,
-        average_precision=float(average_precision_score(truth, probabilities)),
+        average_precision=float(metrics.average_precision_score(truth, probabilities)),
         precision=tuple(precision[shown].tolist()),
         recall=tuple(recall[shown].tolist()),
     )

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,15 +33,10 @@ Collate = Callable[[Array], tuple[Tensor, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class HeadDefaults:
-    """Training settings of a head.
+    """Training settings of a head, as in `FitOptions`.
 
-    Args:
-        n_epochs: at most; more if that makes fewer than `least_steps` steps.
-        patience: share of the epochs without a better held-out loss after which training stops.
-        least_steps: see `n_epochs`.
-        learning_rate: see `FitOptions`.
-        warm_up: see `FitOptions`.
-        slow_down: see `FitOptions`.
+    `n_epochs` are more if they make fewer than `least_steps` steps; `patience` is the share of the epochs without a
+    better held-out loss after which training stops.
     """
 
     n_epochs: int
@@ -52,6 +47,7 @@ class HeadDefaults:
     slow_down: float = 1.0
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A classifier whose network PyTorch fits; subclasses provide the network and its batches.
 
@@ -67,12 +63,12 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         network_: the fitted network.
     """
 
-    defaults: HeadDefaults
-    class_weight: Any
-    epochs: int | None
-    batch_size: int
-    seed: int
-    show_progress: bool | None
+    defaults: ClassVar[HeadDefaults]
+    class_weight: Any = "balanced"
+    epochs: int | None = None
+    batch_size: int = 32
+    seed: int = 0
+    show_progress: bool | None = False
 
     @abstractmethod
     def _make_network(self, X: Any, n_classes: int) -> nn.Module: ...
@@ -87,14 +83,7 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return None, ""
 
     def fit(self, X: Any, y: ArrayLike) -> TorchHead:
-        """Fit the network.
-
-        Args:
-            X: n rows of the head's kind.
-            y: a class per row. Shape (n,).
-
-        Returns:
-            itself.
+        """Fit the network on n rows of the head's kind and a class per row, shape (n,).
 
         Raises:
             ConfigError: fewer than one epoch.
