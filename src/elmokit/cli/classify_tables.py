@@ -37,7 +37,7 @@ def show_report(screen: Screen, report: ClassifierReport, *, details: bool = Fal
         rows.append([c.label[:40], *(f"{x:.3f}" for x in (c.precision, c.recall, c.f1)), str(c.support), *confused])
     encoding = ", ".join(f"{name} {value}" for name, value in report.encoding.items() if value not in (None, False))
     names = ["label" if several else "class", "precision", "recall", "F1", "rows", *(f"as {x!s:.8}" for x in few)]
-    notes = [f"C {ours.C:.3g} (strength of the penalty)"] if isinstance(ours.C, float) else []
+    notes = [f"C {ours.C:.3g}"] if isinstance(ours.C, float) else []
     if report.calibration_error is not None:
         notes.append(f"probabilities are off by {report.calibration_error:.1%}")
     if ours.held_out.without_rows:

@@ -114,9 +114,9 @@ def test_every_table_of_the_terminal_shows_the_reports_figures(capsys):
     for title in (
         "learning curve",
         "calibration",
-        "precision, held out",
+        "precision at a recall",
         "most confident mistakes",
-        "F1 of 1, 2 folds",
+        "F1, 2 folds",
     ):
         assert title in shown
     assert f"{report.learning_curve[0].f1:.3f}" in shown

@@ -130,7 +130,7 @@ def test_from_a_table_to_labels_and_back(tmp_path, table, monkeypatch):
     done = run("train", table, "--out", out, "--details", *options)
     assert done.exit_code == 0, done.output
     assert "micro F1" in done.output
-    assert "at recall 0.9" in done.output
+    assert "precision at a recall" in done.output
     assert json.loads(figures.read_text())["entries"][0]["held_out"]["micro_f1"] > 0.8
     assert "<img" in page.read_text()
     assert run("predict", out, table, "--out", tmp_path / "said.csv", "--proba").exit_code == 0
@@ -141,7 +141,7 @@ def test_from_a_table_to_labels_and_back(tmp_path, table, monkeypatch):
 
 
 def test_the_command_refuses_what_does_not_go_together(tmp_path, table):
-    for options in (["--head", "bilstm"], ["--join", "tfidf"], ["--folds", "3"], ["--compare-cleaning"]):
+    for options in (["--head", "bilstm"], ["--join", "tfidf"], ["--positive", "red"], ["--threshold", "f1"]):
         done = run("train", table, "--out", tmp_path / "m", "--labels-separator", ";", *options)
         assert isinstance(done.exception, ConfigError) or "--labels-separator goes with" in done.output
         assert not (tmp_path / "m").exists()
