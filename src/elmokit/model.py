@@ -127,6 +127,11 @@ class LoadedModel:
         model.name = model.name or str(place)
         return model
 
+    @property
+    def source(self) -> str | None:
+        """The path or name that the model was loaded from; None if it was made in memory."""
+        return None if self._source is None else self._source[0]
+
     def checkpoint(self) -> Checkpoint:
         """The model's arrays: the checkpoint it was made of, or (without softmax) read again from its files.
 

@@ -92,8 +92,7 @@ def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[st
 
 def model_record(model: Model) -> dict[str, Any]:
     """Name, fingerprint, and the path or name a model was loaded from (None if unknown), as JSON values."""
-    source = getattr(model, "source", None)
-    return {"name": model.name, "fingerprint": model.fingerprint, "source": None if source is None else str(source)}
+    return {"name": model.name, "fingerprint": model.fingerprint, "source": getattr(model, "source", None)}
 
 
 def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
