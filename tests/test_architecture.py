@@ -99,7 +99,7 @@ OPTIONAL = {  # behind an extra
     "pyarrow": (("data.parquet", "index.arrow"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
-    "matplotlib": (("training.curves", "plots", "tasks.maps", "tasks.classify.html_report"), False),
+    "matplotlib": (("training.curves", "projection", "tasks.classify.html_report"), False),
     "huggingface_hub": (("checkpoints.fetching",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),

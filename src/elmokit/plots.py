@@ -12,38 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError
 from elmokit.features import WordVectors
-from elmokit.projection import principal_plane
+from elmokit.projection import MARKERS, PALETTE, new_figure, principal_plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from elmokit.index.results import WordMap
 
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7d00", "#6b6b6b")
-"""Okabe and Ito's colours for colour-blind readers; the yellow and the black are changed to show on any background."""
-MARKERS = "osD^v"
 _LONGEST_NAME = 40
-
-
-def check_plots(what: str = "plots") -> None:
-    """Check that matplotlib is installed, before work starts; a MissingExtra if not."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingExtra("matplotlib", "plots", what) from None
-
-
-def new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figure, Any]:
-    """A figure that belongs to nobody, and its axes; a MissingExtra without matplotlib."""
-    check_plots()
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, parse_math=False)
-    return figure, axes
 
 
 def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None, title: str = "") -> Figure:

@@ -1,13 +1,20 @@
-"""Vectors → points in the plane of their first two principal components, by scikit-learn's PCA (extra `tasks`)."""
+"""Vectors → points in a plane by scikit-learn's PCA (extra `tasks`), and the figure for them (extra `plots`)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7d00", "#6b6b6b")
+"""Okabe and Ito's colours for colour-blind readers; the yellow and the black are changed to show on any background."""
+MARKERS = "osD^v"
 
 
 def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
@@ -40,3 +47,22 @@ def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     signs = np.where(pca.components_[np.arange(n), largest] < 0, -1, 1)
     points[:, :n] = pca.transform(centered) * signs
     return points + 0.0, float(min(pca.explained_variance_ratio_.sum(), 1.0))
+
+
+def check_plots(what: str = "plots") -> None:
+    """Check that matplotlib is installed, before work starts; a MissingExtra if not."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise MissingExtra("matplotlib", "plots", what) from None
+
+
+def new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figure, Any]:
+    """A figure that belongs to nobody, and its axes; a MissingExtra without matplotlib."""
+    check_plots()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, parse_math=False)
+    return figure, axes

@@ -54,8 +54,9 @@ def train(
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
     from elmokit.cli.classify_tables import show_report
-    from elmokit.plots import check_plots
+    from elmokit.projection import check_plots
     from elmokit.tasks.classify.evaluate import fit_and_report
+    from elmokit.tasks.classify.html_report import report_page
 
     screen: Screen = ctx.obj
     _check_options(columns, head, reading)
@@ -96,8 +97,6 @@ def train(
     if report.json_file is not None:
         _write_text(report.json_file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     if report.html is not None:
-        from elmokit.tasks.classify.html_report import report_page
-
         _write_text(report.html, report_page(evaluated, source=source))
     screen.done(f"Saved, trained on all {len(texts):,} rows: {out}")
 

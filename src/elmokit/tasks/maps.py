@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.files import atomic_path
-from elmokit.plots import MARKERS, PALETTE, check_plots, new_figure
-from elmokit.projection import principal_plane
+from elmokit.projection import MARKERS, PALETTE, check_plots, new_figure, principal_plane
 from elmokit.tasks.pages import whole_page
 
 Method = Literal["pca", "umap"]

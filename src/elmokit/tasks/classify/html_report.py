@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
-from elmokit.plots import PALETTE, check_plots, new_figure
+from elmokit.projection import PALETTE, check_plots, new_figure
 from elmokit.tasks.classify.report import ClassifierReport
 from elmokit.tasks.classify.scores import PrecisionRecall
 from elmokit.tasks.pages import whole_page
