@@ -183,11 +183,6 @@ class LoadedModel:
         settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
         return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
 
-    @property
-    def source(self) -> str | None:
-        """What `load` takes to read the model again; None for one made in memory."""
-        return None if self._source is None else self._source[0]
-
     def encode_in_turns(
         self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
     ) -> Iterator[Array | None]:

@@ -125,14 +125,13 @@ def _cleaned(classifier: Any) -> dict[str, Any]:
     """The classifier after the classic cleaning recipe, in steps; with lemmas only if simplemma is installed."""
     from importlib.util import find_spec
 
-    from sklearn.base import clone
-
     from elmokit.text.cleaning import TUTORIAL_RECIPE
 
     recipes = {"cleaned: urls": ("urls", "spaces"), "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1]}
     if find_spec("simplemma"):
         recipes["cleaned: all, lemmas"] = TUTORIAL_RECIPE
-    return {name: clone(classifier).set_params(cleaning=recipe) for name, recipe in recipes.items()}
+    settings = classifier.get_params(deep=False)
+    return {name: type(classifier)(**{**settings, "cleaning": recipe}) for name, recipe in recipes.items()}
 
 
 @app.command(no_args_is_help=True)
