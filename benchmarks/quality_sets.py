@@ -120,7 +120,7 @@ def score_set(vectors: Vectors, name: str, arguments: argparse.Namespace, beside
     """One set in every variant and by the other models, printed as they come."""
     one = find_set(name)
     examples = one.read(arguments.data)
-    variants = arguments.variants.split(",")
+    variants = [text for text in arguments.variants.split(",") if text]
     encoders = []
     for text in variants[:1] if name in ONE_VARIANT else variants:
         pooling, layers, *weight = text.split(":")
