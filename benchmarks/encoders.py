@@ -74,10 +74,9 @@ def wordllama() -> FrozenEncoder:
     """WordLlama's vectors of 256 numbers, as its wheel ships them."""
     import wordllama as package
 
-    model = package.WordLlama.load()
-    return FrozenEncoder(
-        "WordLlama", lambda texts: model.embed(texts), _size(Path(package.__file__).parent / "weights")
-    )
+    inside = Path(package.__file__).parent
+    model = package.WordLlama.load(cache_dir=inside, disable_download=True)
+    return FrozenEncoder("WordLlama", lambda texts: model.embed(texts), _size(inside / "weights"))
 
 
 def model2vec(folder: str) -> FrozenEncoder:

@@ -203,7 +203,7 @@ def _most_frequent(train: Tagged, _dev: Tagged | None, test: Tagged) -> dict[str
 def _figures(test: Tagged, predicted: Sequence[Sequence[str]], n_train: int) -> dict[str, Any]:
     scores = tag_metrics(test[1], predicted)
     metric = "accuracy" if scores.spans is None else "F1 of spans"
-    values = {"accuracy": round(100 * scores.accuracy, 2), metric: round(100 * scores.figure, 2)}
+    values = {"accuracy": round(100 * scores.accuracy, 2), metric: round(100 * scores.main, 2)}
     return {"metric": metric, "value": values[metric], "values": values, "n_test": len(test[0]), "n_train": n_train}
 
 
