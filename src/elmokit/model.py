@@ -127,11 +127,6 @@ class LoadedModel:
         model.name = model.name or str(place)
         return model
 
-    @property
-    def source(self) -> str | None:
-        """The path or name that the model was loaded from; None if it was made in memory."""
-        return None if self._source is None else self._source[0]
-
     def checkpoint(self) -> Checkpoint:
         """The model's arrays: the checkpoint it was made of, or (without softmax) read again from its files.
 
@@ -182,6 +177,11 @@ class LoadedModel:
         self._digest = self._digest or digest_of(self.checkpoint())
         settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
         return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def source(self) -> str | None:
+        """What `load` takes to read the model again; None for one made in memory."""
+        return None if self._source is None else self._source[0]
 
     def encode_in_turns(
         self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
