@@ -48,6 +48,9 @@ _SAMPLE, _ITERATIONS = 64, 10
 
 _SCAN_ROWS = 8192
 
+UNFINISHED = {f"{name}.lance" for name in (OCCURRENCES, SENTENCES)}
+"""What a process that was killed while it made an index may leave: empty tables, which are made anew."""
+
 
 @dataclass(frozen=True)
 class Ann:
@@ -78,7 +81,7 @@ class Store:
             database = lancedb.connect(str(folder))
             if width is not None:
                 for name, schema in schemas(width).items():
-                    database.create_table(name, schema=schema)
+                    database.create_table(name, schema=schema, mode="overwrite")
             self._tables: dict[str, Any] = {name: database.open_table(name) for name in (OCCURRENCES, SENTENCES)}
 
     def check_width(self, width: int) -> None:

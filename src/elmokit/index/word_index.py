@@ -15,7 +15,7 @@ from elmokit.index.build import BLOCK, NewSentence, fit_centering, new_rows, num
 from elmokit.index.description import FILE, Description
 from elmokit.index.kept_words import word_test
 from elmokit.index.reader import IndexReader
-from elmokit.index.store import Store
+from elmokit.index.store import UNFINISHED, Store
 
 OnProgress = Callable[[str, int, "int | None"], None]
 """Takes the name of the stage, steps done, and steps in all (None if unknown)."""
@@ -64,7 +64,7 @@ class WordIndex(IndexReader):
         description = Description.of(model, layers=layers, words=kept)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            empty = not any(folder.iterdir())
+            empty = {path.name for path in folder.iterdir()} <= UNFINISHED
         except OSError as error:
             raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from None
         if not empty:

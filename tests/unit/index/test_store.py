@@ -227,6 +227,21 @@ def test_errors_say_what_to_do(tmp_path, elmo, monkeypatch):
         WordIndex.create(tmp_path / "third", elmo)
 
 
+@pytest.mark.parametrize("left", [(), ("occurrences.lance",), ("occurrences.lance", "sentences.lance")])
+def test_an_index_whose_making_was_interrupted_is_made_again(tmp_path, elmo, left):
+    WordIndex.create(tmp_path / "db", elmo)
+    for path in list((tmp_path / "db").iterdir()):
+        if path.name not in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    index = WordIndex.open_or_create(tmp_path / "db", elmo)
+    index.add(SENTENCES, document="talk")
+    assert index.n_sentences == len(SENTENCES)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("kept")
+    with pytest.raises(OutputError, match="not empty"):
+        WordIndex.create(tmp_path / "other", elmo)
+
+
 def test_an_empty_index_answers_and_waits(tmp_path, elmo):
     index = WordIndex.create(tmp_path / "db", elmo)
     assert index.add([], document="nothing") == 0
