@@ -258,6 +258,7 @@ def test_plain_loops_are_taken_only_by_name(monkeypatch):
     plain = library.INSTRUCTION_SETS[-1:]
     monkeypatch.setattr(library, "available", lambda: plain)
     monkeypatch.delenv("ELMOKIT_CPU", raising=False)
+    monkeypatch.delenv("ELMOKIT_NATIVE", raising=False)
     assert (library.instruction_set(), library.native_precisions()) == (None, ())
     assert "ELMOKIT_CPU=plain" in library.computed_by()
     monkeypatch.setenv("ELMOKIT_CPU", "plain")
