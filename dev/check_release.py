@@ -192,7 +192,7 @@ def start_page(page: Path) -> list[list[str]]:
     """The commands that do, word for word, what a page's blocks say."""
     commands = []
     for skip, kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if skip:
+        if skip or kind == "text":  # what a block prints
             continue
         commands += [["python", "-c", text]] if kind == "python" else [["bash", "-ec", text]]
     return commands

@@ -122,7 +122,7 @@ def test_nothing_in_the_package_is_vendored():
 
 def test_the_start_page_is_read_block_by_block():
     commands = check_release().start_page(ROOT / "docs" / "index.md")
-    assert [command[0] for command in commands] == ["python", "python", "bash"]
+    assert [command[0] for command in commands] == ["python", "bash", "bash"]
     assert not any("pip install" in command[-1] for command in commands)
 
 
