@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
+from elmokit.errors import TextError
 from elmokit.features import WordVectors
 from elmokit.index.arrow import Columns
 from elmokit.index.centering import Centering, unit
@@ -140,6 +141,8 @@ def new_rows(table: Table, column: str, document: str | None, *, after: int) -> 
 def numbered(texts: Iterable[str], *, document: str, after: int) -> Iterator[NewSentence]:
     """The texts of a document, numbered from `after` on; those without visible text are counted, but left out."""
     for row, text in enumerate(texts, after + 1):
+        if not isinstance(text, str):
+            raise TextError(f"texts[{row - after - 1}] is a {type(text).__name__} ({text!r:.40}); expected a string.")
         if text.strip():
             yield NewSentence(text, document, document, row)
 

@@ -110,7 +110,11 @@ def _has_space(word: str) -> bool:
 def _checked(words: Iterable[str]) -> list[str]:
     chosen = list(words)
     seen: set[str] = set()
-    for word in chosen:
+    for place, word in enumerate(chosen):
+        if not isinstance(word, str):
+            raise InputError(f"words[{place}] is a {type(word).__name__} ({word!r:.40}); expected a string.")
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise InputError(f"words[{place}] is {word!r:.40}, which holds an unpaired surrogate; files are UTF-8.")
         if not word or _has_space(word):
             raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
         if word in seen:

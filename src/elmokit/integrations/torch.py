@@ -23,6 +23,7 @@ from elmokit.model import digest_of
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+from elmokit.text.inputs import checked_words
 from elmokit.text.tokens import get_tokenizer
 
 
@@ -84,7 +85,10 @@ class ElmoLayer(nn.Module):
             raise InputError(f"expected a list of texts, got one text: {texts[:40]!r}. Put it into a list.")
         width = self.config.char_cnn.max_characters  # type: ignore[union-attr]  # __init__ has looked
         begin, end = sentence_boundary_ids(width)
-        rows = [[t.word for t in self._tokenize(text)] if isinstance(text, str) else list(text) for text in texts]
+        rows = [
+            [t.word for t in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
+            for i, text in enumerate(texts)
+        ]
         ids = np.zeros((len(rows), max(map(len, rows), default=0) + 2, width), dtype=np.int64)
         for row, words in zip(ids, rows, strict=True):
             row[0], row[len(words) + 1] = begin, end

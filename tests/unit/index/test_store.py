@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from elmokit.data.tables import Table
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError, TextError
 from elmokit.index import WordIndex
 from elmokit.index.arrow import arrow_table, schemas
 from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
@@ -216,6 +216,8 @@ def test_errors_say_what_to_do(tmp_path, elmo, monkeypatch):
             WordIndex.create(tmp_path / "other", elmo, **wrong)
     with pytest.raises(InputError, match="one string"):
         index.add("a string", document="talk")
+    with pytest.raises(TextError, match=r"texts\[1\] is a NoneType"):
+        index.add(["ok", None], document="talk")
     (tmp_path / "db" / "index.json").write_text('{"format": 7}')
     with pytest.raises(CheckpointError, match="build the index again"):
         WordIndex.open(tmp_path / "db")

@@ -38,9 +38,9 @@ def test_keyed_vectors(model):
     np.testing.assert_allclose(keyed["cat"], model[1][0][0], atol=2e-6)
 
 
-@pytest.mark.parametrize("words", [["a", ""], ["a b"], ["a\u00a0b"], ["a", "a"], []])
+@pytest.mark.parametrize("words", [["a", ""], ["a b"], ["a\u00a0b"], ["a", "a"], [], ["a", 1], ["a", "\ud83d"]])
 def test_what_the_format_can_not_hold(model, tmp_path, words):
-    with pytest.raises(InputError, match=r"white space|twice|no words"):
+    with pytest.raises(InputError, match=r"white space|twice|no words|words\[1\]"):
         save_word2vec(model[0], words, tmp_path / "v.txt")
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from elmokit import Elmo
 from elmokit.checkpoints import save
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import ConfigError, InputError, TextError
 from elmokit.integrations.torch import ElmoLayer
 from unit.tiny_models import tiny_checkpoint
 
@@ -50,6 +50,12 @@ def test_gradients_go_where_they_were_asked(model, fine_tune):
     assert (layer.bilm.char_cnn.projection.weight.grad is not None) == fine_tune
     with torch.no_grad():
         assert not layer(TEXTS)[0].requires_grad
+
+
+@pytest.mark.parametrize(("texts", "place"), [(["a", None], r"texts\[1\]"), (["a", ["b", 3]], r"texts\[1\]\[1\]")])
+def test_what_is_no_text_is_refused_with_its_place(model, texts, place):
+    with pytest.raises(TextError, match=place):
+        ElmoLayer(model)(texts)
 
 
 def test_dropout_is_for_training_only(model):
