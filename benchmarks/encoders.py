@@ -23,10 +23,10 @@ from elmokit.elmo import Elmo
 
 
 class FrozenEncoder:
-    """One function from texts to vectors, with the bytes that the model takes on disk."""
+    """One function from texts to vectors."""
 
-    def __init__(self, name: str, encode: Callable[[Sequence[str]], np.ndarray], n_bytes: int) -> None:
-        self.name, self.encode, self.n_bytes = name, encode, n_bytes
+    def __init__(self, name: str, encode: Callable[[Sequence[str]], np.ndarray]) -> None:
+        self.name, self.encode = name, encode
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """A vector per text. Shape (n, d)."""
@@ -67,7 +67,7 @@ def random_bilm(seed: int = 0) -> FrozenEncoder:
     torch.manual_seed(seed)
     tensors = {k: v.numpy() for k, v in BiLM(trained.config, words=trained.words).state_dict().items()}
     elmo = Elmo(checkpoints.Checkpoint(trained.config, tensors, words=trained.words, name="random biLM"))
-    return FrozenEncoder("random biLM", lambda texts: elmo.encode(texts, show_progress=False), 0)
+    return FrozenEncoder("random biLM", lambda texts: elmo.encode(texts, show_progress=False))
 
 
 def wordllama() -> FrozenEncoder:
@@ -76,7 +76,7 @@ def wordllama() -> FrozenEncoder:
 
     inside = Path(package.__file__).parent
     model = package.WordLlama.load(cache_dir=inside, disable_download=True)
-    return FrozenEncoder("WordLlama", lambda texts: model.embed(texts), _size(inside / "weights"))
+    return FrozenEncoder("WordLlama", model.embed)
 
 
 def model2vec(folder: str) -> FrozenEncoder:
@@ -84,7 +84,7 @@ def model2vec(folder: str) -> FrozenEncoder:
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder)
-    return FrozenEncoder(f"model2vec {Path(folder).name}", model.encode, _size(Path(folder)))
+    return FrozenEncoder(f"model2vec {Path(folder).name}", model.encode)
 
 
 def sentence_encoder(folder: str) -> FrozenEncoder:
@@ -92,8 +92,4 @@ def sentence_encoder(folder: str) -> FrozenEncoder:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(folder, device="cpu")
-    return FrozenEncoder(Path(folder).name, lambda texts: model.encode(texts, batch_size=64), _size(Path(folder)))
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    return FrozenEncoder(Path(folder).name, lambda texts: model.encode(texts, batch_size=64))

@@ -171,28 +171,12 @@ def setup(name: str) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def serve() -> Iterator[str]:
     """Serve the embedded model on a free port."""
-    import socket
-    import threading
-    import time
-
-    import uvicorn
-
+    sys.path.insert(0, str(ROOT / "tests"))
     from elmokit import Elmo
-    from elmokit.server.app import create_app
-    from elmokit.server.run import uvicorn_options
-    from elmokit.server.settings import Settings
+    from local_server import running
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(Elmo.load()), **uvicorn_options(Settings())))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with running(Elmo.load()) as (address, _, _):
+        yield address
 
 
 def make_old_checkpoints() -> None:

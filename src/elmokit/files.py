@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import stat
 import tempfile
@@ -68,21 +69,37 @@ def _mode(path: Path) -> int:
         return 0o666 & ~umask
 
 
+def write_json(path: str | Path, values: object, **options: Any) -> None:
+    """Write JSON values to a file, whole or not at all; `options` are those of `json.dumps`."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(values, **options) + "\n", encoding="utf-8")
+
+
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keep other processes that lock a folder out of it; raises `OutputError` if one is there, or waits for it."""
+def locked(path: Path, busy: str, *, wait: bool = False, required: bool = False) -> Iterator[None]:
+    """Keep out other processes that lock the same file, as long as this process is in the block.
+
+    Args:
+        path: the file, which is created.
+        busy: message of the error if another process holds the lock.
+        wait: wait for the other process instead.
+        required: refuse to go on where there are no such locks (Windows).
+
+    Raises:
+        OutputError: another process holds the lock, or there are no locks and one is required.
+    """
     try:
         import fcntl
     except ImportError as error:  # pragma: no cover - Windows
-        if not wait:
-            raise OutputError(f"{folder}: this needs file locks, which only Linux and macOS have.") from error
+        if required:
+            raise OutputError(f"{path.parent}: this needs file locks, which only Linux and macOS have.") from error
         yield
         return
-    with (folder / ".lock").open("a+") as file:
+    with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            raise OutputError(f"{folder}: another run is using this folder; wait until it ends.") from error
+        except OSError:
+            raise OutputError(busy) from None
         yield
 
 

@@ -1,15 +1,13 @@
 """A served explorer, and a real Chromium to look at it with."""
 
 import shutil
-import socket
-import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 
 from elmokit import Elmo
 from elmokit.index import WordIndex
+from local_server import running
 
 FLAGS = [
     "--no-sandbox",
@@ -25,24 +23,10 @@ FLAGS = [
 @contextmanager
 def served(elmo, index=None):
     """The address of a server, in a thread of this process."""
-    pytest.importorskip("fastapi", reason="needs the extra server")
-    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra server")
-    from elmokit.server.app import create_app
-    from elmokit.server.run import uvicorn_options
-    from elmokit.server.settings import Settings
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(elmo, index=index), **uvicorn_options(Settings())))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    for package in ("fastapi", "uvicorn"):
+        pytest.importorskip(package, reason="needs the extra server")
+    with running(elmo, index=index) as (address, _, _):
+        yield address
 
 
 @pytest.fixture(scope="package")

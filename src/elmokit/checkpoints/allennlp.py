@@ -7,7 +7,6 @@ official models' did; one inside the file of weights is read too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from elmokit.checkpoints.source import (
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
-from elmokit.files import atomic_path, surviving_file
+from elmokit.files import atomic_path, surviving_file, write_json
 from elmokit.reading import printable, reading
 
 _SOFTMAX = ("softmax/W", "softmax/b")
@@ -88,9 +87,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     if checkpoint.words is not None:
         with atomic_path(folder / "vocab.txt") as path:
             write_words(path, checkpoint.words, checkpoint.word_counts)
-    with atomic_path(folder / "options.json") as path:
-        text = json.dumps(options_from_checkpoint(checkpoint), indent=2, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "options.json", options_from_checkpoint(checkpoint), indent=2, ensure_ascii=False)
 
 
 def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

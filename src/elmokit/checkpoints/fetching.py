@@ -8,7 +8,6 @@ from and their SHA-256.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
-from elmokit.files import atomic_path, checksum, locked
+from elmokit.files import checksum, locked, write_json
 from elmokit.reading import printable, read_json
 
 MARK = "fetched.json"
@@ -143,11 +142,10 @@ def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder, wait=True):
+        with locked(folder / ".lock", f"{folder}: another process is downloading", wait=True):
             sums = {file.name: _fetch_file(file, folder, _by_hand(model, folder), show) for file in model.files}
-            with atomic_path(folder / MARK) as path:
-                values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
-                path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+            values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
+            write_json(folder / MARK, values, indent=2)
     except (CheckpointError, MissingFile, OutputError):
         raise
     except OSError as error:

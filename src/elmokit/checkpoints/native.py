@@ -7,7 +7,6 @@ weight), int8 (a quarter; one scale per row of a matrix). Reading always gives f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +29,7 @@ from elmokit.checkpoints.source import (
 from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, OutputError
-from elmokit.files import atomic_path, checksum
+from elmokit.files import atomic_path, checksum, write_json
 from elmokit.reading import printable, reading
 
 FORMAT_VERSION = 1
@@ -101,8 +100,7 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         "metadata": dict(checkpoint.metadata),
         "sha256": sums,
     }
-    with atomic_path(folder / CONFIG) as path:
-        path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG, values, indent=2, ensure_ascii=False)
 
 
 def _softmax(arrays: dict[str, NDArray[Any]]) -> Softmax | None:

@@ -8,6 +8,7 @@ import typer
 
 from elmokit.cli import options
 from elmokit.cli.commands import Commands
+from elmokit.cli.texts import write_json
 
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
@@ -134,7 +135,7 @@ def similar(
         example = near.occurrences[0].marked() if near.occurrences else ""
         table.add_row(near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", example)
     screen.table(table)
-    _write_json(json_file, [asdict(near) for near in neighbours])
+    write_json(json_file, [asdict(near) for near in neighbours])
 
 
 @app.command(no_args_is_help=True)
@@ -156,7 +157,7 @@ def sentences(
     matches = _open(db).search_sentences(text, k=k, exact=exact)
     for one in matches:
         screen.say(f"{one.similarity:.3f}  {one.document}:{one.row}  {one.text}")
-    _write_json(json_file, [asdict(one) for one in matches])
+    write_json(json_file, [asdict(one) for one in matches])
 
 
 @app.command(no_args_is_help=True)
@@ -229,7 +230,7 @@ def senses(
         beside = ", ".join(sense.collocates[:5])
         table.add_row(f"{sense.number}  {sense.name}", f"{sense.share:.0%}", beside, shown, end_section=True)
     screen.table(table)
-    _write_json(json_file, result.to_dict())
+    write_json(json_file, result.to_dict())
 
 
 def shift(
@@ -272,13 +273,3 @@ def shift(
         with table_file(out, [name.replace(" ", "_").lower() for name in names]) as write:
             for row in rows:
                 write(row)
-
-
-def _write_json(path: str | None, value: object) -> None:
-    import json
-
-    from elmokit.files import atomic_path
-
-    if path is not None:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

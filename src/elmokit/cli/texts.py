@@ -44,13 +44,10 @@ def vectors_of(screen: Screen, elmo: Elmo, texts: list[str], *, pooling: str, la
 
 def write_json(path: str | None, value: object) -> None:
     """Write results to the file of `--json`, whole or not at all; None writes nothing."""
-    import json
-
-    from elmokit.files import atomic_path
+    from elmokit import files
 
     if path is not None:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        files.write_json(path, value, indent=2, ensure_ascii=False)
 
 
 def one_line(text: str, longest: int = 90) -> str:

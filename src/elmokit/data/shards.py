@@ -48,7 +48,8 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
-    with locked(folder):
+    busy = f"{folder}: another run is using this folder; wait until it ends."
+    with locked(folder / ".lock", busy, required=True):
         yield Shards(folder, dict(json.loads(json.dumps(job))), suffix)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from elmokit.elmo import EMBEDDED, Elmo
 from elmokit.encoding import Encoding, Layers
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
-from elmokit.files import atomic_path
+from elmokit.files import write_json
 from elmokit.index.centering import Centering
 from elmokit.index.kept_words import word_test
 from elmokit.reading import read_json, reading
@@ -92,8 +91,7 @@ class Description:
 
     def write(self, folder: Path) -> None:
         """Write the description, whole or not at all. Raises OutputError."""
-        with atomic_path(folder / FILE) as path:
-            path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}) + "\n", encoding="utf-8")
+        write_json(folder / FILE, {"format": _FORMAT, **asdict(self)})
 
     @property
     def centering(self) -> Centering:

@@ -7,7 +7,6 @@ Vectors are float16 of length 1, compared by cosine. Damaged files raise `Checkp
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, MissingExtra, OutputError
+from elmokit.files import locked
 from elmokit.index.arrow import (
     OCCURRENCES,
     SENTENCES,
@@ -99,7 +99,8 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Lock the index for writing, by one process at a time, and remove what an interrupted one left."""
-        with _locked(self.folder / ".writing"):
+        busy = f"{self.folder}: another process is writing to this index; wait for it."
+        with locked(self.folder / ".writing", busy):
             self.refresh()
             orphans = np.setdiff1d(self._ids(OCCURRENCES, "sentence"), self._ids(SENTENCES, "id"))
             for start in range(0, len(orphans), 1000):
@@ -271,20 +272,6 @@ class Store:
             for i in kept
         ]
         return occurrences, rows["vector"][kept]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """A lock that the system frees when the process ends. There is none on Windows."""
-    with path.open("a") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise OutputError(f"{path.parent}: another process is writing to this index; wait for it.") from None
-        yield
 
 
 def _lancedb() -> Any:

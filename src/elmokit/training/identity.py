@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from elmokit.config import ElmoConfig
-from elmokit.errors import ConfigError, OutputError, TrainingError
-from elmokit.files import atomic_path
+from elmokit.errors import ConfigError, TrainingError
+from elmokit.files import write_json
 from elmokit.reading import read_json
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.options import TrainingOptions
@@ -60,8 +59,7 @@ def check_identity(folder: Path, identity: Mapping[str, Any], *, begun: bool) ->
     """
     path = folder / IDENTITY
     if not begun:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        write_json(path, identity, indent=2)
         return
     stored = read_json(path, what="identity of a training run", error=TrainingError) if path.exists() else {}
     if stored.get("format") != FORMAT:
@@ -99,25 +97,3 @@ def check_vocabulary(kept: Path, given: str | Path | None, known_words: Sequence
             f"{given}: another vocabulary ({len(words):,} words) than the one that the run began with"
             f" ({len(before):,} words). Resume without it, or choose another folder."
         )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a run's folder while the process lives.
-
-    Raises:
-        OutputError: another process trains there.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"{folder.parent}: another process is training in this folder; wait for it, or choose another folder."
-            ) from None
-        yield

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import OutputError, TrainingError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, locked
 from elmokit.fitting import prefixed, reading_snapshot
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.distributed import ProcessGroup, process_group
-from elmokit.training.identity import check_identity, check_vocabulary, identity_of, locked
+from elmokit.training.identity import check_identity, check_vocabulary, identity_of
 from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
 from elmokit.training.options import TrainingOptions, TrainingReport
 from elmokit.training.sources import Corpus, open_store
@@ -166,7 +166,11 @@ class _Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
-        with process_group(self.device) as group, locked(folder) if group.is_main else nullcontext():
+        busy = f"{self.out}: another process is training in this folder; wait for it, or choose another folder."
+        with (
+            process_group(self.device) as group,
+            locked(folder / "lock", busy) if group.is_main else nullcontext(),
+        ):
             if group.is_main:
                 identity = identity_of(
                     self.config, self.options, weights, self.teacher.identity if self.teacher is not None else None

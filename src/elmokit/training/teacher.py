@@ -8,7 +8,6 @@ interrupted run continues, and one that runs out of time has vectors of a fair s
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError, MissingFile, TrainingError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
 from elmokit.training.store import CorpusStore
 from elmokit.training.word_vectors import read_word_vectors
@@ -239,10 +238,10 @@ def build_targets(
             vectors[numbers] = _int8((raw(numbers) - mean) @ axes)
             vectors.flush()
             state |= {"n_done": state["n_done"] + len(numbers), "seconds": time.monotonic() - started}
-            _write_json(path, state)
+            write_json(path, state)
             if on_progress is not None:
                 on_progress("teacher", state["n_done"], len(order))
-    _write_json(path, state | {"complete": True, "seconds": time.monotonic() - started})
+    write_json(path, state | {"complete": True, "seconds": time.monotonic() - started})
     return float(time.monotonic() - started)
 
 
@@ -312,8 +311,3 @@ def _int8(vectors: Vectors) -> NDArray[np.int8]:
 def _unit(vectors: NDArray[np.int8]) -> Vectors:
     vectors = vectors.astype(np.float32)
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), dtype=np.float32)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(values) + "\n", encoding="utf-8")

@@ -1,8 +1,6 @@
 """A tiny model behind a real socket, in a thread of this process, as `elmokit serve` would start it."""
 
-import socket
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra server")
 httpx = pytest.importorskip("httpx", reason="needs the openai client")
 
+from local_server import running  # noqa: E402
 from unit.tiny_models import tiny_elmo  # noqa: E402 -- after the skips
 
 
@@ -34,30 +33,14 @@ class Gate:
 
 @contextmanager
 def _served(elmo, *, index=None, **settings):
-    import uvicorn
-
-    from elmokit.server.app import create_app
-    from elmokit.server.run import uvicorn_options
     from elmokit.server.settings import Settings
 
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    chosen = Settings(**settings)
-    app = create_app(elmo, index=index, settings=chosen)
-    server = uvicorn.Server(uvicorn.Config(app, **{**uvicorn_options(chosen), "log_level": "critical"}))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
-            client.service, client.state = app.state.service, server.server_state
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with (
+        running(elmo, index=index, settings=Settings(**settings), log_level="critical") as (address, app, server),
+        httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
+    ):
+        client.service, client.state = app.state.service, server.server_state
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ import pytest
 
 from elmokit.checkpoints import load
 from elmokit.errors import ConfigError, OutputError, TrainingError
+from elmokit.files import locked
 from elmokit.training import Corpus, train
-from elmokit.training.identity import FIXED_OPTIONS, locked
+from elmokit.training.identity import FIXED_OPTIONS
 from elmokit.training.loop import snapshots
 from unit.training.runs import sentences, tiny_config, tiny_options
 
@@ -98,12 +99,19 @@ def test_a_damaged_identity_is_our_error(run, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
-def test_a_second_process_in_the_folder_is_refused(tmp_path):
-    code = "from pathlib import Path; from elmokit.training.identity import locked; import sys\n"
-    code += "with locked(Path(sys.argv[1])): pass"
-    with locked(tmp_path):
-        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-        assert "another process is training" in other.stderr
-    with locked(tmp_path):  # free again
+def test_a_second_process_in_the_folder_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    lock = tmp_path / "copy" / "model" / "run" / "lock"
+    code = "import sys, time; from pathlib import Path; from elmokit.files import locked\n"
+    code += "with locked(Path(sys.argv[1]), 'held'): print('in', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE)
+    corpus = Corpus(files=[run / "corpus.txt"], heldout_every=20)
+    try:
+        assert other.stdout.readline() == b"in\n"
+        with pytest.raises(OutputError, match="another process is training"):
+            start(tmp_path / "copy", corpus=corpus)
+    finally:
+        other.kill()
+        other.communicate()
+    with locked(lock, "held"):  # free again
         pass
-    assert issubclass(OutputError, Exception)

@@ -11,19 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics
 
 from elmokit.errors import InputError
+from elmokit.tasks.label_metrics import LabelMetrics
 
 _POINTS = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassScore:
-    """Scores of one class or label; `support` is its number of rows."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +34,7 @@ class Scores:
     micro_f1: float
     macro_f1: float
     weighted_f1: float
-    classes: tuple[ClassScore, ...]
+    classes: tuple[LabelMetrics, ...]
     confusion: tuple[tuple[int, ...], ...] = ()
     without_rows: tuple[str, ...] = ()
 
@@ -109,7 +99,7 @@ def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] 
         table = metrics.precision_recall_fscore_support(y, guess, labels=numbers, zero_division=0.0)
         micro, weighted = f1("micro"), f1("weighted")
     classes = tuple(
-        ClassScore(label=str(name), precision=float(p), recall=float(r), f1=float(f), support=int(n))
+        LabelMetrics(label=str(name), precision=float(p), recall=float(r), f1=float(f), support=int(n))
         for name, p, r, f, n in zip(names, *table, strict=True)
     )
     return Scores(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError
+from elmokit.tasks.label_metrics import LabelMetrics
 
 Scheme = Literal["IOB1", "IOB2", "BIOES"]
 Tags = Sequence[Sequence[str]]
@@ -257,23 +258,12 @@ class TagSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpanMetrics:
-    """Precision, recall, F1 (0 where undefined) and number of true spans of a label; "all" for all (micro average)."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class TagMetrics:
     """Accuracy of tags, metrics of all spans together (None for tags that mark none), and of each label by name."""
 
     accuracy: float
-    spans: SpanMetrics | None
-    labels: tuple[SpanMetrics, ...]
+    spans: LabelMetrics | None
+    labels: tuple[LabelMetrics, ...]
     n_words: int
 
     @property
@@ -323,8 +313,8 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
         for counter, part in ((n_true, a), (n_predicted, b), (n_right, a & b)):
             counter.update(span.label for span in part)
 
-    def metrics(label: str, right: int, predicted: int, true: int) -> SpanMetrics:
-        return SpanMetrics(
+    def metrics(label: str, right: int, predicted: int, true: int) -> LabelMetrics:
+        return LabelMetrics(
             label=label,
             precision=right / predicted if predicted else 0.0,
             recall=right / true if true else 0.0,
