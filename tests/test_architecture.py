@@ -80,7 +80,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "regex": (("text.tokens", "text.sentences"), True),
     "typer": (("cli.",), True),
     "rich": (("cli.",), False),
-    "tqdm": (("progress", "checkpoints.fetching", "cli.screen"), False),
+    "tqdm": (("progress", "cli.screen"), False),
     "requests": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
     "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat.", "cli.info"), False),

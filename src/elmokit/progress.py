@@ -19,8 +19,10 @@ Advance = Callable[[int], object]
 
 
 @contextmanager
-def progress_bar(what: str, *, total: int | None, show: bool | None = None) -> Iterator[Advance]:
+def progress_bar(what: str, *, total: int | None, show: bool | None = None, unit: str = "it") -> Iterator[Advance]:
     """A bar for the work in the block, such as "encoding": at once, never, or (None) after `DELAY` where people look.
+
+    The unit "B" counts bytes, shown in k, M and G.
 
     Example:
         >>> with progress_bar("counting", total=2, show=False) as advance:
@@ -32,5 +34,6 @@ def progress_bar(what: str, *, total: int | None, show: bool | None = None) -> I
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm warns where ipywidgets is missing, and draws a text bar
         from tqdm.auto import tqdm
-    with tqdm(desc=what, total=total, delay=0.0 if show else DELAY, file=sys.stderr, dynamic_ncols=True) as bar:
+    options = {"delay": 0.0 if show else DELAY, "unit": unit, "unit_scale": unit == "B"}
+    with tqdm(desc=what, total=total, file=sys.stderr, dynamic_ncols=True, **options) as bar:
         yield bar.update

@@ -21,6 +21,7 @@ from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
 from elmokit.files import checksum, locked, write_json
+from elmokit.progress import progress_bar
 from elmokit.reading import printable, read_json
 
 MARK = "fetched.json"
@@ -185,7 +186,6 @@ def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) 
 def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
     """Append to a part, if the server still has the same file, or write it anew."""
     import requests
-    from tqdm.auto import tqdm
 
     tag = part.with_suffix(".etag")
     headers = {"User-Agent": "elmokit", "Accept-Encoding": "identity"}
@@ -204,17 +204,14 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
             if version.startswith('"'):  # a strong one: the same bytes
                 tag.write_text(version, "utf-8")
         expected = n_bytes + int(response.headers.get("Content-Length") or 0)
-        delay, disable = 0 if show else 2, None if show is None else not show
-        bar = tqdm(
-            desc=f"fetching {file.name}", total=expected, unit="B", unit_scale=True, delay=delay, disable=disable
-        )
-        with bar, part.open("ab" if n_bytes else "wb") as output:
+        bar = progress_bar(f"fetching {file.name}", total=expected, show=show, unit="B")
+        with bar as advance, part.open("ab" if n_bytes else "wb") as output:
             for chunk in response.iter_content(_CHUNK):
                 n_bytes += len(chunk)
                 if n_bytes > _MAX_BYTES:
                     raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes came; no model is that large.")
                 output.write(chunk)
-                bar.update(len(chunk))
+                advance(len(chunk))
     if "Content-Length" in response.headers and n_bytes != expected:
         raise requests.ConnectionError(f"{n_bytes:,} of {expected:,} bytes came")
 

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, InputError
 from elmokit.progress import progress_bar
-from elmokit.tasks.checks import check_label_sets, check_labels, text_list
+from elmokit.tasks.checks import text_list
 from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.features import EncodeOnce, tfidf
 from elmokit.tasks.classify.heads import attach, encode_ahead
@@ -84,7 +84,7 @@ def fit_and_report(
     """
     classifier.check()
     texts = text_list(texts)
-    labels = (check_label_sets if classifier.several else check_labels)(labels, n_texts=len(texts))
+    labels = classifier._check_labels(labels, len(texts))
     trial = _Trial(classifier, texts, labels, split_rows(len(texts), test_size, seed), n_folds, seed)
     elmo: Any = Elmo.load(classifier.elmo) if isinstance(classifier.elmo, str | Path) else classifier.elmo
     once, others = EncodeOnce(elmo), dict(beside or {})
