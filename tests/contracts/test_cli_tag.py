@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,9 +19,8 @@ OPTIONS = ["--epochs", 3, "--hidden-width", 16, "--learning-rate", 0.02, "--batc
 
 
 @pytest.fixture
-def here(capsys, monkeypatch):
+def here(capsys):
     """Runs a command in this process, where PyTorch is imported already; the interruption below is a real process."""
-    monkeypatch.setattr(cli, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM))
 
     def run(*arguments, code=0):
         with pytest.raises(SystemExit) as ended:

@@ -28,11 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     arguments, debug = _without(arguments, "--debug")
     arguments, quiet = _without(arguments, "--quiet", "-q")
-    signal.signal(signal.SIGTERM, _end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a label that the terminal can't show is no reason to fail
-    with one_paragraph(debug=debug):
+    with _ending_on_sigterm(), one_paragraph(debug=debug):
         from elmokit.cli.app import app
         from elmokit.cli.screen import Screen
 
@@ -51,8 +50,21 @@ def _without(arguments: Sequence[str], *names: str) -> tuple[list[str], bool]:
     return [*kept, *arguments[end:]], len(kept) < end
 
 
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(143)
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the command with code 143; the caller's handler comes back after it.
+
+    Left behind, the handler would keep forked workers of a caller from ending: an exception in a destructor is lost.
+    """
+
+    def end(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 @contextmanager

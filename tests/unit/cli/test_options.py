@@ -1,6 +1,7 @@
 """Every option is declared once, old spellings work, and the groups arrive whole."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -129,3 +130,12 @@ def test_examples_are_copied_once(tmp_path, capsys):
     run("examples", tmp_path / "e")
     assert (tmp_path / "e" / "product_tweets.csv").read_text() == "mine"
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_command_gives_the_handler_of_sigterm_back():
+    before = signal.getsignal(signal.SIGTERM)
+    for arguments, code in ((["--version"], 0), (["info", "no-such-folder"], 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        assert signal.getsignal(signal.SIGTERM) == before
