@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAX_WHEEL_MB, MAX_MODEL_MB = 25, 20
 KINDS = {".c", ".so", ".py", ".typed", ".json", ".safetensors", ".txt", ".md", ".js", ".css", ".html", ".svg", ""}
+KINDS |= {".csv", ".conll", ".ipynb"}  # sample files
 FOREIGN = re.compile(rb"@license|@preserve|Copyright \(c\)|\xc2\xa9 ?\d{4}|SPDX-License-Identifier|sourceMappingURL")
 BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 BANDIT_LEFT_OUT = "B101,B104,B105,B311"

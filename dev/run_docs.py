@@ -11,6 +11,8 @@ decimal point may differ in their last digit. Comments before a block change thi
     <!-- not run: REASON -->        the block does not run
     <!-- output: N lines -->        only the first N lines are shown
     <!-- output: none -->           nothing is shown
+
+Notebooks (`examples/notebooks`) run in a kernel of their own and are stored with their outputs.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(ROOT.glob("examples/notebooks/*.ipynb"))
 PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/*.md")])
 GENERATED = {"commands.md", "checkpoints.md"}  # by dev/make_docs.py: one-line examples without their files
 BLOCK = re.compile(
@@ -110,6 +114,34 @@ def run_page(page: Path) -> str:
             return match["marks"] + match["code"] + (old if same(old, output) else output)
 
         return BLOCK.sub(replace, page.read_text(encoding="utf-8"))
+
+
+def run_notebook(path: Path) -> str:
+    """Execute a notebook in its folder in the copy of `examples/`, and return it with the outputs of this run."""
+    nbclient, nbformat = importlib.import_module("nbclient"), importlib.import_module("nbformat")
+    old = nbformat.read(path, as_version=4)
+    new = nbformat.read(path, as_version=4)
+    place = {"metadata": {"path": "examples/notebooks"}}
+    nbclient.NotebookClient(new, timeout=300, kernel_name="python3", resources=place).execute()
+    new.metadata = old.metadata  # without the version of Python
+    for cell in new.cells:
+        cell.metadata.pop("execution", None)  # times
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    pairs = zip(old.cells, new.cells, strict=True)
+    if all(same(shown(a), shown(b)) and count_pictures(a) == count_pictures(b) for a, b in pairs):
+        return path.read_text(encoding="utf-8")
+    return nbformat.writes(new) + "\n"
+
+
+def shown(cell: Mapping[str, Any]) -> str:
+    """The text that a notebook's cell shows below its code."""
+    return "\n".join(out.get("text") or out["data"].get("text/plain", "") for out in cell.get("outputs", ()))
+
+
+def count_pictures(cell: Mapping[str, Any]) -> int:
+    """The number of pictures that a notebook's cell shows."""
+    return sum("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
 
 
 def shorten(printed: str, marks: str) -> str:
@@ -196,7 +228,7 @@ def run_here(page: Path, *, write: bool) -> int:
         if "\nelmokit examples" not in page.read_text(encoding="utf-8"):
             shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         os.chdir(folder)
-        new = run_page(page)
+        new = run_notebook(page) if page.suffix == ".ipynb" else run_page(page)
         os.chdir(ROOT)
     old = page.read_text(encoding="utf-8")
     if new == old:
@@ -214,7 +246,7 @@ def main(arguments: list[str]) -> int:
     """Run pages, each in a process of its own."""
     write = "--write" in arguments
     named = [Path(name).resolve() for name in arguments if name not in ("--write", "--here")]
-    pages = named or [page for page in PAGES if page.name not in GENERATED]
+    pages = named or [page for page in PAGES + NOTEBOOKS if page.name not in GENERATED]
     if "--here" in arguments:
         return run_here(pages[0], write=write)
     environment = os.environ | {"TERM": "dumb", "ELMOKIT_OFFLINE": "1", "MPLBACKEND": "agg"}
@@ -223,7 +255,7 @@ def main(arguments: list[str]) -> int:
     codes = [
         subprocess.run([sys.executable, __file__, *options, page], env=environment, check=False).returncode
         for page in pages
-        if BLOCK.search(page.read_text(encoding="utf-8"))
+        if page.suffix == ".ipynb" or BLOCK.search(page.read_text(encoding="utf-8"))
     ]
     return max(codes, default=0)
 

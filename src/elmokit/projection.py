@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +65,13 @@ def new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figur
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
+    vars(figure)["_repr_png_"] = partial(_png, figure)  # notebooks show only the figures of pyplot by themselves
     axes = figure.subplots()
     axes.set_title(title, parse_math=False)
     return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=72)
+    return picture.getvalue()

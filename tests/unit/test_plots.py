@@ -28,6 +28,7 @@ def test_words_are_drawn_and_labelled(tmp_path):
     labels = [found.get_text() for found in figure.axes[0].texts]
     assert labels == ["read", "Read"]
     assert saved(figure, tmp_path) > 1000
+    assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
     with pytest.raises(ConfigError, match="nothing to draw"):
         plot_words([text("a b")], words=["read"])
     with pytest.raises(ConfigError, match="3 layers"):

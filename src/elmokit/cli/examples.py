@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from elmokit.cli.screen import Screen
 
-SUFFIXES = (".csv", ".conll", ".txt", ".py")
+SUFFIXES = (".csv", ".conll", ".ipynb", ".txt", ".py")
 
 
 def examples(
@@ -24,28 +24,27 @@ def examples(
     from elmokit.errors import OutputError
 
     screen: Screen = ctx.obj
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from None
-    for path in sample_files():
-        copy = target / path.name
+    source, target = sample_folder(), Path(folder)
+    for path in sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES):
+        copy = target / path.relative_to(source)
         if copy.exists():
             screen.note(f"{copy} exists already")
             continue
-        copy.write_bytes(path.read_bytes())
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        except OSError as error:
+            raise OutputError(f"{copy}: the file can't be written ({error.strerror}).") from None
         screen.say(str(copy))
 
 
-def sample_files() -> list[Path]:
-    """The sample files: in the package, or in `examples/` of a source checkout."""
+def sample_folder() -> Path:
+    """The folder of the sample files: in the package, or `examples/` of a source checkout."""
     import elmokit
     from elmokit.errors import MissingFile
 
     package = Path(elmokit.__file__).parent
     for folder in (package / "examples", package.parent.parent / "examples"):
-        files = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-        if files:
-            return files
+        if (folder / "product_tweets.csv").is_file():
+            return folder
     raise MissingFile(f"{package / 'examples'}: no sample files in this installation.")
