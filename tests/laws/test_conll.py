@@ -94,7 +94,7 @@ def test_more_columns_comments_and_standard_output(tmp_path, capsys):
     [
         ("a O\nb\n", {}, "line 2 has 1 columns, but the first word of its sentence has 2"),
         ("x O\n\na O\n", {"columns": [2]}, "line 1 has 2 columns and no column 2"),
-        (b"a O\n\ncaf\xe9 O\n", {}, "line 3 is not in this encoding"),
+        (b"a O\n\ncaf\xe9 O\n", {}, "line 3: byte 0xe9 after .caf. is not utf-8"),
     ],
 )
 def test_broken_files_are_named(tmp_path, text, options, message):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, allennlp_archive, bilm_tf, fetching, manylangs, native, tfhub
+from elmokit.checkpoints import allennlp, allennlp_archive, fetching, manylangs, native, tensorflow
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
@@ -22,7 +22,7 @@ from elmokit.reading import printable, reading
 __all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax"]
 __all__ += ["check_tensors", "detect", "load", "save", "with_token_embeddings"]
 
-FORMATS: tuple[Format, ...] = (native.FORMAT, manylangs.FORMAT, tfhub.FORMAT, bilm_tf.FORMAT)
+FORMATS: tuple[Format, ...] = (native.FORMAT, manylangs.FORMAT, tensorflow.HUB, tensorflow.TRAINING)
 FORMATS += (allennlp.FORMAT, allennlp_archive.FORMAT)
 """All formats, in the order in which they are tried."""
 
@@ -82,20 +82,20 @@ def save(
         OutputError: the folder can't be created or written.
     """
     folder = Path(folder)
-    form = next((form for form in FORMATS if form.name == format), None)
-    if form is None or form.write is None:
-        known = ", ".join(repr(form.name) for form in FORMATS if form.write is not None)
+    forms = {form.name: form for form in FORMATS if form.write is not None}
+    if format not in forms:
+        known = ", ".join(map(repr, forms))
         raise CheckpointError(f"format is {format!r}; a checkpoint can be written as {known}.")
-    if storage != "float32" and form is not native.FORMAT:
+    if storage != "float32" and format != "native":
         raise CheckpointError(f"storage {storage!r} belongs to the native format; {format!r} is always float32.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
-    if form is native.FORMAT:
+    if format == "native":
         native.write(checkpoint, folder, storage=storage)
     else:
-        form.write(checkpoint, folder)
+        forms[format].write(checkpoint, folder)  # type: ignore[misc]
 
 
 @contextmanager

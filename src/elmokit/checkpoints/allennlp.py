@@ -21,11 +21,10 @@ from elmokit.checkpoints.options import config_from_options, options_from_checkp
 from elmokit.checkpoints.source import (
     CheckpointFiles,
     Format,
-    NotUTF8,
     check_finite,
     fitting,
     read_options,
-    read_words,
+    vocabulary_beside,
     write_words,
 )
 from elmokit.checkpoints.tensorflow import convert, rules_for
@@ -39,11 +38,9 @@ _SOFTMAX = ("softmax/W", "softmax/b")
 
 def recognise(source: CheckpointFiles) -> bool:
     """Whether there are HDF5 files; whether they hold a biLM is for `read` to say, which can say why not."""
-    if source.weights is not None:
-        return True
-    if source.path.is_file():
-        return is_hdf5(source.path) or (source.path.suffix == ".json" and _weights_beside(source.path) is not None)
-    return bool(source.files(".hdf5", ".h5"))
+    if source.weights is not None or (source.path.suffix == ".json" and source.path.is_file()):
+        return source.weights is not None or _weights_beside(source.path) is not None
+    return is_hdf5(source.path) if source.path.is_file() else bool(source.files(".hdf5", ".h5"))
 
 
 def read(source: CheckpointFiles) -> Checkpoint:
@@ -59,7 +56,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     words, counts, metadata = None, None, training_metadata(options)
     if source.weights is None:
         words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
-        metadata |= {"vocabulary": problem} if problem else {}
+        metadata |= problem
     extra = options.get("elmokit", {})
     with fitting(source.folder), reading(options_path, what='part "elmokit" of the options'):
         mix = LayerMix(**extra.get("layer_mix", {}))
@@ -117,7 +114,7 @@ def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
 
 
 def _names(path: Path) -> set[str]:
-    """Names of the datasets; none where the file can't be read, which whoever reads it will say."""
+    """Names of the datasets; none where the file can't be read."""
     try:
         return set(dataset_shapes(path))
     except (CheckpointError, MissingFile):
@@ -166,50 +163,24 @@ def _only_weights(source: CheckpointFiles) -> Path:
     return (preferred or weights or files)[0]  # a file that holds none: reading it says what it is
 
 
-def vocabulary_beside(
-    options_path: Path, *, needed: bool
-) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, str | None]:
-    """Read the vocabulary in the same folder: `vocab.txt.gz`, `vocab.txt` or the first other `vocab*.txt`."""
-    folder = options_path.parent
-    for path in (folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))):
-        if path.is_file():
-            try:
-                return *read_words(path, skip_maxtermid=True), None
-            except NotUTF8 as error:
-                if needed:
-                    raise
-                return None, None, f"left out, {str(error).removeprefix(str(path) + ': ')}"
-    return None, None, None
-
-
 def _softmax(
     source: CheckpointFiles, config: ElmoConfig, inside: Mapping[str, NDArray[Any]], weights_path: Path
 ) -> Softmax | None:
     """The softmax in the file of weights, or in a file of its own beside it."""
-    if set(inside) == set(_SOFTMAX):
-        return _checked_softmax(Softmax(*(inside[name] for name in _SOFTMAX)), config, weights_path)
-    for path in CheckpointFiles(source.folder).files(".hdf5", ".h5") if source.weights is None else []:
-        if "softmax" in path.name and _names(path) == set(_SOFTMAX):
-            return _checked_softmax(read_softmax(path), config, path)
-    return None
-
-
-def _checked_softmax(softmax: Softmax, config: ElmoConfig, path: Path) -> Softmax:
+    path, arrays = weights_path, inside
+    if set(inside) != set(_SOFTMAX):
+        files = CheckpointFiles(source.folder).files(".hdf5", ".h5") if source.weights is None else []
+        path = next((p for p in files if "softmax" in p.name and _names(p) == set(_SOFTMAX)), path)
+        if path == weights_path:
+            return None
+        arrays = read_datasets(path)
+    softmax = Softmax(*(arrays[name] for name in _SOFTMAX))
     if softmax.weight.shape[1] != config.projection_width:
         raise CheckpointError(
             f"{path}: softmax/W has shape {softmax.weight.shape}; the model needs rows of width"
             f" {config.projection_width}: are both files of one model?"
         )
     return softmax
-
-
-def read_softmax(path: Path) -> Softmax:
-    """Read the softmax that was published beside the official models."""
-    arrays = read_datasets(path)
-    if set(arrays) != set(_SOFTMAX):
-        raise CheckpointError(f"{path}: expected the datasets softmax/W and softmax/b, found {sorted(arrays)[:5]}.")
-    with fitting(path):
-        return Softmax(arrays["softmax/W"], arrays["softmax/b"])
 
 
 def read_token_embeddings(path: Path) -> NDArray[Any]:

@@ -28,8 +28,8 @@ _SUFFIXES = (".th", ".pt", ".bin")
 _TABLE = "_token_embedder._char_embedding_weights"
 _ALLENNLP = Names(
     _TABLE,
-    "_token_embedder.char_conv_{}",
-    "_token_embedder._highways._layers.{}",
+    "_token_embedder.char_conv_{i}",
+    "_token_embedder._highways._layers.{i}",
     "_token_embedder._projection",
     "_elmo_lstm.",
 )

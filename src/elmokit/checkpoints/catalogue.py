@@ -1,7 +1,8 @@
-"""Published ELMo models as data: names to fetch by, and all families with address, format and licence as seen.
+"""Published ELMo models: names to fetch by, and all families with address, format and licence as seen.
 
-`dev/make_docs.py` writes docs/checkpoints.md from it. Licences are those that a publisher states for the weights; where
-none was seen, it says "not stated". No host publishes checksums, so `sha256` is empty until someone adds one.
+`published.json` and `families.json` hold the data; `dev/make_docs.py` writes docs/checkpoints.md from it. Licences are
+those that a publisher states for the weights; where none was seen, it says "not stated". No host publishes checksums,
+so `sha256` is empty until someone adds one.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NOT_STATED = "not stated"
-_AI2 = "https://s3-us-west-2.amazonaws.com/allennlp/models/elmo/"
 _NLPL = "http://vectors.nlpl.eu/repository/"
 _MANYLANGS = range(136, 180)  # numbers of the ELMoForManyLangs models in the NLPL repository's part 11
 
@@ -39,41 +40,18 @@ class Published:
     tokenizer: str = "whitespace"
 
 
-def _pair(name: str, title: str, address: str, megabytes: int = 374, language: str = "en") -> Published:
-    """Make an entry of options and weights, whose names begin with the address."""
-    parts = {"options.json": "options.json", "weights.hdf5": "weights.hdf5"}
-    if name == "pubmed":
-        parts["weights.hdf5"] = "weights_PubMed_only.hdf5"
-    files = tuple(RemoteFile(url=_AI2 + address + theirs, name=ours) for ours, theirs in parts.items())
-    return Published(name=name, title=title, files=files, megabytes=megabytes, language=language)
+def _published(row: dict[str, Any]) -> Published:
+    sums = row.pop("sha256", {})
+    files = tuple(RemoteFile(url=url, name=name, sha256=sums.get(name, "")) for name, url in row.pop("files").items())
+    return Published(files=files, **row)
 
 
-def _official(name: str, title: str, stem: str, megabytes: int = 374) -> Published:
-    return _pair(name, title, f"{stem}/elmo_{stem}_", megabytes)
+def _rows(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return rows
 
 
-CATALOGUE: tuple[Published, ...] = (
-    _official("small", "13.6 M parameters, 1 Billion Word Benchmark", "2x1024_128_2048cnn_1xhighway", 54),
-    _official("medium", "28.0 M parameters, 1 Billion Word Benchmark", "2x2048_256_2048cnn_1xhighway", 112),
-    _official("original", "93.6 M parameters, 1 Billion Word Benchmark", "2x4096_512_2048cnn_2xhighway"),
-    _official("original-5.5B", "93.6 M parameters, Wikipedia and news", "2x4096_512_2048cnn_2xhighway_5.5B"),
-    _pair("pubmed", "93.6 M parameters, PubMed abstracts", "contributed/pubmed/elmo_2x4096_512_2048cnn_2xhighway_"),
-    _pair("portuguese", "93.6 M parameters, Portuguese Wikipedia", "contributed/pt/elmo_pt_", language="pt"),
-    Published(
-        name="tfhub",
-        title="93.6 M parameters, Google's module with its trained layer mix",
-        files=(RemoteFile(url="https://tfhub.dev/google/elmo/3?tf-hub-format=compressed", name="module.tar.gz"),),
-        megabytes=350,
-    ),
-    Published(
-        name="seqvec",
-        title="93.6 M parameters, protein sequences (UniRef50)",
-        files=(RemoteFile(url="https://rostlab.org/~deepppi/seqvec.zip", name="seqvec.zip"),),
-        language="",
-        megabytes=340,
-        tokenizer="characters",
-    ),
-)
+CATALOGUE = tuple(map(_published, _rows("published.json")))
 """Models with a name of their own. NLPL's are known by number: "nlpl:20/212", "nlpl:11/144" or just "nlpl:144"."""
 
 
@@ -92,8 +70,7 @@ class Family:
 
 def families() -> tuple[Family, ...]:
     """Return every published family that was seen, whether it can be fetched by name or not."""
-    rows = json.loads(Path(__file__).with_name("families.json").read_text(encoding="utf-8"))
-    return tuple(Family(**row) for row in rows)
+    return tuple(Family(**row) for row in _rows("families.json"))
 
 
 def find(name: str) -> Published | None:
@@ -103,12 +80,9 @@ def find(name: str) -> Published | None:
         >>> find("nlpl:144").files[0].url
         'http://vectors.nlpl.eu/repository/11/144.zip'
     """
-    for model in CATALOGUE:
-        if model.name == name:
-            return model
     match = re.fullmatch(r"nlpl:(?:(\d{1,3})/)?(\d{1,6})", name)
     if match is None:
-        return None
+        return next((model for model in CATALOGUE if model.name == name), None)
     number = int(match[2])
     part = match[1] or ("11" if number in _MANYLANGS else "20")
     return Published(

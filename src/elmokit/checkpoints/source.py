@@ -108,6 +108,25 @@ def _with_counts(lines: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | 
     return tuple(words), tuple(map(int, counts))
 
 
+def vocabulary_beside(
+    options_path: Path, *, needed: bool
+) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, dict[str, str]]:
+    """Read the vocabulary in the same folder: `vocab.txt.gz`, `vocab.txt` or the first other `vocab*.txt`.
+
+    One in another encoding than UTF-8 is left out where it is not needed, which the third value says, for the metadata.
+    """
+    folder = options_path.parent
+    for path in (folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))):
+        if path.is_file():
+            try:
+                return *read_words(path, skip_maxtermid=True), {}
+            except NotUTF8 as error:
+                if needed:
+                    raise
+                return None, None, {"vocabulary": f"left out, {str(error).removeprefix(f'{path}: ')}"}
+    return None, None, {}
+
+
 def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) -> None:
     """Write a vocabulary file that `read_words` reads back as it was."""
     words = list(words)

@@ -1,26 +1,39 @@
-"""What AllenNLP's HDF5 files, bilm-tf's training checkpoints and TF-Hub modules share: names and layouts of TensorFlow.
+"""TensorFlow's ELMos: bilm-tf's training checkpoints, TF-Hub modules, and what AllenNLP's HDF5 files share with them.
 
 One graph wrote all three; only the names of the LSTM cells changed with TensorFlow's versions, so variables are renamed
 to those of the HDF5 files. TensorFlow computes y = x·W + b. Its LSTM has one kernel (P + P, 4C) for input and recurrent
 state, gates in the order input, candidate, forget, output, and adds 1 to the forget gate while running. The character
-table has no padding row. Sources: bilm-tf `model.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
+table has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.mapping import Rule, add_to_block, apply_rules, drop_axis, pad_row, reorder_blocks, transpose
-from elmokit.checkpoints.tensor_bundle import Bundle
-from elmokit.config import ElmoConfig
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
+from elmokit.checkpoints.mapping import (
+    Rule,
+    add_to_block,
+    apply_rules,
+    drop_axis,
+    pad_row,
+    reorder_blocks,
+    rules_from,
+    transpose,
+)
+from elmokit.checkpoints.options import config_from_options, training_metadata
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, vocabulary_beside
+from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
+from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError
-from elmokit.reading import printable
+from elmokit.reading import printable, reading
 
 _CELL = re.compile(
     r"RNN_(\d)/(?:(?:RNN|rnn|MultiRNNCell|multi_rnn_cell|LSTMCell|lstm_cell|[Cc]ell_?(\d+))/)+"
@@ -61,49 +74,38 @@ def read_bilm(bundle: Bundle, place: Path) -> dict[str, NDArray[Any]]:
 
 
 _TF_GATES = reorder_blocks((0, 2, 1, 3))
-_FORGET_BIAS = add_to_block(1, 4, 1.0)
+_TABLE = (
+    Rule("embedding", ("word_embedding.weight",), (pad_row(),)),
+    Rule("char_embed", ("char_cnn.embedding.weight",), (pad_row(),)),
+    Rule("CNN/W_cnn_{i}", ("char_cnn.convolutions.{i}.weight",), (drop_axis(), transpose((2, 1, 0)))),
+    Rule("CNN/b_cnn_{i}", ("char_cnn.convolutions.{i}.bias",)),
+    Rule("CNN_high_{i}/W_carry", ("char_cnn.highways.{i}.gate.weight",), (transpose(),)),
+    Rule("CNN_high_{i}/b_carry", ("char_cnn.highways.{i}.gate.bias",)),
+    Rule("CNN_high_{i}/W_transform", ("char_cnn.highways.{i}.transform.weight",), (transpose(),)),
+    Rule("CNN_high_{i}/b_transform", ("char_cnn.highways.{i}.transform.bias",)),
+    Rule("CNN_proj/W_proj", ("char_cnn.projection.weight",), (transpose(),)),
+    Rule("CNN_proj/b_proj", ("char_cnn.projection.bias",)),
+    Rule(
+        "RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/W_0",
+        ("{direction}_layers.{i}.weight_ih", "{direction}_layers.{i}.weight_hh"),
+        (transpose(), _TF_GATES),
+        axis=1,
+    ),
+    Rule(
+        "RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/B",
+        ("{direction}_layers.{i}.bias",),
+        (_TF_GATES, add_to_block(1, 4, 1.0)),
+    ),
+    Rule("RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/W_P_0", ("{direction}_layers.{i}.weight_hr",), (transpose(),)),
+)
 
 
 def rules_for(config: ElmoConfig, *, single_cell: bool = False) -> tuple[Rule, ...]:
-    """The rules between this format's arrays and ours."""
-    cell = "LSTMCell" if single_cell else "MultiRNNCell/Cell{layer}/LSTMCell"
-    rules = list(token_rules(config))
-    for d, direction in enumerate(("forward", "backward")):
-        for layer in range(config.bilstm.n_layers):
-            place = f"RNN_{d}/RNN/{cell.format(layer=layer)}/"
-            rules += lstm_rules(f"{direction}_layers.{layer}.", config, [place + "W_0", place + "B", place + "W_P_0"])
-    return tuple(rules)
-
-
-def token_rules(config: ElmoConfig) -> tuple[Rule, ...]:
-    """The rules of the token encoder, whose names all families of TensorFlow files share."""
-    cnn = config.char_cnn
-    if cnn is None:
-        return (Rule("embedding", ("word_embedding.weight",), (pad_row(),)),)
-    rules = [Rule("char_embed", ("char_cnn.embedding.weight",), (pad_row(),))]
-    for i in range(len(cnn.filters)):
-        ours = f"char_cnn.convolutions.{i}."
-        rules.append(Rule(f"CNN/W_cnn_{i}", (ours + "weight",), (drop_axis(), transpose((2, 1, 0)))))
-        rules.append(Rule(f"CNN/b_cnn_{i}", (ours + "bias",)))
-    for k in range(cnn.n_highway):
-        for their_part, our_part in (("carry", "gate"), ("transform", "transform")):
-            ours = f"char_cnn.highways.{k}.{our_part}."
-            rules.append(Rule(f"CNN_high_{k}/W_{their_part}", (ours + "weight",), (transpose(),)))
-            rules.append(Rule(f"CNN_high_{k}/b_{their_part}", (ours + "bias",)))
-    if cnn.projection:
-        rules.append(Rule("CNN_proj/W_proj", ("char_cnn.projection.weight",), (transpose(),)))
-        rules.append(Rule("CNN_proj/b_proj", ("char_cnn.projection.bias",)))
-    return tuple(rules)
-
-
-def lstm_rules(ours: str, config: ElmoConfig, theirs: Sequence[str]) -> tuple[Rule, ...]:
-    """The rules of one TensorFlow LSTM cell."""
-    kernel, bias, projection = theirs
-    rules = (
-        Rule(kernel, (ours + "weight_ih", ours + "weight_hh"), (transpose(), _TF_GATES), axis=1),
-        Rule(bias, (ours + "bias",), (_TF_GATES, _FORGET_BIAS)),
-    )
-    return (*rules, Rule(projection, (ours + "weight_hr",), (transpose(),))) if config.bilstm.projection else rules
+    """The rules between this format's arrays and ours; models of one layer may name a cell without its number."""
+    rules = rules_from(_TABLE, config)
+    if not single_cell:
+        return rules
+    return tuple(replace(rule, theirs=rule.theirs.replace("MultiRNNCell/Cell0/", "")) for rule in rules)
 
 
 def convert(
@@ -135,3 +137,125 @@ def convert(
 
 def _sizes(config: ElmoConfig) -> str:
     return f"dim {config.bilstm.cell_width}, projection_dim {config.projection_width}"
+
+
+def _recognise_training(source: CheckpointFiles) -> bool:
+    """Look for the index of a TensorFlow checkpoint outside a SavedModel."""
+    return bool(source.files(".index")) and source.folder.name != "variables"
+
+
+def _read_training(source: CheckpointFiles) -> Checkpoint:
+    """Read a folder of a training run, or one of its checkpoints by its .index file; optimiser slots are left out."""
+    index_path = _newest_index(source)
+    options_path = source.folder / "options.json"
+    options = read_options(options_path)
+    bundle = open_bundle(index_path)
+    arrays = read_bilm(bundle, index_path)
+    softmax = _softmax(bundle, index_path, options, arrays) if source.with_softmax else None
+    if "char_cnn" in options:
+        arrays.pop("embedding", None)
+    config = config_from_options(options, options_path, index_path, arrays)
+    tensors = convert(rules_for(config), config, arrays, index_path, options_path)
+    words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
+    metadata = training_metadata(options) | problem
+    with fitting(source.folder):
+        if "global_step" in bundle.entries:
+            metadata["global_step"] = int(bundle.read("global_step").item())
+        checkpoint = Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, metadata=metadata)
+    return check_finite(checkpoint, index_path)
+
+
+def _newest_index(source: CheckpointFiles) -> Path:
+    """The .index file that `checkpoint` names, by a path of the machine it was written on, or of the highest step."""
+    if source.path.is_file():
+        return source.path
+    indexes = source.files(".index")
+    if source.has("checkpoint"):
+        text = (source.path / "checkpoint").read_bytes()[:65536].decode("utf-8", "replace")
+        named = re.search(r'^model_checkpoint_path:\s*"([^"\n]+)"', text, re.MULTILINE)
+        wanted = re.split(r"[/\\]", named[1])[-1] + ".index" if named else None
+        if any(path.name == wanted for path in indexes):
+            return source.path / str(wanted)
+    return max(indexes, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)[-1:]])
+
+
+def _softmax(bundle: Bundle, place: Path, options: dict[str, Any], arrays: dict[str, Any]) -> Softmax | None:
+    prefix = model_prefix(bundle.entries, place)
+    if prefix + "softmax/b" not in bundle.entries:
+        return None
+    bias = bundle.read(prefix + "softmax/b").astype(np.float32, copy=False)
+    if prefix + "softmax/W" in bundle.entries:
+        return Softmax(bundle.read(prefix + "softmax/W").astype(np.float32, copy=False), bias)
+    if options.get("share_embedding_softmax") and "embedding" in arrays:
+        return Softmax(arrays["embedding"], bias)
+    return None
+
+
+def _recognise_hub(source: CheckpointFiles) -> bool:
+    """Whether there are a graph and its variables."""
+    graphs = ("saved_model.pb", "tfhub_module.pb")
+    return any(source.has(name) for name in graphs) and (source.path / "variables").is_dir()
+
+
+def _read_hub(source: CheckpointFiles) -> Checkpoint:
+    """Read the variables of a SavedModel (`google/elmo/2`, `/3`, DeepPavlov's); its graph is not read.
+
+    What the graph alone knows is taken from an `options.json` beside it, or else from what Google's module is.
+    """
+    index_path = source.path / "variables" / "variables.index"
+    bundle = open_bundle(index_path)
+    arrays = read_bilm(bundle, index_path)
+    options_path = source.path / "options.json"
+    known = options_path.is_file()
+    options = read_options(options_path) if known else _options_from_arrays(arrays, index_path)
+    if "char_embed" in arrays and len(arrays["char_embed"]) == 262:
+        arrays["char_embed"] = arrays["char_embed"][1:]  # exports that feed shifted ids have the padding row inside
+    place = options_path if known else index_path
+    config = config_from_options(options, place, index_path, arrays)
+    tensors = convert(rules_for(config), config, arrays, index_path, place)
+    metadata = {} if known else {"assumed": "skip connections, clips at 3, relu, 50 characters: Google's module"}
+    with fitting(source.path):
+        checkpoint = Checkpoint(config, tensors, _layer_mix(bundle), metadata=metadata)
+    return check_finite(checkpoint, index_path)
+
+
+def _options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict[str, Any]:
+    """The options that arrays alone imply, and Google's module's for the rest."""
+    with reading(place, what="list of an ELMo's variables; one is missing or of another shape"):
+        cell = "RNN_0/RNN/MultiRNNCell/Cell{}/LSTMCell/W_0"
+        joined, gates = arrays[cell.format(0)].shape
+        n_layers = sum(cell.format(layer) in arrays for layer in range(len(arrays)))
+        filters: list[list[int]] = []
+        while f"CNN/W_cnn_{len(filters)}" in arrays:
+            _, width, _, n = arrays[f"CNN/W_cnn_{len(filters)}"].shape
+            filters.append([width, n])
+        cnn = {
+            "embedding": {"dim": arrays["char_embed"].shape[1]},
+            "filters": filters,
+            "n_highway": sum(f"CNN_high_{k}/W_carry" in arrays for k in range(len(arrays))),
+            "activation": "relu",
+            "max_characters_per_token": 50,
+        }
+    lstm = {"dim": gates // 4, "projection_dim": joined // 2, "n_layers": n_layers, "use_skip_connections": True}
+    return {"lstm": lstm | {"cell_clip": 3, "proj_clip": 3}, "char_cnn": cnn}
+
+
+def _layer_mix(bundle: Bundle) -> LayerMix:
+    def find(*endings: str) -> NDArray[Any] | None:
+        names = [name for name in bundle.entries if name.endswith(endings)]
+        return np.ravel(bundle.read(names[0])) if names else None
+
+    weights, gamma = find("aggregation/weights", "_ELMo_W"), find("aggregation/scaling", "_ELMo_gamma")
+    return LayerMix(
+        weights=None if weights is None else tuple(map(float, weights)),
+        gamma=1.0 if gamma is None or gamma.size != 1 else float(gamma[0]),
+    )
+
+
+TRAINING = Format(
+    "bilm-tf",
+    "bilm-tf training checkpoint (model.ckpt-N.index, options.json)",
+    _recognise_training,
+    _read_training,
+)
+HUB = Format("tfhub", "TF-Hub module (saved_model.pb, variables/)", _recognise_hub, _read_hub)

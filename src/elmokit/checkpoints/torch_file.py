@@ -16,26 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.archives import open_zip
-from elmokit.checkpoints.mapping import Rule, negate_block
+from elmokit.checkpoints.mapping import Rule, negate_block, rules_from
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
-from elmokit.reading import printable, reading
+from elmokit.reading import reading
 
 _MAX_PICKLE_BYTES = 16 << 20
 
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of a state dict, as float32."""
-    value = _load(path)
-    tensors = {name: x for name, x in value.items() if hasattr(x, "untyped_storage")} if isinstance(value, dict) else {}
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no named tensors; expected the state dict of an ELMo.")
-    if sum(x.numel() * x.element_size() for x in tensors.values()) > path.stat().st_size:
-        raise CheckpointError(f"{path}: its tensors claim more numbers than the file holds; this is not believed.")
-    return {str(name): _array(path, str(name), tensor) for name, tensor in tensors.items()}
-
-
-def _load(path: Path) -> Any:
     try:
         import torch
     except ImportError:
@@ -43,13 +33,15 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; it should hold the model's weights.")
     _check_records(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what it likes on damaged files
-        reason = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
-        raise CheckpointError(
-            f"{path}: not a whole file of tensors that torch wrote ({reason}). Files that would run code are refused."
-        ) from None
+    with reading(path, what="file of tensors that torch wrote; files that would run code are refused"):
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = {str(k): x for k, x in value.items() if isinstance(x, torch.Tensor)} if isinstance(value, dict) else {}
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no named tensors; expected the state dict of an ELMo.")
+    if sum(x.numel() * x.element_size() for x in tensors.values()) > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors claim more numbers than the file holds; this is not believed.")
+    with reading(path, what="state dict of plain arrays of numbers"):
+        return {name: np.ascontiguousarray(x.detach().float().numpy()) for name, x in tensors.items()}
 
 
 def _check_records(path: Path) -> None:
@@ -63,18 +55,9 @@ def _check_records(path: Path) -> None:
             raise CheckpointError(f"{path}: claims to hold more than the file does; this is not believed.")
 
 
-def _array(path: Path, name: str, tensor: Any) -> NDArray[Any]:
-    if tensor.numel() * tensor.element_size() > path.stat().st_size:
-        raise CheckpointError(f"{path}: {name} claims more numbers than the file can hold; this is not believed.")
-    try:
-        return np.ascontiguousarray(tensor.detach().float().numpy())
-    except (RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{path}: {name} is no plain array of numbers ({error}).") from None
-
-
 @dataclass(frozen=True)
 class Names:
-    """What a tool calls the arrays of AllenNLP's modules; {} stands for a number."""
+    """What a tool calls the arrays of AllenNLP's modules; {i} stands for a number."""
 
     table: str
     convolution: str
@@ -84,26 +67,21 @@ class Names:
 
     def rules(self, config: ElmoConfig) -> tuple[Rule, ...]:
         """Return the rules of everything but the tables."""
-        parts, rules = ("weight", "bias"), []
-        for direction in ("forward", "backward"):
-            for layer in range(config.bilstm.n_layers):
-                theirs, ours = f"{self.lstm}{direction}_layer_{layer}.", f"{direction}_layers.{layer}."
-                pairs = {"input_linearity.weight": "weight_ih", "state_linearity.weight": "weight_hh"}
-                pairs |= {"state_linearity.bias": "bias"}
-                pairs |= {"state_projection.weight": "weight_hr"} if config.bilstm.projection else {}
-                rules += [Rule(theirs + their_part, (ours + our_part,)) for their_part, our_part in pairs.items()]
-        cnn = config.char_cnn
-        if cnn is None:
-            return tuple(rules)
-        for i in range(len(cnn.filters)):
-            rules += [Rule(f"{self.convolution.format(i)}.{p}", (f"char_cnn.convolutions.{i}.{p}",)) for p in parts]
-        for k in range(cnn.n_highway):
-            for part in parts:
-                both = tuple(f"char_cnn.highways.{k}.{half}.{part}" for half in ("transform", "gate"))
-                rules.append(Rule(f"{self.highway.format(k)}.{part}", both, (negate_block(1, 2),)))
-        if cnn.projection:
-            rules += [Rule(f"{self.projection}.{part}", (f"char_cnn.projection.{part}",)) for part in parts]
-        return tuple(rules)
+        cell, ours = self.lstm + "{direction}_layer_{i}.", "{direction}_layers.{i}."
+        table = [
+            Rule(cell + "input_linearity.weight", (ours + "weight_ih",)),
+            Rule(cell + "state_linearity.weight", (ours + "weight_hh",)),
+            Rule(cell + "state_linearity.bias", (ours + "bias",)),
+            Rule(cell + "state_projection.weight", (ours + "weight_hr",)),
+        ]
+        for part in ("weight", "bias"):
+            both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
+            table += [
+                Rule(f"{self.convolution}.{part}", (f"char_cnn.convolutions.{{i}}.{part}",)),
+                Rule(f"{self.highway}.{part}", both, (negate_block(1, 2),)),
+                Rule(f"{self.projection}.{part}", (f"char_cnn.projection.{part}",)),
+            ]
+        return rules_from(table, config)
 
     def config(
         self,
@@ -117,9 +95,9 @@ class Names:
         """Read sizes off the arrays, the rest from options; `words` are fields of the configuration."""
 
         def shapes(name: str) -> list[tuple[int, ...]]:
-            return [arrays[name.format(i)].shape for i in range(len(arrays)) if name.format(i) in arrays]
+            return [arrays[name.format(i=i)].shape for i in range(len(arrays)) if name.format(i=i) in arrays]
 
-        cells = shapes(self.lstm + "forward_layer_{}.input_linearity.weight")
+        cells = shapes(self.lstm + "forward_layer_{i}.input_linearity.weight")
         gates, width = arrays[self.lstm + "forward_layer_0.input_linearity.weight"].shape
         bilstm = BiLSTMConfig(
             n_layers=len(cells),
@@ -129,17 +107,17 @@ class Names:
             projection_clip=float(lstm["proj_clip"] or 0) or None,
             skip_connections=bool(lstm.get("use_skip_connections", True)),
         )
-        if self.table not in arrays:
-            return ElmoConfig(projection_width=width, char_cnn=None, bilstm=bilstm, **words)
-        n_rows, embedding_width = arrays[self.table].shape
-        char_cnn = CharCNNConfig(
-            embedding_width=embedding_width,
-            filters=tuple((size, n) for n, _, size in shapes(self.convolution + ".weight")),
-            n_highway=len(shapes(self.highway + ".weight")),
-            activation=cnn["activation"],
-            max_characters=int(cnn["max_characters_per_token"]),
-            n_characters=n_rows if characters is None else n_rows + 1,
-            projection=self.projection + ".weight" in arrays,
-            characters=characters,
-        )
+        char_cnn = None
+        if self.table in arrays:
+            n_rows, embedding_width = arrays[self.table].shape
+            char_cnn = CharCNNConfig(
+                embedding_width=embedding_width,
+                filters=tuple((size, n) for n, _, size in shapes(self.convolution + ".weight")),
+                n_highway=len(shapes(self.highway + ".weight")),
+                activation=cnn["activation"],
+                max_characters=int(cnn["max_characters_per_token"]),
+                n_characters=n_rows if characters is None else n_rows + 1,
+                projection=self.projection + ".weight" in arrays,
+                characters=characters,
+            )
         return ElmoConfig(projection_width=width, char_cnn=char_cnn, bilstm=bilstm, **words)

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, takewhile
 from pathlib import Path
 
-from elmokit.data.records import NOT_DECODED, Characters
+from elmokit.data.records import BadRowError, Lines, open_lines
 from elmokit.data.streams import STDIN, open_bytes, plain_suffix
 from elmokit.errors import InputError, OutputError
 from elmokit.files import atomic_path
@@ -70,8 +71,8 @@ def read_columns(
     """
     is_conllu = plain_suffix(source) == ".conllu" if conllu is None else conllu
     starts_document = False
-    with open_bytes(source) as stream, Characters(str(source), encoding).lines(stream) as lines:
-        for first_line, block in _blocks(str(source), lines):
+    with open_bytes(source) as stream, open_lines(str(source), stream, encoding) as lines:
+        for first_line, block in _blocks(lines):
             comments, rows, line = _cut(str(source), first_line, block, is_conllu)
             if rows and rows[0][0] == DOCUMENT_START:
                 starts_document, rows, line = True, rows[1:], line + 1
@@ -81,20 +82,20 @@ def read_columns(
                 starts_document = False
 
 
-def _blocks(name: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+def _blocks(lines: Lines) -> Iterator[tuple[int, list[str]]]:
     """Blocks of lines between empty ones, without line ends, and the number of the first line."""
     block: list[str] = []
-    number = 0
-    for number, text in enumerate(lines, start=1):
-        if NOT_DECODED.search(text):
-            raise InputError(f"{name}: line {number} is not in this encoding; name another (--encoding, encoding=).")
+    for text in chain(lines, [""]):
+        lines.start_record()
+        try:
+            lines.check(text)
+        except BadRowError as error:
+            raise InputError(f"{lines.name}: line {lines.n_read}: {error}.") from None
         if text.strip(_SPACES):
             block.append(text.rstrip("\r\n"))
         elif block:
-            yield number - len(block), block
+            yield lines.n_read - len(block) + (text == ""), block
             block = []
-    if block:
-        yield number - len(block) + 1, block
 
 
 def _cut(
@@ -103,11 +104,8 @@ def _cut(
     """Split a block into comments and rows; also return the line number of the first row."""
     rows = [_fields(text) for text in block]
     n_columns = len(rows[-1])
-    n_comments = 0
-    for text, row in zip(block, rows, strict=True):
-        if not text.startswith("#") or not (conllu or len(row) != n_columns):
-            break
-        n_comments += 1
+    lines = zip(block, rows, strict=True)
+    n_comments = sum(1 for _ in takewhile(lambda x: x[0][0] == "#" and (conllu or len(x[1]) != n_columns), lines))
     words = rows[n_comments:]
     line = first_line + n_comments
     for place, row in enumerate(words):
@@ -141,10 +139,10 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 
 @contextmanager
 def column_file(path: str | Path) -> Iterator[WriteSentence]:
-    """Open a column file that is written sentence by sentence, whole or not at all; "-" is standard output.
+    """Open a column file for a function that takes a sentence and additional columns; "-" is standard output.
 
-    The function takes a sentence and additional columns. Comments and -DOCSTART- lines are kept. Columns are separated
-    by tabs if a value holds a space or the file is named .conllu, else by spaces.
+    The file is written whole or not at all. Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a
+    value holds a space or the file is named .conllu, else by spaces.
 
     Example:
         >>> with column_file("-") as write:

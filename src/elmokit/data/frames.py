@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elmokit.data.tables import AbsentColumns, BadRows, Row, Table, is_missing, not_a_text
+from elmokit.data.records import Record
+from elmokit.data.tables import BadRows, Row, Table, select_rows
 from elmokit.errors import ConfigError, InputError
 
 _BLOCK = 1024
@@ -25,7 +26,7 @@ def read_rows(
     as_they_are: Sequence[str] = (),
     bad_rows: BadRows = "stop",
 ) -> Iterator[Row]:
-    """Read the rows of any table, one at a time.
+    """Read the rows of any table, one at a time, numbered from 1.
 
     Args:
         source: the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), a pyarrow record batch, a Hugging
@@ -35,9 +36,6 @@ def read_rows(
         as_they_are: columns whose values keep their type; values from a file are always strings.
         bad_rows: what to do with a missing value: "stop", "skip" the row, or "keep" it as "" (None where values keep
             their type). A `Table` has its own setting.
-
-    Yields:
-        rows with a value per column, numbered from 1.
 
     Raises:
         InputError: a column that does not exist or exists twice, a missing value, a value that is no text, an object
@@ -57,25 +55,13 @@ def read_rows(
         return
     if bad_rows not in ("stop", "skip", "keep"):
         raise ConfigError(f"bad_rows is {bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
-    for number, values in enumerate(_values(source, columns, bad_rows), start=1):
-        row = dict(zip(columns, map(_plain, values), strict=True))
-        missing = [name for name, value in row.items() if is_missing(value, label=name in labels)]
-        if missing and bad_rows == "stop":
-            raise InputError(
-                f"row {number}: {missing[0]!r} is missing ({row[missing[0]]!r}). Fill it in, or choose what to do with"
-                " such rows (bad_rows=): 'skip' leaves them out, 'keep' takes missing values as empty texts."
-            )
-        if not missing or bad_rows == "keep":
-            yield Row(number, None, {n: _kept(n, v, number, n in as_they_are, n in missing) for n, v in row.items()})
-
-
-def _kept(name: str, value: Any, number: int, as_it_is: bool, missing: bool) -> Any:
-    if as_it_is:
-        return value
-    problem = None if missing else not_a_text(name, value)
-    if problem is not None:
-        raise InputError(f"row {number}: {problem}.")
-    return "" if missing else str(value)
+    names = _names(source)
+    values = _values(source, columns if names is None or set(columns) <= set(names) else [])
+    records = (
+        Record(number, None, {str(name): _plain(value) for name, value in row.items()})
+        for number, row in enumerate(values, start=1)
+    )
+    yield from select_rows((names, records), columns, labels=labels, as_they_are=as_they_are, bad_rows=bad_rows)
 
 
 def column_names(source: Any) -> list[str]:
@@ -84,27 +70,60 @@ def column_names(source: Any) -> list[str]:
         source = Table(source=source)
     if isinstance(source, Table):
         return source.columns()
+    if isinstance(source, Sequence) and source and isinstance(source[0], Mapping):
+        return [str(name) for name in source[0]]
+    names = _names(source)
+    if names is None:
+        raise _no_table(source)
+    return names
+
+
+def _names(source: Any) -> list[str] | None:
+    """The columns of a table; None where only its records have names."""
     if isinstance(source, Mapping):
         if _is_data_set(next(iter(source.values()), None)):
             parts = ", ".join(map(repr, source))
             raise InputError(f"this is several data sets ({parts}); give one of them: data[{next(iter(source))!r}].")
         return [str(name) for name in source]
-    if isinstance(source, Sequence) and source and isinstance(source[0], Mapping):
-        return [str(name) for name in source[0]]
-    if _is_data_set(source) and source.column_names is not None:
-        return list(source.column_names)
-    if type(source).__name__ == "RecordBatch":  # of pyarrow
+    if _is_data_set(source):
+        return None if source.column_names is None else list(source.column_names)
+    if _is_record_batch(source):
         return list(source.schema.names)
-    frame = None if isinstance(source, str | bytes | list) else _frame(source)
-    if frame is None:
+    frame = _frame(source)
+    return None if frame is None else [str(name) for name in frame.columns]
+
+
+def _values(source: Any, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table, with the columns that are asked for or more."""
+    if isinstance(source, Mapping):
+        lists = [source[name] for name in columns]
+        lengths = {len(values) for values in lists}
+        if len(lengths) > 1:
+            raise InputError(f"the columns have {sorted(lengths)} values; expected as many in each.")
+        yield from (dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True))
+        return
+    frame = None if _is_data_set(source) else _frame(source)
+    if frame is not None:
+        yield from frame.select(list(columns)).iter_rows(named=True, buffer_size=_BLOCK)
+        return
+    if _is_record_batch(source):
+        source = source.to_pylist()
+    if isinstance(source, str | bytes) or not isinstance(source, Iterable):
         raise _no_table(source)
-    return [str(name) for name in frame.columns]
+    if hasattr(source, "select_columns"):
+        source = source.select_columns(list(columns))  # other columns, such as images, are not even decoded
+    for record in source:
+        if not isinstance(record, Mapping):
+            raise _no_table(source)
+        yield record
 
 
 def _frame(source: Any) -> Any:
     """A table in memory as a narwhals data frame; None for other objects."""
     import narwhals
 
+    if isinstance(source, str | bytes | list):
+        return None
     try:
         frame = narwhals.from_native(source, eager_only=True, pass_through=True)
     except narwhals.exceptions.DuplicateError as error:
@@ -116,41 +135,8 @@ def _is_data_set(value: Any) -> bool:
     return hasattr(value, "column_names") and hasattr(value, "features")
 
 
-def _values(source: Any, columns: Sequence[str], bad_rows: BadRows) -> Iterator[Sequence[Any]]:
-    """The values of each row, in the order of `columns`."""
-    table = AbsentColumns("", columns, bad_rows="stop", records=False)
-    if isinstance(source, Mapping):
-        table.check(column_names(source))
-        yield from _from_mapping(source, columns)
-        return
-    frame = None if _is_data_set(source) or isinstance(source, str | bytes | list) else _frame(source)
-    if frame is not None:
-        table.check([str(name) for name in frame.columns])
-        yield from frame.select(list(columns)).iter_rows(buffer_size=_BLOCK)
-        return
-    if type(source).__name__ == "RecordBatch":  # of pyarrow
-        source = source.to_pylist()
-    if isinstance(source, str | bytes) or not isinstance(source, Iterable):
-        raise _no_table(source)
-    if _is_data_set(source):
-        table.check(column_names(source))
-        if hasattr(source, "select_columns"):
-            source = source.select_columns(list(columns))  # other columns, such as images, are not even decoded
-    records = AbsentColumns("", columns, bad_rows=bad_rows, records=True)
-    for record in source:
-        if not isinstance(record, Mapping):
-            raise _no_table(source)
-        records.check([str(name) for name in record])
-        yield [record.get(name) for name in columns]
-    records.finish()
-
-
-def _from_mapping(source: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    values = [source[name] for name in columns]
-    lengths = {len(column) for column in values}
-    if len(lengths) > 1:
-        raise InputError(f"the columns have {sorted(lengths)} values; expected as many in each.")
-    yield from zip(*values, strict=True)
+def _is_record_batch(value: Any) -> bool:
+    return type(value).__name__ == "RecordBatch"  # of pyarrow, which need not be there
 
 
 def _plain(value: Any) -> Any:

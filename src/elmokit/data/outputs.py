@@ -124,21 +124,16 @@ def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors
 
     with surviving_file(path) as disk, h5py.File(disk, "w") as file:
         file.attrs["about"] = json.dumps(about)
-        matrix = file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
-
-        def append(dataset: Any, values: Any) -> None:
-            n = len(dataset)
-            dataset.resize(n + len(values), axis=0)
-            dataset[n:] = values
+        file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
 
         def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-            for name, values in columns.items():
-                texts = bool(values) and isinstance(values[0], str)
+            for name, values in {**columns, _MATRIX: vectors}.items():
+                texts = len(values) > 0 and isinstance(values[0], str)
                 if name not in file:
-                    kind = h5py.string_dtype() if texts else "i8"
-                    file.create_dataset(name, (0,), kind, maxshape=(None,))
-                append(file[name], [storable(str(v)) for v in values] if texts else list(values))
-            append(matrix, vectors)
+                    file.create_dataset(name, (0,), h5py.string_dtype() if texts else "i8", maxshape=(None,))
+                n = len(file[name])
+                file[name].resize(n + len(values), axis=0)
+                file[name][n:] = [storable(str(v)) for v in values] if texts else values
             file.flush()
             disk.check()
 

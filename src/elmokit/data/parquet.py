@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.data.records import CheckColumns, Record
+from elmokit.data.records import Record, Records
 from elmokit.errors import InputError, MissingExtra, OutputError
+from elmokit.reading import reading
 
 MATRIX = "features"
 """The column of vectors."""
 
 
-def parquet_records(
-    name: str, stream: BinaryIO, check: CheckColumns, *, columns: Sequence[str] | None
-) -> Iterator[Record]:
+def parquet_records(name: str, stream: BinaryIO, columns: Sequence[str] | None) -> Records:
     """Parse a Parquet file."""
     pyarrow = _pyarrow("reading Parquet files")
-    wanted = None if columns is None else list(dict.fromkeys(columns))
-    try:
+    what = "Parquet file; is it damaged?"
+    with reading(name, error=InputError, what=what):
         file = pyarrow.parquet.ParquetFile(stream)
-        check(file.schema_arrow.names)
-        batches = file.iter_batches(1024, columns=wanted)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        yield from (Record(number, None, row) for number, row in enumerate(rows, start=1))
-    except InputError:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, OverflowError, IndexError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-        raise InputError(f"{name}: not a Parquet file, or a damaged one ({reason}).") from None
+        names = list(file.schema_arrow.names)
+
+    def records() -> Iterator[Record]:
+        wanted = None if columns is None else list(dict.fromkeys(columns))
+        with reading(name, error=InputError, what=what):
+            rows = (row for batch in file.iter_batches(1024, columns=wanted) for row in batch.to_pylist())
+            yield from (Record(number, None, row) for number, row in enumerate(rows, start=1))
+
+    return names, records()
 
 
 @contextmanager
@@ -43,27 +42,17 @@ def parquet_vectors(
 ) -> Iterator[Callable[[Mapping[str, Sequence[Any]], NDArray[np.float32]], None]]:
     """Open a Parquet file for vectors; see `elmokit.data.outputs.vector_file`."""
     pyarrow = _pyarrow("writing Parquet files")
-    writer: Any = None
 
     def write(columns: Mapping[str, Sequence[Any]], vectors: NDArray[np.float32]) -> None:
-        nonlocal writer
-        arrays = {
-            name: pyarrow.array([storable(v) if isinstance(v, str) else v for v in values])
-            for name, values in columns.items()
-        }
+        arrays = {name: pyarrow.array([_storable_value(v) for v in values]) for name, values in columns.items()}
         flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         arrays[MATRIX] = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
-        table = pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)})
-        writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table)
+        file.write(pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)}))
 
-    try:
+    with closing(_Writer(path, pyarrow)) as file:
         yield write
-        if writer is None:
+        if file.schema is None:
             write({}, np.zeros((0, dim), np.float32))
-    finally:
-        if writer is not None:
-            writer.close()
 
 
 @contextmanager
@@ -71,39 +60,44 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Seque
     """Open a Parquet file for rows; see `elmokit.data.outputs.table_file`."""
     pyarrow = _pyarrow("writing Parquet files")
     rows: list[dict[str, Any]] = []
-    writer: Any = None
 
     def flush() -> None:
-        nonlocal writer
         try:
-            table = pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns})
-            writer = writer or pyarrow.parquet.ParquetWriter(path, _without_nulls(pyarrow, table.schema))
-            writer.write_table(table.cast(writer.schema))
+            file.write(pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns}))
         except (pyarrow.ArrowException, ValueError) as error:
             raise OutputError(f"{path.name}: the values of a column differ in type ({error}).") from None
         rows.clear()
 
     def write(values: Sequence[Any]) -> None:
-        values = [storable(value) if isinstance(value, str) else value for value in values]
-        rows.append(dict(zip(columns, values, strict=True)))
+        rows.append(dict(zip(columns, map(_storable_value, values), strict=True)))
         if len(rows) == 8192:
             flush()
 
-    try:
+    with closing(_Writer(path, pyarrow)) as file:
         yield write
-        if rows or writer is None:
+        if rows or file.schema is None:
             flush()
-    finally:
-        if writer is not None:
-            writer.close()
 
 
-def _without_nulls(pyarrow: Any, schema: Any) -> Any:
-    """A schema where columns that hold no value yet may get texts later."""
-    text = pyarrow.string()
-    return pyarrow.schema(
-        [pyarrow.field(field.name, text if pyarrow.types.is_null(field.type) else field.type) for field in schema]
-    )
+class _Writer:
+    """Writes tables to one file, with the types of the first one; a column without a value yet may get texts later."""
+
+    def __init__(self, path: Path, pyarrow: Any) -> None:
+        self._path, self._pyarrow = path, pyarrow
+        self._file: Any = None
+        self.schema: Any = None
+
+    def write(self, table: Any) -> None:
+        if self._file is None:
+            is_null, text = self._pyarrow.types.is_null, self._pyarrow.string()
+            fields = [field.with_type(text) if is_null(field.type) else field for field in table.schema]
+            self.schema = self._pyarrow.schema(fields, table.schema.metadata)
+            self._file = self._pyarrow.parquet.ParquetWriter(self._path, self.schema)
+        self._file.write_table(table.cast(self.schema))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _pyarrow(purpose: str) -> Any:
@@ -113,6 +107,10 @@ def _pyarrow(purpose: str) -> Any:
     except ImportError:
         raise MissingExtra("pyarrow", "parquet", purpose) from None
     return pyarrow
+
+
+def _storable_value(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
 
 
 def storable(text: str) -> str:

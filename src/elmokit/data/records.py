@@ -1,8 +1,9 @@
 """Bytes → records, one parser per text format.
 
-A parser names what is wrong with a row instead of stopping; the policy for bad rows is in `elmokit.data.tables`.
-Undecodable bytes come through as surrogates, which tells their row. After a broken quotation mark the reader goes back
-to the second line of the record, so a stray mark costs one row.
+A parser returns the names of the columns (None where each record has its own) and an iterator of records. It says what
+is wrong with a row instead of stopping; `elmokit.data.tables` has the policy for bad rows. Undecodable bytes come
+through as surrogates, which tells their row. After a broken quotation mark the reader goes back to the second line of
+the record, so a stray mark costs one row.
 """
 
 from __future__ import annotations
@@ -29,18 +30,14 @@ csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))  # of the proc
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """What Excel writes above the header to name the delimiter."""
 
-NOT_DECODED = re.compile("[\udc80-\udcff]")
-
-CheckColumns = Callable[[Sequence[str]], None]
-"""Called with the existing columns; raises if one that is wanted is missing."""
+_NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a file.
+    """One row of a file: its number, from 1 without a header, and the line number of its start, if there are lines.
 
-    `number` counts rows from 1, without a header; `line` is the line number of its start, None if the format has no
-    lines. `values` are empty if the row can't be read; `problem` says why.
+    `values` are empty if the row can't be read; `problem` says why.
     """
 
     number: int
@@ -49,75 +46,40 @@ class Record:
     problem: str | None = None
 
 
-class _BadRowError(Exception):
+Records = tuple[Sequence[str] | None, Iterator[Record]]
+"""Names of the columns, None if each record has its own, and the records."""
+
+
+class BadRowError(Exception):
     """The current row can't be read."""
 
 
 def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any]], *arguments: Any) -> Record:
     try:
         return Record(number, line, parse(*arguments))
-    except _BadRowError as problem:
+    except BadRowError as problem:
         return Record(number, line, {}, str(problem))
 
 
-@dataclass(frozen=True, slots=True)
-class Characters:
-    """How the bytes of a file are decoded; the encoding "utf-8" skips a byte-order mark."""
+class Lines(Iterator[str]):
+    """The lines of a file, each with its line end; made by `open_lines`. The current record can be read again."""
 
-    name: str
-    encoding: str
-
-    @contextmanager
-    def lines(self, stream: BinaryIO) -> Iterator[Lines]:
-        """Read the lines of a stream, each with its line end."""
-        utf8 = self.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-        encoding = "utf-8-sig" if utf8 else self.encoding
-        try:
-            text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
-        except LookupError:
-            raise InputError(f"unknown encoding {self.encoding!r}; try 'utf-8', 'cp1252' or 'utf-16'.") from None
-        try:
-            yield Lines(self, text)
-        finally:
-            text.detach()
-
-    def check(self, text: str) -> None:
-        """Refuse a line, or the fields of a row, with undecodable bytes."""
-        undecoded = NOT_DECODED.search(text)
-        if undecoded is None:
-            return
-        byte = ord(undecoded[0]) - 0xDC00
-        before = NOT_DECODED.sub("�", text[max(0, undecoded.start() - 20) : undecoded.start()])
-        likely = "utf-16" if byte in (0xFE, 0xFF) and undecoded.start() == 0 else "cp1252"
-        raise _BadRowError(
-            f"byte 0x{byte:02x} after {before!r} is not {self.encoding}; if the file is in another encoding,"
-            f" name it (--encoding {likely}, for instance)"
-        )
-
-
-class Lines:
-    """Lines with the possibility to go back within one record."""
-
-    def __init__(self, characters: Characters, stream: io.TextIOWrapper) -> None:
-        self._characters, self._stream = characters, stream
+    def __init__(self, name: str, encoding: str, stream: io.TextIOWrapper) -> None:
+        self.name, self._encoding, self._stream = name, encoding, stream
         self._again: list[str] = []
         self._record: list[str] = []
         self.n_read = 0
-
-    def __iter__(self) -> Lines:
-        return self
 
     def __next__(self) -> str:
         try:
             line = self._again.pop() if self._again else self._stream.readline(LONGEST_LINE)
         except UnicodeError as error:
-            name, encoding = self._characters.name, self._characters.encoding
-            raise InputError(f"{name}: after line {self.n_read}: not {encoding} text ({error}).") from None
+            raise InputError(f"{self.name}: after line {self.n_read}: not {self._encoding} text ({error}).") from None
         if not line:
             raise StopIteration
         if len(line) == LONGEST_LINE and not line.endswith("\n"):
             raise InputError(
-                f"{self._characters.name}: line {self.n_read + 1} has more than {LONGEST_LINE:,} characters; split it."
+                f"{self.name}: line {self.n_read + 1} has more than {LONGEST_LINE:,} characters; split it."
             )
         self._record.append(line)
         self.n_read += 1
@@ -135,49 +97,47 @@ class Lines:
         self.n_read -= len(again)
         self._record.clear()
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How a delimited file is written.
-
-    No delimiter means a comma, or what a line "sep=;" before the header says. Without a header the columns are called
-    "1", "2" and so on, and a lone column "text".
-    """
-
-    delimiter: str | None = None
-    quotes: bool = True
-    header: bool = True
-
-
-def delimited(characters: Characters, stream: BinaryIO, check: CheckColumns, dialect: Dialect) -> Iterator[Record]:
-    """Parse a CSV or TSV file."""
-    with characters.lines(stream) as lines:
-        reader, fields = _first_fields(characters, lines, dialect)
-        header, number, line = fields, 0, 1
-        if dialect.header:
-            fields = []
-        else:
-            header = [TEXT_COLUMN] if len(fields) == 1 else [str(i + 1) for i in range(len(fields))]
-        check(header)
-        while True:
-            if fields:
-                number += 1
-                yield _record(number, line, _match, characters, header, fields, dialect.quotes)
-            line = lines.start_record()
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                lines.go_back()
-                number, fields = number + 1, []
-                yield Record(number, line, {}, _quoting_problem(error))
+    def check(self, text: str) -> None:
+        """Raise `BadRowError` for a line, or the fields of a row, with undecodable bytes."""
+        undecoded = _NOT_DECODED.search(text)
+        if undecoded is None:
+            return
+        byte = ord(undecoded[0]) - 0xDC00
+        before = _NOT_DECODED.sub("�", text[max(0, undecoded.start() - 20) : undecoded.start()])
+        likely = "utf-16" if byte in (0xFE, 0xFF) and undecoded.start() == 0 else "cp1252"
+        raise BadRowError(
+            f"byte 0x{byte:02x} after {before!r} is not {self._encoding}; if the file is in another encoding,"
+            f" name it (--encoding {likely}, for instance)"
+        )
 
 
-def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tuple[Any, list[str]]:
+@contextmanager
+def open_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[Lines]:
+    """Decode the lines of a stream; the encoding "utf-8" skips a byte-order mark."""
+    utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    try:
+        text = io.TextIOWrapper(
+            stream, encoding="utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=""
+        )
+    except LookupError:
+        raise InputError(f"unknown encoding {encoding!r}; try 'utf-8', 'cp1252' or 'utf-16'.") from None
+    try:
+        yield Lines(name, encoding, text)
+    finally:
+        text.detach()
+
+
+def delimited(lines: Lines, *, delimiter: str | None, quotes: bool, header: bool) -> Records:
+    """Parse a CSV or TSV file; no delimiter means a comma, or what a line "sep=;" before the header says."""
+    reader, first = _first_fields(lines, delimiter, csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
+    if header:
+        return first, _delimited_records(lines, reader, first, [], quotes)
+    names = [TEXT_COLUMN] if len(first) == 1 else [str(i + 1) for i in range(len(first))]
+    return names, _delimited_records(lines, reader, names, first, quotes)
+
+
+def _first_fields(lines: Lines, delimiter: str | None, quoting: Literal[0, 3]) -> tuple[Iterator[list[str]], list[str]]:
     """The reader, and the first row that is not empty: the header, or the first row of data."""
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quotes else csv.QUOTE_NONE
-    delimiter = dialect.delimiter
     try:
         for text in lines:
             separator = _SEPARATOR_LINE.fullmatch(text.strip("\r\n"))
@@ -187,12 +147,32 @@ def _first_fields(characters: Characters, lines: Lines, dialect: Dialect) -> tup
                 lines.go_back(0)
                 reader = csv.reader(lines, delimiter=delimiter or ",", quoting=quoting, strict=True)
                 fields = next(reader)
-                characters.check("".join(fields))
+                lines.check("".join(fields))
                 return reader, fields
             lines.start_record()
-    except (_BadRowError, csv.Error) as error:
-        raise InputError(f"{characters.name}: the header can't be read: {error}.") from None
-    raise InputError(f"{characters.name}: the file is empty; expected a header with the names of the columns.")
+    except (BadRowError, csv.Error) as error:
+        raise InputError(f"{lines.name}: the header can't be read: {error}.") from None
+    raise InputError(f"{lines.name}: the file is empty; expected a header with the names of the columns.")
+
+
+def _delimited_records(
+    lines: Lines, reader: Iterator[list[str]], names: Sequence[str], fields: Sequence[str], quotes: bool
+) -> Iterator[Record]:
+    """Match rows with the columns; `fields` are the first row, if it was read already."""
+    number, line = 0, 1
+    while True:
+        if fields:
+            number += 1
+            yield _record(number, line, _match, lines, names, fields, quotes)
+        line = lines.start_record()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            lines.go_back()
+            number, fields = number + 1, []
+            yield Record(number, line, {}, _quoting_problem(error))
 
 
 def _quoting_problem(error: csv.Error) -> str:
@@ -204,52 +184,46 @@ def _quoting_problem(error: csv.Error) -> str:
     return next((text for part, text in told.items() if part in str(error)), str(error))
 
 
-def _match(characters: Characters, header: Sequence[str], fields: Sequence[str], quotes: bool) -> Mapping[str, str]:
-    characters.check("".join(fields))
-    if len(fields) != len(header):
+def _match(lines: Lines, names: Sequence[str], fields: Sequence[str], quotes: bool) -> Mapping[str, str]:
+    lines.check("".join(fields))
+    if len(fields) != len(names):
         hint = "a text that contains the delimiter or a line break must be quoted"
         if not quotes:
             hint = r"if a spreadsheet wrote the file, read it with its quotes: --input-format csv --delimiter '\t'"
-        raise _BadRowError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(header)}; {hint}")
-    return dict(zip(header, fields, strict=True))
+        raise BadRowError(f"{len(fields)} field{'s' * (len(fields) != 1)}, but the header has {len(names)}; {hint}")
+    return dict(zip(names, fields, strict=True))
 
 
-def json_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
+def json_lines(lines: Lines) -> Iterator[Record]:
     """Parse a file with a JSON object on each line."""
     number = 0
-    with characters.lines(stream) as lines:
-        for text in lines:
-            lines.start_record()
-            if text.strip():
-                number += 1
-                record = _record(number, lines.n_read, _parse_object, characters, text)
-                if record.problem is None:
-                    check(list(record.values))
-                yield record
+    for text in lines:
+        lines.start_record()
+        if text.strip():
+            number += 1
+            yield _record(number, lines.n_read, _parse_object, lines, text)
     if not number:
-        raise InputError(f"{characters.name}: the file is empty; expected a JSON object on each line.")
+        raise InputError(f"{lines.name}: the file is empty; expected a JSON object on each line.")
 
 
-def _parse_object(characters: Characters, text: str) -> Mapping[str, Any]:
-    characters.check(text)
+def _parse_object(lines: Lines, text: str) -> Mapping[str, Any]:
+    lines.check(text)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _BadRowError(f"not JSON ({error})") from None
+        raise BadRowError(f"not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise _BadRowError(f'a JSON {type(value).__name__}, where an object is expected: {{"text": "…"}}')
+        raise BadRowError(f'a JSON {type(value).__name__}, where an object is expected: {{"text": "…"}}')
     return value
 
 
-def plain_lines(characters: Characters, stream: BinaryIO, check: CheckColumns) -> Iterator[Record]:
+def plain_lines(lines: Lines) -> Iterator[Record]:
     """Parse a plain text file: every line is a text."""
-    check([TEXT_COLUMN])
-    with characters.lines(stream) as lines:
-        for text in lines:
-            lines.start_record()
-            yield _record(lines.n_read, lines.n_read, _parse_line, characters, text)
+    for text in lines:
+        lines.start_record()
+        yield _record(lines.n_read, lines.n_read, _parse_line, lines, text)
 
 
-def _parse_line(characters: Characters, text: str) -> Mapping[str, str]:
-    characters.check(text)
+def _parse_line(lines: Lines, text: str) -> Mapping[str, str]:
+    lines.check(text)
     return {TEXT_COLUMN: text.rstrip("\r\n")}

@@ -143,7 +143,7 @@ class InputFile:
 
     @classmethod
     def of(cls, source: str | Path) -> InputFile:
-        """Read a file."""
+        """Read a file; standard input raises `ConfigError`."""
         if str(source) == STDIN:
             raise ConfigError("shards need an input that can be read again, which standard input can't; give a file.")
         path = Path(source)

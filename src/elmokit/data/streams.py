@@ -1,7 +1,7 @@
 """Names → bytes: plain, gzip, xz or Zstandard files and standard input, opened alike.
 
-The last suffix (``.gz``, ``.xz``, ``.zst``) tells the compression; the rest of the name tells the format. Damaged
-archives raise our own errors. Zstandard needs the extra `zstd`.
+The last suffix (``.gz``, ``.xz``, ``.zst``) tells the compression, the rest of the name the format. Zstandard needs the
+extra `zstd`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -21,31 +21,40 @@ from elmokit.errors import InputError, MissingExtra, MissingFile
 STDIN = "-"
 """The source that means standard input."""
 
-_ARCHIVES = (".gz", ".xz", ".zst")
+_CHUNK = 1 << 17
+_PACKED_CHUNK = 1024
+"""Packed bytes given to Zstandard at once: they unpack to at most 32 MB."""
+
+_TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100
+"""Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
 
 
 def plain_suffix(source: str | Path) -> str:
     """The suffix that tells the format, without the archive's."""
     path = Path(source)
-    return (Path(path.stem) if path.suffix.lower() in _ARCHIVES else path).suffix.lower()
+    return (Path(path.stem) if is_archive(path) else path).suffix.lower()
 
 
 def is_archive(source: str | Path) -> bool:
     """Whether the name says that the file is compressed."""
-    return Path(source).suffix.lower() in _ARCHIVES
+    return Path(source).suffix.lower() in (".gz", ".xz", ".zst")
 
 
 @contextmanager
 def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
-    """A file's bytes, unpacked."""
+    """A file's bytes, unpacked; a damaged archive, or one that unpacks to far too much, raises `InputError`."""
+    path = Path(source)
     try:
         if str(source) == STDIN:
             if sys.stdin is None or sys.stdin.closed:
                 raise InputError("standard input is closed; give a file, or pipe the input in.")
             yield sys.stdin.buffer
-            return
-        with _open(Path(source)) as stream:
-            yield stream
+        elif is_archive(path):
+            with io.BufferedReader(_Unpacked(path)) as stream:
+                yield cast(BinaryIO, stream)
+        else:
+            with path.open("rb") as file:
+                yield file
     except FileNotFoundError as error:
         if isinstance(error, MissingFile) or error.filename is None:
             raise
@@ -58,96 +67,64 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
         raise InputError(f"{source}: a damaged archive ({error}); unpack it with another tool to check.") from None
 
 
-_PACKED_CHUNK = 1024
-"""Packed bytes given to Zstandard at once: they unpack to at most 32 MB."""
+class _Unpacked(io.RawIOBase):
+    """The content of a compressed file, which is refused beyond a limit: this stops decompression bombs."""
 
-_TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100
-"""Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
-
-
-def _open(path: Path) -> BinaryIO:
-    suffix = path.suffix.lower()
-    if suffix not in _ARCHIVES:
-        return path.open("rb")
-    limit = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
-    if suffix == ".gz":
-        return _bounded(gzip.open(path), path, limit)
-    if suffix == ".xz":
-        return _bounded(lzma.open(path), path, limit)
-    return _bounded(_open_zstandard(path), path, limit)
-
-
-def _bounded(stream: Any, path: Path, limit: int) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Bounded(stream, path, limit)))
-
-
-class _Bounded(io.RawIOBase):
-    """A stream that refuses to unpack more than a limit, which stops decompression bombs."""
-
-    def __init__(self, stream: Any, path: Path, limit: int) -> None:
-        self._stream, self._path, self._left = stream, path, limit
+    def __init__(self, path: Path) -> None:
+        self._path, self._chunks, self._rest = path, _unpack(path), memoryview(b"")
+        self._left = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        n = self._stream.readinto(buffer)
-        self._left -= n
-        if self._left < 0:
-            raise InputError(
-                f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if you"
-                " trust it, unpack it yourself and give the plain file."
-            )
-        return int(n)
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest, self._left = memoryview(chunk), self._left - len(chunk)
+            if self._left < 0:
+                raise InputError(
+                    f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if"
+                    " you trust it, unpack it yourself and give the plain file."
+                )
+        n = min(len(buffer), len(self._rest))
+        buffer[:n], self._rest = self._rest[:n], self._rest[n:]
+        return n
 
     def close(self) -> None:
-        self._stream.close()
+        self._chunks.close()
         super().close()
 
 
-def _open_zstandard(path: Path) -> Any:
+def _unpack(path: Path) -> Any:
+    """Generate the unpacked content in chunks."""
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        yield from _unpack_zstandard(path)
+        return
+    with gzip.open(path) if suffix == ".gz" else lzma.open(path) as stream:
+        while chunk := stream.read1(_CHUNK):
+            yield chunk
+
+
+def _unpack_zstandard(path: Path) -> Iterator[bytes]:
+    """Unpack frames, one after another; a truncated one raises EOFError, as gzip does."""
     try:
         import zstandard
     except ImportError:
         raise MissingExtra("zstandard", "zstd", "reading .zst files") from None
-    unpack = zstandard.ZstdDecompressor
-    return _Zstandard(path.open("rb"), lambda: unpack().decompressobj(), zstandard.ZstdError)
-
-
-class _Zstandard(io.RawIOBase):
-    """The frames of a Zstandard file, one after another; a truncated one raises EOFError, as gzip does."""
-
-    def __init__(self, file: BinaryIO, new_frame: Callable[[], Any], damaged: type[Exception]) -> None:
-        self._file, self._new_frame, self._damaged = file, new_frame, damaged
-        self._frame: Any = None
-        self._packed = b""
-        self._plain = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._plain:
-            self._packed = self._packed or self._file.read(_PACKED_CHUNK)
-            if not self._packed:
-                if self._frame is not None:
-                    raise EOFError("it ends in the middle")
-                return 0
-            self._unpack()
-        n = min(len(buffer), len(self._plain))
-        buffer[:n], self._plain = self._plain[:n], self._plain[n:]
-        return n
-
-    def _unpack(self) -> None:
-        self._frame = self._frame or self._new_frame()
-        try:
-            self._plain = memoryview(self._frame.decompress(self._packed))
-        except self._damaged as error:
-            raise EOFError(str(error)) from None
-        self._packed = b""
-        if self._frame.eof:
-            self._packed, self._frame = self._frame.unused_data, None
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    frame: Any = None
+    packed = b""
+    with path.open("rb") as file:
+        while packed := packed or file.read(_PACKED_CHUNK):
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            try:
+                yield frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from None
+            packed = b""
+            if frame.eof:
+                packed, frame = frame.unused_data, None
+    if frame is not None:
+        raise EOFError("it ends in the middle")

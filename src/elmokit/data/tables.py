@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import Any, Literal, get_args
 
 from elmokit.data.parquet import parquet_records
 from elmokit.data.records import TEXT_COLUMN as TEXT_COLUMN
-from elmokit.data.records import Characters, CheckColumns, Dialect, Record, delimited, json_lines, plain_lines
+from elmokit.data.records import Record, Records, delimited, json_lines, open_lines, plain_lines
 from elmokit.data.streams import STDIN, is_archive, open_bytes, plain_suffix
 from elmokit.errors import ConfigError, InputError
 
@@ -35,7 +36,7 @@ class Row:
 
     number: int
     line: int | None
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
 
     @property
     def place(self) -> str:
@@ -107,9 +108,6 @@ class Table:
             columns: the columns to read; None for all of them, with missing values kept.
             labels: those of them that hold labels, where the string "nan" also counts as missing.
 
-        Yields:
-            rows with a value per column.
-
         Raises:
             MissingFile: no such file.
             InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
@@ -122,96 +120,105 @@ class Table:
             >>> [row.values["tweet"] for row in Table(source=path).rows(["tweet"])]
             ['so happy']
         """
-        absent = AbsentColumns(str(self.source), columns or (), bad_rows=self.bad_rows, records=self.kind == "jsonl")
-        with open_bytes(self.source) as stream:
-            for record in self._records(stream, columns, absent.check):
-                problem = record.problem or self._missing(record, columns, labels)
-                if problem is None:
-                    names = record.values if columns is None else columns
-                    values = {name: _as_text(record.values.get(name)) for name in names}
-                    yield Row(record.number, record.line, values)
-                else:
-                    self._refuse(record, problem)
-        absent.finish()
+        with self._records(columns) as records:
+            yield from select_rows(
+                records, columns, labels=labels, bad_rows=self.bad_rows, on_skip=self.on_skip, place=f"{self.source}: "
+            )
 
     def columns(self) -> list[str]:
         """List the columns; reads the beginning of the file, so not for standard input."""
-        names: list[str] = []
+        with self._records(None) as (names, records):
+            first = next(records, None) if names is None else None
+            return list(names or (first.values if first else ()))
+
+    @contextmanager
+    def _records(self, columns: Sequence[str] | None) -> Iterator[Records]:
+        kind = self.kind
         with open_bytes(self.source) as stream:
-            next(self._records(stream, None, names.extend), None)
-        return names
-
-    def _records(self, stream: BinaryIO, columns: Sequence[str] | None, check: CheckColumns) -> Iterator[Record]:
-        characters, kind = Characters(str(self.source), self.encoding), self.kind
-        if kind == "jsonl":
-            return json_lines(characters, stream, check)
-        if kind == "txt":
-            return plain_lines(characters, stream, check)
-        if kind == "parquet":
-            if is_archive(self.source) or str(self.source) == STDIN:
-                raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
-            return parquet_records(str(self.source), stream, check, columns=columns)
-        delimiter = self.delimiter or (None if kind == "csv" else "\t")
-        quotes = kind == "csv" if self.quotes is None else self.quotes
-        return delimited(characters, stream, check, Dialect(delimiter, quotes, self.header))
-
-    def _missing(self, record: Record, columns: Sequence[str] | None, labels: Collection[str]) -> str | None:
-        for name in columns or ():
-            value = record.values.get(name)
-            missing = is_missing(value, label=name in labels)
-            if missing and self.bad_rows != "keep":
-                state = "missing" if value is None else str(value).strip() or "empty"
-                return f"{name!r} is {state}"
-            problem = None if missing else not_a_text(name, value)
-            if problem is not None:
-                return problem
-        return None
-
-    def _refuse(self, record: Record, problem: str) -> None:
-        place = Row(record.number, record.line, {}).place
-        if self.bad_rows != "skip":
-            keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
-            raise InputError(
-                f"{self.source}: {place}: {problem}. Fix the row, or choose what to do with such rows"
-                f" (--bad-rows, bad_rows=): 'skip' leaves them out{keep}."
-            )
-        if self.on_skip is not None:
-            self.on_skip(f"{place} left out: {problem}")
+            if kind == "parquet":
+                if is_archive(self.source) or str(self.source) == STDIN:
+                    raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
+                yield parquet_records(str(self.source), stream, columns)
+                return
+            with open_lines(str(self.source), stream, self.encoding) as lines:
+                if kind == "jsonl":
+                    yield None, json_lines(lines)
+                elif kind == "txt":
+                    yield [TEXT_COLUMN], plain_lines(lines)
+                else:
+                    delimiter = self.delimiter or (None if kind == "csv" else "\t")
+                    quotes = kind == "csv" if self.quotes is None else self.quotes
+                    yield delimited(lines, delimiter=delimiter, quotes=quotes, header=self.header)
 
 
-class AbsentColumns:
-    """Checks that the wanted columns exist.
+def select_rows(
+    records: Records,
+    columns: Sequence[str] | None,
+    *,
+    labels: Collection[str] = (),
+    as_they_are: Collection[str] = (),
+    bad_rows: BadRows,
+    on_skip: Callable[[str], None] | None = None,
+    place: str = "",
+) -> Iterator[Row]:
+    """Take columns out of records and treat bad rows as `bad_rows` says; see `Table` and `read_rows`.
 
     Where every record has its own columns (JSON lines, mappings), a missing key is a missing value, and only a key that
     no record has is an error, unless bad rows stop the reading anyway.
     """
+    wanted, (names, rows) = columns or (), records
+    seen: dict[str, None] = {}
+    if names is not None:
+        _require(wanted, names, place)
+    for record in rows:
+        if names is None and not record.problem and len(seen) < 1000:
+            if not seen and bad_rows == "stop":
+                _require(wanted, list(record.values), place)
+            seen.update(dict.fromkeys(record.values))
+        problem = record.problem or _problem(record, wanted, labels, as_they_are, bad_rows)
+        if problem is None:
+            values = {
+                name: value if name in as_they_are else as_text(value)
+                for name, value in ((name, record.values.get(name)) for name in columns or record.values)
+            }
+            yield Row(record.number, record.line, values)
+        elif bad_rows != "skip":
+            keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
+            raise InputError(
+                f"{place}{Row(record.number, record.line, {}).place}: {problem}. Fix the row, or choose what to do with"
+                f" such rows (--bad-rows, bad_rows=): 'skip' leaves them out{keep}."
+            )
+        elif on_skip is not None:
+            on_skip(f"{Row(record.number, record.line, {}).place} left out: {problem}")
+    if names is None and seen:
+        _require(wanted, list(seen), place)
 
-    def __init__(self, source: str, wanted: Sequence[str], *, bad_rows: BadRows, records: bool) -> None:
-        self._prefix = f"{source}: " if source else ""
-        self._tolerant = records and bad_rows != "stop"
-        self._checked = False
-        self._wanted = wanted
-        self._seen: dict[str, None] = {}
 
-    def check(self, existing: Sequence[str]) -> None:
-        """Compare with the columns of the table, or of one record."""
-        if self._tolerant and len(self._seen) < 1000:
-            self._seen.update(dict.fromkeys(existing))
-        elif not self._tolerant and not self._checked:
-            self._checked = True
-            self._require(existing)
+def _problem(
+    record: Record, columns: Sequence[str], labels: Collection[str], as_they_are: Collection[str], bad_rows: BadRows
+) -> str | None:
+    """Why a row can't be used: a missing value, or one that is no text."""
+    for name in columns:
+        value = record.values.get(name)
+        if is_missing(value) or (name in labels and isinstance(value, str) and value.strip().lower() == "nan"):
+            if bad_rows != "keep":
+                return f"{name!r} is " + ("missing" if value is None else str(value).strip() or "empty")
+        elif name in as_they_are:
+            continue
+        elif isinstance(value, bytes | bytearray | memoryview):
+            return f"{name!r} is binary; expected text: decode the column first"
+        elif isinstance(value, list | tuple | Mapping | set) or hasattr(value, "__array__"):
+            kind = type(value).__name__
+            return f"{name!r} is a {kind}, not a text; join the words of each text first, for instance with spaces"
+    return None
 
-    def finish(self) -> None:
-        """Compare with the columns of all records."""
-        if self._tolerant and self._seen:
-            self._require(list(self._seen))
 
-    def _require(self, existing: Sequence[str]) -> None:
-        for name in self._wanted:
-            if name not in existing:
-                raise InputError(f"{self._prefix}no column {name!r}; {_columns_there(name, existing)}")
-            if list(existing).count(name) > 1:
-                raise InputError(f"{self._prefix}two columns are called {name!r}; rename one of them.")
+def _require(wanted: Sequence[str], existing: Sequence[str], place: str) -> None:
+    for name in wanted:
+        if name not in existing:
+            raise InputError(f"{place}no column {name!r}; {_columns_there(name, existing)}")
+        if list(existing).count(name) > 1:
+            raise InputError(f"{place}two columns are called {name!r}; rename one of them.")
 
 
 def _columns_there(name: str, existing: Sequence[str]) -> str:
@@ -223,26 +230,15 @@ def _columns_there(name: str, existing: Sequence[str]) -> str:
     return f"{there}. Did you mean {close[0]!r}?" if close else f"{there}."
 
 
-def is_missing(value: object, *, label: bool) -> bool:
-    """Whether a value is missing: None, NaN, an empty or blank string, in a label also "nan"."""
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, or an empty or blank string."""
     if isinstance(value, str):
-        return not value or value.isspace() or (label and value.strip().lower() == "nan")
+        return not value or value.isspace()
     return value is None or (isinstance(value, float) and value != value)
 
 
-def not_a_text(name: str, value: object) -> str | None:
-    """Why a value can't be a text or label: bytes, a list, a mapping; None if it can."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"{name!r} is binary; expected text: decode the column first"
-    if isinstance(value, list | tuple | Mapping | set) or hasattr(value, "__array__"):
-        kind = type(value).__name__
-        return f"{name!r} is a {kind}, not a text; join the words of each text first, for instance with spaces"
-    return None
-
-
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as text: numbers and truth values as JSON writes them, "" for a missing one."""
     if isinstance(value, str):
         return value
-    if is_missing(value, label=False):
-        return ""
-    return json.dumps(value, ensure_ascii=False, default=str).strip('"')
+    return "" if is_missing(value) else json.dumps(value, ensure_ascii=False, default=str).strip('"')

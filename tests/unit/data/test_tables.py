@@ -231,7 +231,7 @@ def test_damaged_archives_are_told(tmp_path):
 
 
 def test_damaged_parquet_is_told(tmp_path):
-    with pytest.raises(InputError, match="not a Parquet file, or a damaged one"):
+    with pytest.raises(InputError, match="not a readable Parquet file"):
         texts(write(tmp_path, "a.parquet", b"PAR1 and no more"))
 
 
