@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elmokit.checkpoints import load
-from elmokit.checkpoints.tensor_bundle import open_bundle
 from elmokit.checkpoints.native import read_tensors
+from elmokit.checkpoints.tensor_bundle import open_bundle
 from elmokit.errors import ElmoKitError
 from golden.formats import SAMPLES
 

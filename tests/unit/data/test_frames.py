@@ -78,7 +78,7 @@ def test_files_give_the_rows_of_their_table(tmp_path):
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan"), "", " \n"])
 def test_missing_values_stop_or_are_skipped_or_kept(nothing):
     table = {"text": ["a", nothing, "c"]}
-    with pytest.raises(InputError, match="row 2: 'text' is (missing|nan|empty)"):
+    with pytest.raises(InputError, match=r"row 2: 'text' is (missing|nan|empty)"):
         list(read_rows(table, ["text"]))
     assert [(row.number, row.values["text"]) for row in read_rows(table, ["text"], bad_rows="skip")] == [
         (1, "a"),
