@@ -9,6 +9,7 @@ bfloat16, as far as they are installed. The ceiling of a precision is the fastes
 import statistics
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from elmokit.runtime.engine import Workers
 ROWS, K, N = 512, 1024, 4096
 
 
-def rate(make_task, prepare=None, rounds=5):
+def rate(make_task, rounds=5):
     """GFLOP/s of all cores together: median on the wall, and by processor time (robust to other load)."""
-    workers, n = Workers(prepare=prepare), Workers().n_threads
+    workers = Workers()
+    n = workers.n_threads
     tasks = [make_task() for _ in range(n)]
     walls, cpus = [], []
     for _ in range(rounds + 1):
@@ -40,15 +42,18 @@ def float32_task():
     return lambda: [np.matmul(a, b, out=out) for _ in range(4)] and None
 
 
-def torch_task(precision):
+def torch_task():
     import torch
 
-    from elmokit.runtime.backends.torch import TorchProduct
-
-    product = TorchProduct(np.ones((K, N), np.float32), precision, torch.device("cpu"))
+    weight = torch.ops.mkldnn._reorder_linear_weight(torch.ones(N, K, dtype=torch.bfloat16), ROWS)
     x = torch.ones(ROWS, K, dtype=torch.bfloat16)
-    run = lambda: torch.ops.mkldnn._linear_pointwise(x, product.weight, None, "none", [], "")  # noqa: E731
-    return lambda: [run() for _ in range(4)] and None
+
+    def task():
+        torch.set_num_threads(1)
+        for _ in range(4):
+            torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    return task
 
 
 def native_task(precision):
@@ -60,27 +65,22 @@ def native_task(precision):
 
 
 def ways(precision):
-    """Name, task and what a thread needs before, for all that multiplies in a precision here."""
+    """Name and task of all that multiplies in a precision here."""
     from elmokit.runtime.kernels import native_precisions
 
     if precision == "float32":
-        yield "NumPy", float32_task, None
-    else:
-        try:
-            from elmokit.runtime.backends.torch import one_torch_thread
-
-            yield "PyTorch", lambda: torch_task(precision), one_torch_thread
-        except ImportError:
-            pass
+        yield "NumPy", float32_task
+    elif find_spec("torch"):
+        yield "PyTorch", torch_task
     if precision in native_precisions():
-        yield "compiled loops", lambda: native_task(precision), None
+        yield "compiled loops", lambda: native_task(precision)
 
 
 def measure(precisions=("float32", "bfloat16")):
     """GFLOP/s by precision: of the fastest way, and of each."""
     found = {}
     for precision in precisions:
-        rates = {name: rate(task, prepare) for name, task, prepare in ways(precision)}
+        rates = {name: rate(task) for name, task in ways(precision)}
         if rates:
             best = max(rates, key=lambda name: rates[name]["wall"])
             found[precision] = {**rates[best], "by": best, "ways": rates}

@@ -24,7 +24,7 @@ from workload import finish, gflop_per_distinct_word, gflop_per_word, load_model
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import LSTMLayer
 from elmokit.runtime import Engine
-from elmokit.runtime.backends.torch import torch_backend
+from elmokit.runtime.backends.torch import TorchBackend
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 
 HERE = Path(__file__).resolve().parent
@@ -93,7 +93,7 @@ def measure(size, precision, texts, options, peak):
     """One row: figures of a size in a precision."""
     config, tensors, words = load_model(size)
     device, few = options.device, texts[: options.cpu_texts]
-    backend = torch_backend(config, tensors, device=device, precision=precision)
+    backend = TorchBackend(config, tensors, device=device, precision=precision)
     engine = Engine(config, tensors, words=words, backend=backend)
     n_words, n_distinct = sum(map(len, texts)), len({word for text in texts for word in text})
     wall = seconds(device, lambda: encode(engine, texts))

@@ -65,9 +65,9 @@ def make_runtime(config, tensors, way, batch_words=4096, words=None):
 
         backend = numpy_backend(config, tensors, precision)
     elif engine == "torch":
-        from elmokit.runtime.backends.torch import torch_backend
+        from elmokit.runtime.backends.torch import TorchBackend
 
-        backend = torch_backend(config, tensors, precision=precision)
+        backend = TorchBackend(config, tensors, precision=precision)
     else:
         backend = elmokit.runtime.backends.make_backend(config, tensors, precision=precision)
     return elmokit.runtime.Engine(config, tensors, words=words, backend=backend, batch_words=batch_words)

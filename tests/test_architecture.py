@@ -85,7 +85,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "narwhals": (("data.frames",), False),
     "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat.", "cli.info"), False),
     "safetensors": (("checkpoints.native", "tasks.", "fitting."), False),
-    "threadpoolctl": (("runtime.engine", "runtime.backends.torch"), False),
+    "threadpoolctl": (("runtime.engine",), False),
 }
 OPTIONAL = {  # behind an extra
     "pandas": (("features",), False),
@@ -322,7 +322,7 @@ ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in Num
     "text.char_ids",
     "runtime.backends.numpy",
 )
-ENCODE_LINES = 2290  # the goal: 2,000
+ENCODE_LINES = 2175  # the goal: 2,000
 
 # What is larger today. Only take names away.
 LARGE_FILES: set[str] = set()

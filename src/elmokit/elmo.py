@@ -23,7 +23,7 @@ from elmokit.features import Features, WordVectors
 from elmokit.model import LoadedModel
 from elmokit.progress import progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
-from elmokit.runtime.pooling import KeepWords, PoolTexts, word_shares
+from elmokit.runtime.pooling import Reduce, word_shares
 from elmokit.text.inputs import checked_texts, checked_words, text_blocks
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Elmo(LoadedModel):
         if encoding.pooling == "sif":
             shares = word_shares(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
-        reduce = PoolTexts(sentences, encoding, self.layer_mix, shares)
+        reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, word_shares=shares)
         vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
             for i, vector in self._engine.map(sentences, reduce, state=start, max_rows=batch_size):
@@ -242,7 +242,7 @@ class Elmo(LoadedModel):
             for block in text_blocks(split, lambda pair: len(pair[0])):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
-                reduce = KeepWords(sentences, encoding, self.layer_mix)
+                reduce = Reduce(sentences, encoding, self.layer_mix)
                 for i, each_word in self._engine.map(sentences, reduce, state=start):
                     vectors[i] = each_word
                     advance(1)

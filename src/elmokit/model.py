@@ -23,7 +23,7 @@ from elmokit.errors import CheckpointError, ConfigError
 from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
-from elmokit.runtime.pooling import KeepWords, PoolTexts, word_shares
+from elmokit.runtime.pooling import Reduce, word_shares
 from elmokit.runtime.precision import choose_precision
 from elmokit.runtime.token_encoder import CACHE_WORDS
 from elmokit.text.tokens import get_tokenizer
@@ -197,12 +197,9 @@ class LoadedModel:
         Yields:
             None after each segment, and last the vector, (d,), or the word vectors, (T, d) or (L, T, 2P).
         """
-        reduce: PoolTexts | KeepWords = KeepWords([words], encoding, self.layer_mix)
-        if pooled:
-            encoding = encoding or Encoding()
-            shares = word_shares(self._word_counts) if encoding.pooling == "sif" else None
-            reduce = PoolTexts([words], encoding, self.layer_mix, shares)
-        yield from self._engine.turns(words, reduce, turn_words)
+        encoding = encoding or (Encoding() if pooled else None)
+        shares = word_shares(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else None
+        yield from self._engine.turns(words, Reduce([words], encoding, self.layer_mix, pooled, shares), turn_words)
 
     @property
     def _word_counts(self) -> Mapping[str, float] | None:

@@ -8,8 +8,8 @@ forward direction and for the backward direction, which reads each sentence from
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -111,10 +111,12 @@ class Batch:
     numbers: Ints  # (2, N) word numbers of all steps, forward and backward
     places: Ints  # (2, N) of the words of row 0, then row 1 …: their places among the packed rows
 
-    @property
-    def ends(self) -> Ints:
-        """Where each row ends in the row-by-row order. Shape (B,)."""
-        return np.cumsum(self.lengths)
+    def spans(self, cut: int = 0) -> Iterator[tuple[int, slice]]:
+        """Each row's sentence, and where its words lie row by row, without `cut` words at both ends."""
+        for row, end, n in zip(
+            self.rows.tolist(), np.cumsum(self.lengths).tolist(), self.lengths.tolist(), strict=True
+        ):
+            yield row, slice(end - n + cut, end - cut)
 
 
 def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, boundaries: bool = False) -> Batch:
@@ -153,18 +155,15 @@ def make_pass(forward: Sentence, backward: Sentence) -> Batch:
     """
     seen: dict[str, int] = {}
     read = [[seen.setdefault(word, len(seen) + 2) for word in words] for words in (forward, backward)]
-    return _one_row(np.array([read[0], read[1][::-1]], dtype=np.intp), list(seen))
+    return one_row([read[0], read[1][::-1]], list(seen))
 
 
-def boundary_pass() -> Batch:
-    """A batch of one row: the forward direction reads begin of sentence, the backward direction its end."""
-    return _one_row(np.array([[BOS_NUMBER], [EOS_NUMBER]], dtype=np.intp), [])
-
-
-def _one_row(numbers: Ints, words: list[str]) -> Batch:
-    steps, zero = np.arange(numbers.shape[1] + 1, dtype=np.intp), np.zeros(1, np.intp)
+def one_row(numbers: Sequence[Sequence[int]], words: list[str]) -> Batch:
+    """A batch of one row, of the word numbers that each direction reads."""
+    steps, zero = np.arange(len(numbers[0]) + 1, dtype=np.intp), np.zeros(1, np.intp)
     places = np.stack([steps[:-1], steps[-2::-1]])
-    return Batch(zero, zero + len(places[0]), np.ones_like(places[0]), steps, words, numbers, places)
+    both = np.array(numbers, dtype=np.intp)
+    return Batch(zero, zero + len(places[0]), np.ones_like(places[0]), steps, words, both, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,35 +222,17 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
     return memory[start : start + n_bytes].view(dtype)
 
 
-class Buffers:
-    """Arrays that are allocated once and handed out again: fresh memory costs more than the arithmetic done in it."""
+class Buffers(local):
+    """Each thread's arrays, allocated once: fresh memory costs more than the arithmetic done in it."""
 
     def __init__(self, dtype: DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self._arrays: dict[str, Array] = {}
 
     def get(self, name: str, *shape: int) -> Array:
-        """A contiguous array with undefined but finite contents; the same name gives the same memory."""
+        """A contiguous array with undefined but finite contents; the same name gives a thread the same memory."""
         size = int(np.prod(shape))
         array = self._arrays.get(name)
         if array is None or array.size < size:
             self._arrays[name] = array = aligned(size, self.dtype)
         return array[:size].reshape(shape)
-
-
-class BufferPool:
-    """Buffers for as many tasks as run at a time."""
-
-    def __init__(self, dtype: DTypeLike) -> None:
-        self.dtype = dtype
-        self._free: list[Buffers] = []  # append and pop need no lock, which a fork could leave held
-
-    @contextmanager
-    def borrowed(self) -> Iterator[Buffers]:
-        """Buffers for one task, given back after the block."""
-        try:
-            buffers = self._free.pop()
-        except IndexError:
-            buffers = Buffers(self.dtype)
-        yield buffers
-        self._free.append(buffers)

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, partial
 from threading import Lock, local
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends import Backend, make_backend
-from elmokit.runtime.batches import MAX_ROWS, Batch, Sentence, State, boundary_pass, make_batch, make_pass, plan_batches
+from elmokit.runtime.batches import MAX_ROWS, Batch, Sentence, State, make_batch, make_pass, one_row, plan_batches
+from elmokit.runtime.pooling import Collector, Reduce
 from elmokit.runtime.token_encoder import CACHE_WORDS, TokenEncoder
 
 Array = NDArray[Any]
@@ -32,16 +33,6 @@ Result = TypeVar("Result")
 
 BATCH_WORDS = 4096
 """Words that are read together; longer texts are read in segments of so many."""
-
-
-class Reduce(Protocol):
-    """What is kept of a text's layers, computed on the thread that read it."""
-
-    def whole(self, i: int, layers: Array) -> Array:
-        """The result for sentence i, from its layers (L, T, 2P)."""
-
-    def segments(self, i: int) -> Any:
-        """A collector for sentence i, which is read in segments; see `Slab`. Layers are valid during `add` only."""
 
 
 class Engine:
@@ -78,9 +69,10 @@ class Engine:
         self.config, self.batch_words = config, batch_words
         self.backend = backend or make_backend(config, tensors, device=device, precision=precision)
         self.dtype = self.backend.dtype
-        self.workers = Workers(n_threads if self.backend.device == "cpu" else 1, prepare=self.backend.prepare_thread)
-        embed, run = self.backend.embed, self.workers.run
-        self.tokens = TokenEncoder(config, tensors, words, embed, self.dtype, run, cache_words)
+        self.workers = Workers(n_threads if len(self.backend.splits) > 1 else 1)
+        self.tokens = TokenEncoder(
+            config, tensors, words, self.backend.embed, self.dtype, self.workers.run, cache_words
+        )
         self._start: State | None = None
 
     def map(
@@ -106,8 +98,8 @@ class Engine:
                     yield copy, result.copy()
 
     def layers(self, sentences: Sequence[Sentence], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
-        """Index and all layers (L, T, 2P) of each sentence; see `map`. Sentences of one batch share memory."""
-        return self.map(sentences, _KeepLayers(sentences), state=state)
+        """Index and all layers (L, T, 2P) of each sentence; see `map`."""
+        return self.map(sentences, Reduce(sentences), state=state)
 
     def step(self, sentences: Sequence[Sentence], state: State | None) -> tuple[list[Array], State]:
         """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands, or from zeros.
@@ -123,8 +115,7 @@ class Engine:
             return [], before
         batch = make_batch(sentences, range(len(sentences)), boundaries=True)
         slab, after = self._run(batch, before.take(batch.rows))
-        rows = zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True)
-        layers = {row: slab[:, end - length + 1 : end - 1] for row, end, length in rows}
+        layers = {row: slab[:, span] for row, span in batch.spans(cut=1)}
         return [layers[i] for i in range(len(sentences))], before.put(batch.rows, after)
 
     def after_boundary(self, state: State | None) -> State:
@@ -134,7 +125,7 @@ class Engine:
         before = (state or State.zeros(self.config, 1, dtype=self.dtype)).check(self.config)
         if before.n_rows != 1:
             raise ConfigError(f"the state has {before.n_rows} rows; expected one, from which all sentences start.")
-        _, after = self._run(boundary_pass(), before)
+        _, after = self._run(one_row([[0], [1]], []), before)
         if state is None:
             self._start = after
         return after
@@ -144,28 +135,24 @@ class Engine:
     ) -> list[tuple[int, Array]]:
         """The results of one batch."""
         if len(rows) == 1 and len(sentences[rows[0]]) > self.batch_words:
-            collector = reduce.segments(rows[0])
-            for _ in self._segments(sentences[rows[0]], start, collector, self.batch_words):
-                pass
+            collector = reduce.collector(rows[0])
+            deque(self._segments(sentences[rows[0]], start, collector, self.batch_words), maxlen=0)
             return [(rows[0], collector.result())]
         batch = make_batch(sentences, rows)
         slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
-        places = zip(batch.rows.tolist(), batch.ends, batch.lengths, strict=True)
-        return [(row, reduce.whole(row, slab[:, end - length : end])) for row, end, length in places]
+        return [(row, reduce.whole(row, slab[:, span])) for row, span in batch.spans()]
 
     def turns(self, words: Sentence, reduce: Reduce, turn_words: int) -> Iterator[Array | None]:
-        """Read one text in segments of `turn_words`, pausing after each, so that other work can come between.
+        """Read text 0 of `reduce` in segments of `turn_words`, so that other work can come between.
 
-        Yields:
-            None after each segment, and last the result for text 0, which does not depend on the segments.
+        Yields None after each segment, and last the result, which does not depend on the segments.
         """
-        as_whole = len(words) <= self.batch_words  # as `map` reads it
-        collector = Slab(len(words), partial(reduce.whole, 0)) if as_whole else reduce.segments(0)
+        collector = reduce.collector(0, whole=len(words) <= self.batch_words)  # as `map` reads it
         for _ in self._segments(words, self.after_boundary(None), collector, turn_words):
             yield None
         yield collector.result()
 
-    def _segments(self, words: Sentence, state: State, collector: Any, size: int) -> Iterator[None]:
+    def _segments(self, words: Sentence, state: State, collector: Collector, size: int) -> Iterator[None]:
         """A long text: the forward direction reads segments from its begin, the backward direction from its end."""
         P, n = self.config.projection_width, len(words)
         for begin in range(0, n, size):
@@ -190,48 +177,6 @@ class Engine:
         return slab, after
 
 
-class _KeepLayers:
-    """A `Reduce` that keeps all layers."""
-
-    def __init__(self, sentences: Sequence[Sentence]) -> None:
-        self._sentences = sentences
-
-    def whole(self, i: int, layers: Array) -> Array:  # noqa: ARG002  # the protocol names the sentence
-        return layers
-
-    def segments(self, i: int) -> Slab:
-        return Slab(len(self._sentences[i]), lambda layers: layers)
-
-
-class Slab:
-    """A collector that puts what `select` makes of the segments of a text together, for `finish` at the end."""
-
-    def __init__(
-        self, n_words: int, finish: Callable[[Array], Array], select: Callable[[Array], Array] | None = None
-    ) -> None:
-        self._n_words, self._finish, self._select, self._layers = n_words, finish, select, np.empty(0)
-
-    def add(self, direction: int, start: int, layers: Array) -> None:
-        """Copy one direction's layers (L, n, P) of the words from `start` on."""
-        layers = layers if self._select is None else self._select(layers)
-        L, n, P = layers.shape
-        if not self._layers.size:
-            self._layers = np.empty((L, self._n_words, 2 * P), layers.dtype)
-        self._layers[:, start : start + n, direction * P : (direction + 1) * P] = layers
-
-    def result(self) -> Array:
-        """What is kept of all layers (L, T, 2P)."""
-        return self._finish(self._layers)
-
-
-class _Blas:
-    """How many computations run, and the numbers of BLAS threads to give back after the last."""
-
-    lock = Lock()
-    n_users = 0
-    before: tuple[int, ...] = ()
-
-
 @cache
 def _blas_libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
@@ -239,62 +184,61 @@ def _blas_libraries() -> list[Any]:
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def _set_blas_threads(numbers: Iterable[int]) -> None:
-    """Set each library's number of threads, from any thread.
-
-    From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others. We count
-    the computations of all threads ourselves, so we call the function below that check.
-    """
-    for library, n in zip(_blas_libraries(), numbers, strict=True):
-        getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
+class _SingleThreadedBlas:
     """Matrix products inside the block run on one thread each, whichever thread calls.
 
     The products are small, so spreading them over the cores costs more than it gains. The limit belongs to the process:
-    it is set when the first computation begins, whichever thread runs it, and taken back after the last.
+    it is set when the first computation begins, whichever thread runs it, and taken back after the last. From version
+    3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others, so we call the function
+    below that check.
     """
-    with _Blas.lock:
-        if _Blas.n_users == 0:
-            _Blas.before = tuple(library.get_num_threads() for library in _blas_libraries())
-            _set_blas_threads([1] * len(_Blas.before))
-        _Blas.n_users += 1
-    try:
-        yield
-    finally:
-        with _Blas.lock:
-            _Blas.n_users -= 1
-            if _Blas.n_users == 0:
-                _set_blas_threads(_Blas.before)
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child: only the forking thread is left, so nobody computes or holds the lock."""
+        self.lock, self.n_users, self.before = Lock(), 0, [0]
+
+    def _set_threads(self, numbers: Iterable[int]) -> None:
+        for library, n in zip(_blas_libraries(), numbers, strict=True):
+            getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self.lock:
+            if self.n_users == 0:
+                self.before = [library.get_num_threads() for library in _blas_libraries()]
+                self._set_threads([1] * len(self.before))
+            self.n_users += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.n_users -= 1
+                if self.n_users == 0:
+                    self._set_threads(self.before)
 
 
-def _after_fork() -> None:
-    """In a forked child only the forking thread is left: nobody else computes or holds the lock."""
-    _Blas.lock, _Blas.n_users = Lock(), 0
-
-
+single_threaded_blas = _SingleThreadedBlas()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=single_threaded_blas.forget)
 
 
 class Workers:
     """Threads that run independent tasks; none are started before the first. None: one per core of the process.
-
-    `prepare` is called once on each thread before its first task; with it, no task runs on the caller's thread.
 
     Example:
         >>> Workers(2).run([lambda: 1, lambda: 2])
         [1, 2]
     """
 
-    def __init__(self, n_threads: int | None = None, *, prepare: Callable[[], object] | None = None) -> None:
+    def __init__(self, n_threads: int | None = None) -> None:
         if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
             raise ConfigError(f"n_threads is {n_threads!r}; expected 1 or more, or None for one per core.")
         known = hasattr(os, "sched_getaffinity")  # Linux
         self.n_threads = n_threads or (len(os.sched_getaffinity(0)) if known else os.cpu_count()) or 1
-        self.prepare, self._process, self._here = prepare, 0, local()
+        self._process, self._here = 0, local()
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, tasks: Sequence[Callable[[], Result]]) -> list[Result]:
@@ -302,16 +246,11 @@ class Workers:
         if getattr(self._here, "is_worker", False):
             return [task() for task in tasks]
         with single_threaded_blas():
-            alone = self.prepare is None and (self.n_threads == 1 or len(tasks) < 2)
+            alone = self.n_threads == 1 or len(tasks) < 2
             return [task() for task in tasks] if alone else list(self.stream(tasks))
 
     def stream(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-        """Results of tasks, in order, on all threads; little more is begun than is taken.
-
-        Example:
-            >>> list(Workers(2).stream([lambda: 1, lambda: 2, lambda: 3]))
-            [1, 2, 3]
-        """
+        """Results of tasks, in order, on all threads; little more is begun than is taken."""
         begun: deque[Future[Result]] = deque()
         with single_threaded_blas():
             try:
@@ -329,10 +268,6 @@ class Workers:
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None or self._process != os.getpid():  # threads do not outlive a fork
             self._process = os.getpid()
-            self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=self._begin)
+            mark = partial(setattr, self._here, "is_worker", True)
+            self._pool = ThreadPoolExecutor(self.n_threads, "elmokit", initializer=mark)
         return self._pool
-
-    def _begin(self) -> None:
-        self._here.is_worker = True
-        if self.prepare is not None:
-            self.prepare()

@@ -1,7 +1,7 @@
 """Layers → one vector per word → one vector per text, on NumPy arrays of one text at a time.
 
-`PoolTexts` and `KeepWords` are what `Elmo` lets the engine keep of each text. A text without words gives zeros.
-Poolings work on each dimension by itself, so a long text is pooled segment by segment, each direction by itself.
+`Reduce` is what `Elmo` lets the engine keep of each text. A text without words gives zeros. Poolings work on each
+dimension by itself, so a long text is pooled segment by segment, each direction by itself.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from elmokit.config import LayerMix
 from elmokit.encoding import POOLINGS, Encoding
 from elmokit.errors import ConfigError
-from elmokit.runtime.engine import Slab
 from elmokit.runtime.kernels import instruction_set, native_mix, native_scale
 
 Array = NDArray[Any]
 
+EQUAL = LayerMix()
 SIF_SMOOTHING = 1e-3
 """a in the weight a / (a + p(word)) (Arora et al. 2017)."""
 
@@ -36,19 +36,16 @@ def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
         array([[4., 8.]])
     """
     weights = [layer_mix.gamma * share for share in layer_mix.shares(len(layers))]
-    if layer_mix.layer_norm and not _native(layers):
-        layers = np.stack([_normalised(layer) for layer in layers])
-    return weighted_sum(layers, weights, layer_norm=layer_mix.layer_norm and _native(layers))
+    return weighted_sum(layers, weights, layer_norm=layer_mix.layer_norm)
 
 
 def weighted_sum(layers: Array, weights: Sequence[float], *, layer_norm: bool = False) -> Array:
     """Σ weightₗ · hₗ, added layer by layer, (L, T, D) → (T, D); float32 by the compiled loops where they run."""
     numbers = np.array(weights, dtype=layers.dtype)
     if _native(layers):
-        words = np.empty(layers.shape[1:], np.float32)
-        layers = layers if layers[0].flags.c_contiguous else np.ascontiguousarray(layers)
-        native_mix(layers, numbers, layer_norm=layer_norm, words=words)
-        return words
+        return native_mix(layers, numbers, layer_norm=layer_norm)
+    if layer_norm:
+        layers = np.stack([_normalised(layer) for layer in layers])
     total: Array = layers[0] * numbers[0]
     for layer, weight in zip(layers[1:], numbers[1:], strict=True):
         total += layer * weight
@@ -67,15 +64,6 @@ def _normalised(layer: Array) -> Array:
     centred = layer - layer.mean(dtype=np.float64)
     scale = np.sqrt(np.square(centred).mean(dtype=np.float64) + 1e-12)
     return np.asarray(centred / scale, dtype=layer.dtype)
-
-
-def select_layers(layers: Array, encoding: Encoding, layer_mix: LayerMix) -> Array:
-    """What an encoding makes of the layers of a text: one mixed layer, or several, (L, T, D) → (k, T, D)."""
-    if encoding.layer_weights is not None:
-        return weighted_sum(layers, encoding.layer_weights)[None]
-    if encoding.layers == "mix":
-        return mix_layers(layers, layer_mix)[None]
-    return layers if encoding.layers == "all" else layers[list(encoding.numbers(len(layers)))]
 
 
 def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
@@ -128,57 +116,51 @@ def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class KeepWords:
-    """A `elmokit.runtime.engine.Reduce` that keeps a vector per word; all layers, (L, T, 2P), without an encoding."""
+class Reduce:
+    """What is kept of each text's layers, computed on the thread that read it: one vector, or one per word.
+
+    Without an encoding, words keep all layers, (L, T, 2P). `word_shares` are p(word), for "sif".
+    """
 
     sentences: Sequence[Sequence[str]]
-    encoding: Encoding | None
-    layer_mix: LayerMix
+    encoding: Encoding | None = None
+    layer_mix: LayerMix = EQUAL
+    pooled: bool = False
+    word_shares: Mapping[str, float] | None = None
 
-    def whole(self, i: int, layers: Array) -> Array:  # noqa: ARG002  # the protocol names the text
-        """Word vectors of text i, (T, d)."""
+    def whole(self, i: int, layers: Array) -> Array:
+        """The result for text i, from its layers (L, T, 2P)."""
         if self.encoding is None:
             return np.array(layers)
-        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
+        vectors = _concatenated(self.select(layers))
+        if self.pooled:
+            return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
         return np.array(vectors) if vectors.base is not None else vectors
 
-    def segments(self, i: int) -> Any:
-        """A collector of the word vectors of text i."""
-        n_words = len(self.sentences[i])
-        if self.encoding is None or (self.layer_mix.layer_norm and self.encoding.layers == "mix"):
-            return Slab(n_words, partial(self.whole, i))
-        select = partial(select_layers, encoding=self.encoding, layer_mix=self.layer_mix)
-        return Slab(n_words, _concatenated, select)
+    def collector(self, i: int, *, whole: bool = False) -> Collector:
+        """A collector for text i, which is read in segments; a `whole` one keeps all layers until the end."""
+        words, encoding = self.sentences[i], self.encoding
+        if whole or encoding is None or (self.layer_mix.layer_norm and encoding.layers == "mix"):  # over all words
+            return Collector(len(words), partial(self.whole, i))
+        return _PooledCollector(self, words) if self.pooled else Collector(len(words), _concatenated, self.select)
 
-
-@dataclass(frozen=True, eq=False)
-class PoolTexts:
-    """A `elmokit.runtime.engine.Reduce` that keeps one vector per text; `word_shares` are p(word), for "sif"."""
-
-    sentences: Sequence[Sequence[str]]
-    encoding: Encoding
-    layer_mix: LayerMix
-    word_shares: Mapping[str, float] | None = None
+    def select(self, layers: Array) -> Array:
+        """What the encoding makes of the layers of a text: one mixed layer, or several, (L, T, D) → (k, T, D)."""
+        encoding = self.encoding or Encoding(layers="all")
+        if encoding.layer_weights is not None:
+            return weighted_sum(layers, encoding.layer_weights)[None]
+        if encoding.layers == "mix":
+            return mix_layers(layers, self.layer_mix)[None]
+        return layers if encoding.layers == "all" else layers[list(encoding.numbers(len(layers)))]
 
     def shares(self, words: Sequence[str]) -> Array | None:
         """p(word) of each word, for "sif"."""
         known = self.word_shares
         return None if known is None else np.array([known.get(word, 0.0) for word in words])
 
-    def whole(self, i: int, layers: Array) -> Array:
-        """The vector of text i."""
-        vectors = _concatenated(select_layers(layers, self.encoding, self.layer_mix))
-        return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
-
-    def segments(self, i: int) -> Any:
-        """A collector of the vector of text i."""
-        if self.layer_mix.layer_norm and self.encoding.layers == "mix":  # needs all words at once
-            return Slab(len(self.sentences[i]), partial(self.whole, i))
-        return _LongText(self, self.sentences[i])
-
     def scaled(self, vector: Array) -> Array:
         """The vector, scaled to length 1 where the encoding says so."""
-        if not self.encoding.normalize:
+        if self.encoding is None or not self.encoding.normalize:
             return vector
         if _native(vector):
             return native_scale(np.array(vector[None])).reshape(-1)
@@ -191,16 +173,38 @@ def _concatenated(layers: Array) -> Array:
     return layers[0] if len(layers) == 1 else np.concatenate(list(layers), axis=-1)
 
 
-class _LongText:
+class Collector:
+    """Puts what `select` makes of the segments of a text together, for `finish` at the end."""
+
+    def __init__(
+        self, n_words: int, finish: Callable[[Array], Array], select: Callable[[Array], Array] | None = None
+    ) -> None:
+        self._n_words, self._finish, self._select, self._layers = n_words, finish, select, np.empty(0)
+
+    def add(self, direction: int, start: int, layers: Array) -> None:
+        """Take one direction's layers (L, n, P) of the words from `start` on; they are valid during the call only."""
+        layers = layers if self._select is None else self._select(layers)
+        L, n, P = layers.shape
+        if not self._layers.size:
+            self._layers = np.empty((L, self._n_words, 2 * P), layers.dtype)
+        self._layers[:, start : start + n, direction * P : (direction + 1) * P] = layers
+
+    def result(self) -> Array:
+        """What is kept of the text."""
+        return self._finish(self._layers)
+
+
+class _PooledCollector(Collector):
     """Collects one vector of a long text: sums (in float64), maxima and ends of each direction by itself, (k, 2, P)."""
 
-    def __init__(self, texts: PoolTexts, words: Sequence[str]) -> None:
+    def __init__(self, texts: Reduce, words: Sequence[str]) -> None:
+        assert texts.encoding is not None
         self._texts, self._words = texts, words
         self._pooled: dict[str, dict[int, Array]] = {part: {} for part in texts.encoding.pooling.split("+")}
         self._dtype: Any = None
 
     def add(self, direction: int, start: int, layers: Array) -> None:
-        selected = select_layers(layers, self._texts.encoding, self._texts.layer_mix)  # (k, n, P)
+        selected = self._texts.select(layers)  # (k, n, P)
         end, self._dtype = start + selected.shape[1], layers.dtype
         for part, pooled in self._pooled.items():
             if part in ("mean", "sif"):

@@ -5,10 +5,21 @@ It is never the default: float32 is the reference, and results should not depend
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from elmokit.runtime.kernels import native_precisions
-from elmokit.runtime.processor import cpu_has_bfloat16
+
+
+@cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16 (Linux on x86-64 tells; elsewhere: no)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("flags") and {"avx512_bf16", "amx_bf16"} & set(line.split()) for line in lines)
 
 
 def choose_precision(device: str = "cpu") -> tuple[str, str]:

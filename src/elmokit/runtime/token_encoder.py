@@ -111,9 +111,6 @@ class _Cache:
         self._lock = Lock()
         _CACHES.add(self)
 
-    def __len__(self) -> int:
-        return len(self._slots)
-
     def look_up(self, words: Sequence[str], out: Array) -> list[int]:
         """Put the vectors of cached words into `out`; the places of the others come back."""
         with self._lock:
@@ -126,14 +123,16 @@ class _Cache:
 
     def keep(self, words: Sequence[str], vectors: Array) -> None:
         """Cache vectors of words."""
+        slots = []
         with self._lock:
-            new = {word: i for i, word in enumerate(words) if word not in self._slots}
-            places = list(new.items())[: self.n_words]
-            n_dropped = max(0, len(places) - (self.n_words - len(self._slots)))
-            slots = [self._slots.pop(word) for word in list(self._slots)[:n_dropped]]
-            slots += range(len(self._slots) + n_dropped, len(self._slots) + len(places))
-            self._vectors[slots] = vectors[[i for _, i in places]]
-            self._slots.update((word, slot) for (word, _), slot in zip(places, slots, strict=True))
+            for word in words if self.n_words else ():
+                slot = self._slots.pop(word, None)  # another thread may have computed it too
+                if slot is None:
+                    full = len(self._slots) == self.n_words
+                    slot = self._slots.pop(next(iter(self._slots))) if full else len(self._slots)
+                self._slots[word] = slot
+                slots.append(slot)
+            self._vectors[slots] = vectors[: len(slots)]  # of equal slots, the last one counts
 
 
 _CACHES: WeakSet[_Cache] = WeakSet()

@@ -70,8 +70,6 @@ def native_engine(config, tensors, *, precision="float32", **options):
 
 def torch_engine(config, tensors, *, device="cpu", precision="float32", **options):
     """An engine on PyTorch."""
-    from elmokit.runtime.backends.torch import torch_backend
+    from elmokit.runtime.backends.torch import TorchBackend
 
-    return Engine(
-        config, tensors, backend=torch_backend(config, tensors, device=device, precision=precision), **options
-    )
+    return Engine(config, tensors, backend=TorchBackend(config, tensors, device=device, precision=precision), **options)

@@ -31,7 +31,8 @@ def test_batch_spells_each_sentence_forward_and_backward(sentences, boundaries):
         for direction, expected in ((0, wanted), (1, wanted[::-1])):
             steps = [batch.numbers[direction][batch.starts[t] + r] for t in range(batch.lengths[r])]
             assert [spelled[n] for n in steps] == expected
-        places = slice(batch.ends[r] - batch.lengths[r], batch.ends[r])
+        place, places = list(batch.spans())[r]
+        assert place == i
         for direction in (0, 1):
             assert [spelled[n] for n in batch.numbers[direction][batch.places[direction][places]]] == wanted
     assert batch.counts.sum() == batch.starts[-1] == batch.lengths.sum()

@@ -38,9 +38,9 @@ def test_vectors_are_right_and_the_cache_bounded_whatever_was_asked_before(calls
     for words in calls:
         vectors = encoder.vectors(words, first=1)
         assert vectors[1:].tolist() == [vector_of(word) for word in words]
-        assert len(encoder._cache) <= n_words
+        assert len(encoder._cache._slots) <= n_words
         assert len(encoder._cache._vectors) <= n_words
-        assert sorted(encoder._cache._slots.values()) == list(range(len(encoder._cache)))
+        assert sorted(encoder._cache._slots.values()) == list(range(len(encoder._cache._slots)))
 
 
 def test_known_words_are_not_computed_again():
@@ -76,4 +76,4 @@ def test_huge_words_leave_nothing_large_in_the_cache():
     for i in range(20):
         encoder.vectors([f"{i}" + "é" * 1_000_000, "x" * 1_000_000])
     assert all(len(word) <= 52 for word in encoder._cache._slots)
-    assert len(encoder._cache) == 21
+    assert len(encoder._cache._slots) == 21

@@ -9,8 +9,6 @@ from unit.runtime.models import CONFIGS, numpy_engine, tensors_of, torch_engine,
 
 torch = pytest.importorskip("torch")
 
-from elmokit.runtime.backends.torch import DeviceBackend  # noqa: E402
-
 PRECISIONS = ("float32", "bfloat16")
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
@@ -47,12 +45,8 @@ def test_layers_and_step_are_near_the_numpy_runtime(name, precision):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_towers_of_a_gpu_give_the_same_on_the_cpu(name):
+def test_every_kind_of_model_in_float32(name):
     numpy_runtime, torch_runtime = pair(name)
-    cnn = torch_runtime.backend.cnn
-    torch_runtime.backend = DeviceBackend(
-        CONFIGS[name], tensors_of(CONFIGS[name]), cnn, torch.device("cpu"), torch.float32
-    )
     expected, found = dict(numpy_runtime.layers(SENTENCES)), dict(torch_runtime.layers(SENTENCES))
     for i, layers in expected.items():
         assert_close(found[i], layers, "float32")
@@ -60,6 +54,10 @@ def test_towers_of_a_gpu_give_the_same_on_the_cpu(name):
     _, found_state = torch_runtime.step(SENTENCES, None)
     np.testing.assert_allclose(found_state.cell, state.cell, atol=1e-4)
     np.testing.assert_allclose(found_state.hidden, state.hidden, atol=1e-4)
+    before = state.hidden.copy(), state.cell.copy()
+    torch_runtime.step(SENTENCES, state)
+    assert np.array_equal(before[0], state.hidden)
+    assert np.array_equal(before[1], state.cell)
 
 
 def test_bilm_tf_golden_with_carried_state(shared):
@@ -76,8 +74,9 @@ def test_bilm_tf_golden_with_carried_state(shared):
             np.testing.assert_allclose(layers[-1], top, atol=2e-6, rtol=0)
 
 
-def test_computing_leaves_torch_its_threads():
+def test_computing_leaves_torch_its_threads_and_random_numbers():
     before = torch.get_num_threads()
+    state = torch.get_rng_state()
     _, runtime = pair("published kind", precision="bfloat16")
     list(runtime.layers(SENTENCES))
     seen = []
@@ -85,6 +84,7 @@ def test_computing_leaves_torch_its_threads():
     thread.start()
     thread.join()
     assert [torch.get_num_threads(), *seen] == [before, before]
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_refusals_say_what_to_do():

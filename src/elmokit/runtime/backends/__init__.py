@@ -6,7 +6,7 @@ and PyTorch (extra `torch`) computes bfloat16 and everything on GPUs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -28,8 +28,7 @@ class Backend(Protocol):
 
     device: str  # for people: "cpu", "cuda:0" …
     dtype: np.dtype[Any]  # of the vectors
-    splits: Sequence[tuple[int, ...]]  # directions that one call of `read` takes: ((0,), (1,)), or ((0, 1),) for both
-    prepare_thread: Callable[[], object] | None  # called once on each thread that computes
+    splits: Sequence[tuple[int, ...]]  # directions that a call of `read` takes: ((0,), (1,)); ((0, 1),) on one thread
 
     def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
@@ -69,6 +68,6 @@ def make_backend(
     if find_spec("torch") is None:
         purpose = "precision 'bfloat16' on this processor" if on_cpu else f"device {device!r}"
         raise MissingExtra("PyTorch", "torch", purpose)
-    from elmokit.runtime.backends.torch import torch_backend
+    from elmokit.runtime.backends.torch import TorchBackend
 
-    return torch_backend(config, tensors, device="cpu" if on_cpu else device, precision=precision)
+    return TorchBackend(config, tensors, device="cpu" if on_cpu else device, precision=precision)

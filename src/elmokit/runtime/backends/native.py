@@ -9,13 +9,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.runtime.backends.numpy import BLOCK_BYTES, CpuBackend, Parts, char_cnn_of, highway_weights
+from elmokit.runtime.backends.numpy import BLOCK_BYTES, CpuBackend, highway_weights
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers
 from elmokit.runtime.kernels.library import Convolutions, Filters, Highway, Layer, address, function
 from elmokit.runtime.kernels.weights import TERMS, NativeProduct, lanes, pack, round_rows, up
@@ -29,26 +29,24 @@ GAP = 16  # floats between rows of cells, as in lstm.h
 class NativeConvolutions:
     """The convolutions of one model; the interface of `NumpyConvolutions`."""
 
-    def __init__(self, precision: str, config: CharCNNConfig, get: Get, padding_id: int) -> None:
-        self.config, self.padding_id = config, padding_id
-        self.convolve, table = function("convolve", precision), get("embedding.weight")
+    def __init__(self, precision: str, config: CharCNNConfig, get: Get) -> None:
+        self.config, self.convolve, table = config, function("convolve", precision), get("embedding.weight")
         pad = (0, table.shape[1] % 2 if precision == "bfloat16" else 0)  # a character is a whole number of units
         self._table = table = np.ascontiguousarray(np.pad(table, ((0, 0), pad)))
         if precision == "bfloat16":
             rounded = round_rows(table, np.empty((len(table), up(table.shape[1], TERMS) // 2), np.float32))
             self._table = np.ascontiguousarray(rounded[:, : table.shape[1] // 2])
-        self._arrays: list[tuple[Array, Array, Array]] = []  # packed weight, what a window of padding gives, bias
+        self._filters, self._arrays = (Filters * len(config.filters))(), []  # which keeps what the filters point to
         for i, (width, n) in enumerate(config.filters):
             weight = np.pad(get(f"convolutions.{i}.weight"), ((0, 0), pad, (0, 0)))  # (n, E, width)
-            matrix = weight.transpose(2, 1, 0).reshape(-1, n)
-            padding = np.tile(table[padding_id], (1, width))
-            of_padding = NativeProduct(matrix, precision)(padding, np.empty((1, n), np.float32))[0]
+            product = NativeProduct(weight.transpose(2, 1, 0).reshape(-1, n), precision)
+            packed = pack(weight.transpose(2, 1, 0).reshape(-1, n), precision)
+            of_padding = product(np.tile(table[config.padding_id], (1, width)), np.empty((1, n), np.float32))[0]
             bias = np.ascontiguousarray(get(f"convolutions.{i}.bias"))
-            self._arrays.append((pack(matrix, precision), of_padding, bias))
-        self._filters = (Filters * len(self._arrays))()
-        for i, ((width, n), (packed, of_padding, bias)) in enumerate(zip(config.filters, self._arrays, strict=True)):
-            arrays = address(packed, *packed.shape), address(of_padding, n), address(bias, n)
-            self._filters[i] = Filters(width, n, *arrays)
+            self._arrays.append((packed, of_padding, bias))
+            self._filters[i] = Filters(
+                width, n, address(packed, *packed.shape), address(of_padding, n), address(bias, n)
+            )
 
     def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
         """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
@@ -57,7 +55,7 @@ class NativeConvolutions:
         D, C, F, units = len(ids), self.config.max_characters, self.config.n_filters, self._table.shape[1]
         if ids.shape != (D, C):
             raise ValueError(f"the convolutions were given ids of shape {ids.shape}; expected {(D, C)}.")
-        lengths = (ids != self.padding_id).sum(axis=1, dtype=np.int64)
+        lengths = (ids != self.config.padding_id).sum(axis=1, dtype=np.int64)
         n_read = min(C, int(lengths.max()) - 1 + max(width for width, _ in self.config.filters))
         characters = buffers.get("characters", D, n_read, units)
         np.take(self._table, ids[:, :n_read], axis=0, out=characters, mode="clip")
@@ -99,25 +97,19 @@ def _side_by_side(both: Array) -> Array:
     return np.ascontiguousarray(np.concatenate(halves, axis=-1).reshape(*both.shape[:-1], -1))
 
 
-class _Weights(NamedTuple):
-    """One LSTM layer, packed."""
-
-    of_input: Array
-    of_hidden: Array
-    projection: Array | None
-    bias: Array
-
-
 class NativeTower:
     """The LSTM layers of one direction; the interface of `elmokit.runtime.backends.numpy.Tower`."""
 
-    def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], precision: str, direction: str) -> None:
+    def __init__(
+        self, precision: str, config: ElmoConfig, tensors: Mapping[str, Array], direction: str, _dtype: str = "float32"
+    ) -> None:
         self.config, self.precision, self.read = config.bilstm, precision, function("read", precision)
         self.width, self.n_cells = config.projection_width, up(config.bilstm.cell_width, TERMS)
         self.n_units = up(self.width, TERMS) // (2 if precision == "bfloat16" else 1)
-        self.layers = [self._pack(tensors, f"{direction}_layers.{k}.") for k in range(config.bilstm.n_layers)]
+        self.layers = [self._packed(tensors, f"{direction}_layers.{k}.") for k in range(config.bilstm.n_layers)]
 
-    def _pack(self, tensors: Mapping[str, Array], prefix: str) -> _Weights:
+    def _packed(self, tensors: Mapping[str, Array], prefix: str) -> tuple[Array, Array, Array | None, Array]:
+        """Weights of one layer's input, hidden states and projection, and its bias."""
         C, cells, width = self.config.cell_width, self.n_cells, lanes()
 
         def gates(name: str) -> Array:
@@ -135,7 +127,7 @@ class NativeTower:
         projection = None
         if self.config.projection:
             projection = pack(np.asarray(tensors[prefix + "weight_hr"], np.float32).T, self.precision, cells)
-        return _Weights(of_input, of_hidden, projection, gates("bias"))
+        return of_input, of_hidden, projection, gates("bias")
 
     def run(
         self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
@@ -186,7 +178,7 @@ class NativeTower:
 
     def _read(
         self,
-        weights: _Weights,
+        weights: tuple[Array, Array, Array | None, Array],
         batch: Batch,
         inputs: Array,
         numbers: NDArray[np.intp] | None,
@@ -220,12 +212,7 @@ class NativeTower:
 
 
 def native_backend(config: ElmoConfig, tensors: Mapping[str, Array], precision: str = "float32") -> CpuBackend:
-    """A backend that computes with the compiled loops; results are float32.
-
-    Raises:
-        ConfigError: the loops are not there, or the processor can't run them in this precision.
-    """
-    parts = (partial(part, precision) for part in (NativeConvolutions, NativeHighway))
-    cnn = char_cnn_of(config, tensors, "float32", Parts(partial(NativeProduct, precision=precision), *parts))
-    towers = [NativeTower(config, tensors, precision, direction) for direction in ("forward", "backward")]
-    return CpuBackend(cnn, towers, "float32")
+    """A backend that computes with the compiled loops, results float32; ConfigError where they do not run."""
+    parts = (NativeConvolutions, NativeHighway, NativeTower)
+    product = partial(NativeProduct, precision=precision)
+    return CpuBackend(config, tensors, "float32", product, *(partial(part, precision) for part in parts))

@@ -8,9 +8,8 @@ A sigmoid is (1 + tanh(x / 2)) / 2, with the halves folded into the weights (exa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -18,11 +17,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.batches import MULTIPLE, Batch, BufferPool, Buffers, State, step_blocks
+from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, State, step_blocks
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Get = Callable[[str], Array]
+Ids = NDArray[np.integer[Any]]
 
 SMALL_PRODUCT, FEW_TERMS = 100**3, 128  # OpenBLAS's bound on small products; terms with one order everywhere
 WINDOW_ROWS, BLOCK_BYTES = 2048, 64 << 20  # of a convolution's product; of the input products of a block of steps
@@ -33,34 +33,16 @@ def padded(n: int, least: int = MULTIPLE) -> int:
     return max(least, -(-n // MULTIPLE) * MULTIPLE)
 
 
-def least_rows(weight: Array) -> int:
-    """Rows that a product with a weight (K, N) needs, not to be a small one."""
-    return padded(SMALL_PRODUCT // weight.size + 1) if weight.shape[0] > FEW_TERMS else MULTIPLE
-
-
-class Product(Protocol):
-    """Multiplication by one weight, prepared once, of `least_rows` rows at least."""
-
-    n_outputs: int
-    least_rows: int
-
-    def __call__(self, x: Array, out: Array) -> Array:
-        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
-        ...
-
-
-MakeProduct = Callable[[Array], Product]
-
-
 class MatrixProduct:
-    """A `Product` by NumPy, in the weight's own precision."""
+    """Multiplication by one weight (K, N), in its own precision, of `least_rows` rows at least."""
 
     def __init__(self, weight: Array) -> None:
         self.weight, self.n_outputs = np.ascontiguousarray(weight), int(weight.shape[1])
-        self.least_rows = least_rows(weight)
+        small = weight.shape[0] > FEW_TERMS
+        self.least_rows = padded(SMALL_PRODUCT // weight.size + 1) if small else MULTIPLE
 
     def __call__(self, x: Array, out: Array) -> Array:
-        """Put the product into `out`."""
+        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
         return np.matmul(x, self.weight, out=out)
 
 
@@ -70,20 +52,20 @@ class NumpyConvolutions:
     A window of padding alone gives a constant, so a word of m ids needs m windows and one comparison with it.
     """
 
-    def __init__(self, config: CharCNNConfig, get: Get, padding_id: int) -> None:
-        self.config, self.padding_id, self._table = config, padding_id, get("embedding.weight")
+    def __init__(self, config: CharCNNConfig, get: Get) -> None:
+        self.config, self._table = config, get("embedding.weight")
         self._each = [self._convolution(get, i, width) for i, (width, _) in enumerate(config.filters)]
 
-    def _convolution(self, get: Get, i: int, width: int) -> tuple[int, Product, Array, Array]:
+    def _convolution(self, get: Get, i: int, width: int) -> tuple[int, MatrixProduct, Array, Array]:
         weight = get(f"convolutions.{i}.weight")  # (n, E, width)
         product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
-        padding = np.tile(self._table[self.padding_id], (product.least_rows, width))
+        padding = np.tile(self._table[self.config.padding_id], (product.least_rows, width))
         of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
         return width, product, get(f"convolutions.{i}.bias"), of_padding
 
-    def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
+    def run(self, ids: Ids, out: Array, buffers: Buffers) -> None:
         """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
-        lengths = (ids != self.padding_id).sum(axis=1)
+        lengths = (ids != self.config.padding_id).sum(axis=1)
         changes = np.flatnonzero(np.diff(lengths)) + 1
         for start, end in zip([0, *changes], [*changes, len(ids)], strict=True):
             m = int(lengths[start])
@@ -91,7 +73,7 @@ class NumpyConvolutions:
             for s in range(start, end, step):
                 self._convolve(ids[s : min(s + step, end)], m, out[s : min(s + step, end)], buffers)
 
-    def _convolve(self, ids: NDArray[np.integer], m: int, out: Array, buffers: Buffers) -> None:
+    def _convolve(self, ids: Ids, m: int, out: Array, buffers: Buffers) -> None:
         """All convolutions of g words of m ids."""
         C, g = self.config.max_characters, len(ids)
         widest = max(width for width, _ in self.config.filters)
@@ -111,10 +93,7 @@ class NumpyConvolutions:
                 np.maximum(best, of_padding, out=best)
             best += bias
             column += n
-        if self.config.activation == "relu":
-            np.maximum(out, 0, out=out)
-        else:
-            np.tanh(out, out=out)
+        np.maximum(out, 0, out=out) if self.config.activation == "relu" else np.tanh(out, out=out)
 
 
 def highway_weights(get: Get, k: int) -> tuple[Array, Array]:
@@ -127,9 +106,9 @@ def highway_weights(get: Get, k: int) -> tuple[Array, Array]:
 class NumpyHighway:
     """One highway layer: x ← g · relu(t) + (1 − g) · x, one product with transform and gate side by side."""
 
-    def __init__(self, get: Get, k: int, make_product: MakeProduct = MatrixProduct) -> None:
+    def __init__(self, get: Get, k: int) -> None:
         weight, self.bias = highway_weights(get, k)
-        self.product = make_product(weight)
+        self.product = MatrixProduct(weight)
         self.least_rows = self.product.least_rows
 
     def run(self, x: Array, buffers: Buffers) -> Array:
@@ -147,70 +126,20 @@ class NumpyHighway:
         return x
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a character CNN is made of: products of the projection, convolutions, highway layers."""
-
-    product: MakeProduct = MatrixProduct
-    convolutions: Callable[[CharCNNConfig, Get, int], Any] = NumpyConvolutions
-    highway: Callable[[Get, int], Any] = NumpyHighway
-
-
-class TokenCNN:
-    """The character CNN of one model: convolutions, highway layers, projection."""
-
-    def __init__(self, config: ElmoConfig, tensors: Tensors, dtype: DTypeLike, parts: Parts) -> None:
-        def get(name: str) -> Array:
-            return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
-
-        assert config.char_cnn is not None
-        self.config = config.char_cnn
-        self.convolutions = parts.convolutions(self.config, get, self.config.padding_id)
-        self.highways = [parts.highway(get, k) for k in range(self.config.n_highway)]
-        self.projection: tuple[Product, Array] | None = None
-        if self.config.projection:  # beside a word table, the columns behind the table's
-            weight = get("projection.weight")[:, config.word_width :]
-            self.projection = parts.product(weight.T), get("projection.bias")
-        self.least_rows = max([1, *(each.least_rows for each in (*self.highways, *(self.projection or ())[:1]))])
-
-    def encode_ids(self, ids: NDArray[np.integer], buffers: Buffers) -> Array:
-        """Token vectors of rows of character ids, (D, C) → (D, P)."""
-        D, F, rows = len(ids), self.config.n_filters, padded(len(ids), self.least_rows)
-        x = buffers.get("features", rows, F)
-        x[D:] = 0
-        self.convolutions.run(ids, x[:D], buffers)
-        for highway in self.highways:
-            x = highway.run(x, buffers)
-        if self.projection is None:
-            return np.array(x[:D])
-        product, bias = self.projection
-        vectors: Array = product(x, np.empty((rows, product.n_outputs), x.dtype))[:D]
-        vectors += bias
-        return vectors
-
-
-def char_cnn_of(config: ElmoConfig, tensors: Tensors, dtype: DTypeLike, parts: Parts | None = None) -> TokenCNN | None:
-    """The character CNN of a model; None for a model without."""
-    return None if config.char_cnn is None else TokenCNN(config, tensors, dtype, parts or Parts())
-
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
+class _Layer(NamedTuple):
     """Weights of one LSTM layer: gates in the order input, forget, output, candidate; sigmoid gates halved."""
 
-    of_input: Product  # P → 4C
-    of_hidden: Product  # P → 4C
+    of_input: MatrixProduct  # P → 4C
+    of_hidden: MatrixProduct  # P → 4C
     bias: Array  # (4C,)
-    projection: Product | None  # halved, C → P
+    projection: MatrixProduct | None  # halved, C → P
     least_rows: int
 
 
 class Tower:
     """The LSTM layers of one direction. Input products are taken ahead, so only the recurrent one is in the loop."""
 
-    def __init__(
-        self, config: ElmoConfig, tensors: Tensors, direction: str, dtype: DTypeLike, product: MakeProduct
-    ) -> None:
+    def __init__(self, config: ElmoConfig, tensors: Tensors, direction: str, dtype: DTypeLike) -> None:
         self.config, C = config.bilstm, config.bilstm.cell_width
 
         def layer(prefix: str) -> _Layer:
@@ -218,9 +147,9 @@ class Tower:
                 i, f, g, o = (np.asarray(tensors[prefix + name][k * C : (k + 1) * C], dtype=dtype) for k in range(4))
                 return np.asarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
 
-            of_input, of_hidden, projection = product(gates("weight_ih")), product(gates("weight_hh")), None
+            of_input, of_hidden, projection = MatrixProduct(gates("weight_ih")), MatrixProduct(gates("weight_hh")), None
             if self.config.projection:
-                projection = product(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
+                projection = MatrixProduct(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
             least = max(each.least_rows for each in (of_input, of_hidden, projection) if each is not None)
             return _Layer(of_input, of_hidden, gates("bias"), projection, least)
 
@@ -294,39 +223,68 @@ def _input_products(
     layer: _Layer, below: Array, numbers: NDArray[np.intp] | None, start: int, end: int, buffers: Buffers
 ) -> Array:
     """Products of the rows from `start` on: of rows of `below`, or of its distinct rows that `numbers` name."""
-    width = len(layer.bias)
-    if numbers is None:
-        rows = padded(end - start, layer.least_rows)
-        out = layer.of_input(below[start : start + rows], buffers.get("products", rows, width))
-        out += layer.bias
-        return out
-    distinct, places = np.unique(numbers[start:end], return_inverse=True)
-    n, rows = len(distinct), padded(len(distinct), layer.least_rows)
-    x = buffers.get("words", rows, below.shape[1])
-    x[n:] = 0
-    np.take(below, distinct, axis=0, out=x[:n], mode="clip")
-    table = layer.of_input(x, buffers.get("word products", rows, width))
-    table += layer.bias
-    return np.take(table, places, axis=0, out=buffers.get("products", end - start, width), mode="clip")
+    distinct, places = (None, None) if numbers is None else np.unique(numbers[start:end], return_inverse=True)
+    rows = padded(end - start if distinct is None else len(distinct), layer.least_rows)
+    x = below[start : start + rows]
+    if distinct is not None:
+        x = buffers.get("words", rows, below.shape[1])
+        x[len(distinct) :] = 0
+        np.take(below, distinct, axis=0, out=x[: len(distinct)], mode="clip")
+    products = layer.of_input(x, buffers.get("products", rows, len(layer.bias)))
+    products += layer.bias
+    if places is None:
+        return products
+    return np.take(products, places, axis=0, out=buffers.get("ahead", len(places), len(layer.bias)), mode="clip")
 
 
 class CpuBackend:
-    """A `Backend` on the CPU: a character CNN (or None) and a tower for each direction, whatever computes them."""
+    """A `Backend` on the CPU: a character CNN, where the model has one, and a tower for each direction.
+
+    `product`, `convolutions`, `highway` and `tower` compute its parts: with NumPy, or with the compiled loops.
+    """
 
     device = "cpu"
     splits: Sequence[tuple[int, ...]] = ((0,), (1,))
 
     def __init__(
-        self, cnn: TokenCNN | None, towers: Sequence[Any], dtype: DTypeLike, prepare_thread: Any = None
+        self,
+        config: ElmoConfig,
+        tensors: Tensors,
+        dtype: DTypeLike,
+        product: Any = MatrixProduct,
+        convolutions: Any = NumpyConvolutions,
+        highway: Any = NumpyHighway,
+        tower: Any = Tower,
     ) -> None:
-        self.cnn, self.towers, self.dtype, self.prepare_thread = cnn, towers, np.dtype(dtype), prepare_thread
-        self._buffers = BufferPool(self.dtype)
+        def get(name: str) -> Array:
+            return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
 
-    def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
+        self.dtype, self._buffers, self._cnn = np.dtype(dtype), Buffers(dtype), config.char_cnn
+        self._projection: Any = None
+        if (cnn := self._cnn) is not None:
+            self._convolutions = convolutions(cnn, get)
+            self._highways = [highway(get, k) for k in range(cnn.n_highway)]
+            if cnn.projection:  # beside a word table, the columns behind the table's
+                self._projection = product(get("projection.weight")[:, config.word_width :].T)
+                self._bias = get("projection.bias")
+            products = [*self._highways, *([self._projection] if cnn.projection else ())]
+            self._least_rows = max([1, *(each.least_rows for each in products)])
+        self.towers = [tower(config, tensors, direction, dtype) for direction in ("forward", "backward")]
+
+    def embed(self, ids: Ids) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
-        assert self.cnn is not None, "a model without characters has no character ids"
-        with self._buffers.borrowed() as buffers:
-            return self.cnn.encode_ids(ids, buffers)
+        assert self._cnn is not None, "a model without characters has no character ids"
+        D, rows = len(ids), padded(len(ids), self._least_rows)
+        x = self._buffers.get("features", rows, self._cnn.n_filters)
+        x[D:] = 0
+        self._convolutions.run(ids, x[:D], self._buffers)
+        for highway in self._highways:
+            x = highway.run(x, self._buffers)
+        if self._projection is None:
+            return np.array(x[:D])
+        vectors: Array = self._projection(x, np.empty((rows, self._projection.n_outputs), x.dtype))[:D]
+        vectors += self._bias
+        return vectors
 
     def read(
         self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]
@@ -334,17 +292,15 @@ class CpuBackend:
         """Read a batch through all LSTM layers; see `elmokit.runtime.backends.Backend.read`."""
         P = tokens.shape[1]
         for d in directions:
-            with self._buffers.borrowed() as buffers:
-                outputs, after.hidden[d], after.cell[d] = self.towers[d].run(
-                    batch, batch.numbers[d], tokens, start.hidden[d], start.cell[d], buffers
-                )
-                for k, out in enumerate(outputs, start=1):  # (N, P)
-                    slab[k, :, d * P : (d + 1) * P] = out[batch.places[d]]
+            outputs, after.hidden[d], after.cell[d] = self.towers[d].run(
+                batch, batch.numbers[d], tokens, start.hidden[d], start.cell[d], self._buffers
+            )
+            for k, out in enumerate(outputs, start=1):  # (N, P)
+                slab[k, :, d * P : (d + 1) * P] = out[batch.places[d]]
 
 
 def numpy_backend(config: ElmoConfig, tensors: Tensors, dtype: DTypeLike = "float32") -> CpuBackend:
     """A backend that computes with NumPy, in float32 or float64."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ConfigError(f"dtype is {np.dtype(dtype)}; NumPy computes in float32 or float64.")
-    towers = [Tower(config, tensors, direction, dtype, MatrixProduct) for direction in ("forward", "backward")]
-    return CpuBackend(char_cnn_of(config, tensors, dtype), towers, dtype)
+    return CpuBackend(config, tensors, dtype)

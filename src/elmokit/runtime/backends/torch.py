@@ -1,14 +1,12 @@
-"""PyTorch (extra `torch`): bfloat16 on CPUs without compiled loops for it, and everything on a GPU.
+"""PyTorch (extra `torch`): everything on a GPU, and bfloat16 on CPUs without compiled loops for it.
 
-On the CPU the loop and the element-wise work are NumPy's, in float32; what changes is how a weight multiplies: oneDNN
-with packed bfloat16 weights. On a GPU the LSTMs run there, both directions in one product. A text alone and the same
-text in a batch agree to the bit in bfloat16 on the CPUs measured, and to rounding of the precision on a GPU.
+The modules of `elmokit.nn` embed words; the LSTMs run packed, both directions in one product. A text alone and the same
+text in a batch agree to rounding of the precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,8 @@ from torch import Tensor
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.backends.numpy import CpuBackend, NumpyHighway, Parts, TokenCNN, Tower, char_cnn_of, least_rows
-from elmokit.runtime.batches import MULTIPLE, Batch, BufferPool, State, step_blocks
+from elmokit.nn.char_cnn import CharCNN
+from elmokit.runtime.batches import Batch, State, step_blocks
 
 Array = NDArray[Any]
 
@@ -27,116 +25,58 @@ BLOCK_ROWS = 4096
 """Rows whose input products lie on the GPU at a time (256 MB at 4C = 16,384 in float32)."""
 
 
-def torch_backend(
-    config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "cpu", precision: str = "float32"
-) -> CpuBackend | DeviceBackend:
-    """A backend that computes with PyTorch, without gradients, in "float32" or "bfloat16"; results are float32.
-
-    ConfigError for another precision, or a device that is not there.
-    """
-    if precision not in ("float32", "bfloat16"):
-        raise ConfigError(f"precision is {precision!r}; PyTorch computes in 'float32' or 'bfloat16'.")
-    place = _device(device)
-    make_product = partial(TorchProduct, precision=precision, device=place)
-    parts = Parts(make_product, highway=partial(NumpyHighway, make_product=make_product))
-    cnn = char_cnn_of(config, tensors, "float32", parts)
-    if place.type != "cpu":
-        return DeviceBackend(config, tensors, cnn, place, _dtype(precision))
-    towers = [Tower(config, tensors, d, "float32", make_product) for d in ("forward", "backward")]
-    return CpuBackend(cnn, towers, "float32", prepare_thread=one_torch_thread)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"device {name!r} can't be used here: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def _dtype(precision: str) -> torch.dtype:
-    return torch.float32 if precision == "float32" else torch.bfloat16
-
-
 def as_tensor(vectors: Array) -> Tensor:
     """Vectors as a tensor that shares their memory."""
     return torch.from_numpy(vectors)
 
 
-def one_torch_thread() -> None:
-    """Keep PyTorch to one core on the calling thread, and on no other (`torch.set_num_threads` would)."""
-    from threadpoolctl import threadpool_limits
+class TorchBackend:
+    """A `Backend` on a device, without gradients: weights in float32 or bfloat16, states and results in float32.
 
-    torch.get_num_threads()  # takes the process's setting now, so that it can't undo ours later
-    threadpool_limits(limits=1, user_api="openmp")
-
-
-class TorchProduct:
-    """Multiplication by one weight (K, N), packed for its precision and device; NumPy float32 in and out."""
-
-    def __init__(self, weight: Array, precision: str, device: torch.device) -> None:
-        self.n_outputs = int(weight.shape[1])
-        self.least_rows = least_rows(weight) if precision == "float32" else MULTIPLE
-        w = torch.tensor(np.ascontiguousarray(weight.T), dtype=torch.float32)  # (N, K)
-        self.multiply: Callable[[Tensor, Tensor], None] = self._in_float32
-        if device.type != "cpu":
-            self.weight = w.to(device, _dtype(precision))
-            self.multiply = self._on_device
-        elif precision == "bfloat16":
-            self.weight, self.multiply = torch.ops.mkldnn._reorder_linear_weight(w.bfloat16(), 128), self._in_bfloat16
-        else:
-            self.weight = w.t().contiguous()
-
-    def __call__(self, x: Array, out: Array) -> Array:
-        """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
-        with torch.inference_mode():
-            self.multiply(torch.from_numpy(x), torch.from_numpy(out))
-        return out
-
-    def _in_float32(self, x: Tensor, out: Tensor) -> None:
-        torch.mm(x, self.weight, out=out)
-
-    def _in_bfloat16(self, x: Tensor, out: Tensor) -> None:
-        out.copy_(torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self.weight, None, "none", [], ""))
-
-    def _on_device(self, x: Tensor, out: Tensor) -> None:
-        out.copy_(torch.nn.functional.linear(x.to(self.weight.device, self.weight.dtype), self.weight))
-
-
-class DeviceBackend:
-    """A `Backend` on a GPU: one product per step for both directions, weights in `dtype`, states in float32."""
+    Raises:
+        ConfigError: another precision, or a device that is not there.
+    """
 
     splits: Sequence[tuple[int, ...]] = ((0, 1),)
     dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def __init__(
-        self,
-        config: ElmoConfig,
-        tensors: Mapping[str, Array],
-        cnn: TokenCNN | None,
-        device: torch.device,
-        dtype: torch.dtype,
+        self, config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "cpu", precision: str = "float32"
     ) -> None:
-        self.config, self.cnn, self.torch_dtype = config.bilstm, cnn, dtype
-        self.place, self.device = device, str(device)
-        self._buffers = BufferPool(self.dtype)
-        self.prepare_thread: Callable[[], object] | None = one_torch_thread
+        if precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"precision is {precision!r}; PyTorch computes in 'float32' or 'bfloat16'.")
+        self.config, self.device = config.bilstm, device
+        self.type = torch.float32 if precision == "float32" else torch.bfloat16
+        try:
+            self.place = torch.device(device)
+            torch.empty(0, device=self.place)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"device {device!r} can't be used here: {str(error).splitlines()[0]}") from error
+
+        def load(name: str) -> Tensor:
+            return torch.from_numpy(np.array(tensors[name], np.float32)).to(self.place, self.type)
 
         def both(name: str) -> Tensor:
             """Forward and backward, transposed. Shape (2, K, N) or, of a bias, (2, 1, N)."""
-            arrays = [np.asarray(tensors[f"{d}_layers.{name}"], np.float32) for d in ("forward", "backward")]
-            stacked = torch.from_numpy(np.stack([np.atleast_2d(a) for a in arrays]))
-            return (stacked if arrays[0].ndim == 1 else stacked.mT.contiguous()).to(device, dtype)
+            stacked = torch.stack([load(f"{d}_layers.{name}") for d in ("forward", "backward")])
+            return stacked[:, None] if stacked.dim() == 2 else stacked.mT.contiguous()
 
-        names = ("weight_ih", "weight_hh", "bias", "weight_hr" if self.config.projection else "")
-        self.layers = [[both(f"{k}.{name}") if name else None for name in names] for k in range(self.config.n_layers)]
+        if config.char_cnn is not None:
+            names = [name for name in tensors if name.startswith("char_cnn.")]
+            weights = {name.removeprefix("char_cnn."): load(name) for name in names}
+            if config.word_width:  # the columns behind those of the word table
+                weights["projection.weight"] = weights["projection.weight"][:, config.word_width :]
+            with torch.random.fork_rng(devices=[]):  # whose random numbers stay as they were
+                self.cnn = CharCNN(config.char_cnn, config.projection_width)
+            self.cnn.load_state_dict(weights, assign=True)
+        names = ["weight_ih", "weight_hh", "bias", *(["weight_hr"] if self.config.projection else [])]
+        self.layers = [[both(f"{k}.{name}") for name in names] for k in range(self.config.n_layers)]
 
+    @torch.inference_mode()
     def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
-        assert self.cnn is not None, "a model without characters has no character ids"
-        with self._buffers.borrowed() as buffers:
-            return self.cnn.encode_ids(ids, buffers)
+        vectors: Array = self.cnn(torch.from_numpy(ids).to(self.place).long()).float().cpu().numpy()
+        return vectors
 
     @torch.inference_mode()
     def read(
@@ -147,7 +87,7 @@ class DeviceBackend:
         numbers = torch.from_numpy(batch.numbers).to(self.place)
         places = torch.from_numpy(batch.places).to(self.place)
         x = torch.from_numpy(tokens).to(self.place, non_blocking=True)[numbers]  # (2, N, P)
-        hidden, cell = (torch.from_numpy(a).to(self.place, torch.float32) for a in (start.hidden, start.cell))
+        hidden, cell = (torch.tensor(a, dtype=torch.float32, device=self.place) for a in (start.hidden, start.cell))
         for k, layer in enumerate(self.layers):
             out, hidden[:, k], cell[:, k] = self._read(layer, batch, x, hidden[:, k].clone(), cell[:, k].clone())
             x = out + x if k > 0 and self.config.skip_connections else out
@@ -155,30 +95,31 @@ class DeviceBackend:
             slab[k + 1] = torch.cat(ordered, dim=1).cpu().numpy()
         after.hidden[:], after.cell[:] = hidden.cpu().numpy(), cell.cpu().numpy()
 
-    def _read(self, layer: Any, batch: Batch, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _read(
+        self, layer: Sequence[Tensor], batch: Batch, x: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """One layer over all steps: outputs (2, N, P) and final states; `h`, `c` (2, B, ·) are updated in place."""
-        of_input, of_hidden, bias, _ = layer
+        of_input, of_hidden, bias, *projection = layer
         out = torch.empty_like(x)
         starts, counts = batch.starts.tolist(), batch.counts.tolist()
         for first, end in step_blocks(batch.starts, BLOCK_ROWS):
-            ahead = torch.baddbmm(bias, x[:, starts[first] : starts[end]].to(self.torch_dtype), of_input)
+            ahead = torch.baddbmm(bias, x[:, starts[first] : starts[end]].to(self.type), of_input)
             for t in range(first, end):
                 n, row = counts[t], starts[t] - starts[first]
-                z = torch.baddbmm(ahead[:, row : row + n], h[:, :n].to(self.torch_dtype), of_hidden)
-                h[:, :n], c[:, :n] = self._cell(layer[3], z.float(), c[:, :n])
+                z = torch.baddbmm(ahead[:, row : row + n], h[:, :n].to(self.type), of_hidden)
+                h[:, :n], c[:, :n] = self._cell(projection, z.float(), c[:, :n])
                 out[:, starts[t] : starts[t + 1]] = h[:, :n]
         return out, h, c
 
-    def _cell(self, projection: Tensor | None, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def _cell(self, projection: Sequence[Tensor], z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """One step: gates before their non-linearity and old cell → new hidden and cell."""
         i, f, g, o = z.chunk(4, dim=2)
         c = torch.addcmul(torch.sigmoid(f) * c, torch.sigmoid(i), torch.tanh(g))
         if self.config.cell_clip is not None:
             c.clamp_(-self.config.cell_clip, self.config.cell_clip)
         h = torch.sigmoid(o) * torch.tanh(c)
-        if projection is None:
-            return h, c
-        h = torch.bmm(h.to(self.torch_dtype), projection).float()
-        if self.config.projection_clip is not None:
-            h.clamp_(-self.config.projection_clip, self.config.projection_clip)
+        for weight in projection:
+            h = torch.bmm(h.to(self.type), weight).float()
+            if self.config.projection_clip is not None:
+                h.clamp_(-self.config.projection_clip, self.config.projection_clip)
         return h, c

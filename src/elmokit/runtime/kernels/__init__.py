@@ -4,17 +4,9 @@ They need a library that is built with the wheel; without it, or with ELMOKIT_NA
 ELMOKIT_CPU=avx2 (or another name of `INSTRUCTION_SETS`) takes a lower instruction set than the best one.
 """
 
-from elmokit.runtime.kernels.library import INSTRUCTION_SETS, available, computed_by, instruction_set, native_precisions
+from elmokit.runtime.kernels.library import available, computed_by, instruction_set, native_precisions
 from elmokit.runtime.kernels.pooling import native_mix, native_scale
 from elmokit.runtime.kernels.weights import NativeProduct
 
-__all__ = [
-    "INSTRUCTION_SETS",
-    "NativeProduct",
-    "available",
-    "computed_by",
-    "instruction_set",
-    "native_mix",
-    "native_precisions",
-    "native_scale",
-]
+__all__ = ["NativeProduct", "available", "computed_by", "instruction_set", "native_mix", "native_precisions"]
+__all__ += ["native_scale"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -64,25 +63,23 @@ def round_rows(x: Array, out: Array) -> Array:
 
 
 class NativeProduct:
-    """A `Product` by the compiled loop, with a bias (N,) if there is one; sums are float32 in every precision."""
+    """The interface of `MatrixProduct` by the compiled loop; sums are float32 in every precision."""
 
     least_rows = MULTIPLE
 
-    def __init__(self, weight: Array, precision: str, bias: Array | None = None) -> None:
-        self.bias = None if bias is None else np.ascontiguousarray(bias, np.float32)
+    def __init__(self, weight: Array, precision: str) -> None:
         self.precision, self.n_outputs = precision, int(weight.shape[1])
         self.weight = pack(weight, precision, up(len(weight), TERMS) if precision == "bfloat16" else 0)
-        self.multiply, self._rounded = function("product", precision), local()
+        self.multiply, self._buffers = function("product", precision), Buffers(np.float32)
 
     def __call__(self, x: Array, out: Array) -> Array:
         """Put `x @ weight` into `out`, (n, K) → (n, N), and give it back."""
         n, n_units, n_outputs = len(x), self.weight.shape[1], self.n_outputs
         if self.precision == "bfloat16":
-            buffers = self._rounded.__dict__.setdefault("buffers", Buffers(np.float32))
-            x = round_rows(x, buffers.get("rounded", n, n_units))
+            x = round_rows(x, self._buffers.get("rounded", n, n_units))
         self.multiply(
             *(address(x, n, n_units), ctypes.c_int64(n), ctypes.c_int64(n_units)),
-            *(address(self.weight, *self.weight.shape), address(self.bias, n_outputs), ctypes.c_int64(n_outputs)),
+            *(address(self.weight, *self.weight.shape), None, ctypes.c_int64(n_outputs)),
             address(out, n, n_outputs),
         )
         return out
