@@ -2,8 +2,8 @@
 
     python benchmarks/soak_shards.py [--kills 200] [--texts 20000]
 
-Every round starts the command, waits a random time, and kills it with SIGKILL (in a tenth of the rounds it also cuts
-the newest file short, as a power failure may). When a round ends by itself the folder is compared with that of an
+Every round starts the command, waits until it has written up to four more shards and a moment longer, and kills it
+with SIGKILL (in a tenth of the rounds it also cuts the newest file short, as a power failure may). When a round ends by itself the folder is compared with that of an
 undisturbed run, row by row, and a new folder is begun; so it goes until all kills are done.
 """
 
@@ -46,8 +46,23 @@ def prepare(folder, n_texts):
 
 
 def read(out):
-    shards = [np.load(path) for path in sorted(out.glob("part-*.npz"))]
-    return np.concatenate([s["row"] for s in shards]), np.concatenate([s["features"] for s in shards])
+    parts = [np.load(path) for path in shards(out)]
+    return np.concatenate([part["row"] for part in parts]), np.concatenate([part["features"] for part in parts])
+
+
+def shards(out):
+    return sorted(out.glob("part-*.npz"))
+
+
+def ends_before(process, out, n_shards, moment):
+    """Whether the process ends by itself before it has written so many more shards and the moment has passed."""
+    before = len(shards(out))
+    while process.poll() is None:
+        if len(shards(out)) >= before + n_shards:
+            time.sleep(moment)
+            return process.poll() is not None
+        time.sleep(0.002)
+    return True
 
 
 def main():
@@ -64,21 +79,17 @@ def main():
         prepare(folder, options.texts)
         start = time.perf_counter()
         subprocess.run(command(folder, folder / "undisturbed", options.shard_rows), check=True)
-        usual = time.perf_counter() - start
         rows, vectors = read(folder / "undisturbed")
         out = folder / "out"
         while counts["kills"] < options.kills or out.exists():
             process = subprocess.Popen(command(folder, out, options.shard_rows))
             last = counts["kills"] >= options.kills
-            try:
-                process.wait(None if last else rng.uniform(0.3, 0.9) * usual)
-            except subprocess.TimeoutExpired:
+            if not ends_before(process, out, np.inf if last else rng.randrange(5), rng.uniform(0, 0.05)):
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 counts["kills"] += 1
-                newest = max(out.glob("part-*.npz"), default=None)
-                if newest is not None and rng.random() < 0.1:
-                    os.truncate(newest, newest.stat().st_size // 2)
+                if shards(out) and rng.random() < 0.1:
+                    os.truncate(shards(out)[-1], shards(out)[-1].stat().st_size // 2)
                     counts["cuts"] += 1
                 continue
             assert process.returncode == 0
@@ -91,6 +102,7 @@ def main():
             shutil.rmtree(out)
             print(counts, flush=True)
     finish("soak_shards", {**counts, "seconds": time.perf_counter() - start})
+    assert counts["finished"]
     assert counts["lost"] == counts["doubled"] == counts["changed"] == 0
 
 
