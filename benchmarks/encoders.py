@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,16 @@ from elmokit.elmo import Elmo
 
 
 class FrozenEncoder:
-    """One function from texts to vectors."""
+    """One function from texts to vectors, and the size of its files in MB."""
 
-    def __init__(self, name: str, encode: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def __init__(self, name: str, encode: Callable[[Sequence[str]], np.ndarray], files: Path | None = None) -> None:
         self.name, self.encode = name, encode
+        self.megabytes = 0.0
+        if files is not None:
+            sizes = [
+                path.stat().st_size for path in files.rglob("*") if path.suffix in (".safetensors", ".json", ".txt")
+            ]
+            self.megabytes = round(sum(sizes) / 1e6, 1)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """A vector per text. Shape (n, d)."""
@@ -76,7 +84,7 @@ def wordllama() -> FrozenEncoder:
 
     inside = Path(package.__file__).parent
     model = package.WordLlama.load(cache_dir=inside, disable_download=True)
-    return FrozenEncoder("WordLlama", model.embed)
+    return FrozenEncoder("WordLlama", model.embed, inside)
 
 
 def model2vec(folder: str) -> FrozenEncoder:
@@ -84,7 +92,7 @@ def model2vec(folder: str) -> FrozenEncoder:
     from model2vec import StaticModel
 
     model = StaticModel.from_pretrained(folder)
-    return FrozenEncoder(f"model2vec {Path(folder).name}", model.encode)
+    return FrozenEncoder(f"model2vec {Path(folder).name}", model.encode, Path(folder))
 
 
 def sentence_encoder(folder: str) -> FrozenEncoder:
@@ -92,4 +100,17 @@ def sentence_encoder(folder: str) -> FrozenEncoder:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(folder, device="cpu")
-    return FrozenEncoder(Path(folder).name, lambda texts: model.encode(texts, batch_size=64))
+    encode = partial(model.encode, batch_size=64, show_progress_bar=False)
+    return FrozenEncoder(Path(folder).name, encode, Path(folder))
+
+
+def texts_per_second(encoders: Sequence[Any], texts: Sequence[str], n_rounds: int = 3) -> dict[str, float]:
+    """Texts that each encoder reads in a second of processor time: the median of rounds taken in turns."""
+    speeds: dict[str, list[float]] = {encoder.name: [] for encoder in encoders}
+    size = len(texts) // n_rounds
+    for start in range(0, n_rounds * size, size):  # other texts in every round, so that no cache helps
+        for encoder in encoders:
+            before = time.process_time()
+            encoder.texts(texts[start : start + size])
+            speeds[encoder.name].append(size / (time.process_time() - before))
+    return {name: round(float(np.median(values))) for name, values in speeds.items()}

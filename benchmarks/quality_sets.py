@@ -4,8 +4,9 @@
 
 A variant is pooling:layers, with ":balanced" behind it for class weights. Each set is encoded once (mean and maximum of
 all layers); the variants are columns of that. Read the variants of a set together: choosing the best one per set
-would be choosing on the test part. `--beside` names other models (`encoders.py`). The sets lie in
-$ELMOKIT_SHARED/data. The last line is JSON, also written to benchmarks/results/quality_sets.json after each set.
+would be choosing on the test part. `--beside` names other models (`encoders.py`); `--speed 1500` measures texts per
+second of processor time on so many tweets. The sets lie in $ELMOKIT_SHARED/data. The last line is JSON, also written
+to benchmarks/results/quality_sets.json after each set.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from encoders import find_encoder
+from encoders import find_encoder, texts_per_second
 from evaluation_sets import SETS, find_set
 from protocols import ElmoEncoder, evaluate, pair_features
 from workload import SHARED
@@ -91,29 +92,42 @@ def main() -> None:
     parser.add_argument("--variants", default=VARIANTS)
     parser.add_argument("--beside", default="tfidf", help="other models, with commas; '' for none")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/quality_sets.json")
+    parser.add_argument("--speed", type=int, default=0, help="texts to measure speed with")
     arguments = parser.parse_args()
     elmo, start = Elmo.load(arguments.model), time.perf_counter()
     vectors, rows, skipped = Vectors(elmo), [], []
     beside = [find_encoder(text) for text in arguments.beside.split(",") if text]
-    for name in arguments.sets.split(","):
+    speeds = measure_speed(elmo, beside, arguments) if arguments.speed else {}
+    for name in filter(None, arguments.sets.split(",")):
         try:
             rows += score_set(vectors, name, arguments, beside)
         except FileNotFoundError as error:
             skipped.append({"set": name, "reason": str(error)})
             print(f"{name:9} skipped: {error}", flush=True)
-        result = {
+        result: dict[str, Any] = {
             "benchmark": "quality_sets",
             "model": elmo.name,
             "seconds": round(time.perf_counter() - start, 1),
             "results": rows,
             "published": {s.name: s.published.__dict__ for s in SETS if s.published},
             "skipped": skipped,
+            "texts_per_second": speeds,
+            "megabytes": {encoder.name: getattr(encoder, "megabytes", 0.0) for encoder in beside},
         }
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     show(rows)
     short = {f"{r['set']} {r['variant']}": r["value"] for r in rows}
     print(json.dumps({"benchmark": "quality_sets", "model": elmo.name, "values": short}))
+
+
+def measure_speed(elmo: Elmo, beside: list[Any], arguments: argparse.Namespace) -> dict[str, float]:
+    """Texts per second of processor time, of the default vectors and of the models beside them."""
+    tweets: Any = find_set("tweets").read(arguments.data)
+    texts = tweets.texts[: arguments.speed]
+    speeds = texts_per_second([ElmoEncoder(elmo, layers="mix", name="default"), *beside], texts)
+    print("texts per second of processor time:", speeds, flush=True)
+    return speeds
 
 
 def score_set(vectors: Vectors, name: str, arguments: argparse.Namespace, beside: list[Any]) -> list[dict[str, object]]:

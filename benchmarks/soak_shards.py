@@ -3,8 +3,9 @@
     python benchmarks/soak_shards.py [--kills 200] [--texts 20000]
 
 Every round starts the command, waits until it has written up to four more shards and a moment longer, and kills it
-with SIGKILL (in a tenth of the rounds it also cuts the newest file short, as a power failure may). When a round ends by itself the folder is compared with that of an
-undisturbed run, row by row, and a new folder is begun; so it goes until all kills are done.
+with SIGKILL (in a tenth of the rounds it also cuts the newest file short, as a power failure may). When a round ends
+by itself the folder is compared with that of an undisturbed run, row by row, and a new folder is begun; so it goes
+until all kills are done.
 """
 
 import argparse
