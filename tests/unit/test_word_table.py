@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elmokit import Elmo, checkpoints
 from elmokit.checkpoints import Checkpoint, Softmax
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError, ConfigError
+from elmokit.text.char_ids import lower_ascii, table_rows, words_to_char_ids
 
-WORDS = ("<S>", "</S>", "<UNK>", "the", "cat", "sat", "naïve")
+WORDS = ("<S>", "</S>", "<UNK>", "the", "Cat", "cat", "sat", "naïve", "Drupal", "DruPal")
 CONFIG = ElmoConfig(
     projection_width=8,
     char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 8)), n_highway=1),
@@ -37,13 +40,40 @@ def token_vectors(checkpoint, words):
     return Elmo(checkpoint).encode_words([words], layers=0)[0].vectors[:, : checkpoint.config.projection_width]
 
 
+def added_rows(checkpoint, words):
+    return token_vectors(checkpoint, words) - token_vectors(without_table(checkpoint), words)
+
+
+def rows_of(checkpoint, numbers):
+    """Rows of the word table, zeros for 0."""
+    table = checkpoint.tensors["word_table.weight"] * checkpoint.tensors["word_table.gain"]
+    return table[numbers] * (np.array(numbers) > 0)[:, None]
+
+
 def test_rows_of_the_table_are_added_to_known_words_alone():
     checkpoint = make_checkpoint()
-    words = ["the", "cat", "cats", "naïve", "<UNK>", "<S>"]
-    added = token_vectors(checkpoint, words) - token_vectors(without_table(checkpoint), words)
-    table = checkpoint.tensors["word_table.weight"] * checkpoint.tensors["word_table.gain"]
-    expected = np.stack([table[3], table[4], 0 * table[0], table[6], 0 * table[0], 0 * table[0]])
-    np.testing.assert_allclose(added, expected, atol=1e-6)
+    words = ["the", "cat", "cats", "naïve", "<UNK>", "<S>", "<unk>", "naÏve"]
+    np.testing.assert_allclose(added_rows(checkpoint, words), rows_of(checkpoint, [3, 5, 0, 7, 0, 0, 0, 0]), atol=1e-6)
+
+
+def test_a_word_that_the_table_lacks_takes_the_row_of_one_that_differs_in_case_only():
+    checkpoint = make_checkpoint()
+    words = ["THE", "CAT", "Cat", "drupal", "DRUPAL", "DruPal", "NAïVE"]
+    np.testing.assert_allclose(added_rows(checkpoint, words), rows_of(checkpoint, [3, 5, 4, 8, 8, 9, 7]), atol=1e-6)
+
+
+@given(st.text(st.sampled_from("aAbB<>sSzZéÉ"), max_size=4))
+def test_strings_and_character_ids_find_the_same_row(word):
+    torch = pytest.importorskip("torch")
+    from elmokit.nn.word_table import WordTable
+
+    vocabulary = (*WORDS[:3], "a", "Ab", "aB", "ABÉ", "<s>", "Z")
+    table = WordTable(vocabulary, 4, max_characters=50)
+    rows = table_rows(vocabulary)
+    row = rows.get(word, rows.get(lower_ascii(word)))
+    expected = torch.zeros(4) if row is None else table.weight[row] * table.gain
+    with torch.no_grad():
+        assert torch.equal(table(torch.from_numpy(words_to_char_ids([word]))).squeeze(0), expected)
 
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
@@ -67,7 +97,7 @@ def test_a_table_without_its_vocabulary_or_with_another_softmax_is_refused():
         replace(checkpoint, words=None)
     with pytest.raises(CheckpointError, match="word table"):
         replace(checkpoint, softmax=Softmax(checkpoint.softmax.weight + 1, checkpoint.softmax.bias))
-    with pytest.raises(CheckpointError, match="word table has 7 rows"):
+    with pytest.raises(CheckpointError, match="word table has 10 rows"):
         replace(checkpoint, softmax=None, words=WORDS[:-1])
     with pytest.raises(ConfigError, match="word_table"):
         replace(CONFIG, word_table=-1)
@@ -88,7 +118,7 @@ def test_torch_and_onnx_compute_the_same(tmp_path):
     from elmokit.nn.bilm import BiLM
 
     checkpoint = make_checkpoint()
-    sentences = [["the", "cat", "sat"], ["the", "naïve", "catt"], ["sat"]]
+    sentences = [["the", "cat", "SAT"], ["drupal", "naïve", "catt"], ["Cat"]]
     expected = [vectors.vectors for vectors in Elmo(checkpoint).encode_words(sentences, layers="all")]
     export_onnx(checkpoint, tmp_path / "m.onnx")
     ids = batch_to_ids(sentences)

@@ -171,6 +171,19 @@ class _Model:
         """Rows of the word table by character ids, zero for other words: (N, C) → (N, P)."""
         g = self.graph
         keys, rows = table_keys(self.words, n_characters)
+        first, last = g.constant(ord("A") + 1, "int64"), g.constant(ord("Z") + 1, "int64")  # ids are bytes plus 1
+        is_upper = g.add("And", g.add("GreaterOrEqual", ids, first), g.add("LessOrEqual", ids, last))
+        lower = g.add("Where", is_upper, g.add("Add", ids, g.constant(32, "int64")), ids)
+        place, known = self._find(ids, keys, n_characters)
+        lower_place, lower_known = self._find(lower, keys, n_characters)
+        place, known = g.add("Where", known, place, lower_place), g.add("Or", known, lower_known)
+        table = g.constant(self.tensors["word_table.weight"] * self.tensors["word_table.gain"])
+        vectors = g.add("Gather", table, g.add("Gather", g.constant(rows, "int64"), place))
+        return g.add("Mul", vectors, g.add("Unsqueeze", g.add("Cast", known, to=1), g.ints(1)))
+
+    def _find(self, ids: str, keys: NDArray[np.int64], n_characters: int) -> tuple[str, str]:
+        """Places of words among the keys of the word table, and whether they are there, (N,) each."""
+        g = self.graph
         sorted_keys, last = g.constant(keys, "int64"), g.constant(len(keys) - 1, "int64")
         products = g.add("Mul", ids, g.constant(char_id_multipliers(n_characters), "int64"))
         wanted = g.add("ReduceSum", products, g.ints(1), keepdims=0)
@@ -179,9 +192,7 @@ class _Model:
             further = g.add("Min", g.add("Add", place, g.constant(1 << power, "int64")), last)
             above = g.add("Greater", g.add("Gather", sorted_keys, further), wanted)
             place = g.add("Where", above, place, further)
-        known = g.add("Cast", g.add("Equal", g.add("Gather", sorted_keys, place), wanted), to=1)
-        table = self.tensors["word_table.weight"][rows] * self.tensors["word_table.gain"]
-        return g.add("Mul", g.add("Gather", g.constant(table), place), g.add("Unsqueeze", known, g.ints(1)))
+        return place, g.add("Equal", g.add("Gather", sorted_keys, place), wanted)
 
     def _layers(self, tokens: str, real_rows: str, weights: str) -> str:
         """All layers, (L, B, R, 2P)."""

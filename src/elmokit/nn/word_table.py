@@ -1,7 +1,8 @@
 """A table of frequent words' vectors, added to what the character CNN says of them.
 
 A small character CNN cannot hold what thousands of words mean; a table can, and tied to the softmax it costs no bytes.
-Rare and misspelt words have their characters alone. Rows are found by character ids, so the module needs no strings.
+Rare and misspelt words have their characters alone. A spelling that the table lacks takes the row of one that differs
+in the case of A to Z only. Rows are found by character ids, so the module needs no strings.
 """
 
 from __future__ import annotations
@@ -62,10 +63,17 @@ class WordTable(nn.Module):
         """
         if not len(self.keys):
             return self.weight.new_zeros(len(char_ids), self.weight.shape[1])
-        hashes = (char_ids.long() * self.multipliers).sum(dim=-1)  # (N,)
-        places = torch.searchsorted(self.keys, hashes).clamp(max=len(self.keys) - 1)
-        known = self.keys[places] == hashes
+        is_upper = (char_ids > ord("A")) & (char_ids <= ord("Z") + 1)  # ids are bytes plus 1
+        rows, known = self._find(char_ids)  # (N,)
+        lower_rows, lower_known = self._find(torch.where(is_upper, char_ids + 32, char_ids))
+        rows, known = torch.where(known, rows, lower_rows), known | lower_known
         if self.training and self.dropout:
             known = known & (torch.rand(len(known), device=known.device) >= self.dropout)
         # (N, P)
-        return nn.functional.embedding(self.rows[places], self.weight) * self.gain * known[:, None].to(self.gain.dtype)
+        return nn.functional.embedding(rows, self.weight) * self.gain * known[:, None].to(self.gain.dtype)
+
+    def _find(self, char_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of words, and whether the table has them, (N,) each."""
+        hashes = (char_ids.long() * self.multipliers).sum(dim=-1)
+        places = torch.searchsorted(self.keys, hashes).clamp(max=len(self.keys) - 1)
+        return self.rows[places], self.keys[places] == hashes

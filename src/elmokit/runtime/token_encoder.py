@@ -21,7 +21,15 @@ from numpy.typing import DTypeLike, NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends.numpy import MatrixProduct, padded
-from elmokit.text.char_ids import BOS, EOS, UNK, sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import (
+    BOS,
+    EOS,
+    UNK,
+    lower_ascii,
+    sentence_boundary_ids,
+    table_rows,
+    words_to_char_ids,
+)
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -195,22 +203,20 @@ class _Dictionary:
 
 
 class _TiedTable:
-    """Rows of the softmax, scaled by a gain per component, for the frequent words; zeros for all others."""
+    """Rows of the softmax, scaled by a gain per component, for frequent words in any case; zeros for all others."""
 
     def __init__(self, weight: Array, gain: Array, words: Sequence[str], characters: _Bytes | _Dictionary) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
-        n = len(words)
-        self._rows = dict(zip(words[::-1], range(n - 1, -1, -1), strict=True))  # of equal words, the first one counts
-        for word in (BOS, EOS, UNK):
-            self._rows.pop(word, None)
+        self._rows = table_rows(words)
         for word, row in [item for item in self._rows.items() if len(item[0]) > characters.max_characters - 2]:
             cut = characters.cut(word)  # as it is looked up
             self._rows[cut] = min(row, self._rows.get(cut, row))
         self._weight, self._gain = weight, gain
 
     def rows(self, words: Sequence[str]) -> Array:
-        rows = np.array([self._rows.get(word, -1) for word in words], dtype=np.intp)
+        lowered = ((word, lower_ascii(word)) for word in words)
+        rows = np.array([self._rows.get(word, self._rows.get(lower, -1)) for word, lower in lowered], dtype=np.intp)
         return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
 
 
