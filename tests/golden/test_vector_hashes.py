@@ -46,7 +46,8 @@ TEXTS = [
     "They sat on the bank of the river, and watched the boats go by until it was dark.",
     "",
     "Grüße aus Köln, 世界 🙂 — naïve café",
-    *(" ".join(["yes", "no", "perhaps"][: 1 + i % 3] * (1 + i % 5)) for i in range(12)),
+    "GERMANY beat the drupal team in LEICESTER.",
+    *(" ".join(["yes", "no", "perhaps"][: 1 + i % 3] * (1 + i % 5)) for i in range(11)),
 ]
 
 
