@@ -188,7 +188,8 @@ class ElmoConfig:
         word_width: width of a table of whole words that goes into the projection beside the character CNN, in front
             (ELMoForManyLangs); 0 for none.
         word_table: rows of a table of frequent words that are added to the character CNN's vectors of those words, one
-            per entry of the vocabulary; 0 for none. The table is also the weight of the softmax, so it costs no bytes.
+            per entry of the vocabulary; 0 for none. A word that the table lacks takes the row of the most frequent one
+            that differs in the case of A to Z only. The table is also the weight of the softmax, so it costs no bytes.
 
     Example:
         >>> config = ElmoConfig(projection_width=16, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=64))

@@ -21,15 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends.numpy import MatrixProduct, padded
-from elmokit.text.char_ids import (
-    BOS,
-    EOS,
-    UNK,
-    lower_ascii,
-    sentence_boundary_ids,
-    table_rows,
-    words_to_char_ids,
-)
+from elmokit.text.char_ids import BOS, EOS, UNK, lower_ascii, sentence_boundary_ids, table_rows, words_to_char_ids
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
