@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -55,29 +56,29 @@ def everywhere(
     assert not version, "the callback has printed the version and exited"
 
 
-app.command("embed", no_args_is_help=True)(embed.embed)
-app.command("examples")(examples.examples)
-app.command("clean", no_args_is_help=True)(clean.clean)
-app.command("info")(info.info)
-app.command("convert", no_args_is_help=True)(convert.convert)
-app.command("push", no_args_is_help=True)(convert.push)
-app.add_typer(classify.app, name="classify")
-app.add_typer(pairs.app, name="pairs")
-app.add_typer(tag.app, name="tag")
-app.command("train", no_args_is_help=True)(train.train)
-app.command("tune", no_args_is_help=True)(train.tune)
-app.command("explore")(serve.explore)
-app.command("serve")(serve.serve)
-app.add_typer(index.app, name="index")
-app.command("senses", no_args_is_help=True)(index.senses)
-app.command("shift", no_args_is_help=True)(index.shift)
-app.command("score", no_args_is_help=True)(score.score)
-app.command("fill", no_args_is_help=True)(score.fill)
-app.command("substitutes", no_args_is_help=True)(score.substitutes)
-app.command("similar", no_args_is_help=True)(similar.similar)
-app.command("duplicates", no_args_is_help=True)(similar.duplicates)
-app.command("cluster", no_args_is_help=True)(cluster.cluster)
-app.command("map", no_args_is_help=True)(cluster.map_texts)
-app.command("summarise", no_args_is_help=True)(summarise.summarise)
+for _group, _module in (("classify", classify), ("pairs", pairs), ("tag", tag), ("index", index)):
+    app.add_typer(_module.app, name=_group)
+_NEED_ARGUMENTS: dict[str, Callable[..., Any]] = {
+    "embed": embed.embed,
+    "clean": clean.clean,
+    "convert": convert.convert,
+    "push": convert.push,
+    "train": train.train,
+    "tune": train.tune,
+    "senses": index.senses,
+    "shift": index.shift,
+    "score": score.score,
+    "fill": score.fill,
+    "substitutes": score.substitutes,
+    "similar": similar.similar,
+    "duplicates": similar.duplicates,
+    "cluster": cluster.cluster,
+    "map": cluster.map_texts,
+    "summarise": summarise.summarise,
+    "answer": answer.answer,
+}
+for _name, _command in _NEED_ARGUMENTS.items():
+    app.command(_name, no_args_is_help=True)(_command)
+for _command in (examples.examples, info.info, serve.explore, serve.serve):
+    app.command(_command.__name__)(_command)
 app.command("summarize", hidden=True, no_args_is_help=True)(summarise.summarise)  # American spelling
-app.command("answer", no_args_is_help=True)(answer.answer)

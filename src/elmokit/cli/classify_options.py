@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from elmokit.cli import options
+from elmokit.cli.commands import option
+from elmokit.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,56 +16,38 @@ class ColumnOptions:
     """Which columns hold texts and labels."""
 
     text: options.TextColumn = "text"
-    label: Annotated[str, typer.Option("--label", help="Column with the labels.", metavar="COLUMN")] = "label"
-    separator: Annotated[
-        str | None,
-        typer.Option(
-            "--labels-separator",
-            help='Separator of several labels per text, for instance ";" (logistic head).',
-            metavar="CHARACTER",
-        ),
-    ] = None
+    label: str = option("label", "Column with the labels.", metavar="COLUMN")
+    separator: str | None = option(
+        None,
+        'Separator of several labels per text, for instance ";" (logistic head).',
+        "--labels-separator",
+        metavar="CHARACTER",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
     """What learns, and how."""
 
-    head: Annotated[
-        str,
-        typer.Option(
-            "--head",
-            help='"logistic", "bilstm" (reads the words in order) or "finetune" (trains the model further), with the'
-            ' extra "torch".',
-            metavar="HEAD",
-        ),
-    ] = "logistic"
-    join: Annotated[
-        str | None,
-        typer.Option("--join", help='"tfidf": put counted character n-grams beside the vectors (logistic head).'),
-    ] = None
-    strength: Annotated[
-        str, typer.Option("--C", help='Inverse of the penalty, or "cv" to choose it by cross-validation.', metavar="C")
-    ] = "cv"
-    balance: Annotated[bool, typer.Option("--balance/--no-balance", help="Give rare classes more weight.")] = True
-    threshold: Annotated[
-        str,
-        typer.Option(
-            "--threshold",
-            help='Probability from which the positive one of two classes is predicted; "f1" chooses the best.',
-            metavar="PROBABILITY",
-        ),
-    ] = "0.5"
-    positive: Annotated[
-        str | None,
-        typer.Option("--positive", help="Positive one of two classes; the last in sorted order if not given."),
-    ] = None
-    over: Annotated[
-        str, typer.Option("--over", help='How the words of "bilstm" become one vector: "attention" or "max".')
-    ] = "attention"
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", help='Passes over the rows at most ("bilstm", "finetune").', min=1)
-    ] = None
+    head: str = option(
+        "logistic",
+        '"logistic", "bilstm" (reads the words in order) or "finetune" (trains the model further), with the extra'
+        ' "torch".',
+        metavar="HEAD",
+    )
+    join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
+    strength: str = option(
+        "cv", 'Inverse of the penalty, or "cv" to choose it by cross-validation.', "--C", metavar="C"
+    )
+    balance: bool = option(True, "Give rare classes more weight.")
+    threshold: str = option(
+        "0.5",
+        'Probability from which the positive one of two classes is predicted; "f1" chooses the best.',
+        metavar="PROBABILITY",
+    )
+    positive: str | None = option(None, "Positive one of two classes; the last in sorted order if not given.")
+    over: str = option("attention", 'How the words of "bilstm" become one vector: "attention" or "max".')
+    epochs: int | None = option(None, 'Passes over the rows at most ("bilstm", "finetune").', min=1)
 
     def settings(self, out: str) -> dict[str, Any]:
         """The arguments of `TextClassifier`."""
@@ -76,59 +58,36 @@ class HeadOptions:
             head = new_head(self.head, over=self.over)
         elif self.head == "finetune":
             head = new_head(self.head, snapshots=snapshots(out))
+        threshold = number("--threshold", self.threshold, "f1")
         return {
-            "head": head,
-            "join": self.join,
-            "threshold": number("--threshold", self.threshold, "f1"),
-            "positive": self.positive,
-            "epochs": self.epochs,
-        }
+            "head": head, "join": self.join, "threshold": threshold, "positive": self.positive, "epochs": self.epochs
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """How to evaluate, and what to show."""
 
-    test_size: Annotated[float, typer.Option("--test-size", help="Share of the rows held out.")] = 0.2
+    test_size: float = option(0.2, "Share of the rows held out.")
     seed: options.Seed = 42
-    folds: Annotated[int, typer.Option("--folds", help="Also cross-validate over all rows, with this many folds.")] = 0
-    baseline: Annotated[bool, typer.Option("--baseline/--no-baseline", help="Show TF-IDF baselines beside it.")] = True
-    compare_cleaning: Annotated[
-        bool, typer.Option("--compare-cleaning", help="Also evaluate the classic cleaning recipe, in steps.")
-    ] = False
-    learning_curve: Annotated[
-        bool, typer.Option("--learning-curve", help="Also train on a tenth, a quarter and half of the rows.")
-    ] = False
-    mistakes: Annotated[
-        int, typer.Option("--mistakes", help="Number of most confident mistakes to show, at most 10.", min=0)
-    ] = 0
-    details: Annotated[bool, typer.Option("--details", help="Also show calibration, and precision by recall.")] = False
-    json_file: Annotated[
-        str | None, typer.Option("--json", help="Also write the report to this file.", metavar="FILE")
-    ] = None
-    html: Annotated[
-        str | None,
-        typer.Option("--html", help='Also write the report as a page with figures (extra "plots").', metavar="FILE"),
-    ] = None
+    folds: int = option(0, "Also cross-validate over all rows, with this many folds.")
+    baseline: bool = option(True, "Show TF-IDF baselines beside it.")
+    compare_cleaning: bool = option(False, "Also evaluate the classic cleaning recipe, in steps.", "--compare-cleaning")
+    learning_curve: bool = option(False, "Also train on a tenth, a quarter and half of the rows.", "--learning-curve")
+    mistakes: int = option(0, "Number of most confident mistakes to show, at most 10.", min=0)
+    details: bool = option(False, "Also show calibration, and precision by recall.", "--details")
+    json_file: str | None = option(None, "Also write the report to this file.", "--json", metavar="FILE")
+    html: str | None = option(None, 'Also write the report as a page with figures (extra "plots").', metavar="FILE")
 
 
-COLUMNS = ColumnOptions()
-HEAD = HeadOptions()
-REPORT = ReportOptions()
-VECTORS = options.VectorOptions(pooling="mean+max")
-"""The defaults of the groups."""
-
-
-def number(option: str, text: str, word: str) -> Any:
+def number(name: str, text: str, word: str) -> Any:
     """Read an option that takes a number or one word; a ConfigError if it is neither."""
-    from elmokit.errors import ConfigError
-
     if text == word:
         return text
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f'{option} is {text!r}; expected a number or "{word}".') from None
+        raise ConfigError(f'{name} is {text!r}; expected a number or "{word}".') from None
 
 
 def snapshots(out: str) -> Path:

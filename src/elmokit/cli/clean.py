@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from itertools import chain
 
 from elmokit.cli import options
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
+from elmokit.errors import InputError
 
 
 def clean(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
     text: options.TextColumn = "text",
     out: options.TableOut = "-",
-    steps: Annotated[
-        str,
-        typer.Option(help="Steps in order, separated by commas: urls, punctuation, lowercase, digits, spaces, lemmas."),
-    ] = "urls,punctuation,lowercase,digits,spaces",
-    into: Annotated[
-        str | None, typer.Option(help="New column for the cleaned text; without it, the text is replaced.")
-    ] = None,
-    reading: options.ReadingOptions = options.READING,
+    steps: str = option(
+        "urls,punctuation,lowercase,digits,spaces",
+        "Steps in order, separated by commas: urls, punctuation, lowercase, digits, spaces, lemmas.",
+    ),
+    into: str | None = option(None, "New column for the cleaned text; without it, the text is replaced."),
+    reading: options.ReadingOptions,
 ) -> None:
     """Clean a column of texts; all other columns stay as they are.
 
@@ -32,14 +29,10 @@ def clean(
 
     Example:  elmokit clean tweets.csv --text tweet --into clean_tweet --out clean.csv
     """
-    from itertools import chain
-
     from elmokit.data.outputs import table_file
-    from elmokit.errors import InputError
     from elmokit.text import cleaning
 
-    screen: Screen = ctx.obj
-    recipe = cleaning.check_recipe([step.strip() for step in steps.split(",") if step.strip()])
+    recipe = cleaning.check_recipe(options.split_names(steps))
     rows = reading.table(screen, source).rows()
     first = next(rows, None)
     names = list(first.values) if first is not None else [text]
@@ -52,4 +45,4 @@ def clean(
             write(list(values.values()))
             if n % 1000 == 0:
                 advance("texts", n, None)
-    screen.end_notes("rows left out")
+    screen.end_notes()

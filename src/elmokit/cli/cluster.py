@@ -2,103 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 from elmokit.cli import options, texts
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
-
-Number = Annotated[
-    str, typer.Option("--clusters", "-k", help='How many, or "auto": 2 to 12, by the largest silhouette.')
-]
-Seed = Annotated[int, typer.Option(help="Seed of k-means and UMAP.")]
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
+from elmokit.errors import ConfigError
 
 
 def cluster(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="Where to: .csv, .tsv, .jsonl or .parquet.")],
-    clusters: Number = "auto",
+    out: str = option(..., "Where to: .csv, .tsv, .jsonl or .parquet.", "--out", "-o"),
+    clusters: str = option("auto", 'How many, or "auto": 2 to 12, by the largest silhouette.', "--clusters", "-k"),
     text: options.TextColumn = "text",
-    seed: Seed = 0,
-    pooling: options.Pooling = "mean",
-    layers: options.Layers = "mix",
-    model: options.ModelOptions = options.MODEL,
-    reading: options.ReadingOptions = options.READING,
+    seed: options.Seed = 0,
+    vectors: options.VectorOptions,
+    json_file: options.JsonFile = None,
+    model: options.ModelOptions,
+    reading: options.ReadingOptions,
 ) -> None:
     """Group texts by k-means and name each cluster by the words it uses more than the others (extra "tasks").
 
     Example:  elmokit cluster tweets.csv --text tweet --clusters 8 --out groups.csv
     """
-    from rich.table import Table
-
     from elmokit.data.outputs import table_file
-    from elmokit.tasks.similar import directions, mean_of
 
-    screen: Screen = ctx.obj
-    wanted = _number(clusters)
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text)
-    rows = texts.read_rows(screen, table, [text])
-    words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
-    points = directions(vectors, mean=mean_of(vectors))
-    numbers, labels, silhouette = _clustered(screen, points, words, wanted, seed)
+    n_clusters = _number(clusters)
+    rows, words = texts.read_texts(screen, reading, source, text)
+    points = _points(screen, model, words, vectors)
+    numbers, labels, silhouette = _clustered(screen, points, words, n_clusters, seed)
     with table_file(out, ["row", "cluster", "label", "text"]) as write:
-        for row, number in zip(rows, numbers, strict=True):
-            write([row.number, number + 1, labels[number], row.values[text]])
-    shown = Table("cluster", "texts", "words")
-    for number, label in enumerate(labels):
-        shown.add_row(str(number + 1), f"{numbers.count(number):,}", label)
-    screen.table(shown)
+        for row, number, shown in zip(rows, numbers, words, strict=True):
+            write([row.number, number + 1, labels[number], shown])
+    sizes = [(number + 1, numbers.count(number), label) for number, label in enumerate(labels)]
+    screen.table(["cluster", "texts", "words"], [(str(number), f"{n:,}", label) for number, n, label in sizes])
+    summary = [dict(zip(("cluster", "texts", "words"), one, strict=True)) for one in sizes]
+    texts.write_json(json_file, {"silhouette": silhouette, "clusters": summary})
     chosen = "" if silhouette is None else f", chosen by silhouette ({silhouette:.3f})"
     screen.done(f"{out}: {len(rows):,} texts in {len(labels)} clusters{chosen}")
 
 
 def map_texts(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="Output file: .html (interactive) or .png.")],
-    method: Annotated[str, typer.Option(metavar="pca|umap", help='"umap" needs the extra "umap".')] = "pca",
-    colour: Annotated[
-        str | None, typer.Option("--color", "--colour", help="A column whose values give the colors.")
-    ] = None,
-    clusters: Annotated[
-        str | None, typer.Option("--clusters", "-k", help='Color by clusters: their number, or "auto".')
-    ] = None,
+    out: str = option(..., "Output file: .html (interactive) or .png.", "--out", "-o"),
+    method: str = option("pca", '"umap" needs the extra "umap".', metavar="pca|umap"),
+    color: str | None = option(None, "A column whose values give the colors.", "--color", "--colour"),
+    clusters: str | None = option(None, 'Color by clusters: their number, or "auto".', "--clusters", "-k"),
     text: options.TextColumn = "text",
-    seed: Seed = 0,
-    pooling: options.Pooling = "mean",
-    layers: options.Layers = "mix",
-    model: options.ModelOptions = options.MODEL,
-    reading: options.ReadingOptions = options.READING,
+    seed: options.Seed = 0,
+    vectors: options.VectorOptions,
+    model: options.ModelOptions,
+    reading: options.ReadingOptions,
 ) -> None:
     """Draw a map of texts, similar texts close together: an HTML page or a PNG (extras "tasks", "plots").
 
     Example:  elmokit map tweets.csv --text tweet --color label --out map.html
     """
-    from datetime import date
-    from pathlib import Path
-
-    from elmokit.errors import ConfigError
     from elmokit.tasks.maps import draw_map, plane_of, write_map_page
-    from elmokit.tasks.similar import directions, mean_of
 
-    screen: Screen = ctx.obj
     suffix = Path(out).suffix.lower()
-    if suffix not in (".html", ".png") or (colour and clusters):
+    if suffix not in (".html", ".png") or (color and clusters):
         raise ConfigError(f"--out {out}: expected .html or .png; and give --color or --clusters, not both.")
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text)
-    rows = texts.read_rows(screen, table, [text, *([colour] if colour else [])])
-    words = [row.values[text] for row in rows]
-    vectors = texts.vectors_of(screen, model.load(screen), words, pooling=pooling, layers=layers)
-    points = directions(vectors, mean=mean_of(vectors))
+    rows, words = texts.read_texts(screen, reading, source, text, *([color] if color else []))
+    points = _points(screen, model, words, vectors)
     plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
-    groups = [row.values[colour] for row in rows] if colour else None
+    groups = [row.values[color] for row in rows] if color else None
     if clusters:
         numbers, labels, _ = _clustered(screen, points, words, _number(clusters), seed)
         groups = [f"{number + 1}: {labels[number]}" for number in numbers]
@@ -111,9 +85,15 @@ def map_texts(
     screen.done(f"{out}: {len(rows):,} texts{kept}")
 
 
-def _number(text: str) -> int | None:
-    from elmokit.errors import ConfigError
+def _points(screen: Screen, model: options.ModelOptions, words: list[str], vectors: options.VectorOptions) -> Any:
+    """Centered vectors of length 1. Shape (N, D)."""
+    from elmokit.tasks.similar import directions, mean_of
 
+    encoded = model.load(screen).encode(words, vectors.encoding(), show_progress=screen.show_progress)
+    return directions(encoded, mean=mean_of(encoded))
+
+
+def _number(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
@@ -122,12 +102,12 @@ def _number(text: str) -> int | None:
 
 
 def _clustered(
-    screen: Screen, points: Any, words: list[str], wanted: int | None, seed: int
+    screen: Screen, points: Any, words: list[str], n_clusters: int | None, seed: int
 ) -> tuple[list[int], list[str], float | None]:
     """The cluster of each text, the label of each cluster, and the silhouette if it chose their number."""
     from elmokit.tasks.cluster import cluster_texts, cluster_words, looks_english
 
-    clusters = cluster_texts(points, wanted, seed=seed)
+    clusters = cluster_texts(points, n_clusters, seed=seed)
     english = looks_english(words)
     if not english:
         screen.note("the texts do not look English, the only language scikit-learn has stop words for: names keep them")

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+from elmokit.cli.commands import argument, option
+from elmokit.cli.screen import Screen
 
 
 def convert(
-    ctx: typer.Context,
-    source: Annotated[
-        str, typer.Argument(metavar="SRC", help='"default", a folder, file, archive, published name or address.')
-    ],
-    target: Annotated[str, typer.Argument(metavar="DST", help='A folder; for "onnx" a file.')],
-    weights: Annotated[str | None, typer.Option(help="The weights, where SRC is the options of a pair.")] = None,
-    format: Annotated[str, typer.Option("--format", help='"native", "allennlp" or "onnx".')] = "native",
-    storage: Annotated[
-        str, typer.Option(help='Of native weights: "float32" (exact), "float16" or "int8".')
-    ] = "float32",
+    screen: Screen,
+    *,
+    source: str = argument("SRC", '"default", a folder, file, archive, published name or address.'),
+    target: str = argument("DST", 'A folder; for "onnx" a file.'),
+    weights: str | None = option(None, "The weights, where SRC is the options of a pair."),
+    format: str = option("native", '"native", "allennlp" or "onnx".'),
+    storage: str = option("float32", 'Of native weights: "float32" (exact), "float16" or "int8".'),
 ) -> None:
     """Read an ELMo of any format and write it in another.
 
@@ -32,7 +26,6 @@ def convert(
     """
     from elmokit import checkpoints
 
-    screen: Screen = ctx.obj
     if weights is None:
         screen.note(f"{source}: {checkpoints.detect(source).title}")
     checkpoint = checkpoints.load(source, weights=weights)
@@ -48,10 +41,11 @@ def convert(
 
 
 def push(
-    ctx: typer.Context,
-    folder: Annotated[str, typer.Argument(help='What elmokit convert or train wrote, or "default".')],
-    repository: Annotated[str, typer.Argument(metavar="USER/MODEL", help="On the Hugging Face hub.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    screen: Screen,
+    *,
+    folder: str = argument("FOLDER", 'What elmokit convert or train wrote, or "default".'),
+    repository: str = argument("USER/MODEL", "On the Hugging Face hub."),
+    private: bool = option(False, "Make a new repository private.", "--private"),
 ) -> None:
     """Put a model on the Hugging Face hub, under your own account; load it with --model hf:USER/MODEL.
 
@@ -59,5 +53,4 @@ def push(
     """
     from elmokit.checkpoints import EMBEDDED, fetching
 
-    screen: Screen = ctx.obj
     screen.say(fetching.push(EMBEDDED if folder == "default" else Path(folder), repository, private=private))

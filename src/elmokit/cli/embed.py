@@ -6,78 +6,54 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from elmokit.cli import options
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
+from elmokit.data.blocks import blocks
+from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
     from elmokit.data.tables import Table
     from elmokit.elmo import Elmo
     from elmokit.integrations.ray import Actors
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
 ALLENNLP = "allennlp-hdf5"
+_FORMATS_HELP = (
+    "Format of the output if its name does not tell: npz, npy, parquet, h5, csv, jsonl; or"
+    ' "allennlp-hdf5", the layout of `allennlp elmo`, with words cut at white space.'
+)
+_SHARDS_HELP = "Write a folder of files with this many texts each; resumes after an interruption."
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions(options.ReadingOptions):
     """How to read the input, where `--format` means the output."""
 
-    format: Annotated[str | None, typer.Option("--input-format", help=options.FORMAT_HELP, metavar="FORMAT")] = None
+    format: str | None = option(None, options.FORMAT_HELP, "--input-format", metavar="FORMAT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What to write where."""
+    """What to write where, and which layers `--format allennlp-hdf5` holds."""
 
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            "--output",
-            "-o",
-            help="Output: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows.",
-            metavar="PATH",
-        ),
-    ]
-    output_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "--shard-format",
-            help="Format of the output if its name does not tell: npz, npy, parquet, h5, csv, jsonl; or"
-            ' "allennlp-hdf5", the layout of `allennlp elmo`, with words cut at white space.',
-            metavar="FORMAT",
-        ),
-    ] = None
-    shard_rows: Annotated[
-        int | None,
-        typer.Option(
-            "--shard-rows",
-            help="Write a folder of files with this many texts each; resumes after an interruption.",
-            min=1,
-        ),
-    ] = None
+    out: str = option(
+        ..., "Output: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows.",
+        "--out", "--output", "-o", metavar="PATH",
+    )  # fmt: skip
+    output_format: str | None = option(None, _FORMATS_HELP, "--format", "--shard-format", metavar="FORMAT")
+    shard_rows: int | None = option(None, _SHARDS_HELP, min=1)
+    every: bool = option(False, "All layers (--format allennlp-hdf5).", "--all")
+    top: bool = option(False, "The top layer (--format allennlp-hdf5).", "--top")
+    average: bool = option(False, "The mean of the layers (--format allennlp-hdf5).", "--average")
 
-
-@dataclass(frozen=True, kw_only=True)
-class AllenNLPOptions:
-    """Which layers `--format allennlp-hdf5` holds."""
-
-    every: Annotated[bool, typer.Option("--all", help="All layers (--format allennlp-hdf5).")] = False
-    top: Annotated[bool, typer.Option("--top", help="The top layer (--format allennlp-hdf5).")] = False
-    average: Annotated[bool, typer.Option("--average", help="The mean of the layers (--format allennlp-hdf5).")] = False
-
-    def chosen(self, output_format: str | None) -> str | None:
-        """The choice, or None for any other format; ConfigError for no choice or several."""
-        from elmokit.errors import ConfigError
-
+    def allennlp(self) -> str | None:
+        """The layers for AllenNLP's format, or None for any other format; ConfigError for no choice or several."""
         flags = {"all": self.every, "top": self.top, "average": self.average}
         chosen = [name for name, given in flags.items() if given]
-        if output_format != ALLENNLP:
+        if self.output_format != ALLENNLP:
             if chosen:
                 raise ConfigError(f"--{chosen[0]} needs --format allennlp-hdf5; use --layers for other formats.")
             return None
@@ -90,23 +66,13 @@ class AllenNLPOptions:
 class EngineOptions:
     """Where the work is done."""
 
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            help='"local", or "ray": the cluster at RAY_ADDRESS, else all cores (extra "ray").',
-            metavar="local|ray",
-        ),
-    ] = "local"
-    actors: Annotated[
-        str | None,
-        typer.Option("--actors", help='Ray workers that hold the model: "4", or a range such as "1:16".'),
-    ] = None
+    engine: str = option(
+        "local", '"local", or "ray": the cluster at RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray"
+    )
+    actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
     def on_ray(self) -> bool:
         """Whether Ray does the work; ConfigError for an unknown engine, or `--actors` without Ray."""
-        from elmokit.errors import ConfigError
-
         if self.engine not in ("local", "ray"):
             raise ConfigError(f"--engine is {self.engine!r}; expected 'local' or 'ray'.")
         if self.engine == "local" and self.actors is not None:
@@ -115,7 +81,6 @@ class EngineOptions:
 
     def how_many(self) -> Actors:
         """The number of actors; ConfigError for neither a number nor a range."""
-        from elmokit.errors import ConfigError
         from elmokit.integrations.ray import Actors
 
         if self.actors is None:
@@ -130,18 +95,18 @@ class EngineOptions:
 
 
 def embed(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
     output: OutputOptions,
     text: options.TextColumn = "text",
     id_column: options.IdColumn = None,
-    words: Annotated[bool, typer.Option("--words", help="One vector per word instead of one per text.")] = False,
-    vectors: options.VectorOptions = options.VECTORS,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale text vectors to length 1.")] = False,
-    allennlp: AllenNLPOptions = AllenNLPOptions(),
-    model: options.ModelOptions = options.MODEL,
-    engine: EngineOptions = EngineOptions(),
-    reading: InputOptions = InputOptions(),
+    words: bool = option(False, "One vector per word instead of one per text.", "--words"),
+    vectors: options.VectorOptions,
+    normalize: bool = option(False, "Scale text vectors to length 1.", "--normalize"),
+    model: options.ModelOptions,
+    engine: EngineOptions,
+    reading: InputOptions,
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
 
@@ -155,12 +120,10 @@ def embed(
 
     Example:  elmokit embed tweets.csv --text tweet --out features.npz
     """
-    from elmokit.errors import ConfigError
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
-    screen: Screen = ctx.obj
     output, reading = _formats(screen, output, reading)
-    layers_of_allennlp = allennlp.chosen(output.output_format)
+    allennlp = output.allennlp()
     start, table, on_ray = time.monotonic(), reading.table(screen, source), engine.on_ray()
     spec = VectorSpec(
         model=model.model,
@@ -170,7 +133,7 @@ def embed(
         device=model.device,
         n_threads=model.threads,
     )
-    if on_ray and layers_of_allennlp is not None:
+    if on_ray and allennlp is not None:
         raise ConfigError("--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local.")
     if on_ray:
         columns = {"column": text, "id_column": id_column}
@@ -181,14 +144,13 @@ def embed(
         names = [text, *([id_column] if id_column else [])]
         n_rows = options.check_all_rows(table, names)
         elmo = model.load(screen)
-        if layers_of_allennlp is not None:
-            written = _write_allennlp(elmo, table, text, output.out, layers_of_allennlp)
+        if allennlp is not None:
+            written = _write_allennlp(elmo, table, text, output.out, allennlp)
         else:
             write = _write_file if output.shard_rows is None else _write_shards
-            written = write(
-                screen, VectorWriter(elmo, spec, column=text, id_column=id_column), table, names, output, n_rows
-            )
-    screen.end_notes("rows left out")
+            writer = VectorWriter(elmo, spec, column=text, id_column=id_column)
+            written = write(screen, writer, table, names, output, n_rows)
+    screen.end_notes()
     screen.done(f"{output.out}: {written}, in {time.monotonic() - start:.1f} s")
 
 
@@ -219,7 +181,6 @@ def _write_shards(
     screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
 ) -> str:
     """Write the shards that are not there yet."""
-    from elmokit.data.blocks import blocks
     from elmokit.data.shards import InputFile, open_shards
 
     format, size = output.output_format or "npz", output.shard_rows or 1

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+from elmokit.cli.commands import argument
+from elmokit.cli.screen import Screen
+from elmokit.errors import MissingFile, OutputError
 
 SUFFIXES = (".csv", ".conll", ".ipynb", ".txt", ".py")
 
 
-def examples(
-    ctx: typer.Context,
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder to write to.")] = "examples",
-) -> None:
+def examples(screen: Screen, *, folder: str = argument("FOLDER", "Folder to write to.", "examples")) -> None:
     """Copy the sample files of the documentation to a folder; existing files are not replaced.
 
     Example:  elmokit examples
     """
-    from elmokit.errors import OutputError
-
-    screen: Screen = ctx.obj
     source, target = sample_folder(), Path(folder)
     for path in sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES):
         copy = target / path.relative_to(source)
@@ -41,7 +33,6 @@ def examples(
 def sample_folder() -> Path:
     """The folder of the sample files: in the package, or `examples/` of a source checkout."""
     import elmokit
-    from elmokit.errors import MissingFile
 
     package = Path(elmokit.__file__).parent
     for folder in (package / "examples", package.parent.parent / "examples"):

@@ -7,14 +7,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
+from elmokit.cli.commands import argument, option
+from elmokit.cli.screen import Screen
 from elmokit.reading import printable, read_json, reading
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
 
 _LINES = 10
 _MAX_CHARACTERS, _MAX_ITEMS = 200, 8
@@ -29,21 +26,18 @@ _FIRST = ("model", "name", "source", "classes", "tags", "encoding", "pooling", "
 
 
 def info(
-    ctx: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH", help='"default", a model, or a classifier, tagger, index, feature file, training run …'
-        ),
-    ] = "default",
-    whole: Annotated[bool, typer.Option("--all", help="Print everything, not the first ten lines.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    screen: Screen,
+    *,
+    model: str = argument(
+        "PATH", '"default", a model, or a classifier, tagger, index, feature file, training run …', "default"
+    ),
+    whole: bool = option(False, "Print everything, not the first ten lines.", "--all"),
+    as_json: bool = option(False, "Print JSON.", "--json"),
 ) -> None:
     """Show what a model is, or anything else that elmokit wrote.
 
     Example:  elmokit info
     """
-    screen: Screen = ctx.obj
     values = _describe(model)
     if as_json:
         screen.say(json.dumps(values, indent=2, ensure_ascii=False, default=str))

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from collections import deque
+from typing import TYPE_CHECKING
 
 from elmokit.cli import options, texts
+from elmokit.cli.commands import argument, option
+from elmokit.cli.screen import Screen
+from elmokit.data.blocks import SizedStream
+from elmokit.data.streams import STDIN
+from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elmokit.cli.screen import Screen
     from elmokit.perplexity import Surprisal
 
-Words = Annotated[str, typer.Argument(metavar="TEXT", help="The text, in quotation marks.")]
-
+TEXT = argument("TEXT", "The text, in quotation marks.")
 _TEXT_COLUMNS = ("words", "unknown", "forward", "backward", "mean")
 _WORD_COLUMNS = ("place", "word", "known", "forward", "backward", "mean")
 
 
 def score(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
     out: options.TableOut = "-",
     text: options.TextColumn = "text",
     id_column: options.IdColumn = None,
-    words: Annotated[bool, typer.Option("--words", help="Write a row per word, with its surprisals.")] = False,
-    unit: Annotated[str, typer.Option(metavar="nats|bits", help="Unit of surprisals; perplexity has none.")] = "bits",
+    words: bool = option(False, "Write a row per word, with its surprisals.", "--words"),
+    unit: str = option("bits", "Unit of surprisals; perplexity has none.", metavar="nats|bits"),
     model: options.ModelName = "default",
     threads: options.Threads = None,
-    reading: options.ReadingOptions = options.READING,
+    reading: options.ReadingOptions,
 ) -> None:
     """Compute how well a language model predicts texts: the perplexity of each, or the surprisal of every word.
 
@@ -40,16 +43,10 @@ def score(
 
     Example:  elmokit score tweets.csv --text tweet --out scores.csv
     """
-    from collections import deque
-
-    from elmokit.data.blocks import SizedStream
     from elmokit.data.outputs import table_file
-    from elmokit.data.streams import STDIN
-    from elmokit.errors import ConfigError
     from elmokit.perplexity import PER_NAT, PerplexityMeter
     from elmokit.tasks.language_model import LanguageModel
 
-    screen: Screen = ctx.obj
     if unit not in PER_NAT:
         raise ConfigError(f"--unit is {unit!r}; expected 'nats' or 'bits'.")
     column = texts.column_of(table := reading.table(screen, source), text)
@@ -70,7 +67,7 @@ def score(
             name = read.popleft()
             for values in _word_rows(surprisal, PER_NAT[unit]) if words else [_text_row(surprisal)]:
                 write([name, *values])
-    screen.end_notes("rows left out")
+    screen.end_notes()
     if meter.n_predicted.any():
         whole = meter.result
         line = (
@@ -95,12 +92,13 @@ def _word_rows(surprisal: Surprisal, scale: float) -> list[list[object]]:
 
 
 def fill(
-    ctx: typer.Context,
-    text: Words,
+    screen: Screen,
+    *,
+    text: str = TEXT,
     n: options.Count = 10,
-    direction: Annotated[
-        str, typer.Option(metavar="both|forward|backward", help="Read the words before the gap, after it, or both.")
-    ] = "both",
+    direction: str = option(
+        "both", "Read the words before the gap, after it, or both.", metavar="both|forward|backward"
+    ),
     json_file: options.JsonFile = None,
     model: options.ModelName = "default",
     threads: options.Threads = None,
@@ -111,27 +109,23 @@ def fill(
 
     Example:  elmokit fill "Thank you very ___ for your help."
     """
-    from rich.table import Table
-
     from elmokit.tasks.language_model import GAP, LanguageModel
 
-    screen: Screen = ctx.obj
     language_model = LanguageModel.load(model, n_threads=threads)
     if GAP in text:
         candidates = language_model.fill(text, n=n, direction=direction)  # type: ignore[arg-type]
     else:
         candidates = language_model.next_words(text, n=n)
     texts.write_json(json_file, [vars(one) for one in candidates])
-    shown = Table("word", "probability", "forward, nats", "backward, nats")
-    for one in candidates:
-        shown.add_row(one.word, f"{one.probability:.1%}", f"{one.forward:.2f}", f"{one.backward:.2f}")
-    screen.table(shown)
+    rows = [(c.word, f"{c.probability:.1%}", f"{c.forward:.2f}", f"{c.backward:.2f}") for c in candidates]
+    screen.table(["word", "probability", "forward, nats", "backward, nats"], rows)
 
 
 def substitutes(
-    ctx: typer.Context,
-    text: Words,
-    word: Annotated[str, typer.Argument(metavar="WORD", help="The word of the text to replace.")],
+    screen: Screen,
+    *,
+    text: str = TEXT,
+    word: str = argument("WORD", "The word of the text to replace."),
     n: options.Count = 10,
     json_file: options.JsonFile = None,
     model: options.ModelName = "default",
@@ -141,14 +135,9 @@ def substitutes(
 
     Example:  elmokit substitutes "The movie was great fun." movie
     """
-    from rich.table import Table
-
     from elmokit.tasks.language_model import LanguageModel
 
-    screen: Screen = ctx.obj
     replacements = LanguageModel.load(model, n_threads=threads).substitutes(text, word, n=n)
     texts.write_json(json_file, [vars(one) for one in replacements])
-    shown = Table("word", "score", "probability", "cosine")
-    for one in replacements:
-        shown.add_row(one.word, f"{one.score:.4f}", f"{one.probability:.1%}", f"{one.cosine:.2f}")
-    screen.table(shown)
+    rows = [(r.word, f"{r.score:.4f}", f"{r.probability:.1%}", f"{r.cosine:.2f}") for r in replacements]
+    screen.table(["word", "score", "probability", "cosine"], rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ Advance = Callable[[str, int, "int | None"], None]
 
 _DELAY = 0.5
 _NOTES_SHOWN = 5
+_WIDTH = 80
+"""Columns of a table that is not printed to a terminal."""
 
 
 class Screen:
@@ -43,18 +45,42 @@ class Screen:
         if not self.quiet and self._n_notes <= _NOTES_SHOWN:
             typer.echo(text, err=True)
 
-    def end_notes(self, what: str) -> None:
+    def end_notes(self, what: str = "rows left out") -> None:
         """Print the number of notes if not all were shown."""
         if not self.quiet and self._n_notes > _NOTES_SHOWN:
             typer.echo(f"{self._n_notes} {what} in all", err=True)
         self._n_notes = 0
 
-    def table(self, table: Any) -> None:
-        """Print a rich table on standard output. Its cells are not interpreted as markup."""
-        from rich.console import Console
+    def table(
+        self,
+        names: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        title: str = "",
+        caption: str = "",
+        gap: bool = False,
+    ) -> None:
+        """Print a table that fits the terminal, or 80 columns; `gap` puts an empty line between its rows.
 
-        width = None if sys.stdout.isatty() else 120
-        Console(width=width, highlight=False, markup=False, emoji=False).print(table)
+        Columns of numbers are aligned right, all but the first. Nothing in the cells is taken as markup.
+        """
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        rows = list(rows)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, show_lines=gap, pad_edge=False, collapse_padding=True)
+        for number, name in enumerate(names):
+            numeric = number > 0 and all(row[number][:1] in "-0123456789" for row in rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        width = None if sys.stdout.isatty() else _WIDTH
+        console = Console(width=width, highlight=False, markup=False, emoji=False)
+        with console.capture() as printed:
+            for part in filter(None, (title, table, caption)):
+                console.print(part)
+        typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()) + "\n")
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:

@@ -3,79 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from elmokit.cli import options
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
+from elmokit.errors import MissingExtra, MissingFile
 
 EXPLORER_PORT = 8765
 
-Db = Annotated[str | None, typer.Option("--db", help="Folder of an index (elmokit index build).", metavar="DIR")]
+Db = Annotated[str | None, Option("--db", help="Folder of an index (elmokit index build).", metavar="DIR")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitOptions:
     """Limits of a server, by their names in `elmokit.server.settings.Settings`."""
 
-    batch_ms: Annotated[float, typer.Option(help="Milliseconds that a request waits for others to merge with.")] = 2.0
-    max_bytes: Annotated[int, typer.Option(help="Largest body of a request.")] = 4_000_000
-    max_texts: Annotated[int, typer.Option(help="Most texts in a request.")] = 2048
-    max_words: Annotated[int, typer.Option(help="Most words in a request.")] = 50_000
-    max_requests: Annotated[int, typer.Option(help="Most requests in progress; more get 429.")] = 256
-    max_waiting_words: Annotated[int, typer.Option(help="Most words waiting for the model; more get 429.")] = 200_000
-    max_connections: Annotated[int, typer.Option(help="Most open connections.")] = 1000
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds until a request must be answered.")] = 60.0
-    shutdown_s: Annotated[
-        float, typer.Option("--grace", help="Seconds that requests have to finish after SIGTERM.")
-    ] = 15.0
+    batch_ms: float = option(2.0, "Milliseconds that a request waits for others to merge with.")
+    max_bytes: int = option(4_000_000, "Largest body of a request.")
+    max_texts: int = option(2048, "Most texts in a request.")
+    max_words: int = option(50_000, "Most words in a request.")
+    max_requests: int = option(256, "Most requests in progress; more get 429.")
+    max_waiting_words: int = option(200_000, "Most words waiting for the model; more get 429.")
+    max_connections: int = option(1000, "Most open connections.")
+    timeout_s: float = option(60.0, "Seconds until a request must be answered.", "--timeout")
+    shutdown_s: float = option(15.0, "Seconds that requests have to finish after SIGTERM.", "--grace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessOptions:
     """Who may use a server, and where it listens."""
 
-    host: Annotated[str, typer.Option(help="Address to bind; 0.0.0.0 accepts other machines.")] = "127.0.0.1"
-    port: Annotated[int, typer.Option(help="Port to bind; 0 for any free one.")] = 8000
-    token_file: Annotated[
-        str | None, typer.Option(help="File with the bearer token that clients must send (or set ELMOKIT_TOKEN).")
-    ] = None
-    cors: Annotated[
-        list[str] | None, typer.Option(help="Origin whose pages may send requests. Repeat for several.")
-    ] = None
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Host name that clients may use. Repeat for several. Default: any; on loopback its own."),
-    ] = None
-
-    def settings(self) -> dict[str, Any]:
-        """The part of the server's settings that is chosen here."""
-        return {
-            "token": _token(self.token_file),
-            "cors_origins": tuple(self.cors or ()),
-            "allowed_hosts": tuple(self.allow_host or ()),
-        }
-
-
-LIMITS, ACCESS = LimitOptions(), AccessOptions()
-"""The defaults of the groups."""
+    host: str = option("127.0.0.1", "Address to bind; 0.0.0.0 accepts other machines.")
+    port: int = option(8000, "Port to bind; 0 for any free one.")
+    token_file: str | None = option(None, "File with the bearer token that clients must send (or set ELMOKIT_TOKEN).")
+    cors: list[str] | None = option(None, "Origin whose pages may send requests. Repeat for several.")
+    allow_host: list[str] | None = option(
+        None, "Host name that clients may use. Repeat for several. Default: any; on loopback its own."
+    )
 
 
 def serve(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     db: Db = None,
-    access: AccessOptions = ACCESS,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes, each with its own model.")] = 1,
-    limits: LimitOptions = LIMITS,
-    model: options.ModelOptions = options.MODEL,
-    name: Annotated[str | None, typer.Option(help="Name that clients ask for. Default: the model's own.")] = None,
-    vectors: options.VectorOptions = options.VECTORS,
-    normalize: Annotated[bool, typer.Option("--normalize", help="Scale vectors to length 1.")] = False,
+    access: AccessOptions,
+    workers: int = option(1, "Number of processes, each with its own model.", min=1),
+    limits: LimitOptions,
+    model: options.ModelOptions,
+    name: str | None = option(None, "Name that clients ask for. Default: the model's own."),
+    vectors: options.VectorOptions,
+    normalize: bool = option(False, "Scale vectors to length 1.", "--normalize"),
 ) -> None:
     """Serve vectors over HTTP in the shape of OpenAI's API, at http://ADDRESS/v1; the explorer is at /.
 
@@ -84,26 +67,21 @@ def serve(
 
     Example:  elmokit serve --port 8000
     """
-    screen: Screen = ctx.obj
-    chosen = {**dataclasses.asdict(limits), **access.settings()}
-    _run(
-        "the server",
-        model,
-        db,
-        {"model_id": name, "encoding": vectors.encoding(normalize=normalize), **chosen},
-        host=access.host,
-        port=access.port,
-        n_workers=workers,
-        on_ready=lambda address: screen.say(f"{address}/v1 (Ctrl-C ends it)"),
-    )
+    settings: dict[str, Any] = {"model_id": name, "encoding": vectors.encoding(normalize=normalize)}
+    settings |= {"token": _token(access.token_file), "cors_origins": tuple(access.cors or ())}
+    settings |= {"allowed_hosts": tuple(access.allow_host or ()), **dataclasses.asdict(limits)}
+    binding: dict[str, Any] = {"host": access.host, "port": access.port, "n_workers": workers}
+    on_ready = lambda address: screen.say(f"{address}/v1 (Ctrl-C ends it)")  # noqa: E731
+    _run("the server", model, db, settings, **binding, on_ready=on_ready)
 
 
 def explore(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     db: Db = None,
-    port: Annotated[int | None, typer.Option(help="Port. Default: 8765, or any free one if that is taken.")] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
-    model: options.ModelOptions = options.MODEL,
+    port: int | None = option(None, "Port. Default: 8765, or any free one if that is taken."),
+    browser: bool = option(True, "Open the page in the browser."),
+    model: options.ModelOptions,
 ) -> None:
     """Open a page to look at words in context: nearest occurrences, a map of senses, word-by-word similarity.
 
@@ -111,7 +89,6 @@ def explore(
 
     Example:  elmokit explore --no-browser
     """
-    screen: Screen = ctx.obj
 
     def ready(address: str) -> None:
         screen.say(f"{address}/ (Ctrl-C ends it)")
@@ -124,36 +101,24 @@ def explore(
     _run("the explorer", model, db, {}, port=chosen_port, any_port=port is None, on_ready=ready)
 
 
-def _run(
-    what: str,
-    model: options.ModelOptions,
-    db: str | None,
-    settings: dict[str, Any],
-    *,
-    on_ready: Callable[[str], None],
-    **binding: Any,
-) -> None:
-    from elmokit.errors import MissingExtra
-
+def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[str, Any], **binding: Any) -> None:
     try:
         from elmokit.server import app  # noqa: F401
         from elmokit.server.run import ServeConfig, run_server
         from elmokit.server.settings import Settings
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "server", what) from None
-    config = ServeConfig(
-        model=model.model, device=model.device, precision=model.precision, n_threads=model.threads, db=db
-    )
-    run_server(config, Settings(**settings), on_ready=on_ready, **binding)
+    chosen: dict[str, Any] = {
+        "model": model.model,
+        "device": model.device,
+        "precision": model.precision,
+        "n_threads": model.threads,
+    }
+    run_server(ServeConfig(**chosen, n_threads=model.threads, db=db), Settings(**settings), **binding)
 
 
 def _token(path: str | None) -> str | None:
     """The token from its file or the environment; on the command line every user of the machine could read it."""
-    import os
-    from pathlib import Path
-
-    from elmokit.errors import MissingFile
-
     if path is None:
         return os.environ.get("ELMOKIT_TOKEN")
     if not Path(path).is_file():

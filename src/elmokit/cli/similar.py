@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import Any
 
 from elmokit.cli import options, texts
-
-if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
+from elmokit.data.streams import STDIN
 
 
 def similar(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
-    query: Annotated[
-        list[str] | None, typer.Option("--query", help="Find texts similar to this one; may be repeated.")
-    ] = None,
+    query: list[str] | None = option(None, "Find texts similar to this one; may be repeated."),
     out: options.TableOut = "-",
     n: options.Count = 10,
     text: options.TextColumn = "text",
-    centre: texts.Centering = True,
-    vectors: options.VectorOptions = options.VECTORS,
-    model: options.ModelOptions = options.MODEL,
-    reading: options.ReadingOptions = options.READING,
+    center: texts.Centering = True,
+    vectors: options.VectorOptions,
+    model: options.ModelOptions,
+    reading: options.ReadingOptions,
 ) -> None:
     """Find the texts most similar to the queries, or, without queries, to each text of the file.
 
@@ -33,15 +30,12 @@ def similar(
     Example:  elmokit similar tweets.csv --text tweet --query "my screen broke" --out like.csv
     """
     from elmokit.data.outputs import table_file
-    from elmokit.data.streams import STDIN
     from elmokit.tasks.similar import directions, mean_of, nearest
 
-    screen: Screen = ctx.obj
-    column = texts.column_of(table := reading.table(screen, source), text)
-    rows = texts.read_rows(screen, table, [column])
+    rows, words = texts.read_texts(screen, reading, source, text)
     elmo, encoding, bar = model.load(screen), vectors.encoding(), screen.show_progress
-    encoded = elmo.encode([row.values[column] for row in rows], encoding, show_progress=bar)
-    mean = mean_of(encoded) if centre else None
+    encoded = elmo.encode(words, encoding, show_progress=bar)
+    mean = mean_of(encoded) if center else None
     among = asked = directions(encoded, mean=mean)
     if query:
         asked = directions(elmo.encode(query, encoding, show_progress=bar), mean=mean)
@@ -50,21 +44,22 @@ def similar(
     with table_file(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"]) as write:
         for name, numbers, cosines in zip(names, nearby.rows.tolist(), nearby.cosines.tolist(), strict=True):
             for rank, (number, cosine) in enumerate(zip(numbers, cosines, strict=True), 1):
-                write([name, rank, rows[number].number, round(cosine, 4), rows[number].values[column]])
+                write([name, rank, rows[number].number, round(cosine, 4), words[number]])
     if out != STDIN:
         screen.done(f"{out}: {nearby.rows.shape[1]} texts for each of {len(names):,}")
 
 
 def duplicates(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
     out: options.TableOut = "-",
-    threshold: Annotated[float, typer.Option(help="Texts with a cosine above this are near-duplicates.")] = 0.95,
+    threshold: float = option(0.95, "Texts with a cosine above this are near-duplicates."),
     text: options.TextColumn = "text",
-    centre: texts.Centering = True,
-    vectors: options.VectorOptions = options.VECTORS,
-    model: options.ModelOptions = options.MODEL,
-    reading: options.ReadingOptions = options.READING,
+    center: texts.Centering = True,
+    vectors: options.VectorOptions,
+    model: options.ModelOptions,
+    reading: options.ReadingOptions,
 ) -> None:
     """Find groups of near-duplicates: texts linked by pairs whose cosine is above a threshold.
 
@@ -73,12 +68,9 @@ def duplicates(
     from elmokit.data.outputs import table_file
     from elmokit.tasks.similar import directions, distinct_rows, duplicate_groups, mean_of
 
-    screen: Screen = ctx.obj
-    column = texts.column_of(table := reading.table(screen, source), text)
-    rows = texts.read_rows(screen, table, [column])
-    words = [row.values[column] for row in rows]
+    rows, words = texts.read_texts(screen, reading, source, text)
     encoded = model.load(screen).encode(words, vectors.encoding(), show_progress=screen.show_progress)
-    groups = duplicate_groups(directions(encoded, mean=mean_of(encoded) if centre else None), threshold=threshold)
+    groups = duplicate_groups(directions(encoded, mean=mean_of(encoded) if center else None), threshold=threshold)
     with table_file(out, ["group", "row", "text"]) as write:
         for number, group in enumerate(groups, 1):
             for place in group:

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from elmokit.cli import options
+from elmokit.cli import options, texts
+from elmokit.cli.commands import option
+from elmokit.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
+    from elmokit.data.tables import Row
 
 
 def summarise(
-    ctx: typer.Context,
+    screen: Screen,
+    *,
     source: options.Source,
     out: options.TableOut = "-",
     n: options.Count = 3,
-    relevance: Annotated[
-        float, typer.Option(help="From 0 to 1: how much being central counts against not repeating.")
-    ] = 0.7,
+    relevance: float = option(0.7, "From 0 to 1: how much being central counts against not repeating."),
     text: options.TextColumn = "text",
-    model: options.ModelOptions = options.MODEL,
-    reading: options.ReadingOptions = options.READING,
+    model: options.ModelOptions,
+    reading: options.ReadingOptions,
 ) -> None:
     """Summarise by choosing sentences: a whole text file, printed, or each row of a table, into a table.
 
     Example:  elmokit summarise article.txt -n 3
     """
-    from elmokit.data.outputs import table_file
-    from elmokit.data.streams import STDIN
     from elmokit.tasks.summarise import summarise as choose
 
-    screen: Screen = ctx.obj
+    def summary(text: str) -> list[str]:
+        return [" ".join(chosen.sentence.split()) for chosen in choose(elmo, text, n=n, relevance=relevance)]
+
+    def results(rows: list[Row]) -> list[list[str]]:
+        return [[" ".join(summary(row.values[text]))] for row in rows]
+
     table = reading.table(screen, source)
     if table.kind == "txt":
-        whole = "\n".join(row.values["text"] for row in table.rows())
-        for chosen in choose(model.load(screen), whole, n=n, relevance=relevance):
-            screen.say(" ".join(chosen.sentence.split()))
+        whole, elmo = "\n".join(row.values["text"] for row in table.rows()), model.load(screen)
+        for sentence in summary(whole):
+            screen.say(sentence)
         return
-    total, n_texts = options.check_all_rows(table, [text]), 0
-    elmo = model.load(screen)
-    with table_file(out, ["row", "summary"]) as write, screen.progress() as advance:
-        for row in table.rows([text]):
-            summary = choose(elmo, row.values[text], n=n, relevance=relevance)
-            write([row.number, " ".join(" ".join(chosen.sentence.split()) for chosen in summary)])
-            n_texts += 1
-            advance("texts", n_texts, total)
-    screen.end_notes("rows left out")
-    if out != STDIN:
-        screen.done(f"{out}: {n_texts:,} rows")
+    total, elmo = options.check_all_rows(table, [text]), model.load(screen)
+    texts.write_results(screen, table, out, [text], None, ["summary"], results, n_rows=total, block=16)

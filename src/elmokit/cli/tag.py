@@ -2,69 +2,63 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from elmokit.cli import options, texts
-from elmokit.cli.commands import Commands
+from elmokit.cli.commands import Commands, argument, option
+from elmokit.cli.screen import Screen
+from elmokit.data.blocks import blocks
+from elmokit.data.streams import STDIN
+from elmokit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
     from elmokit.data.conll import ColumnSentence
     from elmokit.tasks.tagging.tagger import Tagger
 
 app = Commands(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Tag words: names, chunks, parts of speech (extra torch).",
+    no_args_is_help=True, rich_markup_mode=None, help="Tag words: names, chunks, parts of speech (extra torch)."
 )
-
-Source = Annotated[
-    str, typer.Argument(metavar="FILE", help='Column file (CoNLL), also .gz .xz .zst; "-" for stdin. .conllu: CoNLL-U.')
-]
-Folder = Annotated[str, typer.Argument(metavar="TAGGER", help="Folder that `tag train` wrote.")]
-WordColumn = Annotated[
-    int | None, typer.Option("--word", help="Column of the words, from 0, if not as in training.", metavar="NUMBER")
-]
-TagColumn = Annotated[
-    int | None, typer.Option("--tag", help="Column of the tags, from 0, -1: the last, if not as in training.")
-]
-Moved = Annotated[str | None, typer.Option("--model", help="The ELMo model, if it has moved.", metavar="MODEL")]
+FILES = "tagger"
+SOURCE = argument("FILE", 'Column file (CoNLL), also .gz .xz .zst; "-" for stdin. .conllu: CoNLL-U.')
+FOLDER = argument("TAGGER", "Folder that `tag train` wrote.")
+WORD = option(None, "Column of the words, from 0, if not as in training.", metavar="NUMBER")
+TAG = option(None, "Column of the tags, from 0, -1: the last, if not as in training.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaggerOptions:
     """How a tagger is trained (see `elmokit.Tagger`)."""
 
-    hidden_width: Annotated[int, typer.Option(help="Width of the LSTM in each direction.", min=1)] = 200
-    dropout: Annotated[float, typer.Option(help="Dropout before and after the BiLSTM.")] = 0.5
-    learning_rate: Annotated[float, typer.Option(help="Learning rate at the start.")] = 3e-3
-    batch_size: Annotated[int, typer.Option(help="Sentences per step.", min=1)] = 32
-    epochs: Annotated[int, typer.Option(help="Passes over the sentences at most.", min=1)] = 20
-    patience: Annotated[int, typer.Option(help="Epochs without a better score until training stops.", min=1)] = 4
+    hidden_width: int = option(200, "Width of the LSTM in each direction.", min=1)
+    dropout: float = option(0.5, "Dropout before and after the BiLSTM.")
+    learning_rate: float = option(3e-3, "Learning rate at the start.")
+    batch_size: int = option(32, "Sentences per step.", min=1)
+    epochs: int = option(20, "Passes over the sentences at most.", min=1)
+    patience: int = option(4, "Epochs without a better score until training stops.", min=1)
     seed: options.Seed = 0
 
 
 @app.command(no_args_is_help=True)
 def train(
-    ctx: typer.Context,
-    source: Source,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder to write the tagger to.", metavar="FOLDER")],
-    dev: Annotated[
-        str | None, typer.Option("--dev", help="File that chooses the best epoch; a tenth of FILE if not given.")
-    ] = None,
-    word: Annotated[int, typer.Option("--word", help="Column of the words, from 0.")] = 0,
-    tag: Annotated[int, typer.Option("--tag", help="Column of the tags, from 0, or -1 for the last.")] = -1,
-    scheme: Annotated[
-        str, typer.Option(metavar="auto|IOB1|IOB2|BIOES|none", help="How tags mark spans; none for parts of speech.")
-    ] = "auto",
-    layers: Annotated[str, typer.Option(help='"learned" for a learned mix of all, or the number of one.')] = "learned",
-    training: TaggerOptions = TaggerOptions(),  # frozen
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
-    model: options.ModelOptions = options.MODEL,
+    screen: Screen,
+    *,
+    source: str = SOURCE,
+    out: str = option(..., "Folder to write the tagger to.", "--out", "-o", metavar="FOLDER"),
+    dev: str | None = option(None, "File that chooses the best epoch; a tenth of FILE if not given."),
+    word: int = option(0, "Column of the words, from 0."),
+    tag: int = option(-1, "Column of the tags, from 0, or -1 for the last."),
+    scheme: str = option("auto", "How tags mark spans; none for parts of speech.", metavar="auto|IOB1|IOB2|BIOES|none"),
+    layers: str = option("learned", '"learned" for a learned mix of all, or the number of one.'),
+    training: TaggerOptions,
+    resume: bool = option(False, "Continue an interrupted training.", "--resume"),
+    json_file: options.JsonFile = None,
+    model: options.ModelOptions,
     encoding: options.Encoding = "utf-8",
 ) -> None:
     """Train a tagger on a column file: a word a line, an empty line between sentences.
@@ -74,45 +68,42 @@ def train(
 
     Example:  elmokit tag train eng.train --dev eng.testa --tag 3 --out ner/
     """
-    from pathlib import Path
-
     from elmokit.tasks.tagging.tagger import Tagger
 
-    screen: Screen = ctx.obj
     words, tags, known_scheme = _checked(screen, source, (word, tag), encoding, None if scheme == "none" else scheme)
     judged = None if dev is None else _checked(screen, dev, (word, tag), encoding, known_scheme)[:2]
-    numbers = _layers(layers)
-    settings: dict[str, Any] = {"layers": numbers, "scheme": known_scheme, "device": model.device}
+    settings: dict[str, Any] = {"layers": _layers(layers), "scheme": known_scheme, "device": model.device}
     tagger = Tagger(model.load(screen), **settings, **asdict(training))
     what = "accuracy" if known_scheme is None else "F1"
-    tagger.fit(
-        words,
-        tags,
-        dev=judged,
-        folder=Path(out) / "run",
-        resume=resume,
-        show_progress=screen.show_progress,
-        on_epoch=lambda report: _show_epoch(screen, report, training.epochs, what),
-    )
+
+    def show(report: Any) -> None:
+        if not screen.quiet:
+            mark = " (best so far)" if report.best_epoch == report.epoch else ""
+            line = (
+                f"epoch {report.epoch} of {training.epochs} · loss {report.loss:.3f} · {what} {report.score:.4f}{mark}"
+            )
+            typer.echo(f"{line} · {report.seconds:.0f} s", err=True)
+
+    folder, bar = Path(out) / "run", screen.show_progress
+    tagger.fit(words, tags, dev=judged, folder=folder, resume=resume, show_progress=bar, on_epoch=show)
     tagger.save(out, metadata={"word": word, "tag": tag})
     assert tagger.report_ is not None
+    weights, report = tagger.layer_weights_, {"scheme": known_scheme, "metric": what, **asdict(tagger.report_)}
+    texts.write_json(json_file, report | {"layer_weights": weights})
     best = f"{what} {tagger.report_.best_score:.3f} on the dev part in epoch {tagger.report_.best_epoch}"
-    screen.done(f"{out}: {best}; layer weights {', '.join(f'{x:.2f}' for x in tagger.layer_weights_)}")
+    screen.done(f"{out}: {best}; layer weights {', '.join(f'{x:.2f}' for x in weights)}")
 
 
 @app.command(no_args_is_help=True)
 def predict(
-    ctx: typer.Context,
-    folder: Folder,
-    source: Source,
-    out: Annotated[
-        str, typer.Option("--out", "-o", help='Output: the columns that were read and the tags; "-" prints them.')
-    ] = "-",
-    word: WordColumn = None,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="FILE is plain text, a sentence a line, which is split into words.")
-    ] = False,
-    model: Moved = None,
+    screen: Screen,
+    *,
+    folder: str = FOLDER,
+    source: str = SOURCE,
+    out: str = option("-", 'Output: the columns that were read and the tags; "-" prints them.', "--out", "-o"),
+    word: int | None = WORD,
+    plain: bool = option(False, "FILE is plain text, a sentence a line, which is split into words.", "--plain"),
+    model: options.MovedModel = None,
     device: options.Device = "cpu",
     encoding: options.Encoding = "utf-8",
 ) -> None:
@@ -120,13 +111,8 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
-    from collections import deque
-
-    from elmokit.data.blocks import blocks
     from elmokit.data.conll import column_file, read_columns
-    from elmokit.data.streams import STDIN
 
-    screen: Screen = ctx.obj
     columns = _saved_columns(folder)
     place = 0 if plain else columns["word"] if word is None else word
 
@@ -137,11 +123,9 @@ def predict(
 
     if source != STDIN:
         deque(read("whitespace"), maxlen=0)  # errors come before PyTorch is imported and before the work
-    tagger = _load(folder, model, device)
-    sentences = read(tagger.elmo.config.tokenizer)
-    n_sentences = 0
+    tagger, n_sentences = _load(folder, model, device), 0
     with column_file(out) as write:
-        for block in blocks(sentences, 8192):
+        for block in blocks(read(tagger.elmo.config.tokenizer), 8192):
             tags = tagger.predict([one.column(place) for one in block], show_progress=screen.show_progress)
             for sentence, of_one in zip(block, tags, strict=True):
                 write(sentence, [of_one])
@@ -152,13 +136,14 @@ def predict(
 
 @app.command(no_args_is_help=True)
 def evaluate(
-    ctx: typer.Context,
-    folder: Folder,
-    source: Source,
-    word: WordColumn = None,
-    tag: TagColumn = None,
+    screen: Screen,
+    *,
+    folder: str = FOLDER,
+    source: str = SOURCE,
+    word: int | None = WORD,
+    tag: int | None = TAG,
     json_file: options.JsonFile = None,
-    model: Moved = None,
+    model: options.MovedModel = None,
     device: options.Device = "cpu",
     encoding: options.Encoding = "utf-8",
 ) -> None:
@@ -166,7 +151,6 @@ def evaluate(
 
     Example:  elmokit tag evaluate ner/ eng.testb --json scores.json
     """
-    screen: Screen = ctx.obj
     columns = _saved_columns(folder)
     places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
     words, tags = _columns(source, places, encoding)
@@ -177,7 +161,6 @@ def evaluate(
 
 def _columns(source: str, places: tuple[int, int], encoding: str) -> tuple[list[list[str]], list[list[str]]]:
     from elmokit.data.conll import read_columns
-    from elmokit.errors import InputError
 
     sentences = list(read_columns(source, columns=places, encoding=encoding))
     if not sentences:
@@ -187,7 +170,6 @@ def _columns(source: str, places: tuple[int, int], encoding: str) -> tuple[list[
 
 def _checked(screen: Screen, source: str, places: tuple[int, int], encoding: str, scheme: Any) -> tuple[Any, Any, Any]:
     """Words, valid tags and their scheme; a note says what was converted or repaired."""
-    from elmokit.errors import InputError
     from elmokit.tasks.tagging.bioes import check_tags
 
     words, tags = _columns(source, places, encoding)
@@ -213,12 +195,8 @@ def _plain_sentences(source: str, encoding: str, tokenizer: str) -> Iterator[Col
 
 
 def _layers(text: str) -> Any:
-    from elmokit.errors import ConfigError
-
-    if text == "learned":
-        return text
     try:
-        return int(text)
+        return text if text == "learned" else int(text)
     except ValueError:
         raise ConfigError(f'--layers is {text!r}; expected "learned" or the number of a layer.') from None
 
@@ -227,19 +205,12 @@ def _saved_columns(folder: str) -> dict[str, int]:
     """The columns a tagger was trained on."""
     from elmokit.tasks.saved import read_head_config
 
-    saved = read_head_config(folder, "tagger")["metadata"]
+    saved = read_head_config(folder, FILES)["metadata"]
     return {"word": 0, "tag": -1, **{name: value for name, value in saved.items() if isinstance(value, int)}}
 
 
 def _load(folder: str, model: str | None, device: str) -> Tagger:
     from elmokit.tasks.saved import open_model
-    from elmokit.tasks.tagging.tagger import FILES, Tagger
+    from elmokit.tasks.tagging.tagger import Tagger
 
     return Tagger.load(folder, open_model(folder, FILES, model), device=device)
-
-
-def _show_epoch(screen: Screen, report: Any, n_epochs: int, what: str) -> None:
-    if not screen.quiet:
-        mark = " (best so far)" if report.best_epoch == report.epoch else ""
-        line = f"epoch {report.epoch} of {n_epochs} · loss {report.loss:.3f} · {what} {report.score:.4f}{mark}"
-        typer.echo(f"{line} · {report.seconds:.0f} s", err=True)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elmokit.cli import options as shared
+from elmokit.cli.commands import argument, option
+from elmokit.cli.screen import Screen
+from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from elmokit.cli.screen import Screen
     from elmokit.training import Corpus, TrainingOptions, TrainingReport
 
-CorpusFiles = Annotated[
-    list[str],
-    typer.Argument(metavar="CORPUS...", help='Files, folders or patterns; a text a line, also .gz .xz .zst; or "-".'),
-]
+CORPUS = argument("CORPUS...", 'Files, folders or patterns; a text a line, also .gz .xz .zst; or "-".')
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder to write the model to.", metavar="FOLDER")]
 
 
@@ -26,20 +28,14 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Folder to write the model
 class CorpusOptions:
     """How to read the corpus."""
 
-    weight: Annotated[
-        list[str],
-        typer.Option("--weight", help="NAME=N: read a source (file name up to its first dot) N times per epoch."),
-    ] = field(default_factory=list)
+    weight: list[str] = option([], "NAME=N: read a source (file name up to its first dot) N times per epoch.")
     column: shared.TextColumn = "text"
     encoding: shared.Encoding = "utf-8"
-    bad_rows: Annotated[str, typer.Option(metavar="stop|skip", help="What to do with rows that can't be read.")] = (
-        "stop"
-    )
-    heldout_every: Annotated[int, typer.Option(help="Hold out one text in so many to measure perplexity.", min=0)] = 500
+    bad_rows: str = option("stop", "What to do with rows that can't be read.", metavar="stop|skip")
+    heldout_every: int = option(500, "Hold out one text in so many to measure perplexity.", min=0)
 
     def corpus(self, files: list[str]) -> Corpus:
         """The corpus that the options describe."""
-        from elmokit.errors import ConfigError
         from elmokit.training import Corpus
 
         if self.bad_rows not in ("stop", "skip"):
@@ -58,25 +54,19 @@ class CorpusOptions:
 class RunOptions:
     """How long, how fast and where to train."""
 
-    words: Annotated[float | None, typer.Option("--words", help="Total number of words to train on, such as 5e6.")] = (
-        None
-    )
-    minutes: Annotated[float | None, typer.Option(help="Time limit, the teacher included.")] = None
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None
-    batch_size: Annotated[int | None, typer.Option("--batch-size", "--rows", help="Sequences per batch.", min=1)] = None
-    precision: Annotated[str, typer.Option(help='"float32", "bfloat16", or "auto": bfloat16 where it is fast.')] = (
-        "auto"
-    )
-    device: Annotated[str, typer.Option(help='"cpu", "cuda" or "cuda:N".')] = "cpu"
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest snapshot in --out.")] = False
+    words: float | None = option(None, "Total number of words to train on, such as 5e6.")
+    minutes: float | None = option(None, "Time limit, the teacher included.")
+    learning_rate: float | None = option(None, "Peak learning rate.")
+    batch_size: int | None = option(None, "Sequences per batch.", "--batch-size", "--rows", min=1)
+    precision: str = option("auto", '"float32", "bfloat16", or "auto": bfloat16 where it is fast.')
+    device: str = option("cpu", '"cpu", "cuda" or "cuda:N".')
+    resume: bool = option(False, "Continue from the newest snapshot in --out.", "--resume")
     seed: shared.Seed = 0
-    save_minutes: Annotated[float, typer.Option(help="Minutes between snapshots.")] = 10.0
-    tensorboard: Annotated[str | None, typer.Option(metavar="FOLDER", help="Also write event files there.")] = None
+    save_minutes: float = option(10.0, "Minutes between snapshots.")
+    tensorboard: str | None = option(None, "Also write event files there.", metavar="FOLDER")
 
     def changed(self, options: TrainingOptions, **more: Any) -> TrainingOptions:
         """The training options with what the command line says otherwise."""
-        from dataclasses import replace
-
         words = int(self.words) if self.words is not None else 10**15 if self.minutes is not None else None
         given: dict[str, Any] = {"n_words": words, "minutes": self.minutes, "learning_rate": self.learning_rate}
         given |= {"batch_size": self.batch_size, "precision": self.precision, "seed": self.seed}
@@ -88,38 +78,28 @@ class RunOptions:
 class PretrainingOptions:
     """Which model to train."""
 
-    preset: Annotated[str, typer.Option(help="Size: tiny, default, small, medium or original.")] = "default"
-    name: Annotated[str, typer.Option(help="Name of the model.")] = ""
-    tokenizer: Annotated[str | None, typer.Option(help="default, whitespace or characters.")] = None
-    word_table: Annotated[
-        int | None,
-        typer.Option(help="Frequent words with vectors of their own, tied to the softmax; 0 for none.", min=0),
-    ] = None
-    vocabulary: Annotated[
-        str | None, typer.Option(help="File with the words of the softmax; the most frequent ones if not given.")
-    ] = None
-    word_vectors: Annotated[str | None, typer.Option(help="word2vec or fastText file (text form) to start from.")] = (
-        None
+    preset: str = option("default", "Size: tiny, default, small, medium or original.")
+    name: str = option("", "Name of the model.")
+    tokenizer: str | None = option(None, "default, whitespace or characters.")
+    word_table: int | None = option(
+        None, "Frequent words with vectors of their own, tied to the softmax; 0 for none.", min=0
     )
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            help="Learn also from a sentence-transformers folder, or from vectors (.npy, .vec).", metavar="PATH"
-        ),
-    ] = None
-    loss_weight: Annotated[
-        list[str],
-        typer.Option(help="NAME=N: weight of the loss lm, text, contrast, similarity or word."),
-    ] = field(default_factory=list)
+    vocabulary: str | None = option(None, "File with the words of the softmax; the most frequent ones if not given.")
+    word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
+    teacher: str | None = option(
+        None, "Learn also from a sentence-transformers folder, or from vectors (.npy, .vec).", metavar="PATH"
+    )
+    loss_weight: list[str] = option([], "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
 
 
 def train(
-    ctx: typer.Context,
-    corpus: CorpusFiles,
+    screen: Screen,
+    *,
+    corpus: list[str] = CORPUS,
     out: Out,
-    model: PretrainingOptions = PretrainingOptions(),  # frozen
-    run: RunOptions = RunOptions(),
-    reading: CorpusOptions = CorpusOptions(),
+    model: PretrainingOptions,
+    run: RunOptions,
+    reading: CorpusOptions,
 ) -> None:
     """Train a biLM on your own corpus (needs the extra "torch").
 
@@ -128,11 +108,8 @@ def train(
 
     Example:  elmokit train tweets.txt --out my-model --preset tiny
     """
-    from dataclasses import replace
-
     from elmokit.training import get_preset, train
 
-    screen: Screen = ctx.obj
     preset = get_preset(model.preset, tokenizer=model.tokenizer)
     weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
     options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
@@ -157,10 +134,11 @@ def train(
 
 
 def tune(
-    ctx: typer.Context,
-    corpus: CorpusFiles,
+    screen: Screen,
+    *,
+    corpus: list[str] = CORPUS,
     out: Out,
-    model: Annotated[str, typer.Option("--model", help='Model to start from: "default" or a folder.')] = "default",
+    model: str = option("default", 'Model to start from: "default" or a folder.'),
     run: RunOptions = RunOptions(words=500_000, learning_rate=5e-4, batch_size=32),
     reading: CorpusOptions = CorpusOptions(heldout_every=50),
 ) -> None:
@@ -175,7 +153,6 @@ def tune(
     from elmokit.elmo import EMBEDDED
     from elmokit.training import TrainingOptions, tune
 
-    screen: Screen = ctx.obj
     start = load(EMBEDDED if model == "default" else model)
     fifth = max(int(run.words or 500_000) // 5, 1)
     frozen = fifth if start.softmax is None else 0
@@ -198,13 +175,7 @@ def tune(
 
 
 def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str, float]:
-    """Parse the NAME=NUMBER values of an option.
-
-    Raises:
-        ConfigError: a value of another form.
-    """
-    from elmokit.errors import ConfigError
-
+    """Parse the NAME=NUMBER values of an option; a ConfigError for another form."""
     numbers: dict[str, float] = {}
     for pair in pairs:
         name, _, number = pair.rpartition("=")
@@ -218,8 +189,6 @@ def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str,
 @contextmanager
 def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Iterator[Callable[[TrainingReport], None]]:
     """A function that prints each report (on a terminal into one line) and writes event files where asked."""
-    import sys
-
     events = None
     if tensorboard is not None:
         from elmokit.training.curves import EventFiles
@@ -258,7 +227,6 @@ def _short_line(report: TrainingReport, n_words: int) -> str:
 def _line(report: TrainingReport, n_words: int) -> str:
     """A report as a line of text."""
     import resource
-    import sys
 
     parts = [f"{report.n_words:,} of {n_words:,} words" if n_words < 10**12 else f"{report.n_words:,} words"]
     if report.step:
@@ -281,9 +249,6 @@ def _line(report: TrainingReport, n_words: int) -> str:
 
 def _draw_curve(screen: Screen, out: str) -> None:
     """Draw the loss beside the checkpoint if matplotlib is installed."""
-    from importlib.util import find_spec
-    from pathlib import Path
-
     if find_spec("matplotlib") is not None:
         from elmokit.training.curves import draw_curve
 

@@ -38,7 +38,7 @@ class EmbedColumns:
 
     elmo: Elmo
     columns: Mapping[str, str]
-    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
+    encoding: Encoding = Encoding()
     dim: int = field(init=False)
     fingerprint: str = field(init=False, repr=False)
 
@@ -61,7 +61,7 @@ def add_embeddings(
     columns: str | Mapping[str, str] = "text",
     *,
     elmo: Elmo | str | Path = "default",
-    encoding: Encoding = Encoding(),  # noqa: B008 - frozen
+    encoding: Encoding = Encoding(),
     batch_size: int = 1000,
     num_proc: int | None = None,
 ) -> AnyDataset:

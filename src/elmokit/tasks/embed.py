@@ -37,7 +37,7 @@ class VectorSpec:
 
     model: str | Path = "default"
     words: bool = False
-    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
+    encoding: Encoding = Encoding()
     precision: str = "float32"
     device: str = "cpu"
     n_threads: int | None = None

@@ -11,7 +11,7 @@ from elmokit import Elmo
 from elmokit.cli import main
 from elmokit.cli.app import app
 from elmokit.cli.commands import with_flat_options
-from elmokit.cli.options import MODEL, READING, ModelOptions, VectorOptions
+from elmokit.cli.options import ModelOptions, ReadingOptions, VectorOptions
 from elmokit.encoding import Encoding
 
 
@@ -31,7 +31,7 @@ def commands(command=None, name=""):
 
 
 ALL = dict(commands())
-MAX = VectorOptions(pooling="max")
+MAX = VectorOptions(pooling="max", layers="mix")
 
 
 def test_the_same_option_has_the_same_short_forms_everywhere():
@@ -45,7 +45,7 @@ def test_the_same_option_has_the_same_short_forms_everywhere():
 
 
 def test_options_arrive_as_groups():
-    def command(source: str, vectors: VectorOptions = MAX, model: ModelOptions = MODEL):
+    def command(source: str, *, vectors: VectorOptions = MAX, model: ModelOptions):
         return source, vectors, model
 
     flat = with_flat_options(command)
@@ -60,7 +60,7 @@ def test_options_arrive_as_groups():
 def test_layers_select_and_weigh():
     assert VectorOptions(layers="1,2").encoding() == Encoding(layers=(1, 2))
     assert VectorOptions(layers="0.5,0.25,0.25").encoding() == Encoding(layer_weights=(0.5, 0.25, 0.25))
-    assert READING.bad_rows == "stop"
+    assert ReadingOptions().bad_rows == "stop"
 
 
 @pytest.fixture

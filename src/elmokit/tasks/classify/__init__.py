@@ -1,5 +1,9 @@
 """Text classification (extra `tasks`): classifiers for one or several labels per text, their report, their files."""
 
+from pathlib import Path
+from typing import Any
+
+from elmokit.encoding import Encoder
 from elmokit.errors import MissingExtra
 
 try:
@@ -9,3 +13,10 @@ except ImportError as error:
 
 from elmokit.tasks.classify.classifier import TextClassifier as TextClassifier
 from elmokit.tasks.classify.multilabel import MultiLabelClassifier as MultiLabelClassifier
+from elmokit.tasks.classify.saved import is_multi_label, read_classifier_config
+
+
+def load_any(folder: str | Path, elmo: Encoder | None = None) -> Any:
+    """Read a classifier of either kind."""
+    kind = MultiLabelClassifier if is_multi_label(read_classifier_config(folder)) else TextClassifier
+    return kind.load(folder, elmo)

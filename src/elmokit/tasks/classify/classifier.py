@@ -36,7 +36,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     elmo: Encoder | str | Path = "default"
     _: KW_ONLY
-    encoding: Encoding = Encoding(pooling="mean+max")  # noqa: RUF009  # frozen
+    encoding: Encoding = Encoding(pooling="mean+max")  # frozen
     cleaning: Sequence[str] = ()
     C: float | Literal["cv"] = "cv"
     class_weight: Any = "balanced"

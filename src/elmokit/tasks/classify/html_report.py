@@ -9,12 +9,12 @@ import base64
 import datetime
 import io
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 from elmokit.projection import PALETTE, check_plots, new_figure
-from elmokit.tasks.classify.report import ClassifierReport
+from elmokit.tasks.classify.report import ClassifierReport, ReportTable, report_tables
 from elmokit.tasks.classify.scores import PrecisionRecall
 from elmokit.tasks.pages import whole_page
 
@@ -38,11 +38,7 @@ _FIGURE_STYLE = (
 
 
 def report_page(report: ClassifierReport, *, source: str = "") -> str:
-    """The HTML page of a report.
-
-    Args:
-        report: what to show.
-        source: name of the file with the texts, for the title.
+    """The HTML page of a report; `source` is the name of the file with the texts, for the title.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -50,85 +46,40 @@ def report_page(report: ClassifierReport, *, source: str = "") -> str:
     Example:
         ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
     """
-    ours, f1 = report.entries[0], report.f1_name
     title = f"Text classifier{f': {source}' if source else ''}, {datetime.date.today():%d %B %Y}"
-    right = "all labels right" if report.several else "accuracy"
-    names = ["features", *dict.fromkeys([f1, "macro F1", "weighted F1", right])]
-    names += [f"{f1}, {ours.folds.n_folds} folds"] if ours.folds else []
-    classes = ([c.label, *(f"{x:.3f}" for x in (c.precision, c.recall, c.f1)), f"{c.support:,}"]
-               for c in ours.held_out.classes)  # fmt: skip
-    what = "label" if report.several else "class"
+    tables = report_tables(report, most_classes=_MAX_CLASSES)
+    shown = {
+        name: _table(tables[name]) for name in ("classifiers", "classes", "confusion", "mistakes") if name in tables
+    }
     parts = [
         f"<h1>{escape(title)}</h1>",
-        _summary(report),
         "<h2>Classifiers</h2>",
-        _table(names, _entries(report)),
+        shown["classifiers"],
         f"<h2>{'Labels' if report.several else 'Classes'}</h2>",
-        _table([what, "precision", "recall", "F1", "rows"], classes),
-        *([] if report.several else [_confusion(report)]),
+        shown["classes"],
+        shown.get("confusion", ""),
         "<h2>Probabilities</h2>",
-        *([] if report.several else [_calibration(report)]),
+        "" if report.several else _calibration(report),
         _precision_recall(report.precision_recall),
         _learning_curve(report),
-        *([] if report.several else ["<h2>Most confident mistakes</h2>", _mistakes(report)]),
+        "" if report.several else f"<h2>Most confident mistakes</h2>{shown.get('mistakes', '<p>None.</p>')}",
     ]
     return whole_page(title, f"<main>\n{chr(10).join(parts)}\n</main>", style=_STYLE)
 
 
-def _summary(report: ClassifierReport) -> str:
-    vectors = ", ".join(f"{name} {value}" for name, value in report.encoding.items() if value not in (None, False))
-    cleaning, missing = ", ".join(report.cleaning) or "none", report.entries[0].held_out.without_rows
-    notes = [*report.skipped, *([f"macro F1 leaves out labels without rows: {', '.join(missing)}"] if missing else [])]
+def _table(table: ReportTable) -> str:
+    """An HTML table of escaped cells; the first column names the rows, a column "text" holds running text."""
+    top = "".join(f"<th scope='col'>{escape(name)}</th>" for name in table.names)
+    kinds = ["td class=text" if name == "text" else "td" for name in table.names]
+    body = ""
+    for first, *cells in table.rows:
+        values = "".join(f"<{kind}><bdi>{escape(x)}</bdi></td>" for kind, x in zip(kinds[1:], cells, strict=True))
+        body += f"<tr><th scope='row'><bdi>{escape(first)}</bdi></th>{values}</tr>"
+    title, after = escape(table.title), f"<p>{escape(table.caption)}</p>" if table.caption else ""
     return (
-        f"<p>Model {escape(report.model)}; {escape(vectors)}; cleaning {escape(cleaning)}. {report.n_train:,} training"
-        f" rows, {report.n_test:,} held-out rows (seed {report.seed}); all scores are of the held-out rows."
-        f"{''.join(f' {escape(note)}.' for note in notes)}</p>"
+        f"<div class='wide' role='region' tabindex='0' aria-label='{escape(table.title, quote=True)}'><table>"
+        f"<caption>{title}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>{after}"
     )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: int | None = None, caption: str = "") -> str:
-    """An HTML table of escaped cells; the first column names the rows, column `text` holds running text."""
-    top = "".join(f"<th scope='col'>{escape(name)}</th>" for name in head)
-    body = "".join(
-        f"<tr><th scope='row'><bdi>{escape(row[0])}</bdi></th>"
-        + "".join(
-            f"<td{' class=text' if column == text else ''}><bdi>{escape(cell)}</bdi></td>"
-            for column, cell in enumerate(row[1:], start=1)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    label = escape(caption or f"table of {head[0]}", quote=True)
-    return (
-        f"<div class='wide' role='region' tabindex='0' aria-label='{label}'>"
-        f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _entries(report: ClassifierReport) -> Iterable[list[str]]:
-    for entry in report.entries:
-        s, f1 = entry.held_out, report.f1_name
-        figures = {f1: report.f1(s), "macro F1": s.macro_f1, "weighted F1": s.weighted_f1, "accuracy": s.accuracy}
-        spread = [f"{entry.folds.f1.mean:.3f} ± {entry.folds.f1.sd:.3f}"] if entry.folds else []
-        yield [entry.name, *(f"{value:.3f}" for value in figures.values()), *spread]
-
-
-def _confusion(report: ClassifierReport) -> str:
-    matrix = report.entries[0].held_out.confusion
-    if len(matrix) > _MAX_CLASSES:
-        return f"<p>The confusion matrix of {len(matrix)} classes is in the JSON report.</p>"
-    names = [str(label) for label in report.classes]
-    rows = ([name, *(f"{n:,}" for n in row)] for name, row in zip(names, matrix, strict=True))
-    head = ["class", *(f"predicted {name}" for name in names)]
-    return _table(head, rows, caption="Confusion matrix: rows are the true classes")
-
-
-def _mistakes(report: ClassifierReport) -> str:
-    if not report.mistakes:
-        return "<p>None.</p>"
-    rows = ([f"{m.row + 1:,}", m.text, str(m.label), str(m.predicted), f"{m.probability:.0%}"] for m in report.mistakes)
-    return _table(["row", "text", "class", "predicted", "probability"], rows, text=1)
 
 
 def _figure(title: str, draw: Callable[[Any], None]) -> str:

@@ -1,9 +1,9 @@
-"""The report on a classifier, as values that JSON can hold."""
+"""The report on a classifier, as values that JSON can hold, and its tables for the terminal and the page."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,12 @@ import numpy as np
 from elmokit.tasks.checks import Label
 from elmokit.tasks.classify.scores import CalibrationBin, PrecisionRecall, Scores
 
+_RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Mean and sample standard deviation over the folds.
-
-    Example:
-        >>> Spread.of([0.7, 0.8, 0.9]).mean
-        0.8
-    """
+    """Mean and sample standard deviation over the folds."""
 
     mean: float
     sd: float
@@ -33,7 +30,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Folds:
-    """Scores over the folds of a cross-validation; `f1` is the report's main figure (`Report.f1`)."""
+    """Scores over the folds of a cross-validation; `f1` is the report's main figure."""
 
     n_folds: int
     f1: Spread
@@ -45,12 +42,8 @@ class Folds:
 class ReportEntry:
     """One classifier of the report.
 
-    Args:
-        name: for people.
-        held_out: scores on the held-out rows.
-        folds: scores over the folds, if asked for.
-        C: strength used on the held-out split, for several labels one each; None for the heads of PyTorch.
-        seconds: to encode, fit and predict the held-out split.
+    `C` is the strength used on the held-out split, for several labels one each, None for the heads of PyTorch;
+    `seconds` are those to encode, fit and predict that split.
     """
 
     name: str
@@ -73,7 +66,7 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningPoint:
-    """F1 on the held-out rows after fitting on a part of the training rows; smaller parts lie in larger ones."""
+    """The main figure on the held-out rows after fitting on a part of the training rows."""
 
     n_rows: int
     f1: float
@@ -96,7 +89,7 @@ class ClassifierReport:
         seed: of the split and the folds.
         entries: the classifier first, then those beside it, then the baselines.
         mistakes: the most confident ones on the held-out rows, at most ten.
-        calibration_error: expected calibration error on the held-out rows, in ten bins; None for several labels.
+        calibration_error: expected calibration error on the held-out rows; None for several labels.
         calibration: confidence and correctness on the held-out rows, in ten bins.
         precision_recall: curve of the positive class, or of each class that the held-out rows have.
         learning_curve: if asked for; with the strength chosen on all training rows.
@@ -143,3 +136,81 @@ def main_f1(scores: Scores, positive: Label | None) -> float:
     if not scores.confusion:
         return scores.micro_f1
     return scores.macro_f1 if positive is None else scores.f1_of(str(positive))
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of a report: its title, the names of its columns, its cells, and what else is to be said."""
+
+    title: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, ReportTable]:
+    """The tables of a report by name; those that have no rows, and confusion matrices of more classes, are left out."""
+    ours, f1, several = report.entries[0], report.f1_name, report.several
+    right = ["macro F1", "weighted F1", "all right"] if several else ["weighted F1", "accuracy"]
+    spread = [f"F1, {ours.folds.n_folds} folds"] if ours.folds else []
+    split = f"{report.n_test:,} rows held out, {report.n_train:,} training rows, seed {report.seed}"
+    settings = {**report.encoding, "cleaning": ", ".join(report.cleaning)}
+    model = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, False, ""))
+    notes = [f"C {ours.C:.3g}"] if isinstance(ours.C, float) else []
+    if report.calibration_error is not None:
+        notes.append(f"probabilities are off by {report.calibration_error:.1%}")
+    if ours.held_out.without_rows:
+        notes.append(f"macro F1 leaves out labels without rows: {', '.join(ours.held_out.without_rows)}")
+    few = [str(x) for x in report.classes] if len(report.classes) <= most_classes else []
+    curves = report.precision_recall
+    tables = {
+        "classifiers": ReportTable(split, ["features", f1, *right, *spread, "seconds"], [*_entries(report)]),
+        "classes": ReportTable(
+            f"{report.model}: {model}",
+            ["label" if several else "class", "precision", "recall", "F1", "rows"],
+            [(c.label, *_figures(c.precision, c.recall, c.f1), f"{c.support:,}") for c in ours.held_out.classes],
+            "; ".join([*notes, *report.skipped]),
+        ),
+        "confusion": ReportTable(
+            "confusion matrix, held out: rows are the true classes",
+            ["class", *(f"as {label}" for label in few)],
+            [(name, *map("{:,}".format, row)) for name, row in zip(few, ours.held_out.confusion, strict=False)],
+        ),
+        "learning curve": ReportTable(
+            "learning curve, held out",
+            ["training rows", f1],
+            [(f"{point.n_rows:,}", f"{point.f1:.3f}") for point in report.learning_curve],
+        ),
+        "calibration": ReportTable(
+            "calibration, held out",
+            ["confidence", "right", "rows"],
+            [(f"{b.confidence:.0%}", f"{b.right:.0%}", f"{b.n:,}") for b in report.calibration],
+        ),
+        "precision": ReportTable(
+            "precision at a recall, held out",
+            ["class", *map(str, _RECALLS), "average"],
+            [(c.label, *_figures(*map(c.precision_at, _RECALLS), c.average_precision)) for c in curves],
+        ),
+        "mistakes": ReportTable(
+            "most confident mistakes, held out",
+            ["row", "class", "predicted", "probability", "text"],
+            [
+                (f"{m.row + 1:,}", str(m.label), str(m.predicted), f"{m.probability:.0%}", " ".join(m.text.split()))
+                for m in report.mistakes
+            ],
+        ),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def _entries(report: ClassifierReport) -> Iterable[tuple[str, ...]]:
+    for entry in report.entries:
+        s, folds = entry.held_out, entry.folds
+        macro = [s.macro_f1] if report.several else []
+        spread = [f"{folds.f1.mean:.3f} ± {folds.f1.sd:.3f}"] if folds else []
+        figures = _figures(report.f1(s), *macro, s.weighted_f1, s.accuracy)
+        yield entry.name, *figures, *spread, f"{entry.seconds:.1f}"
+
+
+def _figures(*values: float) -> tuple[str, ...]:
+    return tuple(f"{value:.3f}" for value in values)

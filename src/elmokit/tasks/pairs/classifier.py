@@ -81,7 +81,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         *,
         kind: Kind = "classes",
         parts: Sequence[Part] = ("difference", "product"),
-        encoding: Encoding = Encoding(layers="all"),  # noqa: B008  # frozen
+        encoding: Encoding = Encoding(layers="all"),  # frozen
         C: float | Literal["cv"] = "cv",
         class_weight: Literal["balanced"] | None = None,
         seed: int = 0,
