@@ -32,6 +32,14 @@ TAG = option(None, "Column of the tags, from 0, -1: the last, if not as in train
 
 
 @dataclass(frozen=True, kw_only=True)
+class TagColumns:
+    """Columns of a training file."""
+
+    word: int = option(0, "Column of the words, from 0.")
+    tag: int = option(-1, "Column of the tags, from 0, or -1 for the last.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaggerOptions:
     """How a tagger is trained (see `elmokit.Tagger`)."""
 
@@ -51,8 +59,7 @@ def train(
     source: str = SOURCE,
     out: str = option(..., "Folder to write the tagger to.", "--out", "-o", metavar="FOLDER"),
     dev: str | None = option(None, "File that chooses the best epoch; a tenth of FILE if not given."),
-    word: int = option(0, "Column of the words, from 0."),
-    tag: int = option(-1, "Column of the tags, from 0, or -1 for the last."),
+    columns: TagColumns,
     scheme: str = option("auto", "How tags mark spans; none for parts of speech.", metavar="auto|IOB1|IOB2|BIOES|none"),
     layers: str = option("learned", '"learned" for a learned mix of all, or the number of one.'),
     training: TaggerOptions,
@@ -70,8 +77,9 @@ def train(
     """
     from elmokit.tasks.tagging.tagger import Tagger
 
-    words, tags, known_scheme = _checked(screen, source, (word, tag), encoding, None if scheme == "none" else scheme)
-    judged = None if dev is None else _checked(screen, dev, (word, tag), encoding, known_scheme)[:2]
+    places = columns.word, columns.tag
+    words, tags, known_scheme = _checked(screen, source, places, encoding, None if scheme == "none" else scheme)
+    judged = None if dev is None else _checked(screen, dev, places, encoding, known_scheme)[:2]
     settings: dict[str, Any] = {"layers": _layers(layers), "scheme": known_scheme, "device": model.device}
     tagger = Tagger(model.load(screen), **settings, **asdict(training))
     what = "accuracy" if known_scheme is None else "F1"
@@ -86,7 +94,7 @@ def train(
 
     folder, bar = Path(out) / "run", screen.show_progress
     tagger.fit(words, tags, dev=judged, folder=folder, resume=resume, show_progress=bar, on_epoch=show)
-    tagger.save(out, metadata={"word": word, "tag": tag})
+    tagger.save(out, metadata=asdict(columns))
     assert tagger.report_ is not None
     weights, report = tagger.layer_weights_, {"scheme": known_scheme, "metric": what, **asdict(tagger.report_)}
     texts.write_json(json_file, report | {"layer_weights": weights})
