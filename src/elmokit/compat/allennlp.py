@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from elmokit import checkpoints
 from elmokit.checkpoints.allennlp_archive import archive_rules
 from elmokit.checkpoints.mapping import apply_rules, revert_rules
 from elmokit.compat.allennlp_embedder import ElmoEmbedder
 from elmokit.compat.sentences import checked_sentences
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, MissingExtra
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:  # pragma: no cover - exercised without PyTorch
+    raise MissingExtra("PyTorch", "torch", "AllenNLP's Elmo") from error
+
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.text.char_ids import BOS, EOS, sentence_boundary_ids, words_to_char_ids

@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
 from elmokit.checkpoints.allennlp import read_token_embeddings
 from elmokit.checkpoints.source import read_words
-from elmokit.compat.allennlp import batch_to_ids, with_boundaries
 from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
-from elmokit.errors import CheckpointError, InputError
+from elmokit.errors import CheckpointError, InputError, MissingExtra
 from elmokit.files import atomic_path, surviving_file
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.bilstm import TowerState
 from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
+
+try:
+    import torch
+except ImportError as error:  # pragma: no cover - exercised without PyTorch
+    raise MissingExtra("PyTorch", "torch", "bilm-tf's calls") from error
+
+from elmokit.compat.allennlp import batch_to_ids, with_boundaries
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.bilstm import TowerState
 
 
 class Batcher:

@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.model import digest_of
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.layer_mix import LayerMixer
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 from elmokit.text.inputs import checked_words
 from elmokit.text.tokens import get_tokenizer
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:  # pragma: no cover - exercised without PyTorch
+    raise MissingExtra("PyTorch", "torch", "ElmoLayer") from error
+
+from elmokit.nn.bilm import BiLM
+from elmokit.nn.layer_mix import LayerMixer
 
 
 class ElmoLayer(nn.Module):

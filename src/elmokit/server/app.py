@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Response
-from fastapi.middleware.cors import CORSMiddleware
-
-import elmokit
+from elmokit import __version__
 from elmokit.elmo import Elmo
+from elmokit.errors import MissingExtra
+
+try:
+    from fastapi import FastAPI, Response
+    from fastapi.middleware.cors import CORSMiddleware
+except ImportError as error:  # pragma: no cover - exercised without FastAPI
+    raise MissingExtra("FastAPI", "server", "the server") from error
+
 from elmokit.server import embeddings, explorer, pages, similar, words
 from elmokit.server.batching import BatchQueue, EncodingTask
 from elmokit.server.errors import add_error_handlers
@@ -63,7 +68,7 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
 
     app = FastAPI(
         title="elmokit",
-        version=elmokit.__version__,
+        version=__version__,
         description="Contextual word vectors over HTTP, in the shape of OpenAI's API.",
         docs_url=None,
         redoc_url=None,

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, MissingExtra
+from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:  # pragma: no cover - exercised without PyTorch
+    raise MissingExtra("PyTorch", "torch", "fine-tuning") from error
+
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.tasks.classify.torch_head import Array, Collate, HeadDefaults, TorchHead
-from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 
 Words = Sequence[str]
 
