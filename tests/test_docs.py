@@ -229,3 +229,15 @@ def resolves(name):
             return True
         return functools.reduce(lambda v, part: getattr(v, part, None), parts[n:], value) is not None
     return False
+
+
+def test_old_spellings_of_options_still_work():
+    page = (ROOT / "docs" / "changes.md").read_text(encoding="utf-8")
+    table = page.partition("## Command line")[2].partition("## Python")[0]
+    known = {name for command in commands().values() for name in options_of(command)}
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", table, re.MULTILINE)[2:]
+    for old, new in rows:
+        for name in re.findall(r"`(--?[\w-]+)`", old if "removed" not in new else ""):
+            assert name in known, f"{name} is said to work still"
+        for name in re.findall(r"`(--?[\w-]+)`", new):
+            assert name in known, name
