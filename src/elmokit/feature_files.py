@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, InputError, MissingFile
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
 from elmokit.files import atomic_path, surviving_file
 from elmokit.reading import reading
 
@@ -39,15 +39,22 @@ def read_word_vectors(path: str | Path) -> list[Text]:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file.")
     with reading(path, error=InputError, what="file of word vectors (Features.save writes them)"):
-        if path.suffix == ".h5":
-            import h5py
+        from elmokit.checkpoints.hdf5 import read_arrays
 
-            with h5py.File(path, "r") as file:
-                arrays = {name: file[name][()] for name in file}
-        else:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = dict(file.items())
+        try:
+            arrays = read_arrays(path) if path.suffix == ".h5" else _read_npz(path)
+        except CheckpointError as error:
+            raise ValueError(str(error).removeprefix(f"{path}: ")) from None
         return list(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    from elmokit.checkpoints.archives import check_unpacked_size, open_zip
+
+    with open_zip(path) as archive:
+        check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file.items())
 
 
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:

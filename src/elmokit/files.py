@@ -113,23 +113,33 @@ def checksum(path: Path) -> str:
 
 
 @contextmanager
+def hdf5_file(path: str | Path) -> Iterator[Any]:
+    """Open an HDF5 file (of h5py) for writing, whole or not there; a full disk raises `OutputError`."""
+    import h5py
+
+    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
+        yield file
+
+
+@contextmanager
 def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
     """A file for `h5py.File(…, "w")` that reports a full disk at the end of the block, or when `check` is called.
 
-    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes go to
-    memory that is thrown away, and HDF5 closes normally.
+    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes are
+    thrown away, and HDF5 closes normally.
     """
-    with Path(path).open("w+b", buffering=0) as raw:
-        file = _SurvivingFile(raw)
-        yield file
-        file.check()
+    with _SurvivingFile(path) as file:
+        try:
+            yield file
+        finally:
+            file.check()
 
 
-class _SurvivingFile(io.RawIOBase):
+class _SurvivingFile(io.FileIO):
     """A file whose writes never fail; made by `surviving_file`."""
 
-    def __init__(self, file: io.FileIO) -> None:
-        self._file: io.FileIO | io.BytesIO = file
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path), "w+")
         self._failure: OSError | None = None
 
     def check(self) -> None:
@@ -140,38 +150,23 @@ class _SurvivingFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         left = memoryview(data)
         try:
-            while left:
-                left = left[self._file.write(left) or 0 :]
+            while left and self._failure is None:
+                left = left[super().write(left) or 0 :]
         except OSError as failure:
             self._failure = failure
-            place, self._file = self._file.tell(), io.BytesIO()
-            self._file.seek(place + len(left))
+        if left:
+            self.seek(len(left), io.SEEK_CUR)
         return len(memoryview(data))
 
     def readinto(self, buffer: Any) -> int:
-        n = self._file.readinto(buffer) or 0
+        n = super().readinto(buffer) or 0
         view = memoryview(buffer)
-        view[n:] = bytes(len(view) - n)
+        view[n:] = bytes(len(view) - n)  # what was thrown away reads as zeros
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
         try:
-            return self._file.truncate(size)
+            return super().truncate(size)
         except OSError as failure:
-            self._failure = failure
+            self._failure = self._failure or failure
             return size or 0
-
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(place, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True

@@ -7,7 +7,6 @@ for what a compressed file inflates to as well.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import math
 import zlib
@@ -57,11 +56,11 @@ def read_bytes(path: str | Path, *, max_bytes: int, error: type[ElmoKitError] = 
     """Read a whole file, inflated if its name ends with ".gz", and never more than a limit."""
     path = Path(path)
     with reading(path, error=error):
-        if path.suffix == ".gz":
-            data = _inflated(path, max_bytes)
-        else:
-            with path.open("rb") as file:
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 data = file.read(max_bytes + 1)
+        except (EOFError, zlib.error) as problem:
+            raise ValueError(f"the gzip file is damaged or cut off: {problem}") from None
         if len(data) > max_bytes:
             raise error(f"{printable(str(path))}: more than {max_bytes:,} bytes; refused.")
         return data
@@ -96,21 +95,9 @@ def _reason(problem: BaseException) -> str:
         text = str(problem)
     except Exception:  # an exception whose own text fails
         text = ""
-    line = printable(next((line for line in text.splitlines() if line.strip()), ""))[:_MAX_REASON]
+    line = printable(text.strip().partition("\n")[0])[:_MAX_REASON]
     own = isinstance(problem, ValueError | OSError) and line
     return line if own else f"{type(problem).__name__}: {line}".rstrip(": ")
-
-
-def _inflated(path: Path, max_bytes: int) -> bytes:
-    """The content of a gzip file, up to one byte more than the limit."""
-    buffer = io.BytesIO()
-    try:
-        with gzip.open(path) as file:
-            while buffer.tell() <= max_bytes and (chunk := file.read(min(1 << 20, max_bytes + 1 - buffer.tell()))):
-                buffer.write(chunk)
-    except (EOFError, zlib.error) as problem:
-        raise ValueError(f"the gzip file is damaged or cut off: {problem}") from None
-    return buffer.getvalue()
 
 
 def _finite(text: str) -> float:

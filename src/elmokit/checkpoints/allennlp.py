@@ -30,7 +30,7 @@ from elmokit.checkpoints.source import (
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
-from elmokit.files import atomic_path, surviving_file, write_json
+from elmokit.files import atomic_path, hdf5_file, write_json
 from elmokit.reading import printable, reading
 
 _SOFTMAX = ("softmax/W", "softmax/b")
@@ -89,9 +89,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
 
 def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays as an HDF5 file, whole or not at all."""
-    import h5py
-
-    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
+    with hdf5_file(path) as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=np.asarray(array, dtype=np.float32))
 

@@ -37,9 +37,8 @@ def is_archive(path: Path) -> bool:
     if path.suffix in (".json", ".hdf5", ".index", ".safetensors"):
         return False
     try:
-        with _inflating(path) as stream:
-            block = stream.read(tarfile.BLOCKSIZE)
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        with _opener(path)(path, "rb") as stream:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
     except (EOFError, OSError, ValueError, lzma.LZMAError, tarfile.TarError, zlib.error):
         return False
     return True
@@ -65,18 +64,25 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     return archive
 
 
+def check_unpacked_size(path: Path, n_bytes: int) -> None:
+    """Refuse an archive that holds, or claims to hold, more than its budget."""
+    if n_bytes > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
+        raise CheckpointError(
+            f"{path}: {path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb."
+        )
+
+
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
     """Unpack an archive into a temporary folder, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="elmokit-") as temporary:
         folder = Path(temporary) / "files"
         folder.mkdir()
-        budget = _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size
         with reading(path, what="archive; is it damaged or cut off?"):
             if zipfile.is_zipfile(path):
-                _unpack_zip(path, folder, budget)
+                _unpack_zip(path, folder)
             else:
-                _unpack_tar(path, Path(temporary) / "plain.tar", folder, budget)
+                _unpack_tar(path, Path(temporary) / "plain.tar", folder)
         inside = list(folder.iterdir())
         try:
             yield inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
@@ -86,33 +92,33 @@ def unpacked(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
-def _unpack_zip(path: Path, folder: Path, budget: int) -> None:
+def _unpack_zip(path: Path, folder: Path) -> None:
+    n_bytes = 0
     with open_zip(path) as archive:
-        members = archive.infolist()
-        _check_count(path, len(members))
-        for info in members:
+        for i, info in enumerate(archive.infolist()):
             if not info.is_dir():
-                with archive.open(info) as member, _target(path, info.filename, folder).open("xb") as file:
-                    budget = _copy(path, member, file, budget)
+                with archive.open(info) as member, _target(path, info.filename, folder, i).open("xb") as file:
+                    n_bytes += _copy(path, member, file, n_bytes)
 
 
-def _unpack_tar(path: Path, plain: Path, folder: Path, budget: int) -> None:
+def _unpack_tar(path: Path, plain: Path, folder: Path) -> None:
     """Inflate the whole tar within the budget where it is compressed, then copy its members."""
-    if _opener(path) is None:
+    opener = _opener(path)
+    if opener is open:
         plain = path
     else:
-        with _inflating(path) as stream, plain.open("wb") as file:
-            _copy(path, stream, file, budget)
+        with opener(path, "rb") as stream, plain.open("wb") as file:
+            _copy(path, stream, file)
     with plain.open("rb") as content, plain.open("rb") as raw, tarfile.open(fileobj=_Headers(raw, path)) as tar:
         for i, entry in enumerate(tar):
-            _check_count(path, i + 1)
             if entry.isdir():
                 continue
             if not entry.isfile() or entry.issparse():
                 raise CheckpointError(f"{path}: {printable(entry.name)!r} is a link or device; models have none.")
             content.seek(entry.offset_data)
-            with _target(path, entry.name, folder).open("xb") as file:
-                _copy(path, content, file, budget, n_bytes=entry.size)
+            with _target(path, entry.name, folder, i).open("xb") as file:
+                if _copy(path, content, file, most=entry.size) < entry.size:
+                    raise CheckpointError(f"{path}: the archive is damaged or cut off. Fetch it again.")
 
 
 class _Headers(io.RawIOBase):
@@ -135,24 +141,16 @@ class _Headers(io.RawIOBase):
 
 
 def _opener(path: Path) -> Any:
-    """The function that opens a compressed file, or None for another file."""
+    """The function that opens a file, compressed or not."""
     with path.open("rb") as file:
         start = file.read(6)
-    return next((opener for magic, opener in _OPENERS if start.startswith(magic)), None)
+    return next((opener for magic, opener in _OPENERS if start.startswith(magic)), open)
 
 
-def _inflating(path: Path) -> IO[bytes]:
-    opener = _opener(path)
-    return path.open("rb") if opener is None else opener(path, "rb")
-
-
-def _check_count(path: Path, n: int) -> None:
-    if n > _MAX_MEMBERS:
-        raise CheckpointError(f"{path}: more than {_MAX_MEMBERS:,} files; this is no archive of a model.")
-
-
-def _target(path: Path, name: str, folder: Path) -> Path:
+def _target(path: Path, name: str, folder: Path, number: int) -> Path:
     """Where a member goes; its folder is made."""
+    if number >= _MAX_MEMBERS:
+        raise CheckpointError(f"{path}: more than {_MAX_MEMBERS:,} files; this is no archive of a model.")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0] == "/" or ".." in parts or ":" in name or "\0" in name:
         raise CheckpointError(f"{path}: the member {printable(name)!r} would be written outside its folder; refused.")
@@ -166,16 +164,11 @@ def _target(path: Path, name: str, folder: Path) -> Path:
     return target
 
 
-def _copy(path: Path, source: IO[bytes], target: IO[bytes], budget: int, n_bytes: int | None = None) -> int:
-    """Copy a stream, or its next bytes; returns what is left of the budget."""
-    left = budget + 1 if n_bytes is None else n_bytes
-    while left and (chunk := source.read(min(_CHUNK, left))):
-        left, budget = left - len(chunk), budget - len(chunk)
-        if budget < 0:
-            raise CheckpointError(
-                f"{path}: {path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb."
-            )
+def _copy(path: Path, source: IO[bytes], target: IO[bytes], before: int = 0, *, most: int | None = None) -> int:
+    """Copy a stream, or its next bytes, and return how many; `before` bytes of the budget were used already."""
+    n_bytes = 0
+    while chunk := source.read(_CHUNK if most is None else max(0, min(_CHUNK, most - n_bytes))):
+        n_bytes += len(chunk)
+        check_unpacked_size(path, before + n_bytes)
         target.write(chunk)
-    if n_bytes is not None and left:
-        raise CheckpointError(f"{path}: the archive is damaged or cut off. Fetch it again.")
-    return budget
+    return n_bytes

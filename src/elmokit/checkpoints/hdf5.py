@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +39,29 @@ def is_hdf5(path: Path) -> bool:
 
 def dataset_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Read names and shapes of all datasets in a file."""
-    return {name: array.shape for name, array in _visit(path, read=False).items()}
+    with _open_datasets(path) as datasets:
+        return {name: dataset.shape for name, dataset in datasets.items()}
 
 
 def read_datasets(path: Path) -> dict[str, NDArray[Any]]:
     """Read all datasets of a file as float32."""
-    return _visit(path, read=True)
+    with _open_datasets(path) as datasets:
+        for name, dataset in datasets.items():
+            if dataset.dtype.kind not in "fiu":
+                raise CheckpointError(f"{path}: {name} has the type {dataset.dtype}; expected numbers.")
+        with np.errstate(over="ignore"):  # infinite numbers are refused by name later
+            return {name: np.asarray(_array(path, name, d), dtype=np.float32) for name, d in datasets.items()}
 
 
-def _visit(path: Path, *, read: bool) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all datasets of a file as they are stored."""
+    with _open_datasets(path) as datasets:
+        return {name: _array(path, name, dataset) for name, dataset in datasets.items()}
+
+
+@contextmanager
+def _open_datasets(path: Path) -> Iterator[dict[str, Any]]:
+    """Collect the datasets that hard links lead to, each group opened from its parent, and check their sizes."""
     import h5py
 
     if not path.is_file():
@@ -53,57 +69,38 @@ def _visit(path: Path, *, read: bool) -> dict[str, NDArray[Any]]:
     if not is_hdf5(path):
         raise CheckpointError(f"{path}: not an HDF5 file (it lacks the signature); is it another file, or a web page?")
     with reading(path, what="HDF5 file; is it damaged or cut off?"), h5py.File(path, "r") as file:
-        datasets = _datasets(file, path)
-        _check_size(path, datasets)
-        if not read:
-            return {name: np.broadcast_to(np.float32(0), dataset.shape) for name, dataset in datasets.items()}
-        return {name: _numbers(path, name, dataset) for name, dataset in datasets.items()}
+        datasets: dict[str, Any] = {}
+        groups, n_objects = [("", file, 0)], 0
+        while groups:
+            prefix, group, depth = groups.pop()
+            n_objects += len(group)
+            if depth > _MAX_DEPTH or n_objects > _MAX_OBJECTS:
+                raise CheckpointError(f"{path}: groups deeper or more numerous than any model has; refused.")
+            for key in group:
+                name = prefix + printable(os.fsdecode(key))  # damaged names come as bytes
+                if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                    continue
+                item = group[key]
+                if isinstance(item, h5py.Group):
+                    groups.append((name + "/", item, depth + 1))
+                elif isinstance(item, h5py.Dataset) and item.shape is not None:
+                    if item.external or item.is_virtual:
+                        raise CheckpointError(f"{path}: {name} keeps its numbers in another file; not followed.")
+                    datasets[name] = item
+        needed, n_bytes = sum(math.prod(d.shape) * d.dtype.itemsize for d in datasets.values()), path.stat().st_size
+        if needed > _FREE_BYTES + _MAX_EXPANSION * n_bytes:
+            raise CheckpointError(
+                f"{path}: {n_bytes:,} bytes claim to hold {needed:,} of numbers; this is not believed."
+            )
+        yield datasets
 
 
-def _datasets(file: Any, path: Path) -> dict[str, Any]:
-    """Collect the datasets that hard links lead to, each group opened from its parent."""
-    import h5py
-
-    datasets: dict[str, Any] = {}
-    groups, n_objects = [("", file, 0)], 0
-    while groups:
-        prefix, group, depth = groups.pop()
-        n_objects += len(group)
-        if depth > _MAX_DEPTH or n_objects > _MAX_OBJECTS:
-            raise CheckpointError(f"{path}: groups deeper or more numerous than any model has; refused.")
-        for key in group:
-            name = prefix + printable(os.fsdecode(key))  # damaged names come as bytes
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                continue
-            item = group[key]
-            if isinstance(item, h5py.Group):
-                groups.append((name + "/", item, depth + 1))
-            elif isinstance(item, h5py.Dataset) and item.shape is not None:
-                if item.external or item.is_virtual:
-                    raise CheckpointError(f"{path}: {name} keeps its numbers in another file; this is not followed.")
-                datasets[name] = item
-    return datasets
-
-
-def _check_size(path: Path, datasets: dict[str, Any]) -> None:
-    needed = sum(math.prod(d.shape) * d.dtype.itemsize for d in datasets.values())
-    if needed > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
-        raise CheckpointError(
-            f"{path}: its {path.stat().st_size:,} bytes claim to hold {needed:,} bytes of numbers; this is not"
-            " believed."
-        )
-
-
-def _numbers(path: Path, name: str, dataset: Any) -> NDArray[Any]:
-    if dataset.dtype.kind not in "fiu":
-        raise CheckpointError(f"{path}: {name} has the type {dataset.dtype}; expected numbers.")
+def _array(path: Path, name: str, dataset: Any) -> NDArray[Any]:
     plan = dataset.id.get_create_plist()
     filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
     if filters not in ([f for f in (_SHUFFLE, _GZIP, _CHECKSUM) if f in filters], []):
         raise CheckpointError(f"{path}: {name} is compressed by other filters than gzip; write it anew with gzip.")
-    array = _inflated(path, name, dataset, filters) if filters else dataset[()]
-    with np.errstate(over="ignore"):  # infinite numbers are refused by name later
-        return np.asarray(array, dtype=np.float32)
+    return _inflated(path, name, dataset, filters) if filters else np.asarray(dataset[()])
 
 
 def _inflated(path: Path, name: str, dataset: Any, filters: list[int]) -> NDArray[Any]:

@@ -7,8 +7,7 @@ must agree with both. What the format has no place for (tokenizer, layer mix, na
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ def config_from_options(
     options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]
 ) -> ElmoConfig:
     """The configuration that options and the presence of arrays describe."""
-    with _reading_options(options_path):
+    what = 'ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'
+    with fitting(options_path), reading(options_path, what=what):
         lstm = options["lstm"]
         C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
         if max(n_layers, int(options.get("char_cnn", {}).get("n_highway") or 0)) > _MAX_LAYERS:
@@ -76,13 +76,6 @@ def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 def training_metadata(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what options say beyond the model itself: batch size, tokens and so on."""
     return {name: value for name, value in options.items() if name not in ("lstm", "char_cnn", "elmokit")}
-
-
-@contextmanager
-def _reading_options(path: Path) -> Iterator[None]:
-    """Name the options file in every error about its values."""
-    with fitting(path), reading(path, what='ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'):
-        yield
 
 
 def _clip(value: Any) -> float | None:

@@ -10,7 +10,7 @@ Sources: LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def open_bundle(index_path: Path) -> Bundle:
         raise CheckpointError(f"{index_path}: too large for the index of a TensorFlow checkpoint.")
     with reading(index_path, what="index of a TensorFlow checkpoint; is it whole?"):
         pairs = dict(_table(index_path.read_bytes()))
-        n_shards = _first(_message(pairs.pop(b"", b"")), 1, 1)
+        n_shards = _first(pairs.pop(b"", b""), 1, 1)
         entries = {key.decode("utf-8"): _entry(value) for key, value in pairs.items()}
     return Bundle(index_path.with_name(index_path.name.removesuffix(".index")), entries, n_shards)
 
@@ -88,8 +88,8 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     if len(data) < _FOOTER_BYTES or int.from_bytes(data[-8:], "little") != _MAGIC:
         raise ValueError("it lacks the closing signature")
     footer = _Reader(data[-_FOOTER_BYTES:])
-    footer.varint(), footer.varint()  # place of the meta index, which bundles do not use
-    for _, place in _block(data, footer.varint(), footer.varint()):
+    _, _, offset, size = (footer.varint() for _ in range(4))  # the meta index, which bundles do not use, and the index
+    for _, place in _block(data, offset, size):
         reader = _Reader(place)
         yield from _block(data, reader.varint(), reader.varint())
 
@@ -139,34 +139,35 @@ class _Reader:
         raise ValueError("a number is longer than ten bytes")
 
 
-def _message(data: bytes) -> list[tuple[int, int | bytes]]:
-    """Fields of a protocol buffer: number and value."""
-    reader, fields = _Reader(data), []
+def _message(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Fields of a protocol buffer: number and value, an integer or bytes."""
+    reader = _Reader(data)
     while reader.left:
-        tag = reader.varint()
-        kind = tag & 7
-        value: int | bytes
+        number, kind = divmod(reader.varint(), 8)
         if kind == 0:
-            value = reader.varint()
-        elif kind in (1, 5):
-            value = int.from_bytes(reader.take(8 if kind == 1 else 4), "little")
+            yield number, reader.varint()
         elif kind == 2:
-            value = reader.take(reader.varint())
+            yield number, reader.take(reader.varint())
+        elif kind in (1, 5):
+            yield number, int.from_bytes(reader.take(8 if kind == 1 else 4), "little")
         else:
             raise ValueError(f"a value has a field of kind {kind}")
-        fields.append((tag >> 3, value))
-    return fields
 
 
-def _first(fields: Sequence[tuple[int, int | bytes]], number: int, default: int = 0) -> int:
-    return next((int(value) for n, value in fields if n == number), default)
+def _first(data: bytes, number: int, default: int = 0) -> int:
+    return next((int(value) for n, value in _message(data) if n == number), default)
 
 
 def _entry(data: bytes) -> Variable:
-    fields = _message(data)
-    shape: list[int] = []
-    for number, value in fields:
-        if number == 2 and isinstance(value, bytes):
-            shape = [_first(_message(dim), 1) for n, dim in _message(value) if n == 2 and isinstance(dim, bytes)]
-    sliced = any(number == 7 for number, _ in fields)
-    return Variable(_first(fields, 1), tuple(shape), _first(fields, 3), _first(fields, 4), _first(fields, 5), sliced)
+    fields = list(_message(data))
+    numbers = dict(reversed([(n, value) for n, value in fields if isinstance(value, int)]))
+    shapes = [value for n, value in fields if n == 2 and isinstance(value, bytes)][-1:]
+    sizes = [size for shape in shapes for n, size in _message(shape) if n == 2 and isinstance(size, bytes)]
+    return Variable(
+        type=numbers.get(1, 0),
+        shape=tuple(_first(size, 1) for size in sizes),
+        shard=numbers.get(3, 0),
+        offset=numbers.get(4, 0),
+        size=numbers.get(5, 0),
+        sliced=any(n == 7 for n, _ in fields),
+    )

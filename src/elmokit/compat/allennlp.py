@@ -180,28 +180,28 @@ class Elmo(nn.Module):
 
     def _carried(self, n_rows: int) -> tuple[TowerState, TowerState]:
         """States of the first rows; rows never seen start from zeros."""
-        towers = (self._bilm.forward_layers, self._bilm.backward_layers)
-        zeros = [tower.initial_state(n_rows) for tower in towers]
-        if self._states is None:
-            return zeros[0], zeros[1]
-        forward, backward = (_overlaid(zero, state) for zero, state in zip(zeros, self._states, strict=True))
-        return forward, backward
+        zeros = self._bilm.forward_layers.initial_state(n_rows), self._bilm.backward_layers.initial_state(n_rows)
+        return zeros if self._states is None else _overlaid(zeros, self._states, n_rows)
 
     def _keep_states(self, after: tuple[TowerState, TowerState]) -> None:
         """Remember states; rows beyond the batch keep theirs."""
-        if self._states is None or self._states[0].hidden.shape[1] <= after[0].hidden.shape[1]:
-            self._states = (after[0].detach(), after[1].detach())
-        else:
-            forward, backward = (_overlaid(old, new.detach()) for old, new in zip(self._states, after, strict=True))
-            self._states = (forward, backward)
+        states = (after[0].detach(), after[1].detach())
+        self._states = states if self._states is None else _overlaid(self._states, states)
 
 
-def _overlaid(under: TowerState, over: TowerState) -> TowerState:
-    """The rows of `under` with those that `over` has put on top."""
-    n = min(under.hidden.shape[1], over.hidden.shape[1])
-    return TowerState(
-        *(torch.cat([b[:, :n], a[:, n:]], dim=1) for a, b in ((under.hidden, over.hidden), (under.cell, over.cell)))
+def _overlaid(
+    under: tuple[TowerState, TowerState], over: tuple[TowerState, TowerState], n_rows: int | None = None
+) -> tuple[TowerState, TowerState]:
+    """The rows of `over`, and those of `under` where there are more."""
+
+    def joined(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([new, old[:, new.shape[1] :]], dim=1)[:, :n_rows]
+
+    forward, backward = (
+        TowerState(joined(old.hidden, new.hidden), joined(old.cell, new.cell))
+        for old, new in zip(under, over, strict=True)
     )
+    return forward, backward
 
 
 def with_boundaries(ids: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.compat.sentences import checked_sentences
+from elmokit.data.blocks import blocks
 from elmokit.elmo import Elmo as _Elmo
 from elmokit.errors import InputError
-from elmokit.files import atomic_path, surviving_file
+from elmokit.features import Features
+from elmokit.files import hdf5_file
 from elmokit.runtime import State
 
 Layers = NDArray[np.float32]
@@ -59,38 +61,28 @@ class ElmoEmbedder:
 
     def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
         """Return the layers of each sentence of a batch. Shapes (L, T, 2P)."""
+        return [words.vectors for words in self._features(batch)]
+
+    def _features(self, batch: Sequence[Sequence[str]]) -> Features:
         sentences = checked_sentences(batch, "batch")
-        if self.stateful:
-            features, self._state = self.elmo.step(sentences, self._state)
-        else:
-            features = self.elmo.encode_words(sentences, layers="each", show_progress=False)
-        return [words.vectors for words in features]
+        if not self.stateful:
+            return self.elmo.encode_words(sentences, layers="each", show_progress=False)
+        features, self._state = self.elmo.step(sentences, self._state)
+        return features
 
     def embed_sentences(
         self, sentences: Iterable[Sequence[str]], batch_size: int = 64
     ) -> Iterator[NDArray[np.float32]]:
         """Yield the layers of any number of sentences, in order. Shapes (L, T, 2P)."""
-        batch: list[Sequence[str]] = []
-        for sentence in sentences:
-            batch.append(sentence)
-            if len(batch) == batch_size:
-                yield from self.embed_batch(batch)
-                batch = []
-        if batch:
+        for batch in blocks(sentences, batch_size):
             yield from self.embed_batch(batch)
 
     def batch_to_embeddings(self, batch: Sequence[Sequence[str]]) -> tuple[Any, Any]:
         """Return layers (B, L, T, 2P), zero behind each sentence, and the mask of real words (B, T), as tensors."""
         import torch
 
-        vectors_of_batch = self.embed_batch(batch)
-        longest = max(map(len, batch), default=0)
-        layers = torch.zeros(len(batch), self.elmo.n_layers, longest, self.elmo.dim)
-        mask = torch.zeros(len(batch), longest, dtype=torch.bool)
-        for row, vectors in enumerate(vectors_of_batch):
-            layers[row, :, : vectors.shape[1]] = torch.from_numpy(np.asarray(vectors, dtype=np.float32))
-            mask[row, : vectors.shape[1]] = True
-        return layers, mask
+        vectors, mask = self._features(batch).to_padded()
+        return torch.from_numpy(np.asarray(vectors, dtype=np.float32)), torch.from_numpy(mask)
 
     def embed_file(
         self,
@@ -124,13 +116,11 @@ def write_allennlp_hdf5(
     use_sentence_keys: bool = False,
 ) -> int:
     """Write "all" layers (L, T, 2P) of each line, the "top" one or the "average" (T, 2P); return how many."""
-    import h5py
-
     if output_format not in FORMATS:
         raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
     index: dict[str, str] = {}
     number = 0
-    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
+    with hdf5_file(path) as file:
         for number, (line, layers) in enumerate(_embedded(lines, embed_batch, batch_size), start=1):
             key = line.replace("/", "\u2215") if use_sentence_keys else str(number - 1)
             if key in file:
@@ -138,20 +128,17 @@ def write_allennlp_hdf5(
             file.create_dataset(key, data=_formatted(layers, output_format), dtype="float32")
             index.setdefault(line, key)
         if not forget_sentences and not use_sentence_keys:
-            file.create_dataset("sentence_to_index", (1,), dtype=h5py.string_dtype())[0] = json.dumps(index)
+            file["sentence_to_index"] = [json.dumps(index)]
     return number
 
 
 def _embedded(lines: Iterable[str], embed_batch: EmbedBatch, batch_size: int) -> Iterator[tuple[str, Layers]]:
-    batch: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    stripped = (line.strip() for line in lines)  # as AllenNLP does
+    for k, batch in enumerate(blocks(stripped, batch_size)):
+        if "" in batch:
+            number = k * batch_size + batch.index("") + 1
             raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
-        batch.append(line.strip())  # as AllenNLP does
-        if len(batch) == batch_size:
-            yield from zip(batch, embed_batch([x.split() for x in batch]), strict=True)
-            batch = []
-    yield from zip(batch, embed_batch([x.split() for x in batch]), strict=True)
+        yield from zip(batch, embed_batch([line.split() for line in batch]), strict=True)
 
 
 def _formatted(layers: Layers, output_format: str) -> Layers:

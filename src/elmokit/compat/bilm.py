@@ -21,7 +21,7 @@ from elmokit.checkpoints.source import read_words
 from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError, MissingExtra
-from elmokit.files import atomic_path, surviving_file
+from elmokit.files import hdf5_file
 from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
 
@@ -187,13 +187,12 @@ def dump_bilm_embeddings(
 
     The file has a sentence a line, white space between words, UTF-8; `vocab_file` is accepted for old code.
     """
-    import h5py
-
-    runtime = _runtime(options_file, weight_file)
+    checkpoint = checkpoints.load(options_file, weights=weight_file)
+    engine = Engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words)
     with Path(dataset_file).open(encoding="utf-8") as lines:  # not str.splitlines, which splits at U+2028 and others
         sentences = [line.split() for line in lines]
-    with atomic_path(outfile) as path, surviving_file(path) as disk, h5py.File(disk, "w") as file:
-        for i, layers in runtime.layers(sentences):
+    with hdf5_file(outfile) as file:
+        for i, layers in engine.layers(sentences):
             file.create_dataset(str(i), data=layers, dtype="float32")
 
 
@@ -201,8 +200,6 @@ def dump_token_embeddings(
     vocab_file: str | Path, options_file: str | Path, weight_file: str | Path | None, outfile: str | Path
 ) -> None:
     """Write the token vectors of a vocabulary, a word a line, to HDF5: dataset "embedding" of shape (V, P)."""
-    import h5py
-
     words, _ = read_words(Path(vocab_file), skip_maxtermid=True)
     checkpoint = checkpoints.load(options_file, weights=weight_file)
     if checkpoint.config.char_cnn is None:
@@ -214,10 +211,5 @@ def dump_token_embeddings(
         for start in range(0, len(words), 1024):
             ids = batch_to_ids([[word] for word in words[start : start + 1024]], max_characters=C)[:, 0]
             vectors[start : start + 1024] = bilm.embed(ids).numpy()
-    with atomic_path(outfile) as path, surviving_file(path) as disk, h5py.File(disk, "w") as file:
+    with hdf5_file(outfile) as file:
         file.create_dataset("embedding", data=vectors)
-
-
-def _runtime(options_file: str | Path, weight_file: str | Path | None) -> Engine:
-    checkpoint = checkpoints.load(options_file, weights=weight_file)
-    return Engine(checkpoint.config, checkpoint.tensors, words=checkpoint.words)

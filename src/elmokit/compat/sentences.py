@@ -1,16 +1,20 @@
-"""Check the sentences that old code passes: lists of words, never strings, whose letters would become words."""
+"""What the compatibility layers share: checks of the sentences that old code passes, and layers in one array."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from elmokit.elmo import Elmo
 from elmokit.errors import TextError
 from elmokit.text.inputs import checked_texts, checked_words
 
 
 def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list[list[str]]:
-    """Check and copy a batch of lists of words; raises `TextError` with the place of a string or of what is no word."""
+    """Check and copy a batch of lists of words; a string, whose letters would become words, raises `TextError`."""
     checked = []
     for i, sentence in enumerate(checked_texts(sentences)):
         if isinstance(sentence, str):
@@ -29,3 +33,11 @@ def checked_strings(texts: Iterable[Any], name: str = "texts") -> list[str]:
             hint = " Decode it first." if isinstance(text, bytes) else ""
             raise TextError(f"{name}[{i}] is {text!r:.60} ({type(text).__name__}); expected a string.{hint}")
     return [text for text in checked if isinstance(text, str)]
+
+
+def padded_layers(elmo: Elmo, sentences: list[list[str]], *, state: Any = None) -> NDArray[np.float32]:
+    """Encode sentences into one array, zeros behind each. Shape (B, L, T, 2P)."""
+    features = elmo.encode_words(sentences, layers="each", show_progress=False, state=state)
+    if not sentences:
+        return np.zeros((0, elmo.n_layers, 0, elmo.dim), np.float32)
+    return np.asarray(features.to_padded()[0], dtype=np.float32)

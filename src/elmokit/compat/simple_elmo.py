@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
-from elmokit.compat.sentences import checked_sentences, checked_strings
+from elmokit.compat.sentences import checked_sentences, checked_strings, padded_layers
 from elmokit.elmo import Elmo
 from elmokit.errors import CheckpointError, InputError
-from elmokit.runtime import Engine
-
-_DELIMITERS = ("<S>", "</S>")
+from elmokit.tasks.language_model import LanguageModel
 
 
 class ElmoModel:
@@ -85,12 +83,11 @@ class ElmoModel:
         T is the longest text's, with zeros behind shorter ones. `layers` is "average", "top" or "all"; `warmup` starts
         texts from a settled state; `session` is accepted for old code.
         """
-        arrays = self._layers(texts, warmup, layers)
-        longest = max((x.shape[-2] for x in arrays), default=0)
-        vectors = np.zeros((len(arrays), *self._leading(layers), longest, self._loaded().dim), np.float32)
-        for row, x in zip(vectors, arrays, strict=True):
-            row[..., : x.shape[-2], :] = x
-        return vectors
+        if layers not in ("average", "top", "all"):
+            raise InputError(f"layers is {layers!r}; expected 'average', 'top' or 'all'.")
+        sentences = checked_sentences(texts, "texts")
+        each = padded_layers(self._loaded(), sentences, state="warm" if warmup else None)  # (N, L, T, 2P)
+        return each if layers == "all" else np.asarray(each.mean(axis=1) if layers == "average" else each[:, -1])
 
     def get_elmo_vector_average(
         self,
@@ -103,13 +100,10 @@ class ElmoModel:
 
         All layers of a text are scaled together. Texts without words get zeros. See `get_elmo_vectors`.
         """
-        arrays = self._layers(texts, warmup, layers)
-        vectors = np.zeros((len(arrays), *self._leading(layers), self._loaded().dim), np.float32)
-        for row, x in zip(vectors, arrays, strict=True):
-            if x.shape[-2]:
-                mean = x.mean(axis=-2)
-                row[...] = mean / max(float(np.linalg.norm(mean)), 1e-30)
-        return vectors
+        sums = self.get_elmo_vectors(texts, warmup, layers).sum(axis=-2)  # zeros behind a text add nothing
+        flat = sums.reshape(len(sums), sums[0].size if len(sums) else 0)
+        lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+        return np.asarray((flat / np.maximum(lengths, 1e-30)).reshape(sums.shape), dtype=np.float32)
 
     def get_elmo_substitutes(
         self, raw_texts: Sequence[str], topn: int = 3, nodelimiters: bool = True
@@ -125,80 +119,33 @@ class ElmoModel:
             for each text, for each word: "word", "forward" and "backward", each with "candidates" (ids),
             "candidate_words" and "logp", the likeliest first.
         """
-        checkpoint = self._loaded_checkpoint()
-        softmax, words = checkpoint.softmax, checkpoint.words
-        if softmax is None or words is None:
-            raise CheckpointError("this model has no softmax; load it with full=True to see what is missing.")
-        barred = [i for i, word in enumerate(words) if word in _DELIMITERS] if nodelimiters else []
+        self._loaded()
+        assert self._checkpoint is not None
+        model, texts = LanguageModel(self._checkpoint), checked_strings(raw_texts, "raw_texts")
+        words = model.vocabulary.words
+        barred = [i for i, word in enumerate(words) if word in ("<S>", "</S>")] if nodelimiters else []
         results = []
-        texts = checked_strings(raw_texts, "raw_texts")
-        for text, (left, right) in zip(texts, self._contexts(texts), strict=True):
-            predictions = []
-            for contexts in (left, right):
-                logits = contexts @ softmax.weight.T + softmax.bias
-                logits = logits - logits.max(axis=1, keepdims=True)
-                logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-                logits[:, barred] = -np.inf
-                predictions.append([_best(row, topn, words) for row in logits])
-            pairs = zip(text.split(), *predictions, strict=True)
+        for text, (ahead, behind) in zip(texts, model.contexts([text.split() for text in texts]), strict=True):
+            sides = [_best(model.log_probabilities(rows), barred, topn, words) for rows in (ahead[:-1], behind[1:])]
+            pairs = zip(text.split(), *sides, strict=True)
             results.append([{"word": word, "forward": f, "backward": b} for word, f, b in pairs])
         return results
-
-    def _contexts(self, texts: Sequence[str]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """For each text what the forward tower knows before each word, and the backward one after it; (T, P) each."""
-        elmo = self._loaded()
-        P = elmo.config.projection_width
-        sentences = [text.split() for text in texts]
-        features = elmo.encode_words(sentences, layers=elmo.n_layers - 1, show_progress=False)
-        before, after = self._edges()
-        contexts = []
-        for words in features:
-            top = np.asarray(words.vectors)
-            left = np.concatenate([before, top[:-1, :P]])[: len(top)]
-            right = np.concatenate([top[1:, P:], after])[-len(top) :] if len(top) else top[:, P:]
-            contexts.append((left, right))
-        return contexts
-
-    def _edges(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Top outputs of both towers when they have read a boundary alone, (1, P) each."""
-        model = self._loaded_checkpoint()
-        state = Engine(model.config, model.tensors, words=model.words).after_boundary(None)
-        # with skip connections a layer puts out the sum of all hidden states up to it
-        top = state.hidden.sum(axis=1) if model.config.bilstm.skip_connections else state.hidden[:, -1]
-        return top[0], top[1]
-
-    def _layers(self, texts: Sequence[Sequence[str]], warmup: bool, layers: str) -> list[NDArray[np.float32]]:
-        if layers not in ("average", "top", "all"):
-            raise InputError(f"layers is {layers!r}; expected 'average', 'top' or 'all'.")
-        features = self._loaded().encode_words(
-            checked_sentences(texts, "texts"), layers="each", show_progress=False, state="warm" if warmup else None
-        )
-        arrays = [np.asarray(words.vectors) for words in features]
-        if layers == "all":
-            return arrays
-        return [np.asarray(x.mean(axis=0) if layers == "average" else x[-1]) for x in arrays]
-
-    def _leading(self, layers: str) -> tuple[int, ...]:
-        return (self._loaded().n_layers,) if layers == "all" else ()
 
     def _loaded(self) -> Elmo:
         if self._elmo is None:
             raise InputError("no model is loaded yet; call load(directory) first.")
         return self._elmo
 
-    def _loaded_checkpoint(self) -> Checkpoint:
-        self._loaded()
-        assert self._checkpoint is not None
-        return self._checkpoint
 
-
-def _best(logp: NDArray[Any], topn: int, words: Sequence[str]) -> dict[str, Any]:
-    """The likeliest words of one row of log-probabilities."""
-    topn = min(topn, int(np.isfinite(logp).sum()))
-    chosen = np.argpartition(-logp, topn - 1)[:topn] if topn else np.zeros(0, dtype=np.intp)
-    chosen = chosen[np.argsort(-logp[chosen], kind="stable")]
-    return {
-        "candidates": chosen.tolist(),
-        "candidate_words": [words[i] for i in chosen],
-        "logp": [round(float(x), 4) for x in logp[chosen]],
-    }
+def _best(logp: NDArray[Any], barred: list[int], topn: int, words: Sequence[str]) -> list[dict[str, Any]]:
+    """The likeliest words of each row of log-probabilities (T, V)."""
+    logp[:, barred] = -np.inf
+    best = np.argsort(-logp, axis=1, kind="stable")[:, : max(0, min(topn, len(words) - len(barred)))]
+    return [
+        {
+            "candidates": chosen.tolist(),
+            "candidate_words": [words[i] for i in chosen],
+            "logp": [round(float(x), 4) for x in row[chosen]],
+        }
+        for row, chosen in zip(logp, best, strict=True)
+    ]

@@ -6,13 +6,14 @@ gives x. It serves scripts that use ELMo; it is no TensorFlow.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-class Session:
+class Session(AbstractContextManager["Session"]):
     """A session that has nothing to do.
 
     Example:
@@ -21,33 +22,24 @@ class Session:
         [2.0]
     """
 
-    def __enter__(self) -> Session:
-        return self
-
     def __exit__(self, *_: object) -> None:
-        return
+        """Do nothing."""
 
     def run(self, fetches: Any) -> Any:
-        """What is given; it is computed already."""
+        """Return what is given; it is computed already."""
         return fetches
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def global_variables_initializer() -> None:
-    """Nothing: the model's variables are loaded."""
+    """Do nothing: the model's variables are loaded."""
 
 
-def tables_initializer() -> None:
-    """Nothing: there are no tables."""
+tables_initializer = global_variables_initializer
 
 
 def reduce_mean(input_tensor: ArrayLike, axis: int | None = None) -> NDArray[Any]:
-    """Return the mean over an axis, or over all, in the numbers' own type.
-
-    Example:
-        >>> reduce_mean([[1.0, 3.0], [5.0, 7.0]], 1).tolist()
-        [2.0, 6.0]
-    """
+    """Return the mean over an axis, or over all, in the numbers' own type."""
     return np.asarray(np.mean(np.asarray(input_tensor), axis=axis))

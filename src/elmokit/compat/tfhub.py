@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.compat.sentences import checked_sentences, checked_strings
+from elmokit.compat.sentences import checked_sentences, checked_strings, padded_layers
 from elmokit.elmo import Elmo
 from elmokit.errors import InputError
 from elmokit.runtime.pooling import mix_layers
@@ -51,23 +51,18 @@ class Module:
         `word_emb` (B, T, P), `lstm_outputs1` … and `elmo` (B, T, 2P), and `sequence_len` (B,).
         """
         sentences = _sentences(inputs, signature or "default")
-        features = self.elmo.encode_words(sentences, layers="each", show_progress=False)
-        longest = max(map(len, sentences), default=0)
-        n, P, D = len(sentences), self.elmo.config.projection_width, self.elmo.dim
-        layers = np.zeros((self.elmo.n_layers, n, longest, D), np.float32)
-        mixed = np.zeros((n, longest, D), np.float32)
-        default = np.zeros((n, D), np.float32)
-        for row, words in enumerate(features):
-            T = len(words.words)
-            layers[:, row, :T] = words.vectors
-            if T:
-                mixed[row, :T] = mix_layers(words.vectors, self.elmo.layer_mix)
+        layers = padded_layers(self.elmo, sentences)  # (B, L, T, 2P)
+        mixed = np.zeros_like(layers[:, 0])
+        default = np.zeros((len(sentences), self.elmo.dim), np.float32)
+        for row, words in enumerate(sentences):
+            if T := len(words):
+                mixed[row, :T] = mix_layers(layers[row, :, :T], self.elmo.layer_mix)
                 default[row] = mixed[row, :T].mean(axis=0)
         if not as_dict:
             return default
-        outputs = {f"lstm_outputs{k}": layers[k] for k in range(1, len(layers))}
-        lengths = np.array([len(words) for words in sentences], dtype=np.int32)
-        return {"word_emb": layers[0, :, :, :P], **outputs, "elmo": mixed, "default": default, "sequence_len": lengths}
+        outputs = {f"lstm_outputs{k}": layers[:, k] for k in range(1, self.elmo.n_layers)}
+        outputs |= {"word_emb": layers[:, 0, :, : self.elmo.config.projection_width], "elmo": mixed, "default": default}
+        return outputs | {"sequence_len": np.array([len(words) for words in sentences], dtype=np.int32)}
 
 
 def _sentences(inputs: Sequence[str] | Mapping[str, Any], signature: str) -> list[list[str]]:

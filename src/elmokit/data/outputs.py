@@ -143,14 +143,13 @@ def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors
 @contextmanager
 def _csv(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        names = [f"f{i}" for i in range(dim)]
+        rows = csv.writer(file)
 
         def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
             if not file.tell():
-                writer.writerow([*columns, *names])
+                rows.writerow([*columns, *(f"f{i}" for i in range(dim))])
             for *values, vector in zip(*columns.values(), vectors, strict=True):
-                writer.writerow([*values, *(f"{x:.9g}" for x in vector)])
+                rows.writerow([*values, *(f"{x:.9g}" for x in vector)])
 
         yield write
 
@@ -160,10 +159,9 @@ def _jsonl(path: Path, _dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVe
     with path.open("w", encoding="utf-8", errors="replace") as file:
 
         def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
+            row = _json_rows(file, [*columns, _MATRIX])
             for *values, vector in zip(*columns.values(), vectors, strict=True):
-                record = dict(zip(columns, values, strict=True))
-                record[_MATRIX] = [float(f"{x:.9g}") for x in vector]
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                row([*values, [float(f"{x:.9g}") for x in vector]])
 
         yield write
 

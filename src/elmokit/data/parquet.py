@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -18,22 +19,45 @@ from elmokit.reading import reading
 MATRIX = "features"
 """The column of vectors."""
 
+_TEXT_TYPES = ("string", "large_string", "binary", "large_binary")
+_ROWS, _BYTES = 1024, 1 << 26
+"""Rows of a table, and bytes of the longest text in each, that are held at once."""
+
+_TRUSTED_SIZE, _MAX_RATIO = 1 << 28, 100
+"""Bytes that any file may hold without its compression, and how many times its own size a larger one may."""
+
 
 def parquet_records(name: str, stream: BinaryIO, columns: Sequence[str] | None) -> Records:
-    """Parse a Parquet file."""
+    """Parse a Parquet file, whose texts stay encoded until their row is read: a short file may repeat a long one."""
     pyarrow = _pyarrow("reading Parquet files")
     what = "Parquet file; is it damaged?"
     with reading(name, error=InputError, what=what):
         file = pyarrow.parquet.ParquetFile(stream)
-        names = list(file.schema_arrow.names)
+        schema, metadata, n_bytes = file.schema_arrow, file.metadata, stream.seek(0, io.SEEK_END)
+        claimed = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if claimed > max(_TRUSTED_SIZE, _MAX_RATIO * n_bytes):
+            raise InputError(f"{name}: {n_bytes:,} bytes claim to hold {claimed:,}; this is not believed.")
+        texts = [field.name for field in schema if str(field.type) in _TEXT_TYPES]
+        file = pyarrow.parquet.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
 
     def records() -> Iterator[Record]:
         wanted = None if columns is None else list(dict.fromkeys(columns))
         with reading(name, error=InputError, what=what):
-            rows = (row for batch in file.iter_batches(1024, columns=wanted) for row in batch.to_pylist())
-            yield from (Record(number, None, row) for number, row in enumerate(rows, start=1))
+            batches = file.iter_batches(_ROWS, columns=wanted)
+            yield from (Record(number, None, row) for number, row in enumerate(_rows(pyarrow, batches), start=1))
 
-    return names, records()
+    return list(schema.names), records()
+
+
+def _rows(pyarrow: Any, batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """The rows of batches, as many at once as fit into a bound with the longest text in each."""
+    for batch in batches:
+        kept = [column.dictionary for column in batch.columns if pyarrow.types.is_dictionary(column.type)]
+        texts = [values for values in kept if str(values.type) in _TEXT_TYPES]
+        lengths = [pyarrow.compute.max(pyarrow.compute.binary_length(values)).as_py() or 0 for values in texts]
+        step = max(1, min(_ROWS, _BYTES // (1 + max(lengths, default=0))))
+        for start in range(0, batch.num_rows, step):
+            yield from batch.slice(start, step).to_pylist()
 
 
 @contextmanager
@@ -103,6 +127,7 @@ class _Writer:
 def _pyarrow(purpose: str) -> Any:
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.parquet
     except ImportError:
         raise MissingExtra("pyarrow", "parquet", purpose) from None

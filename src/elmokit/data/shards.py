@@ -18,8 +18,10 @@ from typing import Any
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError, MissingFile, OutputError
 from elmokit.files import atomic_path, checksum, locked
+from elmokit.reading import read_bytes
 
 MANIFEST = "manifest.jsonl"
+_MAX_MANIFEST_BYTES = 256 << 20  # two million shards
 
 
 @contextmanager
@@ -171,32 +173,23 @@ def _lines(manifest: Path) -> list[dict[str, Any]]:
     """The lines of the manifest; a last one that was cut short is removed."""
     if not manifest.exists():
         return []
-    data = manifest.read_bytes()
+    data = read_bytes(manifest, max_bytes=_MAX_MANIFEST_BYTES, error=OutputError)
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(manifest, len(whole))
     try:
         lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
-        if lines:
-            _check_lines(lines)
+        for number, line in enumerate(lines, start=1):
+            kinds = {"job": dict} if number == 1 else {"shard": int, "rows": int, "bytes": int, "sha256": str}
+            if not isinstance(line, dict) or any(type(line.get(name)) is not kind for name, kind in kinds.items()):
+                raise ValueError(f"line {number}: expected the keys {', '.join(kinds)}")
+            if number > 1 and min(line["shard"], line["rows"], line["bytes"]) < 0:
+                raise ValueError(f"line {number}: a negative number")
         return lines
     except (ValueError, RecursionError) as error:
         raise OutputError(
             f"{manifest}: damaged ({error}). Restore it, or delete it and the shards to start again."
         ) from None
-
-
-def _check_lines(lines: list[Any]) -> None:
-    """Raise ValueError if the manifest does not hold what `Shards` writes."""
-    first, *rest = lines
-    if not isinstance(first, dict) or not isinstance(first.get("job"), dict):
-        raise ValueError('line 1: expected {"job": {…}}')
-    kinds = {"shard": int, "rows": int, "bytes": int, "sha256": str}
-    for number, line in enumerate(rest, start=2):
-        if not isinstance(line, dict) or any(type(line.get(name)) is not kind for name, kind in kinds.items()):
-            raise ValueError(f"line {number}: expected the keys {', '.join(kinds)}")
-        if min(line["shard"], line["rows"], line["bytes"]) < 0:
-            raise ValueError(f"line {number}: a negative number")
 
 
 def _check_same_job(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -73,6 +73,10 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._path, self._chunks, self._rest = path, _unpack(path), memoryview(b"")
         self._left = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
+        if self._left == _TRUSTED_SIZE:  # a small file: refuse it before its first row is read
+            for chunk in self._chunks:
+                self._count(chunk)
+            self._left, self._chunks = _TRUSTED_SIZE, _unpack(path)
 
     def readable(self) -> bool:
         return True
@@ -82,15 +86,19 @@ class _Unpacked(io.RawIOBase):
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
-            self._rest, self._left = memoryview(chunk), self._left - len(chunk)
-            if self._left < 0:
-                raise InputError(
-                    f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if"
-                    " you trust it, unpack it yourself and give the plain file."
-                )
+            self._count(chunk)
+            self._rest = memoryview(chunk)
         n = min(len(buffer), len(self._rest))
         buffer[:n], self._rest = self._rest[:n], self._rest[n:]
         return n
+
+    def _count(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise InputError(
+                f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if you"
+                " trust it, unpack it yourself and give the plain file."
+            )
 
     def close(self) -> None:
         self._chunks.close()

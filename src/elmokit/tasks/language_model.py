@@ -215,8 +215,8 @@ class LanguageModel:
             return [token.word for token in self._tokenize(text)]
         return checked_words(text, place)
 
-    def _contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
-        """What each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
+    def contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
+        """Return what each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
 
         Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning.
         """
@@ -235,7 +235,7 @@ class LanguageModel:
         return forward, backward
 
     def _surprisal(self, sentences: Sequence[list[str]]) -> Iterator[Surprisal]:
-        contexts, vocabulary = self._contexts(sentences), self.vocabulary
+        contexts, vocabulary = self.contexts(sentences), self.vocabulary
         ids = [[vocabulary.id_of(word) for word in words] for words in sentences]
         for part in _parts([len(of) for of in ids], 4 * _ROWS * self._workers.n_threads):
             aheads, backs = zip(*contexts[part], strict=True)
@@ -259,10 +259,10 @@ class LanguageModel:
         self._workers.run([partial(compute, start) for start in range(0, len(numbers), _ROWS)])
         return np.split(values, np.cumsum([len(of) for of in ids])[:-1])
 
-    def _log_probabilities(self, context: Array) -> NDArray[np.float64]:
-        """Log probability of every word in one context. Shapes (P,) and (V,)."""
-        logits = context[None] @ self._weight + self._bias
-        return np.asarray((logits - _log_sum_exp(logits)[:, None])[0], np.float64)
+    def log_probabilities(self, contexts: Array) -> NDArray[np.float64]:
+        """Return the log probability of every word in contexts (n, P). Shape (n, V)."""
+        logits = contexts @ self._weight + self._bias
+        return np.asarray(logits - _log_sum_exp(logits)[:, None], np.float64)
 
     def _candidates(
         self, before: list[str], after: list[str], n: int, direction: Direction, prior: float
@@ -270,8 +270,8 @@ class LanguageModel:
         if direction not in get_args(Direction):
             raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
         _check_counts(n=n)
-        (left, _), (_, right) = self._contexts([before, after])
-        forward, backward = self._log_probabilities(left[-1]), self._log_probabilities(right[0])
+        (left, _), (_, right) = self.contexts([before, after])
+        forward, backward = self.log_probabilities(left[-1:])[0], self.log_probabilities(right[:1])[0]
         scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
         vocabulary = self.vocabulary
         if direction == "both" and vocabulary.counts is not None:

@@ -68,9 +68,8 @@ def test_surprisals_are_those_of_the_layers(model):
     """By hand from the top layer: forward after a word tells the next, backward the one before."""
     words = ["the", "cat", "sat"]
     score = next(model.surprisal([words]))
-    ahead, back = model._contexts([words])[0]
-    forward = np.array([model._log_probabilities(row) for row in ahead])
-    backward = np.array([model._log_probabilities(row) for row in back])
+    ahead, back = model.contexts([words])[0]
+    forward, backward = model.log_probabilities(ahead), model.log_probabilities(back)
     assert np.exp(forward).sum(1) == pytest.approx(np.ones(4), abs=1e-5)
     ids = [VOCABULARY.index(word) for word in words]
     assert score.forward == pytest.approx([-forward[i, word] for i, word in enumerate(ids)], abs=1e-5)
