@@ -25,7 +25,7 @@ from elmokit.reading import read_bytes, read_json, reading
 
 Arrays = dict[str, NDArray[Any]]
 _FORMAT = 2
-_MAX_BYTES, _MAX_JSON_BYTES = 1 << 30, 64 << 20
+_MAX_BYTES = 1 << 30
 
 
 class Model(Protocol):
@@ -107,7 +107,7 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     for name in (path.name, f"{kind}.safetensors"):
         if not (folder / name).is_file():
             raise MissingFile(f"{folder / name}: no such file; expected a folder that `train --out` wrote.")
-    config = read_json(path, max_bytes=_MAX_JSON_BYTES, what="saved head")
+    config = read_json(path, what="saved head")
     if config.get("format") != _FORMAT:
         raise CheckpointError(
             f"{path}: format {config.get('format')!r:.20}, expected {_FORMAT}; another version of elmokit wrote it."
