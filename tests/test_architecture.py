@@ -29,6 +29,7 @@ ROWS = (
         "feature_files",
         "files",
         "features",
+        "hdf5",
         "perplexity",
         "progress",
         "projection",
@@ -83,7 +84,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "tqdm": (("progress", "cli.screen"), False),
     "requests": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
-    "h5py": (("feature_files", "checkpoints.", "data.outputs", "compat.", "cli.info"), False),
+    "h5py": (("hdf5", "data.outputs", "cli.info"), False),
     "safetensors": (("checkpoints.native", "tasks.", "fitting."), False),
     "threadpoolctl": (("runtime.engine",), False),
 }

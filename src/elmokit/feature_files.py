@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
-from elmokit.files import atomic_path, surviving_file
-from elmokit.reading import reading
+from elmokit.files import atomic_path
+from elmokit.hdf5 import hdf5_file, read_arrays
+from elmokit.reading import check_unpacked_size, open_zip, reading
 
 if TYPE_CHECKING:
     from elmokit.features import WordVectors
@@ -39,8 +40,6 @@ def read_word_vectors(path: str | Path) -> list[Text]:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file.")
     with reading(path, error=InputError, what="file of word vectors (Features.save writes them)"):
-        from elmokit.checkpoints.hdf5 import read_arrays
-
         try:
             arrays = read_arrays(path) if path.suffix == ".h5" else _read_npz(path)
         except CheckpointError as error:
@@ -49,8 +48,6 @@ def read_word_vectors(path: str | Path) -> list[Text]:
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
-    from elmokit.checkpoints.archives import check_unpacked_size, open_zip
-
     with open_zip(path) as archive:
         check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
     with np.load(path, allow_pickle=False) as file:
@@ -83,16 +80,13 @@ def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
     path = Path(path)
     if path.suffix not in (".npz", ".h5"):
         raise ConfigError(f"{path}: word vectors are written to .npz or .h5; the name ends in {path.suffix!r}.")
-    with atomic_path(path) as temporary:
-        if path.suffix == ".h5":
-            try:
-                return _save_h5(temporary, texts)
-            except RuntimeError as error:  # HDF5's word for a full disk
-                raise OSError(f"HDF5: {error}") from error
-        texts = list(texts)
-        with temporary.open("wb") as file:
-            np.savez(file, **_packed(texts))  # type: ignore[arg-type]  # the stub takes allow_pickle for an array
-        return len(texts)
+    if path.suffix == ".h5":
+        with hdf5_file(path) as file:
+            return _append_blocks(file, texts)
+    texts = list(texts)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **_packed(texts))  # type: ignore[arg-type]  # the stub takes allow_pickle for an array
+    return len(texts)
 
 
 def _packed(texts: Sequence[WordVectors]) -> dict[str, Array]:
@@ -139,22 +133,19 @@ def _from_rows(arrays: Mapping[str, Array]) -> Iterator[Text]:
         yield words[start:end], offsets[start:end], arrays["features"][start:end]
 
 
-def _save_h5(path: Path, texts: Iterable[WordVectors]) -> int:
-    """Append block by block; ends are counted on over the blocks."""
-    import h5py
-
+def _append_blocks(file: Any, texts: Iterable[WordVectors]) -> int:
+    """Append to an HDF5 file block by block; ends are counted on over the blocks."""
     n_texts = 0
-    with surviving_file(path) as disk, h5py.File(disk, "w") as file:
-        for block in _blocks(texts):
-            n_texts += len(block)
-            arrays = _packed(block)
-            for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):
-                arrays[name] += len(file[of]) if of in file else 0
-            for name, array in arrays.items():
-                _append(file, name, array, axis=array.ndim - 2 if name == "vectors" else 0)
-        if not n_texts:
-            for name, array in _packed([]).items():
-                file.create_dataset(name, data=array)
+    for block in _blocks(texts):
+        n_texts += len(block)
+        arrays = _packed(block)
+        for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):
+            arrays[name] += len(file[of]) if of in file else 0
+        for name, array in arrays.items():
+            _append(file, name, array, axis=array.ndim - 2 if name == "vectors" else 0)
+    if not n_texts:
+        for name, array in _packed([]).items():
+            file.create_dataset(name, data=array)
     return n_texts
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ MAX_JSON_BYTES = 16 << 20
 """Default bound for a JSON file. Parsed JSON takes up to 25 times its size in memory."""
 
 _MAX_REASON = 300
+_MAX_EXPANSION, _FREE_BYTES = 50, 64 << 20  # of archives
+_MAX_DIRECTORY_BYTES = 4 << 20  # the list of members at the end of a zip
 
 
 @contextmanager
@@ -80,6 +83,34 @@ def read_json(
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, not {type(values).__name__}")
         return values
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip after checking the size of its directory, which `zipfile` reads whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 17)))
+        tail = file.read()
+    end, end64 = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
+    sizes = [int.from_bytes(tail[end + 12 : end + 16], "little")] if end >= 0 else []
+    if end64 >= 0:
+        sizes = [size for size in sizes if size != 0xFFFFFFFF]
+        sizes.append(int.from_bytes(tail[end64 + 40 : end64 + 48], "little"))
+    if max(sizes, default=0) > _MAX_DIRECTORY_BYTES:
+        raise CheckpointError(f"{path}: the archive lists far more files than a model has; refused.")
+    archive = zipfile.ZipFile(path)
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            archive.close()
+            raise CheckpointError(f"{path}: compressed by another method than deflate; pack it as an ordinary zip.")
+    return archive
+
+
+def check_unpacked_size(path: Path, n_bytes: int) -> None:
+    """Refuse an archive that holds, or claims to hold, more than its budget."""
+    if n_bytes > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
+        raise CheckpointError(
+            f"{path}: {path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb."
+        )
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from elmokit.files import surviving_file
+from elmokit.hdf5 import surviving_file
 
 CODE = """
 import resource, sys, numpy as np

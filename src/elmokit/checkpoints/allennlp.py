@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
-from elmokit.checkpoints.hdf5 import dataset_shapes, is_hdf5, read_datasets
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
 from elmokit.checkpoints.source import (
@@ -30,7 +29,8 @@ from elmokit.checkpoints.source import (
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
-from elmokit.files import atomic_path, hdf5_file, write_json
+from elmokit.files import atomic_path, write_json
+from elmokit.hdf5 import dataset_shapes, hdf5_file, is_hdf5, read_datasets
 from elmokit.reading import printable, reading
 
 _SOFTMAX = ("softmax/W", "softmax/b")

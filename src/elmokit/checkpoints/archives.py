@@ -20,10 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from elmokit.errors import CheckpointError
-from elmokit.reading import printable, reading
+from elmokit.reading import check_unpacked_size, open_zip, printable, reading
 
-_MAX_EXPANSION, _FREE_BYTES, _MAX_MEMBERS = 50, 64 << 20, 10_000
-_MAX_DIRECTORY_BYTES = 4 << 20  # the list of members at the end of a zip
+_MAX_MEMBERS = 10_000
 _MAX_HEADER_BYTES, _MAX_ONE_HEADER_BYTES = 16 << 20, 64 << 10  # of a tar: all, and one (a long name, PAX records)
 _CHUNK = 1 << 20
 _OPENERS: tuple[tuple[bytes, Any], ...] = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
@@ -42,34 +41,6 @@ def is_archive(path: Path) -> bool:
     except (EOFError, OSError, ValueError, lzma.LZMAError, tarfile.TarError, zlib.error):
         return False
     return True
-
-
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip after checking the size of its directory, which `zipfile` reads whole."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 17)))
-        tail = file.read()
-    end, end64 = tail.rfind(b"PK\x05\x06"), tail.rfind(b"PK\x06\x06")
-    sizes = [int.from_bytes(tail[end + 12 : end + 16], "little")] if end >= 0 else []
-    if end64 >= 0:
-        sizes = [size for size in sizes if size != 0xFFFFFFFF]
-        sizes.append(int.from_bytes(tail[end64 + 40 : end64 + 48], "little"))
-    if max(sizes, default=0) > _MAX_DIRECTORY_BYTES:
-        raise CheckpointError(f"{path}: the archive lists far more files than a model has; refused.")
-    archive = zipfile.ZipFile(path)
-    for member in archive.infolist():
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            archive.close()
-            raise CheckpointError(f"{path}: compressed by another method than deflate; pack it as an ordinary zip.")
-    return archive
-
-
-def check_unpacked_size(path: Path, n_bytes: int) -> None:
-    """Refuse an archive that holds, or claims to hold, more than its budget."""
-    if n_bytes > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
-        raise CheckpointError(
-            f"{path}: {path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb."
-        )
 
 
 @contextmanager

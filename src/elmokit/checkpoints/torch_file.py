@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.archives import open_zip
 from elmokit.checkpoints.mapping import Rule, negate_block, rules_from
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError, MissingExtra, MissingFile
-from elmokit.reading import reading
+from elmokit.reading import open_zip, reading
 
 _MAX_PICKLE_BYTES = 16 << 20
 

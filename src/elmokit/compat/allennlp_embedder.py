@@ -19,7 +19,7 @@ from elmokit.data.blocks import blocks
 from elmokit.elmo import Elmo as _Elmo
 from elmokit.errors import InputError
 from elmokit.features import Features
-from elmokit.files import hdf5_file
+from elmokit.hdf5 import hdf5_file
 from elmokit.runtime import State
 
 Layers = NDArray[np.float32]

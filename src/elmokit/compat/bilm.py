@@ -21,7 +21,7 @@ from elmokit.checkpoints.source import read_words
 from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError, MissingExtra
-from elmokit.files import hdf5_file
+from elmokit.hdf5 import hdf5_file
 from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from elmokit.data.parquet import parquet_rows, parquet_vectors, storable
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
-from elmokit.files import atomic_path, surviving_file
+from elmokit.files import atomic_path
+from elmokit.hdf5 import surviving_file
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]

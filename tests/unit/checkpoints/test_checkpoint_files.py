@@ -418,7 +418,7 @@ def test_archives_have_no_links_or_devices(tmp_path, kind):
 
 
 def test_bombs_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("elmokit.checkpoints.archives._FREE_BYTES", 1 << 20)
+    monkeypatch.setattr("elmokit.reading._FREE_BYTES", 1 << 20)
     with pytest.raises(CheckpointError, match="bomb"):
         load(zip_of(tmp_path / "a.zip", {"weights.hdf5": bytes(4 << 20)}))
     with pytest.raises(CheckpointError, match="bomb"):

@@ -1,4 +1,4 @@
-"""Read arrays from HDF5 files that may be damaged or hostile.
+"""HDF5 files: read within bounds, as they may be damaged or hostile, and written whole or not at all.
 
 Only datasets in the file itself are read: links to other files, external and virtual storage are refused. Sizes are
 checked before anything is allocated, and gzip chunks are inflated here, because HDF5's own filter has no limit.
@@ -7,6 +7,7 @@ h5py is imported when needed; it takes 40 ms.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zlib
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, MissingFile
+from elmokit.files import atomic_path
 from elmokit.reading import printable, reading
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -125,3 +127,63 @@ def _inflated(path: Path, name: str, dataset: Any, filters: list[int]) -> NDArra
         target = array[place]
         target[...] = np.frombuffer(data, dtype).reshape(chunk)[tuple(map(slice, target.shape))]
     return array
+
+
+@contextmanager
+def hdf5_file(path: str | Path) -> Iterator[Any]:
+    """Open an HDF5 file (of h5py) for writing, whole or not there; a full disk raises `OutputError`."""
+    import h5py
+
+    with atomic_path(path) as temporary, surviving_file(temporary) as disk, h5py.File(disk, "w") as file:
+        yield file
+
+
+@contextmanager
+def surviving_file(path: str | Path) -> Iterator[_SurvivingFile]:
+    """A file for `h5py.File(…, "w")` that reports a full disk at the end of the block, or when `check` is called.
+
+    HDF5 2.0 crashes with a failed write, and Python with it. So the first failure is remembered, later writes are
+    thrown away, and HDF5 closes normally.
+    """
+    with _SurvivingFile(path) as file:
+        try:
+            yield file
+        finally:
+            file.check()
+
+
+class _SurvivingFile(io.FileIO):
+    """A file whose writes never fail; made by `surviving_file`."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path), "w+")
+        self._failure: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self._failure is not None:
+            raise self._failure
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        try:
+            while left and self._failure is None:
+                left = left[super().write(left) or 0 :]
+        except OSError as failure:
+            self._failure = failure
+        if left:
+            self.seek(len(left), io.SEEK_CUR)
+        return len(memoryview(data))
+
+    def readinto(self, buffer: Any) -> int:
+        n = super().readinto(buffer) or 0
+        view = memoryview(buffer)
+        view[n:] = bytes(len(view) - n)  # what was thrown away reads as zeros
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as failure:
+            self._failure = self._failure or failure
+            return size or 0
