@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold, cross_validate
 
@@ -55,10 +54,9 @@ def main() -> None:
         write_corpus(chosen.data, chosen.corpus)
         return
     elmo, results = Elmo.load(chosen.model), {}
-    head = LogisticRegression(class_weight="balanced", max_iter=1000)
     for name, title in SCORED.items():
         rows = {
-            "TF-IDF of characters": baseline("characters", head, several=False),
+            "TF-IDF of characters": baseline(TextClassifier(), "characters", elmo),
             "ELMo, mean + max": TextClassifier(EncodeOnce(elmo), encoding=Encoding("mean+max")),
             "ELMo, mean + max, beside TF-IDF of characters": TextClassifier(
                 EncodeOnce(elmo), encoding=Encoding("mean+max"), join="tfidf"

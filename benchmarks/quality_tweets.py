@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 
@@ -60,12 +59,12 @@ def elmo_rows(elmo: Elmo, label: str, *, with_torch: bool) -> Iterator[tuple[str
         yield row("finetune", "mean", "all", 2, head="finetune")
 
 
-def counted_rows() -> Iterator[tuple[str, Any, int]]:
+def counted_rows(elmo: Elmo) -> Iterator[tuple[str, Any, int]]:
     """The rows of TF-IDF."""
     for analyzer in ("words", "characters"):
         for weight in ("balanced", None):
-            head = LogisticRegression(class_weight=weight, max_iter=1000)
-            yield f"TF-IDF of {analyzer} · logistic, {weight or 'plain'}", baseline(analyzer, head, several=False), 5
+            counted = baseline(TextClassifier(class_weight=weight), analyzer, elmo)
+            yield f"TF-IDF of {analyzer} · logistic, {weight or 'plain'}", counted, 5
 
 
 def main() -> None:
@@ -82,12 +81,13 @@ def main() -> None:
         table = list(csv.DictReader(file))
     texts, labels = [row["tweet"] for row in table], [row["label"] for row in table]
     xtrain, xtest, ytrain, ytest = train_test_split(texts, labels, test_size=0.2, random_state=SEED)
-    rows = list(elmo_rows(Elmo.load(chosen.model), "ELMo", with_torch=chosen.torch))
+    elmo = Elmo.load(chosen.model)
+    rows = list(elmo_rows(elmo, "ELMo", with_torch=chosen.torch))
     if chosen.tuned:
         rows += elmo_rows(Elmo.load(chosen.tuned), "ELMo tuned", with_torch=chosen.torch)
     results: dict[str, dict[str, float]] = {}
     best: tuple[float, Any] = (0.0, None)
-    for name, classifier, n_folds in (*rows, *counted_rows()):
+    for name, classifier, n_folds in (*rows, *counted_rows(elmo)):
         if chosen.only not in name:
             continue
         start = time.perf_counter()

@@ -66,6 +66,7 @@ TORCH_FILES = (
     "tasks.tagging.crf",
     "tasks.tagging.network",
     "tasks.tagging.tagger",
+    "tasks.torch_parts",
 )
 SKLEARN_FILES = (
     "tasks.classify.",

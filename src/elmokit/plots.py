@@ -25,31 +25,18 @@ _LONGEST_NAME = 40
 
 
 def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None, title: str = "") -> Figure:
-    """Words of some texts in the plane of their first two principal components, each labelled.
+    """Draw words in the plane of their first two principal components, each labelled, a colour and mark per text.
 
-    Args:
-        texts: what `Elmo.encode_words` gives, one layer.
-        words: only these words, upper and lower case alike; None for all.
-        title: above the picture.
-
-    Returns:
-        the figure: a colour and mark per text.
-
-    Raises:
-        ConfigError: no such words, or vectors of several layers.
-        MissingExtra: matplotlib is not installed.
+    `texts` are what `Elmo.encode_words` gives, one layer; `words` None draws all, upper and lower case alike.
+    ConfigError for no such words, or vectors of several layers; MissingExtra without matplotlib.
 
     Example:
         ``plot_words(elmo.encode_words(["I read the book.", "Can you read it?"]), words=["read"])``
     """
     texts = list(texts)
     chosen = None if words is None else {word.lower() for word in words}
-    shown = [
-        (i, place)
-        for i, text in enumerate(texts)
-        for place, word in enumerate(text.words)
-        if chosen is None or word.lower() in chosen
-    ]
+    words_of = ((i, place, word) for i, text in enumerate(texts) for place, word in enumerate(text.words))
+    shown = [(i, place) for i, place, word in words_of if chosen is None or word.lower() in chosen]
     if not shown:
         raise ConfigError("plot_words: none of the words is in the texts; there is nothing to draw.")
     points, explained = principal_plane(_units(np.stack([_one_layer(texts[i])[place] for i, place in shown])))
@@ -63,19 +50,9 @@ def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = No
 
 
 def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figure:
-    """A heat map of how alike the words of two texts are: cosines.
+    """Draw a heat map of the cosines of the words of a text (down) and of another (across).
 
-    Args:
-        a: a text's words, down.
-        b: another's, across.
-        title: above the picture.
-
-    Returns:
-        the figure.
-
-    Raises:
-        ConfigError: a text without words, vectors of several layers or of two widths.
-        MissingExtra: matplotlib is not installed.
+    ConfigError for a text without words, vectors of several layers or of two widths; MissingExtra without matplotlib.
 
     Example:
         ``plot_similarity(*elmo.encode_words(["We sat on the bank.", "The bank lends money."]))``
@@ -96,18 +73,9 @@ def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figur
 
 
 def plot_senses(word_map: WordMap, *, examples: int = 1, title: str | None = None) -> Figure:
-    """A word's occurrences in the plane, coloured by sense.
+    """Draw a word's occurrences in the plane, coloured by sense, with some sentences beside their points.
 
-    Args:
-        word_map: what `WordIndex.word_map` gives.
-        examples: sentences written beside their points, for each sense.
-        title: above the picture; None for the word.
-
-    Returns:
-        the figure.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
+    `word_map` is what `WordIndex.word_map` gives; `title` None is the word. MissingExtra without matplotlib.
 
     Example:
         ``plot_senses(index.word_map("bank")).savefig("bank.png")``

@@ -20,14 +20,9 @@ MARKERS = "osD^v"
 
 
 def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
-    """Project vectors (n, d) onto their first two principal components.
+    """Project vectors (n, d) onto their first two principal components, with the signs of the axes fixed.
 
-    Returns:
-        points (n, 2), with the signs of the axes fixed so that they are the same each time, and the share of the
-        variance that they keep, from 0 to 1; 1 for vectors that do not vary.
-
-    Raises:
-        MissingExtra: scikit-learn is not installed.
+    Returns points (n, 2) and the share of the variance that they keep, from 0 to 1; 1 for vectors that do not vary.
 
     Example:
         >>> points, share = principal_plane(np.array([[2, 0, 0], [0, 0, 0], [-2, 0, 0]], np.float32))

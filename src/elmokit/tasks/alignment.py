@@ -35,10 +35,7 @@ def align(
     1, a text with words and one without 0.
 
     Example:
-        >>> same = np.eye(2)
-        >>> align(same, same[::-1])
-        Alignment(precision=1.0, recall=1.0, f1=1.0)
-        >>> align(same, same[:1]).precision
+        >>> align(np.eye(2), np.eye(2)[:1]).precision
         0.5
     """
     if not len(first) or not len(second):

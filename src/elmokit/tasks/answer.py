@@ -61,7 +61,6 @@ class Answers:
 
     Raises:
         InputError: no passages, or a missing one.
-        ConfigError: a negative weight, or no candidates.
         MissingExtra: bm25s is not installed.
 
     Example (`elmo` is any loaded model):

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from elmokit.errors import InputError, TextError
+from elmokit.errors import ConfigError, InputError, TextError
 from elmokit.text.inputs import checked_texts
 
 Label = str | int | float | bool
@@ -15,10 +15,7 @@ LabelSet = tuple[str, ...]
 
 
 def text_list(texts: Iterable[Any]) -> list[str]:
-    """Return the texts as a list, provided that all are strings.
-
-    Args:
-        texts: a list, an array, a column of a data frame or a table with one column.
+    """Return the texts of a list, an array, a column or a table with one column, provided that all are strings.
 
     Raises:
         InputError: a missing text (None, NaN, pandas.NA), or a table with several columns.
@@ -44,11 +41,7 @@ def text_list(texts: Iterable[Any]) -> list[str]:
 
 
 def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
-    """Return the labels as plain Python values, provided that there is one for each text.
-
-    Args:
-        labels: strings, numbers or booleans, also from NumPy or pandas. Shape (n,) or (n, 1).
-        n_texts: expected number of labels.
+    """Return the labels (strings, numbers or booleans) as plain Python values, provided that there is one per text.
 
     Raises:
         InputError: a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels
@@ -85,10 +78,6 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
 def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[LabelSet]:
     """Return the labels of each text as a sorted tuple without duplicates.
 
-    Args:
-        labels: for each text a list, tuple or set of strings.
-        n_texts: expected number of label sets.
-
     Raises:
         InputError: a different number, a single string instead of several labels, a label that is not a string, or no
             label at all.
@@ -120,3 +109,10 @@ def _is_missing(value: object) -> bool:
         return bool(value != value)
     except (TypeError, ValueError):
         return type(value).__name__ == "NAType"
+
+
+def check_strength(C: Any) -> None:
+    """Refuse what is no strength of a penalty: a positive number or "cv"."""
+    number = isinstance(C, int | float | np.number) and not isinstance(C, bool)
+    if C != "cv" and not (number and C > 0):
+        raise ConfigError(f"C is {C!r}; expected a positive number or 'cv'.")

@@ -43,12 +43,8 @@ def cluster_texts(
 ) -> Clusters:
     """Cluster texts with k-means.
 
-    Args:
-        texts: vectors of length 1, from `elmokit.tasks.similar.directions`. Shape (N, D).
-        n_clusters: number of clusters; None tries 2 to `most` and keeps the number with the largest silhouette.
-        most: the largest number tried.
-        seed: of k-means.
-        show_progress: see `Elmo.encode`; the bar counts the numbers of clusters tried.
+    `texts` are vectors of length 1, from `elmokit.tasks.similar.directions`, of shape (N, D). `n_clusters` None tries 2
+    to `most` and keeps the number with the largest silhouette; the progress bar counts the numbers tried.
 
     Raises:
         InputError: fewer different texts than clusters, or fewer than three texts where the number is chosen.
@@ -100,19 +96,12 @@ def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> f
 def cluster_words(
     texts: Sequence[str], numbers: ArrayLike, *, n: int = 5, stop_words: str | Sequence[str] | None = "english"
 ) -> list[list[str]]:
-    """The words that each cluster uses more than the others, best first (class-based TF-IDF).
+    """The n words that each cluster of texts uses more than the others, best first (class-based TF-IDF).
 
     The weight of a word is its share of the cluster's words times log(1 + A / f), where A is the mean number of words
     per cluster and f the frequency of the word in all clusters (Grootendorst 2022, BERTopic, arXiv:2203.05794).
-
-    Args:
-        texts: N texts.
-        numbers: the cluster of each text, from 0. Shape (N,).
-        n: words per cluster. Words of one letter are left out.
-        stop_words: words to leave out: "english" (scikit-learn's list), a list, or None.
-
-    Raises:
-        MissingExtra: scikit-learn is not installed.
+    `numbers` are the clusters of the texts, from 0. Left out are words of one letter and `stop_words`: "english"
+    (scikit-learn's list), a list, or None. MissingExtra without scikit-learn.
 
     Example:
         >>> cluster_words(["the cat and the cat", "the fast car", "the car"], [0, 1, 1], n=2)
@@ -139,8 +128,6 @@ def cluster_words(
 
 def looks_english(texts: Sequence[str]) -> bool:
     """Whether enough words of the first 2,000 texts are scikit-learn's English stop words, the only list that it has.
-
-    For texts of other languages `cluster_words` needs a list of stop words.
 
     Example:
         >>> looks_english(["the cat is on the mat"]), looks_english(["die Katze liegt auf der Matte"])

@@ -31,8 +31,7 @@ class VectorSpec:
     For words only the layers of the encoding count. Precision, device and threads are those of `Elmo`.
 
     Example:
-        >>> VectorSpec(encoding=Encoding(pooling="max")).open_model()  # doctest: +SKIP
-        Elmo('elmokit-english-3', dim=768, n_layers=3)
+        ``VectorSpec(encoding=Encoding(pooling="max")).open_model()``
     """
 
     model: str | Path = "default"
@@ -53,11 +52,7 @@ class VectorSpec:
 
 
 class VectorWriter:
-    """Writes the vectors that a spec asks for of the texts in a column, and copies a column of ids.
-
-    Raises:
-        ConfigError: a pooling or layers that the model does not have.
-    """
+    """Writes the vectors that a spec asks for of the texts in a column, and copies a column of ids."""
 
     def __init__(self, elmo: Elmo, spec: VectorSpec, *, column: str = "text", id_column: str | None = None) -> None:
         self.elmo, self.spec, self._column, self._id_column = elmo, spec, column, id_column
@@ -84,14 +79,9 @@ class VectorWriter:
     ) -> int:
         """Write the vectors of rows to one file, whole or not at all, and return the number of texts.
 
-        Args:
-            path: the output; see `elmokit.data.outputs.vector_file`.
-            rows: any number of them; they are read as they are encoded, in large blocks.
-            file: the name of the input, to be written beside the vectors.
-            format: the format, for instance "npz"; None infers it from the suffix.
-            n_rows: the number of rows, for the progress bar.
-            show_progress: see `Elmo.encode`.
-            on_written: called with the number of texts written since its last call.
+        The rows are read as they are encoded. `file` is the name of the input, to be written beside the vectors;
+        `format` None infers it from the suffix; `n_rows` is for the progress bar; `on_written` is called with the
+        number of texts written since its last call.
         """
         n_texts = 0
         with vector_file(path, dim=self.dim, about=self.about, format=format) as write:
@@ -111,15 +101,17 @@ class VectorWriter:
         stream: Iterable[str] = (row.values[self._column] for row in read)
         texts = stream if n_rows is None else SizedStream(stream, n_rows)
         encoding = self.spec.encoding
-        if self.spec.words:
-            chosen: dict[str, Any] = {"layers": encoding.layers, "layer_weights": encoding.layer_weights}
-            word_vectors = self.elmo.encode_words_stream(texts, **chosen, show_progress=show_progress)
-            for row, words in zip(kept, word_vectors, strict=True):
-                yield row, words, words.vectors
-        else:
-            vectors = self.elmo.encode_stream(texts, encoding, show_progress=show_progress)
-            for row, vector in zip(kept, vectors, strict=True):
+        if not self.spec.words:
+            for row, vector in zip(
+                kept, self.elmo.encode_stream(texts, encoding, show_progress=show_progress), strict=True
+            ):
                 yield row, None, vector
+            return
+        chosen: dict[str, Any] = {"layers": encoding.layers, "layer_weights": encoding.layer_weights}
+        for row, words in zip(
+            kept, self.elmo.encode_words_stream(texts, **chosen, show_progress=show_progress), strict=True
+        ):
+            yield row, words, words.vectors
 
     def _columns(self, block: Sequence[tuple[Row, Any, Any]], file: str | None) -> dict[str, list[Any]]:
         """The columns beside the vectors of a block: a value per vector."""
@@ -132,8 +124,8 @@ class VectorWriter:
         if self.spec.words:
             texts = [words for _, words, _ in block]
             columns["word"] = [word for words in texts for word in words.words]
-            for name, side in (("start", 0), ("end", 1)):
-                columns[name] = [int(place[side]) for words in texts for place in words.offsets]
+            places = [place for words in texts for place in words.offsets]
+            columns |= {"start": [int(start) for start, _ in places], "end": [int(end) for _, end in places]}
         return columns
 
 

@@ -121,8 +121,7 @@ class LanguageModel:
         """Perplexity of all texts together, by bilm-tf's definition; each text starts from a zero state.
 
         Args:
-            texts: see `surprisal`.
-            show_progress: see `surprisal`.
+            texts, show_progress: see `surprisal`.
 
         Returns:
             perplexity forward, backward and of the mean loss; InputError without texts.
@@ -161,8 +160,7 @@ class LanguageModel:
         """The most probable words after a text, the most probable first. Only their forward probability counts.
 
         Args:
-            text: a string or a list of words.
-            n: number of candidates.
+            text, n: see `fill`; without a gap.
 
         Returns:
             candidates.
@@ -185,11 +183,7 @@ class LanguageModel:
             sharpness: exponent of the cosine; 0 ranks by probability alone.
 
         Returns:
-            substitutes, the best first, without the word itself in any case of its letters.
-
-        Raises:
-            InputError: the word is not in the text.
-            ConfigError: negative sharpness, n or n_candidates below 1.
+            substitutes, the best first, without the word itself in any case; InputError if it is not in the text.
         """
         if not sharpness >= 0:
             raise ConfigError(f"sharpness is {sharpness}; expected 0 or more.")
@@ -218,21 +212,17 @@ class LanguageModel:
     def contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
         """Return what each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
 
-        Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning.
+        Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning. The top layer's
+        output at `<S>` and `</S>` is the same for all texts.
         """
-        begin, end = self._boundary_outputs()
+        hidden = self._runtime.after_boundary(None).hidden[:, :, 0]  # (2, LSTM layers, P)
+        begin, end = hidden.sum(1) if self.config.bilstm.skip_connections else hidden[:, -1]
         P = self.config.projection_width
         contexts: list[Any] = [None] * len(sentences)
         for i, layers in self._runtime.layers(sentences):
             top = layers[-1]  # (T, 2P)
             contexts[i] = np.vstack([begin, top[:, :P]]), np.vstack([top[:, P:], end])
         return contexts
-
-    def _boundary_outputs(self) -> tuple[Array, Array]:
-        """The top layer's output at `<S>` (forward) and `</S>` (backward), the same for all texts. Shape (P,) each."""
-        hidden = self._runtime.after_boundary(None).hidden[:, :, 0]  # (2, LSTM layers, P)
-        forward, backward = hidden.sum(1) if self.config.bilstm.skip_connections else hidden[:, -1]
-        return forward, backward
 
     def _surprisal(self, sentences: Sequence[list[str]]) -> Iterator[Surprisal]:
         contexts, vocabulary = self.contexts(sentences), self.vocabulary
@@ -271,7 +261,7 @@ class LanguageModel:
             raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
         _check_counts(n=n)
         (left, _), (_, right) = self.contexts([before, after])
-        forward, backward = self.log_probabilities(left[-1:])[0], self.log_probabilities(right[:1])[0]
+        forward, backward = self.log_probabilities(np.stack([left[-1], right[0]]))
         scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
         vocabulary = self.vocabulary
         if direction == "both" and vocabulary.counts is not None:

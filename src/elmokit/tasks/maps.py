@@ -37,12 +37,7 @@ class Plane:
 
 
 def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) -> Plane:
-    """Project vectors (N, D), one row per text, onto a plane.
-
-    Args:
-        vectors: of the texts.
-        method: "pca" (always the same result) or "umap".
-        seed: of UMAP.
+    """Project vectors (N, D), one row per text, onto a plane by "pca" (always the same result) or "umap".
 
     Raises:
         ConfigError: an unknown method.
@@ -86,15 +81,8 @@ def map_page(
 ) -> str:
     """The HTML of a page that shows a map of texts.
 
-    Args:
-        plane: the places of the texts.
-        texts: what is shown at each place.
-        groups: the name of each text's group, for colour and shape; None for one colour.
-        title: of the page.
-        rows: the row number of each text in its file; None counts from 1.
-
-    Raises:
-        ConfigError: the numbers of places, texts, groups and rows differ.
+    `groups` are the names of the texts' groups, for colour and shape; None for one colour. `rows` are their row numbers
+    in a file; None counts from 1. ConfigError if the numbers of places, texts, groups and rows differ.
 
     Example:
         >>> "</script><b>" in map_page(Plane(np.zeros((1, 2))), ["</script><b>"])
@@ -135,18 +123,7 @@ def write_map_page(path: str | Path, plane: Plane, texts: Sequence[str], *args: 
 
 
 def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None, *, title: str = "") -> None:
-    """Draw a map of texts as a PNG (extra `plots`).
-
-    Args:
-        path: the PNG file.
-        plane: the places of the texts.
-        groups: the name of each text's group; None for one colour. The ten largest are named.
-        title: above the picture.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-        OutputError: the file can't be written.
-    """
+    """Draw a map of texts as a PNG (extra `plots`), a colour per group; the ten largest are named."""
     check_plots("drawing maps")
     figure, axes = new_figure(title, size=(9, 7))
     names = np.array([""] * len(plane.places) if groups is None else list(groups), dtype=np.str_)

@@ -1,6 +1,6 @@
 """A fitted head as two files, JSON and safetensors, with the fingerprint of the model whose vectors it was fitted on.
 
-Reading them executes nothing. A head is useless with any other model, even one of the same shape, so `check_model`
+Reading them executes nothing. A head is useless with any other model, even one of the same shape, so `check_record`
 compares fingerprints: the same weights in another folder are accepted, other weights in the same folder are not.
 """
 
@@ -18,14 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints import catalogue
+from elmokit.checkpoints.native import read_tensors
 from elmokit.elmo import Elmo
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
-from elmokit.files import atomic_path
-from elmokit.reading import read_bytes, read_json, reading
+from elmokit.files import atomic_path, checksum
+from elmokit.reading import read_json, reading
 
 Arrays = dict[str, NDArray[Any]]
 _FORMAT = 2
-_MAX_BYTES = 1 << 30
+_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
+_MAX_BYTES = 256 << 20
+"""Of one array: 100 classes of 300,000 terms."""
 
 
 class Model(Protocol):
@@ -42,36 +45,35 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class SavedHead:
-    """Contents of a saved head: its JSON file (for errors), its settings as JSON values, its arrays by name."""
+    """A saved head: its JSON file (for errors), its settings, and its arrays by name, mapped from the disk."""
 
     path: Path
     config: Mapping[str, Any]
-    arrays: Arrays
+    mapped: Arrays
 
-    def array(self, name: str, *shape: int | None) -> NDArray[Any]:
-        """An array of this shape (None: any length) and finite floats; a CheckpointError if it is something else."""
-        array = self.arrays.get(name)
+    def array(self, name: str, *shape: int | None, kind: str = "f") -> NDArray[Any]:
+        """Read an array of this shape (None: any length) and kind of numbers, floats that are finite unless told.
+
+        CheckpointError for something else, and for more than 256 MiB, before memory is taken.
+        """
+        array = self.mapped.get(name)
         if array is None:
             raise CheckpointError(f"{self.path}: the array {name!r} is missing; save the head again.")
         fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-        if not fits or array.dtype.kind != "f" or not np.isfinite(array).all():
+        small = array.nbytes <= _MAX_BYTES
+        if not fits or not small or array.dtype.kind != kind or not (kind != "f" or np.isfinite(array).all()):
             expected = ", ".join("any" if n is None else str(n) for n in shape)
             raise CheckpointError(
                 f"{self.path}: the array {name!r} has the shape {array.shape} and type {array.dtype}; expected finite"
-                f" floats of shape ({expected}). Save the head again."
+                f" numbers of shape ({expected}), at most {_MAX_BYTES >> 20} MiB. Save the head again."
             )
-        return array
+        return np.array(array)
 
 
 def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[str, Any], arrays: Arrays) -> None:
     """Write `KIND.json` and `KIND.safetensors` into a folder, which is created; an OutputError if it can't be written.
 
-    Args:
-        folder: target folder.
-        kind: name of the files: "classifier", "pairs" or "tagger".
-        model: model whose vectors the head was fitted on.
-        config: JSON values.
-        arrays: fitted arrays by name.
+    `kind` is "classifier", "pairs" or "tagger", `model` the one whose vectors the head was fitted on.
     """
     from safetensors.numpy import save
 
@@ -98,9 +100,7 @@ def model_record(model: Model) -> dict[str, Any]:
 def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     """Read the JSON of a saved head, without its arrays.
 
-    Raises:
-        MissingFile: no such head there.
-        CheckpointError: a damaged file, or one of another format version.
+    MissingFile without such a head, CheckpointError for a damaged file or one of another format version.
     """
     folder = Path(folder)
     path = folder / f"{kind}.json"
@@ -121,22 +121,19 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     return config
 
 
-def load_head(folder: str | Path, kind: str) -> SavedHead:
-    """Read what `save_head` wrote; raises as `read_head_config` does."""
-    from safetensors.numpy import load
+def load_head(folder: str | Path, kind: str, model: Any = None) -> tuple[SavedHead, Any]:
+    """Read what `save_head` wrote, and its model, loaded where the folder says unless it is given.
 
+    Raises as `read_head_config` does, and a CheckpointError for another model than the head was fitted on.
+    """
     config, path = read_head_config(folder, kind), Path(folder) / f"{kind}.json"
     arrays = path.with_suffix(".safetensors")
-    with reading_head(arrays):
-        data = read_bytes(arrays, max_bytes=_MAX_BYTES)
-        if hashlib.sha256(data).hexdigest() != config.get("arrays_sha256"):
-            raise CheckpointError(f"{arrays}: does not belong to {path.name} beside it; save it again.")
-        return SavedHead(path, config, load(data))
-
-
-def check_model(head: SavedHead, model: Model) -> None:
-    """Refuse a model other than the one that the head was fitted on."""
-    check_record(head.config["model"], model, head.path.parent)
+    if checksum(arrays) != config.get("arrays_sha256"):
+        raise CheckpointError(f"{arrays}: does not belong to {path.name} beside it; save it again.")
+    mapped = read_tensors(arrays, types=_TYPES)
+    model = open_model(folder, kind) if model is None else model
+    check_record(config["model"], model, path.parent)
+    return SavedHead(path, config, mapped), model
 
 
 def check_record(record: Mapping[str, Any], model: Model, place: str | Path) -> None:
@@ -152,11 +149,7 @@ def named_model(folder: str | Path, kind: str) -> str:
     """Where the model of a saved head can be loaded from, as far as the folder may say so.
 
     A folder may come from a stranger, so it may name the embedded model, a local path or a catalogue name, and never
-    an address to download from.
-
-    Raises:
-        MissingFile: no such head there.
-        CheckpointError: a damaged file, or another kind of model name.
+    an address to download from. CheckpointError for another kind of model name.
     """
     record = read_head_config(folder, kind)["model"]
     source = record.get("source")

@@ -58,10 +58,7 @@ def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) ->
     """Find the k most similar texts of each query, all of them if there are fewer; ties in the order of the texts.
 
     Queries (N, D) and texts (M, D) have length 1, from `directions`. With `skip_self` the queries are the texts, and no
-    text is similar to itself.
-
-    Raises:
-        ConfigError: k below 1, two widths, or `skip_self` with other queries than texts.
+    text is similar to itself. ConfigError for k below 1, two widths, or `skip_self` with other queries than texts.
 
     Example:
         >>> rows = directions(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]))
@@ -72,27 +69,24 @@ def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) ->
         raise ConfigError(f"k is {k}, for queries of shape {queries.shape} and texts of shape {texts.shape}.")
     k = min(k, len(texts) - skip_self)
     rows = np.zeros((len(queries), k), np.int64)
-    cosines = np.zeros((len(queries), k), np.float32)
-    for start in range(0, len(queries), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
-        rows[block], cosines[block] = _best(queries[block], texts, k, start if skip_self else None)
-    return SimilarTexts(rows, cosines)
+    cosines = np.full((len(queries), k), -np.inf, np.float32)
+    for top, left, some in _blocks(queries, texts):
+        if skip_self:
+            own = np.arange(max(top, left), min(top + len(some), left + some.shape[1]))
+            some[own - top, own - left] = -np.inf
+        block = slice(top, top + len(some))
+        numbers = np.hstack([rows[block], np.broadcast_to(np.arange(left, left + some.shape[1]), some.shape)])
+        values = np.hstack([cosines[block], some])
+        best = np.argsort(-values, axis=1, kind="stable")[:, :k]
+        rows[block], cosines[block] = np.take_along_axis(numbers, best, 1), np.take_along_axis(values, best, 1)
+    return SimilarTexts(rows, np.clip(cosines, -1, 1))
 
 
-def _best(queries: Array, texts: Array, k: int, first: int | None) -> tuple[Array, Array]:
-    """The best k of a block of queries; `first` is the row of its first query among the texts, for `skip_self`."""
-    best_rows, best = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
-    for start in range(0, len(texts), _BLOCK_COLUMNS):
-        cosines = queries @ texts[start : start + _BLOCK_COLUMNS].T
-        if first is not None:
-            own = np.arange(first, first + len(queries)) - start
-            here = (own >= 0) & (own < cosines.shape[1])
-            cosines[np.flatnonzero(here), own[here]] = -np.inf
-        numbers = np.broadcast_to(np.arange(start, start + cosines.shape[1]), cosines.shape)
-        best_rows, best = np.hstack([best_rows, numbers]), np.hstack([best, cosines])
-        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
-        best_rows, best = np.take_along_axis(best_rows, order, 1), np.take_along_axis(best, order, 1)
-    return best_rows, np.clip(best, -1, 1)
+def _blocks(first: Array, second: Array) -> Iterator[tuple[int, int, Array]]:
+    """Blocks of the cosines of all pairs, and the rows with which they begin."""
+    for top in range(0, len(first), _BLOCK_ROWS):
+        for left in range(0, len(second), _BLOCK_COLUMNS):
+            yield top, left, first[top : top + _BLOCK_ROWS] @ second[left : left + _BLOCK_COLUMNS].T
 
 
 def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
@@ -100,14 +94,12 @@ def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.i
 
     Yields pairs of row numbers (first < second), shape (n, 2), and their cosines, shape (n,).
     """
-    for top in range(0, len(texts), _BLOCK_ROWS):
-        for left in range(top, len(texts), _BLOCK_COLUMNS):
-            cosines = texts[top : top + _BLOCK_ROWS] @ texts[left : left + _BLOCK_COLUMNS].T
-            rows, columns = np.nonzero(cosines >= threshold)
-            above = rows + top < columns + left
-            rows, columns = rows[above], columns[above]
-            if len(rows):
-                yield np.stack([rows + top, columns + left], axis=1), cosines[rows, columns]
+    for top, left, cosines in _blocks(texts, texts):
+        rows, columns = np.nonzero(cosines >= threshold)
+        above = rows + top < columns + left
+        rows, columns = rows[above], columns[above]
+        if len(rows):
+            yield np.stack([rows + top, columns + left], axis=1), cosines[rows, columns]
 
 
 def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[list[int]]:
@@ -115,10 +107,7 @@ def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[li
 
     A group may hold two texts that are less similar than the threshold, with others between them. Texts without words
     are duplicates of nothing. Texts are vectors of length 1, from `directions`. Groups of two or more row numbers, in
-    order, are sorted by their first row.
-
-    Raises:
-        ConfigError: a threshold out of range.
+    order, are sorted by their first row. ConfigError for a threshold out of range.
 
     Example:
         >>> duplicate_groups(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
@@ -145,10 +134,5 @@ def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[li
 
 
 def distinct_rows(n_rows: int, groups: list[list[int]]) -> NDArray[np.int64]:
-    """The rows that are left, in order, if each group of `duplicate_groups` keeps its first row only.
-
-    Example:
-        >>> distinct_rows(4, [[0, 2]]).tolist()
-        [0, 1, 3]
-    """
+    """The rows that are left, in order, if each group of `duplicate_groups` keeps its first row only."""
     return np.setdiff1d(np.arange(n_rows), [row for group in groups for row in group[1:]])

@@ -19,6 +19,8 @@ from elmokit.errors import ConfigError
 from elmokit.tasks.similar import directions
 from elmokit.text.sentences import split_sentences
 
+Doubles = NDArray[np.float64]
+
 _MAX_STEPS, _CONVERGED = 200, 1e-9
 _SAME = 1e-6  # cosines of float32 vectors that differ by less are the same
 
@@ -33,19 +35,10 @@ class SummarySentence:
 
 
 def summarise(elmo: Encoder, text: str | Sequence[str], *, n: int = 3, relevance: float = 0.7) -> list[SummarySentence]:
-    """Summarise a text by its most central sentences.
+    """Choose the n most central sentences of a text, or of a list of sentences, in the order of the text.
 
-    Args:
-        elmo: the model.
-        text: a text, which is split into sentences, or a list of sentences.
-        n: number of sentences; all of them if there are fewer.
-        relevance: from 0 to 1, the weight of centrality against the similarity to sentences chosen before.
-
-    Returns:
-        the sentences in the order of the text.
-
-    Raises:
-        ConfigError: n below 1, or relevance out of range.
+    `relevance`, from 0 to 1, weighs centrality against the similarity to sentences chosen before. ConfigError for n
+    below 1, or a relevance out of range.
 
     Example (`elmo` is any loaded model):
         ``[chosen.sentence for chosen in summarise(elmo, text, n=2)]``
@@ -61,7 +54,7 @@ def summarise(elmo: Encoder, text: str | Sequence[str], *, n: int = 3, relevance
     return [SummarySentence(place, sentences[place], float(shares[place])) for place in sorted(chosen)]
 
 
-def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
+def rescaled_cosines(vectors: NDArray[Any]) -> Doubles:
     """Similarities of n sentences, from 0 for the two least similar ones to 1 for equal ones. (n, D) → (n, n).
 
     A sentence without words is similar to itself only.
@@ -76,7 +69,7 @@ def rescaled_cosines(vectors: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(scaled)
 
 
-def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> NDArray[np.float64]:
+def centrality(similarities: Doubles, *, damping: float = 0.85) -> Doubles:
     """LexRank: PageRank over the similarities of n sentences, by power iteration. (n, n) → shares that sum to 1, (n,).
 
     `damping` is the probability of following a similarity instead of jumping anywhere.
@@ -93,20 +86,17 @@ def centrality(similarities: NDArray[np.float64], *, damping: float = 0.85) -> N
     return np.asarray(shares)
 
 
-def without_redundancy(
-    shares: NDArray[np.float64], similarities: NDArray[np.float64], n: int, *, relevance: float
-) -> list[int]:
+def without_redundancy(shares: Doubles, similarities: Doubles, n: int, *, relevance: float) -> list[int]:
     """Maximal marginal relevance: n places of central sentences that differ from those chosen before, in that order.
 
     Centrality has the shape (N,), similarities from 0 to 1 (N, N); `relevance` weighs centrality, from 0 to 1.
     """
     scaled = shares / max(float(shares.max(initial=0)), 1e-12)
-    repeated = np.zeros(len(shares))
-    left, chosen = np.ones(len(shares), dtype=bool), []
+    repeated, chosen = np.zeros(len(shares)), list[int]()
     for _ in range(min(n, len(shares))):
-        values = np.where(left, relevance * scaled - (1 - relevance) * repeated, -np.inf)
+        values = relevance * scaled - (1 - relevance) * repeated
+        values[chosen] = -np.inf
         best = int(values.argmax())
         chosen.append(best)
-        left[best] = False
         repeated = np.maximum(repeated, similarities[best])
     return chosen

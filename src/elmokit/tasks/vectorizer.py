@@ -33,10 +33,7 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     Args:
         model: "default" for the embedded model, what `Elmo.load` takes, or a loaded `Elmo`.
-        pooling: see `Encoding`.
-        layers: see `Encoding`.
-        normalize: see `Encoding`.
-        layer_weights: see `Encoding`.
+        pooling, layers, normalize, layer_weights: see `Encoding`.
         precision: see `Elmo`; for a model that is not loaded yet.
         show_progress: see `Elmo.encode`.
 
@@ -61,28 +58,18 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Open the model and check the encoding.
 
         Args:
-            X: texts.
+            X: texts, for which InputError names a missing one.
             y: ignored.
 
         Returns:
-            itself.
-
-        Raises:
-            InputError: a missing text.
-            ConfigError: an encoding that the model does not have.
+            itself; ConfigError for an encoding that the model does not have.
         """
         text_list(X)
         self.n_features_out_ = self._encoder().width(self._encoding())
         return self
 
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:
-        """Encode texts.
-
-        Args:
-            X: texts: a list, an array, a column, or a table of one column.
-
-        Returns:
-            Shape (n, n_features_out_), float32.
+        """Encode texts: a list, an array, a column, or a table of one column. Shape (n, n_features_out_), float32.
 
         Raises:
             InputError: a missing text.
@@ -92,14 +79,7 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         return np.asarray(self._encoder().encode(text_list(X), self._encoding(), show_progress=self.show_progress))
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:  # noqa: ARG002
-        """Names of the columns: elmo0, elmo1 and so on.
-
-        Args:
-            input_features: ignored.
-
-        Returns:
-            Shape (n_features_out_,).
-        """
+        """Names of the columns: elmo0, elmo1 and so on. Shape (n_features_out_,)."""
         check_is_fitted(self, "n_features_out_")
         return np.array([f"elmo{i}" for i in range(self.n_features_out_)], dtype=object)
 
@@ -124,8 +104,6 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row; nothing is learned from them."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
+        tags.input_tags.string = tags.input_tags.one_d_array = tags.requires_fit = True
         tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.requires_fit = True
         return tags

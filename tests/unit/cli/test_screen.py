@@ -83,6 +83,17 @@ def test_quiet_prints_results_only(capsys):
     assert screen.show_progress is False
 
 
+def test_tables_fit_80_columns_and_align_numbers(capsys):
+    rows = [("a name that is long", "0.5", "word " * 40), ("[b]", "12.25", "x" * 200)]
+    Screen(quiet=True).table(["name", "score", "text"], rows, title="t " * 60, caption="the end")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.count("x") for line in lines) == 201
+    assert "[b]" in "".join(lines)
+    ends = {line.index(number) + len(number) for line in lines for number in ("0.5", "12.25") if number in line}
+    assert len(ends) == 1, "numbers are aligned right"
+
+
 def test_layers_are_understood():
     assert [parse_layers(text) for text in ("mix", "all", "-1", "1,2", "0.5,1")] == ["mix", "all", -1, (1, 2), (0.5, 1)]
     for text in ("top", "", "1,x"):

@@ -1,6 +1,7 @@
 """Pairs learn classes and degrees, keep what they learned, and know their model."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TextError
+from elmokit.files import checksum
 from elmokit.tasks.pairs.classifier import SentencePairs
 from elmokit.tasks.pairs.features import SimilarityScores, check_pairs, check_scores, compare_scores, pair_features
 from unit.tasks.encoders import FILLER, WordHash
@@ -165,6 +167,27 @@ def test_hostile_values_are_refused_with_the_name_of_the_file(name, request, tmp
     request.getfixturevalue(name).save(tmp_path)
     texts = hostile(tmp_path, "pairs", lambda: SentencePairs.load(tmp_path, WordHash()).predict(PAIRS[:2]))
     assert [text for text in texts if str(tmp_path) not in text] == []
+
+
+def test_an_array_larger_than_its_head_needs_is_refused_before_it_is_read(classes, tmp_path):
+    classes.save(tmp_path)
+    config, file = json.loads((tmp_path / "pairs.json").read_text()), tmp_path / "pairs.safetensors"
+    n_bytes = 64 << 20
+    header = json.dumps({"mean": {"dtype": "F64", "shape": [n_bytes // 8], "data_offsets": [0, n_bytes]}}).encode()
+    with file.open("wb") as out:
+        out.write(len(header).to_bytes(8, "little") + header)
+        out.truncate(8 + len(header) + n_bytes)
+    (tmp_path / "pairs.json").write_text(json.dumps({**config, "arrays_sha256": checksum(file)}))
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=r"'mean' has the shape \(8388608,\).*at most 256 MiB"):
+        SentencePairs.load(tmp_path, WordHash())
+    assert tracemalloc.get_traced_memory()[1] < n_bytes // 2
+    tracemalloc.stop()
+
+
+def test_the_call_of_the_first_version_is_told_the_new_one():
+    with pytest.raises(InputError, match=r"write fit\(zip\(first, second\), y\)"):
+        SentencePairs(WordHash()).fit(FIRST, SECOND, SAME)
 
 
 def test_wrong_arguments_are_named():

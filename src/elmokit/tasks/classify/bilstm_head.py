@@ -6,34 +6,21 @@ words alone (up to rounding).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.tasks.classify.torch_head import Array, Collate, HeadDefaults, TorchHead
+from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
 Over = Literal["attention", "max"]
 _HIDDEN = 64
-
-
-def pad_layers(texts: Sequence[NDArray[np.floating]]) -> tuple[Tensor, Tensor]:
-    """B arrays (L, T, 2P), each with its own T → layers (L, B, T, 2P), zero behind the words, and their mask (B, T)."""
-    n_layers, _, width = texts[0].shape
-    longest = max(1, *(text.shape[1] for text in texts))
-    layers = np.zeros((n_layers, len(texts), longest, width), np.float32)
-    mask = np.zeros((len(texts), longest), np.bool_)
-    for row, text in enumerate(texts):
-        layers[:, row, : text.shape[1]] = text
-        mask[row, : text.shape[1]] = True
-    return torch.from_numpy(layers), torch.from_numpy(mask)
 
 
 class _Network(nn.Module):
@@ -42,15 +29,14 @@ class _Network(nn.Module):
         self.over = over
         self.mix = LayerMixer(n_layers, layer_norm=True)
         self.dropout = nn.Dropout(0.4)
-        self.lstm = nn.LSTM(width, hidden_width, batch_first=True, bidirectional=True)
+        self.lstm = PackedLSTM(width, hidden_width)
         self.attention = nn.Linear(2 * hidden_width, 1)
         self.classes = nn.Linear(2 * hidden_width, n_classes)
 
     def forward(self, layers: Tensor, mask: Tensor) -> Tensor:  # (L, B, T, 2P), (B, T) → (B, K)
         x = self.dropout(self.mix(layers, mask))  # (B, T, 2P)
         lengths = mask.sum(1).clamp(min=1)  # a text without words is one position of zeros
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
+        hidden = self.lstm(x, lengths)  # (B, T, 2H)
         real = torch.arange(mask.shape[1])[None] < lengths[:, None]  # (B, T)
         if self.over == "max":
             pooled = hidden.masked_fill(~real[..., None], -torch.inf).amax(1)
@@ -73,9 +59,7 @@ class BiLSTMHead(TorchHead):
         ConfigError: in `fit`, an unknown `over`.
 
     Example:
-        >>> texts = [np.full((1, n, 2), n, np.float16) for n in (1, 2)]
-        >>> BiLSTMHead(epochs=1).fit(texts, ["a", "b"]).predict_proba(texts).shape
-        (2, 2)
+        ``TextClassifier(elmo, head=BiLSTMHead(over="max"))``
     """
 
     over: Over = "attention"
@@ -88,13 +72,8 @@ class BiLSTMHead(TorchHead):
         n_layers, _, width = X[0].shape
         return _Network(n_layers, width, _HIDDEN, n_classes, self.over)
 
+    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module:
+        return _Network(config.n_layers, config.dim, _HIDDEN, n_classes, self.over)
+
     def _collate(self, X: Sequence[Array], network: nn.Module) -> Collate:  # noqa: ARG002
         return lambda rows: pad_layers([X[int(row)] for row in rows])
-
-    def restore(self, arrays: Mapping[str, Array], n_classes: int) -> BiLSTMHead:
-        """Set the weights by name; the classes are 0 … n_classes - 1."""
-        gates, width = arrays["lstm.weight_ih_l0"].shape
-        network = _Network(len(arrays["mix.weights"]), width, gates // 4, n_classes, self.over)
-        network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
-        self.network_, self.classes_ = network.eval(), np.arange(n_classes)
-        return self

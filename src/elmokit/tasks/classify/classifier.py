@@ -1,4 +1,4 @@
-"""`TextClassifier`: texts and labels → a scikit-learn classifier on ELMo vectors that can be saved (extra `tasks`).
+"""`TextClassifier` and `MultiLabelClassifier`: scikit-learn classifiers on ELMo vectors that can be saved (`tasks`).
 
 The default head is logistic regression on one frozen vector per text, which takes seconds and is hard to beat. The
 heads "bilstm" and "finetune" need PyTorch. Saved classifiers are JSON and safetensors (`saved.py`), without pickle.
@@ -20,8 +20,9 @@ from sklearn.utils import Tags
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.checks import Label, check_labels, text_list
-from elmokit.tasks.classify.heads import make_features, make_torch_head
+from elmokit.tasks.checks import Label, check_labels, check_strength, text_list
+from elmokit.tasks.classify.features import make_features
+from elmokit.tasks.classify.heads import make_torch_head
 from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, strengths
 from elmokit.tasks.classify.saved import load_classifier, save_classifier
 from elmokit.tasks.classify.scores import Scores, score
@@ -36,7 +37,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     elmo: Encoder | str | Path = "default"
     _: KW_ONLY
-    encoding: Encoding = Encoding(pooling="mean+max")  # frozen
+    encoding: Encoding = Encoding(pooling="mean+max")
     cleaning: Sequence[str] = ()
     C: float | Literal["cv"] = "cv"
     class_weight: Any = "balanced"
@@ -49,6 +50,8 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     head: ClassVar[Any] = "logistic"
     join: ClassVar[Any] = None
     positive: ClassVar[Any] = None
+    features = None
+    """A transformer of texts that replaces ELMo's vectors, for baselines; such a classifier can't be saved."""
 
     @property
     def head_name(self) -> str:
@@ -60,9 +63,9 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def check(self) -> None:
         """Check the settings without fitting; a wrong one is a ConfigError."""
         check_recipe(self.cleaning)
-        if self.C != "cv" and not (_is_number(self.C) and self.C > 0):
-            raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
-        if self.threshold != "f1" and not (_is_number(self.threshold) and 0 < self.threshold < 1):
+        check_strength(self.C)
+        number = isinstance(self.threshold, int | float | np.number) and not isinstance(self.threshold, bool)
+        if self.threshold != "f1" and not (number and 0 < self.threshold < 1):
             raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1, or 'f1'.")
 
     def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> Any:
@@ -81,7 +84,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             ConfigError: a setting out of range.
         """
         texts = text_list(texts)
-        return self.fit_checked(texts, self._check_labels(labels, len(texts)))
+        return self.fit_checked(texts, self.check_labels(labels, len(texts)))
 
     def fit_checked(self, texts: list[str], labels: list[Any], C: Any = None) -> Any:
         """Fit on texts and labels that are known to be valid, with this strength instead of the parameter's."""
@@ -95,7 +98,8 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.threshold_ = self._threshold(head, X, y)
         return self
 
-    def _check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
+    def check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
+        """The labels as plain values, one for each text; see `elmokit.tasks.checks`."""
         return check_labels(labels, n_texts=n_texts)
 
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
@@ -156,12 +160,6 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
         Several labels per text are independent: their probabilities do not sum to 1.
 
-        Args:
-            texts: n texts.
-
-        Returns:
-            from 0 to 1.
-
         Raises:
             InputError: not fitted yet, or a missing text.
             TextError: something that is not a text.
@@ -173,30 +171,19 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         probabilities = self.pipeline_.predict_proba(self.clean(checked))
         return np.asarray(probabilities[:, -len(self.classes_) :], dtype=np.float64)  # one label has two columns
 
-    def choose(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
-        """Class numbers: the most probable, or by the threshold if there are two. Shape (n,)."""
+    def decide(self, probabilities: NDArray[np.floating]) -> Any:
+        """The most probable classes, or of two the one that the threshold says. Shape (n,)."""
+        chosen = probabilities.argmax(1)
         if len(self.classes_) == 2 and self.threshold_ != 0.5:
             is_positive = probabilities[:, self.positive_] >= self.threshold_
-            return np.where(is_positive, self.positive_, 1 - self.positive_)
-        return np.asarray(probabilities.argmax(1))
-
-    def decide(self, probabilities: NDArray[np.floating]) -> NDArray[Any]:
-        """The classes that `choose` chooses. Shape (n,)."""
-        return np.asarray(self.classes_[self.choose(probabilities)])
+            chosen = np.where(is_positive, self.positive_, 1 - self.positive_)
+        return self.classes_[chosen]
 
     def predict(self, texts: Iterable[str]) -> Any:
-        """The class of each text, or its labels.
+        """The class of each of n texts, an array of shape (n,), or its labels.
 
-        Args:
-            texts: n texts.
-
-        Returns:
-            an array of the most probable classes, of shape (n,), or of two classes the one that the threshold says;
-            for `MultiLabelClassifier` n tuples of labels, the most probable first, empty if none reaches the threshold.
-
-        Raises:
-            InputError: not fitted yet, or a missing text.
-            TextError: something that is not a text.
+        Of two classes the `threshold` decides. `MultiLabelClassifier` gives n tuples of labels, the most probable
+        first, empty if none reaches the threshold. Raises what `predict_proba` raises.
         """
         return self.decide(self.predict_proba(texts))
 
@@ -215,16 +202,16 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """
         self._check_fitted()
         texts = text_list(texts)
-        checked = self._check_labels(labels, len(texts))
+        checked = self.check_labels(labels, len(texts))
         classes = self.classes_.tolist()
         unknown = sorted(map(str, {c for row in checked for c in (row if self.several else (row,))} - set(classes)))
         if unknown:
             raise InputError(f"the labels {unknown} were not learned; known are {classes}.")
-        probabilities = self.predict_proba(texts)
-        return self._compare(checked, probabilities)
+        return self.compare(checked, self.predict_proba(texts), classes)
 
-    def _compare(self, labels: list[Any], probabilities: NDArray[np.floating]) -> Scores:
-        return score(labels, self.decide(probabilities).tolist(), self.classes_.tolist())
+    def compare(self, labels: list[Any], probabilities: NDArray[np.floating], classes: Sequence[Any]) -> Scores:
+        """Scores of the decisions for some probabilities; `classes` are those of the report."""
+        return score(labels, self.decide(probabilities).tolist(), classes)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "pipeline_"):
@@ -267,7 +254,9 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         settings = self.get_params(deep=False)
         if "head" in settings and not isinstance(self.head, str):
             settings["head"] = clone(self.head)
-        return type(self)(**settings)
+        copy = type(self)(**settings)
+        copy.features = self.features
+        return copy
 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row."""
@@ -311,7 +300,7 @@ class TextClassifier(BaseTextClassifier):
         ``TextClassifier(elmo).fit(["so happy", "it broke"], ["good", "bad"]).predict(["broken again"])``
     """
 
-    head: Any = "logistic"  # type: ignore[misc]  # fixed for several labels
+    head: Any = "logistic"  # type: ignore[misc]  # a setting here, fixed in the other classifier
     join: Literal["tfidf"] | None = None  # type: ignore[misc]
     positive: Label | None = None  # type: ignore[misc]
     epochs: int | None = None
@@ -328,7 +317,3 @@ class TextClassifier(BaseTextClassifier):
             raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
         if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
             raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, InputError
@@ -27,7 +24,7 @@ from elmokit.progress import progress_bar
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.features import EncodeOnce, tfidf
-from elmokit.tasks.classify.heads import attach, encode_ahead
+from elmokit.tasks.classify.heads import attach
 from elmokit.tasks.classify.report import (
     ClassifierReport,
     Folds,
@@ -44,7 +41,6 @@ from elmokit.tasks.classify.scores import (
     calibration_error,
     label_matrix,
     precision_recall,
-    score,
 )
 
 Rows = NDArray[np.integer]
@@ -84,18 +80,19 @@ def fit_and_report(
     """
     classifier.check()
     texts = text_list(texts)
-    labels = classifier._check_labels(labels, len(texts))
+    labels = classifier.check_labels(labels, len(texts))
     trial = _Trial(classifier, texts, labels, split_rows(len(texts), test_size, seed), n_folds, seed)
     elmo: Any = Elmo.load(classifier.elmo) if isinstance(classifier.elmo, str | Path) else classifier.elmo
-    once, others = EncodeOnce(elmo), dict(beside or {})
-    n_steps = (1 + n_folds) * (1 + len(others) + 2 * baselines) + 1
+    once = EncodeOnce(elmo)
+    compared = {name: clone(other).set_params(elmo=EncodeOnce(elmo)) for name, other in (beside or {}).items()}
+    if baselines:
+        compared |= {f"TF-IDF of {what}": baseline(classifier, what, elmo) for what in ("words", "characters")}
+    n_steps = (1 + n_folds) * (1 + len(compared)) + 1
     with progress_bar("evaluating", total=n_steps, show=classifier.show_progress) as advance:
-        ours, held_out = trial.run("elmokit", clone(classifier).set_params(elmo=once), advance)
-        curve = trial.learning_curve(clone(classifier).set_params(elmo=once), ours) if learning_curve else ()
-        entries = [ours]
-        for name, other in others.items():
-            entries.append(trial.run(name, clone(other).set_params(elmo=EncodeOnce(elmo)), advance)[0])
-        skipped = trial.run_baselines(classifier, entries, advance) if baselines else ()
+        own = clone(classifier).set_params(elmo=once)
+        ours, held_out = trial.run("elmokit", own, advance)
+        curve = trial.learning_curve(own, ours) if learning_curve else ()
+        others, skipped = trial.run_others(compared, advance)
         given, classifier.elmo = classifier.elmo, once
         try:
             classifier.fit_checked(texts, labels, C=ours.C)
@@ -115,7 +112,7 @@ def fit_and_report(
         n_test=len(trial.test),
         test_size=test_size,
         seed=seed,
-        entries=tuple(entries),
+        entries=(ours, *others),
         mistakes=() if classifier.several else trial.mistakes(held_out),
         calibration_error=calibration_error(bins) if bins else None,
         calibration=bins,
@@ -141,23 +138,27 @@ def split_rows(n_rows: int, test_size: float, seed: int) -> tuple[Rows, Rows]:
     return train, test
 
 
-def baseline(analyzer: Any, head: Any, *, several: bool) -> Any:
-    """An unfitted pipeline of TF-IDF ("words" or "characters") and a classifier, one versus rest for several labels."""
-    return make_pipeline(tfidf(analyzer), OneVsRestClassifier(head) if several else head)
+def baseline(classifier: BaseTextClassifier, analyzer: Any, elmo: Any = "default") -> BaseTextClassifier:
+    """A classifier of the same kind on TF-IDF ("words" or "characters"), with scikit-learn's default strength."""
+    single = {} if classifier.several else {"head": "logistic", "join": None, "threshold": 0.5}
+    made: BaseTextClassifier = clone(classifier).set_params(elmo=elmo, cleaning=(), C=1.0, **single)
+    made.features = tfidf(analyzer)
+    return made
 
 
 @dataclass(frozen=True, eq=False)
 class _HeldOut:
-    """Predictions for n held-out rows: class numbers (n,) or labels (n, K), probabilities (n, K), classes learned."""
+    """Predictions for n held-out rows: their scores, probabilities (n, K), what was decided, classes learned."""
 
-    predicted: NDArray[Any]
+    scores: Scores
     probabilities: NDArray[np.float64]
+    predicted: Sequence[Any]
     learned: Sequence[int]
     C: Any
 
 
 class _Trial:
-    """The rows on which all classifiers are evaluated; classes by number, or as a matrix of labels."""
+    """The rows on which all classifiers are evaluated."""
 
     def __init__(
         self,
@@ -169,23 +170,22 @@ class _Trial:
         seed: int,
     ) -> None:
         self.texts, self.labels, (self.train, self.test) = texts, labels, rows
-        self.several, self.threshold = classifier.several, classifier.threshold
-        self.classes = tuple(sorted({label for row in labels for label in row} if self.several else set(labels)))
-        if self.several:
-            self.y = label_matrix(labels, self.classes).astype(int)
-        else:
+        self.several, several = classifier.several, classifier.several
+        self.classes = tuple(sorted({label for row in labels for label in row} if several else set(labels)))
+        number = {label: k for k, label in enumerate(self.classes)}
+        numbers = np.zeros(len(labels), int) if several else np.array([number[label] for label in labels])
+        if not several:
             self._check_classes()
-            self.y = np.array([self.classes.index(label) for label in labels])
         self.positive = None
-        if len(self.classes) == 2 and not self.several:
+        if len(self.classes) == 2 and not several:
             self.positive = self.classes[1] if classifier.positive is None else classifier.positive
-        most = len(texts) if self.several else int(np.bincount(self.y).max())
+        most = int(np.bincount(numbers).max())
         if n_folds and not 2 <= n_folds <= most:
             raise ConfigError(f"{n_folds} folds: expected at least 2, and at most the rows of the largest class.")
-        cv = (KFold if self.several else StratifiedKFold)(max(n_folds, 2), shuffle=True, random_state=seed)
+        cv = (KFold if several else StratifiedKFold)(max(n_folds, 2), shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The least populated class")
-            self.folds = list(cv.split(texts, self.y)) if n_folds else []
+            self.folds = list(cv.split(texts, numbers)) if n_folds else []
 
     def _check_classes(self) -> None:
         if len(self.classes) < 2:
@@ -199,113 +199,91 @@ class _Trial:
                 " have another label. Give more rows of it, or another seed."
             )
 
-    def run(self, name: str, estimator: Any, advance: Callable[[int], object]) -> tuple[ReportEntry, _HeldOut]:
-        """Evaluate an estimator on the held-out rows and in the folds."""
+    def run(
+        self, name: str, estimator: BaseTextClassifier, advance: Callable[[int], object]
+    ) -> tuple[ReportEntry, _HeldOut]:
+        """Evaluate a classifier on the held-out rows and in the folds."""
         start = time.perf_counter()
-        if isinstance(estimator, BaseTextClassifier):
-            encode_ahead(estimator, self.texts)
+        if isinstance(estimator.elmo, EncodeOnce):
+            estimator.elmo.encode_ahead(estimator, self.texts)
         held_out = self.predict(estimator, self.train, self.test)
         seconds = time.perf_counter() - start
         advance(1)
-        per_fold = []
+        of_folds = []
         for train, test in self.folds:
-            per_fold.append(self._score(self.predict(estimator, train, test), test))
+            of_folds.append(self.predict(estimator, train, test).scores)
             advance(1)
         folds = None
-        if per_fold:
+        if of_folds:
             folds = Folds(
-                n_folds=len(per_fold),
-                f1=Spread.of([main_f1(s, self.positive) for s in per_fold]),
-                weighted_f1=Spread.of([s.weighted_f1 for s in per_fold]),
-                accuracy=Spread.of([s.accuracy for s in per_fold]),
+                n_folds=len(of_folds),
+                f1=Spread.of([main_f1(s, self.positive) for s in of_folds]),
+                weighted_f1=Spread.of([s.weighted_f1 for s in of_folds]),
+                accuracy=Spread.of([s.accuracy for s in of_folds]),
             )
-        scores = self._score(held_out, self.test)
-        return ReportEntry(name=name, held_out=scores, folds=folds, C=held_out.C, seconds=seconds), held_out
+        return ReportEntry(name=name, held_out=held_out.scores, folds=folds, C=held_out.C, seconds=seconds), held_out
 
-    def run_baselines(
-        self, classifier: BaseTextClassifier, entries: list[ReportEntry], advance: Callable[[int], object]
-    ) -> list[str]:
-        """Add TF-IDF of words and of characters to the entries; return which could not be fitted, and why."""
-        skipped = []
-        for analyzer in ("words", "characters"):
-            name = f"TF-IDF of {analyzer}"
-            weights = classifier.class_weight
-            if isinstance(weights, Mapping):
-                weights = {self.classes.index(label): weight for label, weight in weights.items()}
-            head = LogisticRegression(class_weight=weights, max_iter=1000)
+    def run_others(
+        self, others: Mapping[str, BaseTextClassifier], advance: Callable[[int], object]
+    ) -> tuple[list[ReportEntry], list[str]]:
+        """Evaluate others; also tell which could not be fitted, and why."""
+        entries, skipped = list[ReportEntry](), list[str]()
+        for name, other in others.items():
             try:
-                entries.append(self.run(name, baseline(analyzer, head, several=self.several), advance)[0])
-            except ValueError as error:
-                # texts of single characters have no words for scikit-learn to count
-                if "empty vocabulary" not in str(error) and "no terms" not in str(error).lower():
+                entries.append(self.run(name, other, advance)[0])
+            except ValueError as error:  # texts of single characters have no words for scikit-learn to count
+                if other.features is None or ("empty vocabulary" not in str(error) and "no terms" not in str(error)):
                     raise
-                skipped.append(f"{name}: the texts have no {analyzer} to count")
-        return skipped
+                skipped.append(f"{name}: the texts have no {name.split()[-1]} to count")
+        return entries, skipped
 
-    def predict(self, estimator: Any, train: Rows, test: Rows, *, C: Any = None) -> _HeldOut:
+    def predict(self, estimator: BaseTextClassifier, train: Rows, test: Rows, *, C: Any = None) -> _HeldOut:
         """Fit a copy on some rows and predict others."""
-        fitted, known, others = clone(estimator), [self.texts[i] for i in train], [self.texts[i] for i in test]
-        K = len(self.classes)
-        if isinstance(fitted, BaseTextClassifier):
-            fitted.fit_checked(known, [self.labels[i] for i in train], C=C)
-            learned, strength = [self.classes.index(label) for label in fitted.classes_.tolist()], fitted.C_
-            shares = fitted.predict_proba(others)
-            chosen = fitted.choose(shares)
-        else:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-                shares = fitted.fit(known, self.y[train]).predict_proba(others)[:, -K:]
-            learned = list(range(K)) if self.several else fitted.classes_.tolist()
-            strength = getattr(fitted[-1], "C", None)
-            chosen = shares >= self.threshold if self.several else shares.argmax(1)
-        probabilities = np.zeros((len(test), K))  # classes without training rows stay at 0
+        fitted: BaseTextClassifier = clone(estimator)
+        fitted.fit_checked([self.texts[i] for i in train], [self.labels[i] for i in train], C=C)
+        learned = [self.classes.index(label) for label in fitted.classes_.tolist()]
+        shares = fitted.predict_proba([self.texts[i] for i in test])
+        probabilities = np.zeros((len(test), len(self.classes)))  # classes without training rows stay at 0
         probabilities[:, learned] = shares
-        if self.several:
-            predicted = np.zeros((len(test), K), np.bool_)
-            predicted[:, learned] = chosen
-        else:
-            predicted = np.array(learned)[chosen]
-        return _HeldOut(predicted, probabilities, learned, strength)
+        scores = fitted.compare([self.labels[i] for i in test], shares, self.classes)
+        return _HeldOut(scores, probabilities, list(fitted.decide(shares)), learned, fitted.C_)
 
     def learning_curve(self, estimator: BaseTextClassifier, whole: ReportEntry) -> tuple[LearningPoint, ...]:
         """F1 after fitting on growing parts of the training rows; parts of one class are left out."""
         points = []
         for share in _SHARES:
             rows = self.train[: int(share * len(self.train))]
-            if self.y[rows].any() and (self.several or len(np.unique(self.y[rows])) > 1):
-                scores = self._score(self.predict(estimator, rows, self.test, C=whole.C), self.test)
+            labels = {self.labels[i] for i in rows}
+            if len(labels) > 1 or (self.several and labels - {()}):
+                scores = self.predict(estimator, rows, self.test, C=whole.C).scores
                 points.append(LearningPoint(n_rows=len(rows), f1=main_f1(scores, self.positive)))
         return (*points, LearningPoint(n_rows=len(self.train), f1=main_f1(whole.held_out, self.positive)))
 
     def curves(self, held_out: _HeldOut) -> tuple[PrecisionRecall, ...]:
         """Curves of the classes that were learned and are among the held-out rows; of two classes the positive one."""
-        y, curves = self.y[self.test], []
+        labels = [self.labels[i] if self.several else (self.labels[i],) for i in self.test]
+        truth, curves = label_matrix(labels, self.classes), []
         for k, label in enumerate(self.classes):
-            truth = y[:, k] if self.several else y == k
-            if k in held_out.learned and truth.any() and self.positive in (None, label):
-                curves.append(precision_recall(str(label), truth, held_out.probabilities[:, k]))
+            if k in held_out.learned and truth[:, k].any() and self.positive in (None, label):
+                curves.append(precision_recall(str(label), truth[:, k], held_out.probabilities[:, k]))
         return tuple(curves)
 
     def right(self, held_out: _HeldOut) -> NDArray[np.bool_]:
         """Which held-out rows got their class."""
-        return np.asarray(held_out.predicted == self.y[self.test])
+        return np.array([self.labels[i] == said for i, said in zip(self.test, held_out.predicted, strict=True)])
 
     def mistakes(self, held_out: _HeldOut) -> tuple[Mistake, ...]:
         """The most confident mistakes."""
         confidence = held_out.probabilities.max(1)
         wrong = sorted(np.flatnonzero(~self.right(held_out)).tolist(), key=lambda i: -confidence[i])
+        predicted = {str(label): label for label in self.classes}
         return tuple(
             Mistake(
                 row=int(self.test[i]),
                 text=self.texts[self.test[i]],
                 label=self.labels[self.test[i]],
-                predicted=self.classes[held_out.predicted[i]],
+                predicted=predicted[str(held_out.predicted[i])],
                 probability=float(confidence[i]),
             )
             for i in wrong[:_N_MISTAKES]
         )
-
-    def _score(self, held_out: _HeldOut, rows: Rows) -> Scores:
-        if self.several:
-            return score(self.y[rows], held_out.predicted, self.classes)
-        return score([self.labels[i] for i in rows], [self.classes[k] for k in held_out.predicted], self.classes)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -16,6 +17,19 @@ from elmokit.errors import ConfigError
 from elmokit.features import WordVectors
 from elmokit.tasks.vectorizer import ElmoVectorizer
 from elmokit.text.tokens import get_tokenizer
+
+
+def make_features(classifier: Any) -> Any:
+    """The unfitted scikit-learn transformer of a classifier whose model is loaded: texts → what the head takes."""
+    c = classifier
+    if c.features is not None:
+        return clone(c.features)
+    if c.head_name == "finetune":
+        return FunctionTransformer(_word_tokens, kw_args={"tokenizer": c.elmo_.config.tokenizer})
+    if c.head_name == "bilstm":
+        return FunctionTransformer(_word_layers, kw_args={"elmo": c.elmo_, "show_progress": c.show_progress})
+    vectors = scaled_vectors(c.elmo_, c.encoding, show_progress=c.show_progress)
+    return vectors if c.join is None else joined_features(vectors, tfidf("characters"), c.elmo_.width(c.encoding))
 
 
 def scaled_vectors(elmo: Encoder, encoding: Encoding, *, show_progress: bool | None = False) -> Pipeline:
@@ -39,19 +53,10 @@ def joined_features(vectors: Pipeline, counts: TfidfVectorizer, width: int) -> F
     return FeatureUnion([("vectors", vectors), ("tfidf", counts)], transformer_weights={"vectors": width**-0.5})
 
 
-def word_layers(elmo: Encoder, *, show_progress: bool | None = False) -> FunctionTransformer:
-    """Texts → the vectors of their words in all layers, float16, shape (L, T, 2P) each: what `BiLSTMHead` takes."""
-    return FunctionTransformer(_word_layers, kw_args={"elmo": elmo, "show_progress": show_progress})
-
-
 def _word_layers(texts: Sequence[str], elmo: Encoder, show_progress: bool | None) -> list[NDArray[np.float16]]:
+    """The vectors of the words of each text in all layers, shape (L, T, 2P)."""
     words = elmo.encode_words_stream(texts, layers="each", show_progress=show_progress)
     return [text.vectors.astype(np.float16) for text in words]
-
-
-def word_tokens(tokenizer: str) -> FunctionTransformer:
-    """Texts → their words, by a tokenizer of this name: what `FinetuneHead` takes."""
-    return FunctionTransformer(_word_tokens, kw_args={"tokenizer": tokenizer})
 
 
 def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
@@ -62,8 +67,7 @@ def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
 class EncodeOnce:
     """An encoder that remembers the vectors of every text, for repeated fits on parts of the same rows.
 
-    Args:
-        elmo: the model. All calls must ask for the same encoding.
+    `elmo` is the model; all calls must ask for the same encoding.
 
     Example (`elmo` is any loaded model):
         ``cross_validate(TextClassifier(EncodeOnce(elmo)), texts, labels)``
@@ -102,6 +106,14 @@ class EncodeOnce:
             for text, words in zip(new, stream, strict=True):
                 self._words[text] = WordVectors(words.words, words.offsets, words.vectors.astype(np.float16))
         yield from (self._words[text] for text in texts)
+
+    def encode_ahead(self, classifier: Any, texts: list[str]) -> None:
+        """Encode all texts of an unfitted classifier in one go."""
+        c = classifier
+        if c.features is None and c.head_name == "logistic":
+            self.encode(c.clean(texts), c.encoding, show_progress=c.show_progress)
+        elif c.features is None and c.head_name == "bilstm":
+            list(self.encode_words_stream(c.clean(texts), layers="each", show_progress=c.show_progress))
 
 
 def start_of(elmo: Any) -> Any:

@@ -8,7 +8,7 @@ the rate rises for a tenth of the steps and decays linearly. Words are pooled to
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,6 +92,9 @@ class FinetuneHead(TorchHead):
     def _make_network(self, X: Sequence[Words], n_classes: int) -> nn.Module:  # noqa: ARG002
         return _Network(self._checkpoint(), n_classes)
 
+    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module:  # noqa: ARG002
+        return self._make_network((), n_classes)
+
     def _collate(self, X: Sequence[Words], network: nn.Module) -> Collate:
         assert isinstance(network, _Network)
         return _CharacterIds(X, network.bilm.config)
@@ -132,14 +135,6 @@ class FinetuneHead(TorchHead):
             name=f"{start.name}, tuned with classes",
             softmax=None,
         )
-
-    def restore(self, arrays: Mapping[str, Array], n_classes: int) -> FinetuneHead:
-        """Set the weights above the biLM (which `start` gives) by name; the classes are 0 … n_classes - 1."""
-        network = self._make_network([], n_classes)
-        above = {name: torch.tensor(array) for name, array in arrays.items()}
-        network.load_state_dict(network.state_dict() | above)
-        self.network_, self.classes_ = network.eval(), np.arange(n_classes)
-        return self
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Build what is inside a `TextClassifier`: the transformer from texts to features, and the heads of PyTorch."""
+"""The heads of PyTorch in a `TextClassifier`, and the model behind a fitted one."""
 
 from __future__ import annotations
 
@@ -8,30 +8,14 @@ from sklearn.base import clone
 
 from elmokit.encoding import Encoder
 from elmokit.errors import MissingExtra
-from elmokit.tasks.classify.features import joined_features, scaled_vectors, start_of, tfidf, word_layers, word_tokens
-
-
-def make_features(classifier: Any) -> Any:
-    """The unfitted scikit-learn transformer of a classifier whose model is loaded: texts → what the head takes."""
-    c = classifier
-    if c.head_name == "finetune":
-        return word_tokens(c.elmo_.config.tokenizer)
-    if c.head_name == "bilstm":
-        return word_layers(c.elmo_, show_progress=c.show_progress)
-    vectors = scaled_vectors(c.elmo_, c.encoding, show_progress=c.show_progress)
-    return vectors if c.join is None else joined_features(vectors, tfidf("characters"), c.elmo_.width(c.encoding))
+from elmokit.tasks.classify.features import start_of
 
 
 def make_torch_head(classifier: Any, class_weight: Any) -> Any:
     """An unfitted `BiLSTMHead` or `FinetuneHead` with the settings of a classifier whose model is loaded.
 
-    Args:
-        classifier: a `TextClassifier`.
-        class_weight: by number of the class.
-
-    Raises:
-        MissingExtra: PyTorch is not installed.
-        ConfigError: a model that can't be fine-tuned.
+    `class_weight` is by number of the class. Raises MissingExtra without PyTorch, and ConfigError for a model that
+    can't be fine-tuned.
     """
     c = classifier
     head = new_head(c.head) if isinstance(c.head, str) else clone(c.head)
@@ -49,15 +33,6 @@ def new_head(name: str, **options: Any) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtra("torch", "torch", f"the head {name!r}") from error
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
-
-
-def encode_ahead(classifier: Any, texts: list[str]) -> None:
-    """Encode all texts in one go, for an unfitted classifier whose model is an `EncodeOnce`."""
-    c = classifier
-    if c.head_name == "logistic":
-        c.elmo.encode(c.clean(texts), c.encoding, show_progress=c.show_progress)
-    elif c.head_name == "bilstm":
-        word_layers(c.elmo, show_progress=c.show_progress).fit_transform(c.clean(texts))
 
 
 def attach(classifier: Any, elmo: Encoder) -> None:

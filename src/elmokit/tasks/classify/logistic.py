@@ -25,11 +25,9 @@ _CERTAIN = 15.0
 
 
 def strengths(width: int, *, joined: bool = False) -> list[float]:
-    """Seven candidates for C, from the strongest penalty to the weakest.
+    """Seven candidates for C, from the strongest penalty to the weakest, for standardised features of a width.
 
-    Args:
-        width: number of standardised features.
-        joined: whether rows have unit length instead (see `joined_features`).
+    `joined` rows have unit length instead (see `joined_features`).
     """
     return [C if joined else C / width for C in JOINED_STRENGTHS]
 
@@ -37,18 +35,9 @@ def strengths(width: int, *, joined: bool = False) -> list[float]:
 def fit_logistic(
     X: Any, y: NDArray[np.integer], *, C: float | None, candidates: list[float], class_weight: Any, seed: int
 ) -> LogisticRegression:
-    """Fit logistic regression for one class per row.
+    """Fit logistic regression of features (n, d), dense or sparse, for one class number per row.
 
-    Args:
-        X: features, dense or sparse. Shape (n, d).
-        y: class numbers. Shape (n,).
-        C: inverse of the penalty; None chooses a candidate by log loss in stratified folds (`_choose_strength`).
-        candidates: values of C to try, rising.
-        class_weight: see scikit-learn.
-        seed: of the folds.
-
-    Returns:
-        the fitted classifier; its parameter `C` is the value used.
+    C None chooses a candidate by log loss in stratified folds; the parameter `C` of the result is the value used.
     """
     n_folds = min(N_FOLDS, int(np.bincount(y).min()))
     with warnings.catch_warnings():
@@ -80,26 +69,12 @@ def _choose_strength(X: Any, y: NDArray[Any], folds: list[Any], candidates: list
 
 
 def fit_one_vs_rest(
-    X: Any,
-    Y: NDArray[np.integer],
-    *,
-    C: Any,
-    candidates: list[float],
-    class_weight: Any,
-    seed: int,
+    X: Any, Y: NDArray[np.integer], *, C: Any, candidates: list[float], class_weight: Any, seed: int
 ) -> OneVsRestClassifier:
-    """Fit one logistic regression per label, each with a strength of its own.
+    """Fit one logistic regression per label of a matrix (n, K), each with a strength of its own.
 
-    Args:
-        X: features. Shape (n, d).
-        Y: whether each row has each label. Shape (n, K).
-        C: inverse of the penalty: a number, one per label number, or None to choose each as `fit_logistic` does.
-        candidates: values of C to try, rising.
-        class_weight: of the two sides of each label.
-        seed: of the folds.
-
-    Returns:
-        the fitted classifier. A label that all rows have, or none, is predicted for all or none.
+    `C` is a number, one per label number, or None to choose each as `fit_logistic` does. A label that all rows have, or
+    none, is predicted for all or none.
     """
     given = C if isinstance(C, Mapping) else dict.fromkeys(range(Y.shape[1]), C)
     heads = []
@@ -131,17 +106,9 @@ def linear(coef: NDArray[Any], intercept: NDArray[Any], n_classes: int, C: float
 
 
 def best_threshold(head: Any, X: Any, y: ArrayLike, *, positive: int, seed: int) -> float:
-    """The decision threshold with the best F1 of the positive class, by cross-validation.
+    """The decision threshold with the best F1 of the positive class number, by cross-validation of copies of a head.
 
-    Args:
-        head: a fitted classifier of two classes; it is cloned.
-        X: features. Shape (n, d).
-        y: class numbers, 0 or 1. Shape (n,).
-        positive: number of the positive class.
-        seed: of the folds.
-
-    Returns:
-        a probability; 0.5 if a class has fewer than two rows.
+    0.5 if a class has fewer than two rows.
     """
     n_folds = min(N_FOLDS, int(np.bincount(y, minlength=2).min()))
     if n_folds < 2:

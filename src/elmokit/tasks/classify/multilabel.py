@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,14 +21,10 @@ class MultiLabelClassifier(BaseTextClassifier):
     """Give texts any number of labels each (one versus rest); a scikit-learn estimator.
 
     Args:
-        elmo: see `TextClassifier`.
-        encoding: see `TextClassifier`.
-        cleaning: see `TextClassifier`.
+        elmo, encoding, cleaning, seed, show_progress: see `TextClassifier`.
         C: inverse of the penalty; "cv" chooses it for each label by cross-validation.
         class_weight: "balanced" gives the rarer side of each label more weight; None treats rows alike.
         threshold: probability from which a label is given.
-        seed: of the folds.
-        show_progress: see `Elmo.encode`.
 
     Attributes:
         classes_: the labels, sorted.
@@ -48,7 +44,15 @@ class MultiLabelClassifier(BaseTextClassifier):
         if self.threshold == "f1":
             raise ConfigError("threshold is 'f1'; with several labels per text, expected a probability.")
 
-    def _check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
+    def check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
+        """The labels of each text as a sorted tuple.
+
+        Args:
+            labels, n_texts: lists, tuples or sets of strings, and their number.
+
+        Returns:
+            n tuples.
+        """
         return check_label_sets(labels, n_texts=n_texts)
 
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
@@ -66,10 +70,6 @@ class MultiLabelClassifier(BaseTextClassifier):
         heads = self.pipeline_["head"].estimators_
         return {label: float(head.C) for label, head in zip(self.classes_.tolist(), heads, strict=True)}
 
-    def choose(self, probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether each label reaches the threshold. Shape (n, n_labels)."""
-        return probabilities >= self.threshold_
-
     def decide(self, probabilities: NDArray[np.floating]) -> Any:
         """The labels that reach the threshold, the most probable first: n tuples."""
         order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -78,21 +78,28 @@ class MultiLabelClassifier(BaseTextClassifier):
             for p, of_row in zip(probabilities, order, strict=True)
         ]
 
-    def _compare(self, labels: list[Any], probabilities: NDArray[np.floating]) -> Scores:
-        classes = self.classes_.tolist()
-        return score(label_matrix(labels, classes), self.choose(probabilities), classes)
+    def compare(self, labels: list[Any], probabilities: NDArray[np.floating], classes: Sequence[Any]) -> Scores:
+        """Scores of the decisions for some probabilities.
+
+        Args:
+            labels, probabilities: the true labels of n texts, and probabilities of those learned, (n, n_labels).
+            classes: labels of the report.
+
+        Returns:
+            the scores.
+        """
+        return score(label_matrix(labels, classes), label_matrix(self.decide(probabilities), classes), classes)
 
     def score(self, texts: Iterable[str], labels: Iterable[Iterable[str]]) -> float:
         """Micro-averaged F1, for scikit-learn's searches.
 
         Args:
-            texts: n texts.
-            labels: the labels of each.
+            texts, labels: see `fit`.
 
         Returns:
             from 0 to 1.
         """
         texts = text_list(texts)
-        sets = check_label_sets(labels, n_texts=len(texts))
+        sets = self.check_labels(labels, len(texts))
         names = sorted({*self.classes_.tolist(), *(label for of_row in sets for label in of_row)})
-        return score(label_matrix(sets, names), label_matrix(self.predict(texts), names), names).micro_f1
+        return self.compare(sets, self.predict_proba(texts), names).micro_f1

@@ -13,21 +13,12 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.encoding import Encoder, Encoding
-from elmokit.errors import CheckpointError
+from elmokit.errors import CheckpointError, InputError
 from elmokit.files import checksum
-from elmokit.tasks.classify.features import joined_features, scaled_vectors, tfidf
-from elmokit.tasks.classify.heads import make_features, make_torch_head
+from elmokit.tasks.classify.features import joined_features, make_features, scaled_vectors, tfidf
+from elmokit.tasks.classify.heads import make_torch_head
 from elmokit.tasks.classify.logistic import linear, one_vs_rest
-from elmokit.tasks.saved import (
-    Arrays,
-    SavedHead,
-    check_model,
-    load_head,
-    open_model,
-    read_head_config,
-    reading_head,
-    save_head,
-)
+from elmokit.tasks.saved import Arrays, SavedHead, load_head, read_head_config, reading_head, save_head
 
 FILES = "classifier"
 _BILM = "bilm"
@@ -46,6 +37,8 @@ def is_multi_label(config: Any) -> bool:
 
 def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, Any]) -> None:
     """Write a fitted classifier; see `TextClassifier.save`."""
+    if classifier.features is not None:
+        raise InputError("a baseline without ELMo's vectors can't be saved.")
     head: dict[str, Any] = {
         "kind": "one-vs-rest" if classifier.several else classifier.head_name,
         "join": classifier.join,
@@ -78,13 +71,11 @@ def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, 
 
 def load_classifier(cls: Any, folder: str | Path, elmo: Encoder | None = None) -> Any:
     """Read a classifier; see `TextClassifier.load`."""
-    saved = load_head(folder, FILES)
-    several = is_multi_label(saved.config)
+    several = is_multi_label(read_classifier_config(folder))
     if several != cls.several:
         kind, right = ("several labels", "MultiLabelClassifier") if several else ("one label", "TextClassifier")
         raise CheckpointError(f"{folder}: this classifier gives {kind} per text; load it with {right}.")
-    model: Any = open_model(folder, FILES) if elmo is None else elmo
-    check_model(saved, model)
+    saved, model = load_head(folder, FILES, elmo)
     with reading_head(saved.path):
         return _restored(cls, saved, model, Path(folder))
 
@@ -138,7 +129,7 @@ def _restored_features(saved: SavedHead, made: Any) -> Any:
     scale.var_, scale.n_features_in_, scale.n_samples_seen_ = scale.scale_**2, width, 1
     if made.join is None:
         return vectors
-    terms = saved.arrays["terms"].tobytes().decode("utf-8", "surrogatepass").split("\n")
+    terms = saved.array("terms", None, kind="u").tobytes().decode("utf-8", "surrogatepass").split("\n")
     counts = tfidf("characters", vocabulary=terms)
     counts.idf_ = saved.array("idf", len(terms))
     return joined_features(vectors, counts, width)
@@ -157,11 +148,8 @@ def _restored_linear(saved: SavedHead, made: Any, several: bool) -> Any:
     if len(strengths) != K or not all(0 < C < np.inf for C in strengths):
         raise ValueError(f"C is {given!r}; expected a positive number, or one per label")
     n_rows = K if several or K > 2 else 1
-    coef = saved.array("coef", n_rows, None)
-    intercept = saved.array("intercept", n_rows)
-    expected = made.elmo_.width(made.encoding) + (len(saved.arrays["idf"]) if made.join else 0)
-    if coef.shape[1] != expected:
-        raise ValueError(f"coef has {coef.shape[1]} columns; expected {expected}")
+    width = made.elmo_.width(made.encoding) + (len(saved.array("idf", None)) if made.join else 0)
+    coef, intercept = saved.array("coef", n_rows, width), saved.array("intercept", n_rows)
     if not several:
         return linear(coef, intercept, K, strengths[0])
     return one_vs_rest([linear(coef[k : k + 1], intercept[k : k + 1], 2, C) for k, C in enumerate(strengths)])
@@ -169,12 +157,12 @@ def _restored_linear(saved: SavedHead, made: Any, several: bool) -> Any:
 
 def _restored_torch(saved: SavedHead, made: Any, folder: Path) -> Any:
     head, K = saved.config["head"], len(made.classes_)
-    for name in saved.arrays:
-        saved.array(name, *saved.arrays[name].shape)  # finite floats
     fitted = make_torch_head(made, made.numbered_weights())
     if made.head_name == "bilstm":
-        return fitted.set_params(over=head["over"]).restore(saved.arrays, K)
-    return fitted.set_params(start=partial(_tuned, folder / _BILM, head["bilm_sha256"])).restore(saved.arrays, K)
+        fitted.set_params(over=head["over"])
+    else:
+        fitted.set_params(start=partial(_tuned, folder / _BILM, head["bilm_sha256"]))
+    return fitted.restore(saved, K, made.elmo_.config)
 
 
 def _tuned(folder: Path, sha256: str) -> Checkpoint:

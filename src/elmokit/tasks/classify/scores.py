@@ -87,28 +87,24 @@ def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] 
     names = sorted({*truth, *predicted}) if labels is None else list(labels)
     number = {name: k for k, name in enumerate(names)}
     y, guess = (np.array(rows if several else [number[row] for row in rows], int) for rows in (truth, predicted))
-    numbers = list(range(len(names)))
-
-    def f1(average: str) -> float:
-        return float(metrics.f1_score(y, guess, labels=numbers, average=average, zero_division=0.0))
-
+    accuracy = float((y == guess).reshape(len(y), -1).all(1).mean())
     if several and len(names) == 1:  # scikit-learn takes one column for classes 0 and 1
-        table = metrics.precision_recall_fscore_support(y[:, 0], guess[:, 0], labels=[1], zero_division=0.0)
-        micro = weighted = float(table[2][0])
-    else:
-        table = metrics.precision_recall_fscore_support(y, guess, labels=numbers, zero_division=0.0)
-        micro, weighted = f1("micro"), f1("weighted")
+        y, guess = np.pad(y, ((0, 0), (0, 1))), np.pad(guess, ((0, 0), (0, 1)))
+    some: dict[str, Any] = {"labels": range(len(names)), "zero_division": 0.0}
+    table = metrics.precision_recall_fscore_support(y, guess, **some)
+    micro, weighted = (float(metrics.f1_score(y, guess, average=how, **some)) for how in ("micro", "weighted"))
     classes = tuple(
         LabelMetrics(label=str(name), precision=float(p), recall=float(r), f1=float(f), support=int(n))
         for name, p, r, f, n in zip(names, *table, strict=True)
     )
+    confusion = () if several else tuple(map(tuple, metrics.confusion_matrix(y, guess, labels=some["labels"]).tolist()))
     return Scores(
-        accuracy=float((y == guess).reshape(len(y), -1).all(1).mean()),
+        accuracy=accuracy,
         micro_f1=micro,
         macro_f1=float(np.mean([c.f1 for c in classes if c.support or not several] or [0.0])),
         weighted_f1=weighted,
         classes=classes,
-        confusion=() if several else tuple(map(tuple, metrics.confusion_matrix(y, guess, labels=numbers).tolist())),
+        confusion=confusion,
         without_rows=tuple(c.label for c in classes if several and not c.support),
     )
 
@@ -156,11 +152,7 @@ class PrecisionRecall:
 
 
 def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width, by rising confidence; empty ones are left out.
-
-    Args:
-        confidence: probability of the predicted class. Shape (n,).
-        right: whether the prediction is right. Shape (n,).
+    """Ten bins of equal width, by rising confidence of the predictions (n,); empty ones are left out.
 
     Example:
         >>> [b.right for b in calibration_bins(np.array([0.55, 0.95, 0.97]), [False, True, True])]
@@ -180,12 +172,7 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float:
 
 
 def precision_recall(label: str, truth: ArrayLike, probabilities: NDArray[np.floating]) -> PrecisionRecall:
-    """The precision-recall curve of one class, in at most a hundred points.
-
-    Args:
-        label: the class.
-        truth: whether each row has it, at least one. Shape (n,).
-        probabilities: of it. Shape (n,).
+    """The precision-recall curve of one class, in at most a hundred points, from the truth and probabilities of n rows.
 
     Example:
         >>> precision_recall("1", [True, False], np.array([0.9, 0.1])).average_precision

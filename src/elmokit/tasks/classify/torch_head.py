@@ -22,9 +22,12 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.fitting import FitOptions, fit
 from elmokit.progress import progress_bar
+from elmokit.tasks.saved import SavedHead
+from elmokit.tasks.torch_parts import restore_weights
 
 Array = NDArray[Any]
 Collate = Callable[[Array], tuple[Tensor, ...]]
@@ -72,6 +75,9 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     @abstractmethod
     def _make_network(self, X: Any, n_classes: int) -> nn.Module: ...
+
+    @abstractmethod
+    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module: ...
 
     @abstractmethod
     def _collate(self, X: Any, network: nn.Module) -> Collate: ...
@@ -141,6 +147,12 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def predict(self, X: Any) -> Array:
         """The most probable class of each row. Shape (n,)."""
         return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+
+    def restore(self, saved: SavedHead, n_classes: int, config: ElmoConfig) -> TorchHead:
+        """Set the weights of a saved head; the classes are 0 … n_classes - 1."""
+        self.network_ = restore_weights(self._empty_network(n_classes, config), saved, left_out="bilm.")
+        self.classes_ = np.arange(n_classes)
+        return self
 
     def arrays(self) -> dict[str, Array]:
         """The weights of the network by name."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra
-from elmokit.tasks.checks import check_labels
+from elmokit.tasks.checks import check_labels, check_strength
 from elmokit.tasks.pairs.features import (
     Pair,
     Part,
@@ -27,7 +27,7 @@ from elmokit.tasks.pairs.features import (
     compare_scores,
     pair_features,
 )
-from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
+from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 
 try:
     from sklearn.base import BaseEstimator
@@ -99,9 +99,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _check(self) -> None:
         if self.kind not in get_args(Kind):
             raise ConfigError(f"kind is {self.kind!r}; expected 'classes' or 'scores'.")
-        is_number = isinstance(self.C, int | float) and not isinstance(self.C, bool)
-        if self.C != "cv" and not (is_number and float(self.C) > 0):
-            raise ConfigError(f"C is {self.C!r}; expected a positive number or 'cv'.")
+        check_strength(self.C)
         none = np.zeros((0, 1), np.float32)
         pair_features(none, none, self.parts)
 
@@ -116,20 +114,22 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         vectors = self.elmo_.encode(list(numbers), self.encoding, show_progress=self.show_progress)
         return pair_features(vectors[rows[: len(first)]], vectors[rows[len(first) :]], self.parts)
 
-    def fit(self, pairs: Iterable[Pair], y: Iterable[Any]) -> SentencePairs:
+    def fit(self, pairs: Iterable[Pair], y: Iterable[Any], *rest: Any) -> SentencePairs:
         """Learn from labelled pairs.
 
         Args:
             pairs: n pairs of texts: a list of tuples, a table with two columns, `zip(first, second)` …
             y: n classes (strings or numbers), or n numbers for scores.
+            rest: nothing; three arguments are the call of version 0.1.0, and an InputError.
 
         Returns:
             itself.
 
         Raises:
             InputError: a missing text or label, fewer than two classes or different scores.
-            ConfigError: a setting out of range.
         """
+        if rest:
+            raise InputError("fit(first, second, y) was the call of version 0.1.0: write fit(zip(first, second), y).")
         self._check()
         pairs = list(zip(*check_pairs(pairs), strict=True))
         y = self._check_targets(y, len(pairs))
@@ -141,8 +141,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Learn from all pairs, after an evaluation on held-out ones; texts are encoded once.
 
         Args:
-            pairs: n pairs of texts.
-            y: their classes or scores.
+            pairs, y: see `fit`.
             test_size: share of the pairs to hold out for the evaluation.
 
         Returns:
@@ -212,14 +211,10 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Compare predictions with the truth.
 
         Args:
-            pairs: n pairs of texts.
-            y: their classes or scores.
+            pairs, y: see `fit`; InputError for a class that was not in the training pairs.
 
         Returns:
             `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations).
-
-        Raises:
-            InputError: a missing text or label, or a class that was not in the training pairs.
         """
         self._check_fitted()
         return self._evaluate(self.features(pairs), list(y))
@@ -237,8 +232,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Accuracy for classes, Spearman correlation for scores.
 
         Args:
-            pairs: n pairs of texts.
-            y: their classes or scores.
+            pairs, y: see `fit`.
 
         Returns:
             at most 1.
@@ -270,21 +264,15 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """Read what `save` wrote.
 
         Args:
-            folder: folder of the saved pairs.
+            folder: folder of the saved pairs; MissingFile if there are none.
             elmo: the model they were trained with; None loads it where the folder says, if it may say so.
 
         Returns:
-            the fitted estimator.
-
-        Raises:
-            MissingFile: nothing of the kind there.
-            CheckpointError: damaged files, or another model than it was trained with.
+            the fitted estimator; CheckpointError for damaged files, or another model than it was trained with.
         """
-        head = load_head(folder, FILES)
-        elmo = open_model(folder, FILES) if elmo is None else elmo
-        check_model(head, elmo)
+        head, model = load_head(folder, FILES, elmo)
         with reading_head(head.path):
-            return cls._restored(head, elmo)
+            return cls._restored(head, model)
 
     @classmethod
     def _restored(cls, head: SavedHead, elmo: Encoder) -> SentencePairs:

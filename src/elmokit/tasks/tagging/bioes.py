@@ -136,15 +136,9 @@ class CheckedTags:
 def check_tags(sequences: Iterable[Sequence[str]], scheme: Scheme | Literal["auto"] | None = "auto") -> CheckedTags:
     """Convert tags to one scheme and repair them where they break its rules.
 
-    BILOU (BIOUL), BMES and lower-case letters become BIOES, "0" becomes "O"; the remark says so.
-
-    Args:
-        sequences: tags of sentences.
-        scheme: their scheme; "auto" finds it, None says that they mark no spans, such as parts of speech.
-
-    Raises:
-        ConfigError: an unknown scheme.
-        InputError: a tag that is no string, or that is none of a scheme among tags that mark spans.
+    BILOU (BIOUL), BMES and lower-case letters become BIOES, "0" becomes "O"; the remark says so. The scheme "auto" is
+    found, None says that tags mark no spans, such as parts of speech. InputError for a tag that is no string, or no tag
+    of a scheme among tags that mark spans.
 
     Example:
         >>> check_tags([["O", "I-PER"], ["B-LOC", "I-LOC"], ["B-LOC", "B-LOC"]]).remark
@@ -281,10 +275,7 @@ class TagMetrics:
 def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
     """Compare the predicted tags of n sentences with the true ones.
 
-    `mark_spans` says whether tags mark spans; None tells it from the tags.
-
-    Raises:
-        InputError: different lengths, or no words.
+    `mark_spans` says whether tags mark spans; None tells it from the tags. InputError for different lengths.
 
     Example:
         >>> metrics = tag_metrics([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "O", "O", "B-LOC"]])
@@ -314,13 +305,9 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
             counter.update(span.label for span in part)
 
     def metrics(label: str, right: int, predicted: int, true: int) -> LabelMetrics:
-        return LabelMetrics(
-            label=label,
-            precision=right / predicted if predicted else 0.0,
-            recall=right / true if true else 0.0,
-            f1=2 * right / (predicted + true) if predicted + true else 0.0,
-            support=true,
-        )
+        precision, recall = right / max(predicted, 1), right / max(true, 1)
+        f1 = 2 * right / max(predicted + true, 1)
+        return LabelMetrics(label=label, precision=precision, recall=recall, f1=f1, support=true)
 
     return TagMetrics(
         accuracy=accuracy,

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from elmokit.nn.layer_mix import LayerMixer
 from elmokit.tasks.tagging.cache import VectorCache
 from elmokit.tasks.tagging.crf import CRF, Rules
+from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
 _BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
 _BUCKET = 20  # batches that are sorted by length together, so that little is padded
@@ -34,7 +34,7 @@ class TagNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(n_layers, width))
         self.mix = LayerMixer(n_layers)
         self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(width, hidden_width, batch_first=True, bidirectional=True)
+        self.lstm = PackedLSTM(width, hidden_width)
         self.emissions = nn.Linear(2 * hidden_width, n_tags)
         self.crf = CRF(n_tags)
 
@@ -47,9 +47,7 @@ class TagNetwork(nn.Module):
         """A score per word and tag. Shape (B, T, K)."""
         standard = (layers - self.mean[:, None, None]) / self.scale[:, None, None]
         x = self.dropout(self.mix(standard, mask))  # (B, T, 2P)
-        packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-        hidden, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])
-        scores: Tensor = self.emissions(self.dropout(hidden))
+        scores: Tensor = self.emissions(self.dropout(self.lstm(x, mask.sum(1))))
         return scores
 
     @torch.no_grad()
@@ -58,7 +56,7 @@ class TagNetwork(nn.Module):
         lengths = np.array([vectors.shape[1] for vectors in sentences], dtype=np.int64)
         tags: list[list[int]] = [[] for _ in sentences]
         for rows in batches(lengths, 64, None):
-            layers, mask = _padded([sentences[row] for row in rows], self.mean.device)
+            layers, mask = pad_layers([sentences[row] for row in rows], self.mean.device)
             for row, best in zip(rows, self.crf.best(self.scores(layers, mask), mask, rules), strict=True):
                 tags[row] = best
         return tags
@@ -81,7 +79,7 @@ class TagObjective:
 
     def loss(self, network: TagNetwork, batch: NDArray[np.int64]) -> Tensor:
         """Mean loss of a batch."""
-        layers, mask = _padded([self.train[int(row)] for row in batch], network.mean.device)
+        layers, mask = pad_layers([self.train[int(row)] for row in batch], network.mean.device)
         tags = torch.zeros(mask.shape, dtype=torch.int64)
         for i, row in enumerate(batch):
             tags[i, : len(self.tags[row])] = torch.from_numpy(self.tags[row])
@@ -120,14 +118,3 @@ def batches(
         result += [batch] if batch else []
     order = range(len(result)) if rng is None else rng.permutation(len(result))
     return (np.array(result[i]) for i in order)
-
-
-def _padded(sentences: Sequence[NDArray[np.floating]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Layers (L, B, T, 2P), padded with zeros behind the words of each sentence, and the mask of words (B, T)."""
-    n_layers, _, width = sentences[0].shape
-    shape = len(sentences), max(vectors.shape[1] for vectors in sentences)
-    layers, mask = np.zeros((n_layers, *shape, width), np.float32), np.zeros(shape, np.bool_)
-    for row, vectors in enumerate(sentences):
-        layers[:, row, : vectors.shape[1]] = vectors
-        mask[row, : vectors.shape[1]] = True
-    return torch.from_numpy(layers).to(device), torch.from_numpy(mask).to(device)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
-from elmokit.tasks.saved import SavedHead, check_model, load_head, open_model, reading_head, save_head
+from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
 from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, in_parts, run_folder
 from elmokit.tasks.tagging.sentences import TaggedSentences, Words, word_lists
@@ -213,9 +213,8 @@ class Tagger:
         """Compare predictions with true tags.
 
         Args:
-            sentences: n lists of words.
+            sentences, show_progress: see `predict`.
             tags: a true tag for each word; invalid ones are not repaired.
-            show_progress: see `Elmo.encode`.
 
         Returns:
             accuracy, and precision, recall and F1 of spans as seqeval defines them; `print` shows a table.
@@ -229,8 +228,7 @@ class Tagger:
         """F1 of all spans, or the accuracy where tags mark none.
 
         Args:
-            sentences: n lists of words.
-            tags: true tags.
+            sentences, tags: see `evaluate`.
 
         Returns:
             a share, from 0 to 1.
@@ -259,30 +257,22 @@ class Tagger:
         """Read a tagger that `save` wrote.
 
         Args:
-            folder: folder of the tagger.
+            folder: folder of the tagger; MissingFile if there is none.
             elmo: the model it was trained with; None loads it where the folder says, if it may say so.
             device: see `Tagger`.
 
         Returns:
-            the tagger, ready to predict.
-
-        Raises:
-            MissingFile: no tagger there.
-            CheckpointError: damaged files, or another model than it was trained with.
-            MissingExtra: PyTorch is not installed.
+            the tagger; CheckpointError for damaged files, or another model than it was trained with.
         """
         _check_torch()
-        head = load_head(folder, FILES)
-        elmo = open_model(folder, FILES) if elmo is None else elmo
-        check_model(head, elmo)
+        head, model = load_head(folder, FILES, elmo)
         with reading_head(head.path):
-            return cls._restored(head, elmo, device)
+            return cls._restored(head, model, device)
 
     @classmethod
     def _restored(cls, head: SavedHead, elmo: Encoder, device: str) -> Tagger:
-        import torch
-
         from elmokit.fitting import EpochReport
+        from elmokit.tasks.torch_parts import restore_weights
 
         config = head.config
         names, scheme, report = config["tags"], config["scheme"], config["report"]
@@ -294,13 +284,10 @@ class Tagger:
         hidden = tagger.hidden_width
         head.array("lstm.weight_hh_l0", 4 * hidden, hidden)  # before a network of that size takes memory
         head.array("crf.step", len(names), len(names))
-        network = tagger._new_network(len(names))
-        for name, tensor in network.state_dict().items():
-            array = head.array(name, *(tensor.shape or (1,)))  # safetensors keeps no scalars
-            tensor.copy_(torch.tensor(array).reshape(tensor.shape))
+        network = restore_weights(tagger._new_network(len(names)), head)
         if not bool((network.scale > 0).all()):
             raise ValueError("the scales of the layers are not positive")
-        tagger._network, tagger._tag_set, tagger.scheme_ = network.eval(), TagSet(tuple(names), scheme), scheme
+        tagger._network, tagger._tag_set, tagger.scheme_ = network, TagSet(tuple(names), scheme), scheme
         tagger.report_ = EpochReport(**report) if report else None
         return tagger
 
