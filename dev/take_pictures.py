@@ -40,8 +40,10 @@ def main(folder: Path) -> None:
         for width in WIDTHS:
             for scheme in SCHEMES:
                 page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+                page.set_default_timeout(180_000)  # a busy machine
                 for name, url in pages.items():
                     page.goto(url, wait_until="networkidle")
+                    page.wait_for_function("() => !document.querySelector('.busy, [aria-busy]')")
                     page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
                     inside = page.evaluate("document.documentElement.scrollWidth")
                     print(f"{name} {width} {scheme}: {inside} pixels wide")

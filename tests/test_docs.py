@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -229,6 +230,15 @@ def resolves(name):
             return True
         return functools.reduce(lambda v, part: getattr(v, part, None), parts[n:], value) is not None
     return False
+
+
+def test_the_image_starts_a_command_that_exists():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    program, *words = json.loads(re.search(r"^ENTRYPOINT (.+)$", lines, re.MULTILINE)[1])
+    assert program == "elmokit"
+    parse(words)
+    extras = re.search(r'"\$wheel\[(\w+)\]"', lines)[1]
+    assert extras in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 def test_old_spellings_of_options_still_work():

@@ -27,7 +27,7 @@ caption, figcaption { text-align: left; color: var(--soft) }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td.text { text-align: left }
 td.text { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
-tbody th bdi { display: inline-block; max-width: 16rem; white-space: normal; overflow-wrap: anywhere }
+tbody th bdi { display: inline-block; max-width: 16rem; white-space: normal; overflow-wrap: break-word }
 figure { display: inline-block; margin: .5rem 0; max-width: 29rem } img { max-width: 100%; height: auto }
 """
 _FIGURE_STYLE = (
