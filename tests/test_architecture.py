@@ -98,7 +98,7 @@ OPTIONAL = {  # behind an extra
     "h11": (("server.connections",), False),
     "uvicorn": (("server.",), False),
     "lancedb": (("index.store",), False),
-    "pyarrow": (("data.parquet", "index.arrow"), False),
+    "pyarrow": (("data.parquet", "index.store"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
     "matplotlib": (("training.curves", "projection", "tasks.classify.html_report"), False),
@@ -126,16 +126,16 @@ IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 SERVER_FILES = tuple(
     f"server.{name}"
     for name in (
+        "api",
         "app",
-        "embeddings",
-        "explorer",
         "errors",
+        "explorer",
         "middleware",
         "pages",
+        "run",
+        "schemas",
         "service",
         "settings",
-        "similar",
-        "words",
     )
 )
 TOP_ALLOWED_IN = {  # files that are of no use without the package
@@ -144,7 +144,7 @@ TOP_ALLOWED_IN = {  # files that are of no use without the package
     "pydantic": SERVER_FILES,
     "starlette": SERVER_FILES,
     "h11": ("server.connections",),
-    "uvicorn": ("server.connections",),
+    "uvicorn": ("server.connections", "server.run"),
     "torch": TORCH_FILES,
     "safetensors": ("fitting.",),
     "sklearn": ("tasks.classify.", "tasks.pairs.classifier", "tasks.vectorizer"),

@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra server")
 
-from elmokit.server.occurrences import (
-    Place,
-    ReadingCache,
-    make_reading,
-    nearest,
-    places_of,
-    plane,
-    planes,
-    sense_numbers,
-    similarities,
-)
+from elmokit.server.occurrences import Reading, ReadingCache, nearest, places_of, planes, sense_numbers
 
 TEXTS = ["I read it.", "Read the letter!", "", "They read, and read; nothing else."]
 
@@ -29,9 +19,7 @@ def readings(elmo):
 
 def read(elmo, texts):
     found = elmo.encode_words(texts, layers="each")
-    return [
-        make_reading(elmo, text, one.words, one.offsets, one.vectors) for text, one in zip(texts, found, strict=True)
-    ]
+    return [Reading.of(elmo, text, one.words, one.offsets, one.vectors) for text, one in zip(texts, found, strict=True)]
 
 
 def cosine(a, b):
@@ -49,59 +37,51 @@ def test_views_are_the_layers_and_then_the_mix(elmo, readings):
 
 
 def test_places_pay_no_heed_to_capitals(readings):
-    assert places_of("READ", readings) == [Place(0, 1), Place(1, 0), Place(3, 1), Place(3, 4)]
+    assert places_of("READ", readings) == [(0, 1), (1, 0), (3, 1), (3, 4)]
     assert places_of("nowhere", readings) == []
 
 
 @pytest.mark.parametrize("same_word", [True, False])
 def test_nearest_are_all_others_by_falling_cosine(elmo, readings, same_word):
-    found = nearest(Place(0, 1), readings, k=100, same_word=same_word)
+    found = nearest((0, 1), readings, k=100, same_word=same_word)
     each = elmo.encode_words(TEXTS, layers="each")
     assert len(found) == elmo.n_layers + 1
     for layer, neighbours in enumerate(found[: elmo.n_layers]):
-        scores = [one.score for one in neighbours]
+        scores = [score for _, score in neighbours]
         assert scores == sorted(scores, reverse=True)
-        for one in neighbours:
-            other = each[one.place.sentence].vectors[layer, one.place.word]
-            assert one.score == pytest.approx(cosine(each[0].vectors[layer, 1], other), abs=1e-5)
-    places = {one.place for one in found[0]}
-    others = {Place(1, 0), Place(3, 1), Place(3, 4)}
+        for (sentence, word), score in neighbours:
+            other = each[sentence].vectors[layer, word]
+            assert score == pytest.approx(cosine(each[0].vectors[layer, 1], other), abs=1e-5)
+    places = {place for place, _ in found[0]}
+    others = {(1, 0), (3, 1), (3, 4)}
     assert places == others if same_word else places > others
-    words = {readings[place.sentence].words[place.word] for place in places}
+    words = {readings[sentence].words[word] for sentence, word in places}
     assert not words & {".", "!", ",", ";"}
 
 
 def test_nearest_of_a_word_alone_is_nothing(elmo):
     alone = read(elmo, ["word"])
-    assert nearest(Place(0, 0), alone) == [[]] * (elmo.n_layers + 1)
+    assert nearest((0, 0), alone) == [[]] * (elmo.n_layers + 1)
 
 
 def test_one_word_has_one_vector_in_the_first_layer_only(readings):
-    first, *_, last = nearest(Place(0, 1), readings, k=1, same_word=True)
-    assert first[0].score == pytest.approx(1.0, abs=1e-5)
-    assert last[0].score < 0.999
-
-
-def test_similarities_are_cosines(elmo, readings):
-    found = similarities(readings[0], readings[1])
-    each = elmo.encode_words(TEXTS[:2], layers="each")
-    assert found.shape == (elmo.n_layers + 1, 4, 4)
-    assert found[2, 1, 0] == pytest.approx(cosine(each[0].vectors[2, 1], each[1].vectors[2, 0]), abs=1e-5)
-    assert similarities(readings[0], readings[2]).shape == (elmo.n_layers + 1, 4, 0)
+    first, *_, last = nearest((0, 1), readings, k=1, same_word=True)
+    assert first[0][1] == pytest.approx(1.0, abs=1e-5)
+    assert last[0][1] < 0.999
 
 
 @given(st.integers(2, 30), st.integers(0, 2**32 - 1))
 def test_a_plane_is_what_scikit_learn_finds(n, seed):
     decomposition = pytest.importorskip("sklearn.decomposition")
     vectors = np.random.default_rng(seed).standard_normal((n, 8))
-    points, shares = plane(vectors)
+    (points,), (shares,) = planes(vectors[None])
     reference = decomposition.PCA(2, svd_solver="full").fit(vectors)
     np.testing.assert_allclose(shares, reference.explained_variance_ratio_, atol=1e-9)
     np.testing.assert_allclose(np.abs(points), np.abs(reference.transform(vectors)), atol=1e-7)
 
 
 def test_a_plane_of_equal_vectors_is_one_point():
-    points, shares = plane(np.ones((5, 8), np.float32))
+    points, shares = planes(np.ones((2, 5, 8), np.float32))
     assert not points.any()
     assert not shares.any()
 

@@ -5,10 +5,9 @@ A block is what an interruption may cost and what memory holds. A text counts as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,10 @@ from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
 from elmokit.errors import TextError
 from elmokit.features import WordVectors
-from elmokit.index.arrow import Columns
 from elmokit.index.centering import Centering, unit
 from elmokit.index.description import Description
 from elmokit.index.kept_words import is_content_word, word_test
-from elmokit.index.store import Store
+from elmokit.index.store import Columns, Store
 
 BLOCK = 2048
 """Sentences that are written together."""
@@ -29,8 +27,7 @@ BLOCK = 2048
 _REPORT_EVERY = 64
 
 
-@dataclass(frozen=True, slots=True)
-class NewSentence:
+class NewSentence(NamedTuple):
     """A text on its way into the index: row `row` (from 1) of the file or document `source`."""
 
     text: str
@@ -50,7 +47,9 @@ def fit_centering(elmo: Elmo, description: Description, texts: Iterable[str]) ->
     """The centering of an index: subtracts the mean of all words of its first texts; zero if they have no words."""
     words = elmo.encode_words(list(texts), layers=description.layers, show_progress=False)
     vectors = [text.vectors for text in words if len(text)]
-    return Centering.fitted(np.concatenate(vectors)) if vectors else description.centering
+    if not vectors:
+        return description.centering
+    return Centering(np.concatenate(vectors).mean(axis=0, dtype=np.float64).astype(np.float32))
 
 
 def write_sentences(
@@ -60,7 +59,7 @@ def write_sentences(
     sentences: Iterable[NewSentence],
     *,
     block: int = BLOCK,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> int:
     """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences.
 
@@ -69,61 +68,45 @@ def write_sentences(
     n_added, n_done, rest = 0, 0, iter(sentences)
     number = store.next_sentence()
     while chosen := list(islice(rest, block)):
-        rows = _Rows(description, number)
+        encoded = []
         texts = (sentence.text for sentence in chosen)
-        stream = elmo.encode_words_stream(texts, layers=description.layers, show_progress=False)
-        for sentence, words in zip(chosen, stream, strict=True):
-            rows.add(sentence, words)
+        for words in elmo.encode_words_stream(texts, layers=description.layers, show_progress=False):
+            encoded.append(words)
             n_done += 1
-            if on_progress is not None and n_done % _REPORT_EVERY == 0:
+            if n_done % _REPORT_EVERY == 0 or len(encoded) == len(chosen):
                 on_progress(n_done)
-        occurrences, about = rows.columns()
+        occurrences, about = _columns(description, number, chosen, encoded)
         store.append(occurrences, about)
         n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
-        if on_progress is not None and n_done % _REPORT_EVERY:
-            on_progress(n_done)
     return n_added
 
 
-class _Rows:
+def _columns(
+    description: Description, first: int, sentences: Sequence[NewSentence], encoded: Sequence[WordVectors]
+) -> tuple[Columns, Columns]:
     """Columns of both tables for a block of sentences, the first of which gets the number `first`."""
-
-    def __init__(self, description: Description, first: int) -> None:
-        self._keep, self._centering, self._first = word_test(description.words), description.centering, first
-        names = ("word", "sentence", "start", "end", "document")
-        self._occurrences: dict[str, list[Any]] = {name: [] for name in names}
-        self._sentences: list[NewSentence] = []
-        self._lengths: list[NDArray[np.float32]] = []
-        self._units: list[NDArray[np.float16]] = []
-        self._means: list[NDArray[np.float16]] = []
-
-    def add(self, sentence: NewSentence, words: WordVectors) -> None:
-        units, lengths = self._centering.units(words.vectors)
+    keep, centering = word_test(description.words), description.centering
+    rows, vectors, lengths, means = [], [], [], []
+    for number, (sentence, words) in enumerate(zip(sentences, encoded, strict=True), first):
+        units, norms = centering.units(words.vectors)
         lowered = [storable(word.lower()) for word in words.words]
-        kept = [place for place, word in enumerate(lowered) if self._keep(word)]
+        kept = [place for place, word in enumerate(lowered) if keep(word)]
         assert words.offsets is not None, "strings have offsets"
-        columns = self._occurrences
-        columns["word"] += [lowered[place] for place in kept]
-        columns["sentence"] += [self._first + len(self._sentences)] * len(kept)
-        columns["start"] += words.offsets[kept, 0].tolist()
-        columns["end"] += words.offsets[kept, 1].tolist()
-        columns["document"] += [storable(sentence.document)] * len(kept)
-        self._lengths.append(lengths[kept])
-        self._units.append(units[kept].astype(np.float16))
-        self._means.append(sentence_vector(words.words, units).astype(np.float16))
-        self._sentences.append(sentence)
-
-    def columns(self) -> tuple[Columns, Columns]:
-        vectors = {"length": np.concatenate(self._lengths), "vector": np.concatenate(self._units)}
-        about = {
-            "id": np.arange(self._first, self._first + len(self._sentences)),
-            "source": [storable(sentence.source) for sentence in self._sentences],
-            "row": [sentence.row for sentence in self._sentences],
-            "document": [storable(sentence.document) for sentence in self._sentences],
-            "text": [storable(sentence.text) for sentence in self._sentences],
-            "vector": np.stack(self._means),
-        }
-        return {**self._occurrences, **vectors}, about
+        document = storable(sentence.document)
+        places = words.offsets[kept].tolist()
+        rows += [(lowered[i], number, start, end, document) for i, (start, end) in zip(kept, places, strict=True)]
+        vectors.append(units[kept].astype(np.float16))
+        lengths.append(norms[kept])
+        means.append(sentence_vector(words.words, units).astype(np.float16))
+    names = ("word", "sentence", "start", "end", "document")
+    occurrences = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    about = {
+        "id": np.arange(first, first + len(sentences)),
+        "row": [sentence.row for sentence in sentences],
+        **{name: [storable(getattr(one, name)) for one in sentences] for name in ("source", "document", "text")},
+        "vector": np.stack(means),
+    }
+    return {**occurrences, "length": np.concatenate(lengths), "vector": np.concatenate(vectors)}, about
 
 
 def new_rows(table: Table, column: str, document: str | None, *, after: int) -> Iterator[NewSentence]:

@@ -31,11 +31,6 @@ class Centering:
 
     mean: Vectors
 
-    @classmethod
-    def fitted(cls, vectors: Vectors) -> Centering:
-        """The centering that subtracts the mean of these vectors. Shape (n, d)."""
-        return cls(vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
-
     def units(self, vectors: Vectors) -> tuple[Vectors, NDArray[np.float32]]:
         """Center vectors (n, d) and scale them to length 1; returns also the lengths they had, (n,)."""
         centred = vectors - self.mean

@@ -24,25 +24,32 @@ _MAX_DIM = 1 << 20
 
 @dataclass(frozen=True)
 class Description:
-    """How an index was made.
+    """How an index was made."""
 
-    Args:
-        model: the name of the model, for people.
-        source: what `Elmo.load` takes to find the model.
-        fingerprint: `Elmo.fingerprint` of the model.
-        layers: the layers that the vectors come from.
-        words: "content", "all" or a list of words.
-        dim: width of a vector, d.
-        mean: the mean vector that is subtracted, d numbers; None until the first sentences are added.
-    """
-
-    model: str
-    source: str
-    fingerprint: str
+    model: str  # name, for people
+    source: str  # what `Elmo.load` takes to find the model
+    fingerprint: str  # `Elmo.fingerprint` of the model
     layers: str | int | tuple[int, ...]
-    words: str | tuple[str, ...]
-    dim: int
-    mean: tuple[float, ...] | None = None
+    words: str | tuple[str, ...]  # "content", "all" or a list of words
+    dim: int  # width of a vector, d
+    mean: tuple[float, ...] | None = None  # what is subtracted, d numbers; None until the first sentences are added
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that no index has."""
+        for name in ("model", "source", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} is no text")
+        if not isinstance(self.dim, int) or not 0 < self.dim <= _MAX_DIM:
+            raise ValueError(f"dim is {self.dim!r}")
+        words = self.words if isinstance(self.words, tuple) else (self.words,)
+        if not all(isinstance(word, str) for word in words):
+            raise ValueError("words holds something else than words")
+        Encoding(layers=self.layers)
+        word_test(self.words)
+        if self.mean is not None:
+            mean = np.asarray(self.mean, dtype=np.float64)
+            if mean.shape != (self.dim,) or not np.isfinite(mean).all():
+                raise ValueError(f"mean is not {self.dim} finite numbers")
 
     @classmethod
     def of(cls, elmo: Elmo, *, layers: Layers, words: str | tuple[str, ...]) -> Description:
@@ -63,31 +70,11 @@ class Description:
                 f"{path} is not of format {_FORMAT}: another version wrote it; build the index again."
             )
         with reading(path, what="description of an index"):
-            checked: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-            described = cls(**checked)
-            described._check_values()
-        return described
-
-    def _check_values(self) -> None:
-        """Raise ValueError for a value that no index has."""
-        for name in ("model", "source", "fingerprint"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} is no text")
-        if not isinstance(self.dim, int) or isinstance(self.dim, bool) or not 0 < self.dim <= _MAX_DIM:
-            raise ValueError(f"dim is {self.dim!r}")
-        if isinstance(self.words, tuple) and not all(isinstance(word, str) for word in self.words):
-            raise ValueError("words holds something else than words")
-        if not isinstance(self.words, str | tuple):
-            raise ValueError("words is neither a name nor a list")
-        try:
-            Encoding(layers=self.layers)
-            word_test(self.words)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        if self.mean is not None:
-            mean = np.asarray(self.mean, dtype=np.float64)
-            if mean.shape != (self.dim,) or not np.isfinite(mean).all():
-                raise ValueError(f"mean is not {self.dim} finite numbers")
+            fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+            try:
+                return cls(**fields)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
 
     def write(self, folder: Path) -> None:
         """Write the description, whole or not at all. Raises OutputError."""
@@ -95,7 +82,7 @@ class Description:
 
     @property
     def centering(self) -> Centering:
-        """The centering of the vectors; subtracts zero until the first sentences are added."""
+        """The centering of the vectors."""
         return Centering(np.zeros(self.dim, np.float32) if self.mean is None else np.array(self.mean, np.float32))
 
     def with_centering(self, centering: Centering) -> Description:
@@ -103,10 +90,7 @@ class Description:
         return replace(self, mean=tuple(centering.mean.tolist()))
 
     def load_model(self, folder: Path, **options: Any) -> Elmo:
-        """Load the model that the index in `folder` names, with options of `Elmo.load`.
-
-        A folder may come from strangers, so nothing is fetched.
-        """
+        """Load the model that the index names, with options of `Elmo.load`. Strangers wrote it: nothing is fetched."""
         if "://" in self.source or self.source.startswith("hf:"):
             raise CheckpointError(
                 f"{folder}: this index was made with a model from {self.source!r}, which is not fetched unasked;"

@@ -19,7 +19,6 @@ from elmokit.elmo import Elmo
 from elmokit.encoding import Text
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
-from elmokit.index.arrow import OCCURRENCES, SENTENCES, condition
 from elmokit.index.build import sentence_vector
 from elmokit.index.centering import Centering, unit
 from elmokit.index.description import Description
@@ -34,8 +33,8 @@ from elmokit.index.results import (
     WordMeans,
     grouped,
 )
-from elmokit.index.senses import Clustered, find_senses
-from elmokit.index.store import Store
+from elmokit.index.senses import find_senses
+from elmokit.index.store import OCCURRENCES, SENTENCES, Store, condition
 from elmokit.projection import principal_plane
 
 T = TypeVar("T")
@@ -152,7 +151,7 @@ class IndexReader:
             position: the number of the word in the context, from 0; None for the first that fits.
             positive: more words to be similar to, alone or in context: "king", ("bank", "a river bank").
             negative: words to be dissimilar to.
-            topn: the largest number of words (or senses of words).
+            topn: the largest number of words (or senses of words), as gensim calls it.
             k: another name of `topn`.
             documents: search these documents only; only with a context.
             exact: compare all occurrences, without the nearest-neighbour index.
@@ -244,14 +243,14 @@ class IndexReader:
             ConfigError: `n_senses` below 1 or above the number of occurrences.
             MissingExtra: scikit-learn is not installed.
         """
-        return self._clustered(word, n_senses, limit).senses
+        return self._clustered(word, n_senses, limit)[0]
 
     def word_map(self, word: str, *, n_senses: int | None = None, limit: int = 500) -> WordMap:
         """The occurrences of a word in a plane (two principal components), each with its sense; see `senses`."""
-        clustered = self._clustered(word, n_senses, limit)
-        points, explained = principal_plane(clustered.units)
-        pairs = zip(points.tolist(), clustered.occurrences, strict=True)
-        return WordMap(word.lower(), clustered.senses, tuple(MapPoint(x, y, one) for (x, y), one in pairs), explained)
+        senses, occurrences, units = self._clustered(word, n_senses, limit)
+        points, explained = principal_plane(units)
+        shown = tuple(MapPoint(x, y, one) for (x, y), one in zip(points.tolist(), occurrences, strict=True))
+        return WordMap(word.lower(), senses, shown, explained)
 
     def means(self, *, min_count: int = 5) -> WordMeans:
         """A static vector per word that occurs `min_count` times or more: the mean of its occurrences, of length 1."""
@@ -291,18 +290,18 @@ class IndexReader:
         rows = self._store.sample(condition(word=word.lower()) or "", _COLUMNS, limit=limit)
         return self._store.with_sentences(rows, np.ones(len(rows["word"])))
 
-    def _clustered(self, word: str, n_senses: int | None, limit: int) -> Clustered:
+    def _clustered(self, word: str, n_senses: int | None, limit: int) -> tuple[Senses, list[Occurrence], Vector]:
+        """The senses of a word, n occurrences with their senses, and their vectors, (n, d)."""
         word = word.lower()
 
-        def compute() -> Clustered:
+        def compute() -> tuple[Senses, list[Occurrence], Vector]:
             occurrences, units = self._sample(word, limit)
             if not occurrences:
                 raise InputError(f"{self.folder}: the word {word!r} does not occur in the index.")
-            clustered = find_senses(
+            senses, labelled = find_senses(
                 word, occurrences, units, n_senses, lambda v: self.search(v, k=100, not_words=[word])
             )
-            count = self.words().get(word, len(occurrences))
-            return clustered._replace(senses=replace(clustered.senses, count=count))
+            return replace(senses, count=self.words().get(word, len(occurrences))), labelled, units
 
         return self._cached(("senses", word, n_senses, limit), compute)
 
@@ -312,7 +311,7 @@ class IndexReader:
             if word in self:
                 self.senses(word)
         with self._lock:
-            cached = [value.senses for key, value in self._cache.items() if key[0] == "senses"]
+            cached = [value[0] for key, value in self._cache.items() if key[0] == "senses"]
         return {senses.word: senses for senses in cached}
 
     def _vector_of(self, item: InContext, position: int | None) -> Vector:

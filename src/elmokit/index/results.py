@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +21,21 @@ _EXAMPLES = 3
 class Occurrence:
     """One word in one sentence.
 
-    Args:
-        word: the word in lower case.
-        text: the sentence.
-        start: where the word begins in the sentence, in characters.
-        end: where it ends.
-        document: the document of the sentence.
-        row: the sentence's place in its source, from 1.
-        sentence_id: its number in the index.
-        similarity: to the query; 1.0 if there is none.
-        sense: the number of the word's sense, from 1; None if its senses are not known.
-
     Example:
         >>> occurrence = Occurrence("bank", "The Bank closed.", 4, 8, "news.txt", 7, 0)
         >>> occurrence.surface, occurrence.marked()
         ('Bank', 'The [Bank] closed.')
     """
 
-    word: str
-    text: str
-    start: int
+    word: str  # in lower case
+    text: str  # the sentence
+    start: int  # of the word in the sentence, in characters
     end: int
     document: str
-    row: int
-    sentence_id: int
-    similarity: float = 1.0
-    sense: int | None = None
+    row: int  # the sentence's place in its source, from 1
+    sentence_id: int  # the sentence's number in the index
+    similarity: float = 1.0  # to the query, if there is one
+    sense: int | None = None  # number of the word's sense, from 1; None if its senses are not known
 
     @property
     def surface(self) -> str:
@@ -64,23 +53,14 @@ class Occurrence:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A word, in one of its senses, that is used alike.
+    """A word, in one of its senses, that is used alike."""
 
-    Args:
-        word: the word in lower case.
-        similarity: of its nearest occurrence; without a context, of its mean vector.
-        sense: the number of its sense, from 1; None if its senses are not known.
-        sense_name: the name of that sense, or "".
-        count: occurrences among the nearest ones; without a context, in the whole index.
-        occurrences: the nearest occurrences, best first; none without a context.
-    """
-
-    word: str
-    similarity: float
-    sense: int | None = None
+    word: str  # in lower case
+    similarity: float  # of its nearest occurrence; without a context, of its mean vector
+    sense: int | None = None  # number of its sense, from 1; None if its senses are not known
     sense_name: str = ""
-    count: int = 0
-    occurrences: tuple[Occurrence, ...] = ()
+    count: int = 0  # occurrences among the nearest ones; without a context, in the whole index
+    occurrences: tuple[Occurrence, ...] = ()  # the nearest ones, best first; none without a context
 
 
 @dataclass(frozen=True)
@@ -138,46 +118,27 @@ class Sentence:
 
 @dataclass(frozen=True, eq=False)
 class Sense:
-    """One sense of a word: a group of similar occurrences.
+    """One sense of a word: a group of similar occurrences."""
 
-    Args:
-        number: from 1, the most frequent sense first.
-        name: its most typical neighbours, separated by commas.
-        share: of the word's occurrences, 0 to 1.
-        count: occurrences in the sample that have this sense.
-        neighbours: words that are used like this sense and not like the others, most typical first.
-        collocates: words in its sentences that are rare in those of the other senses, most typical first.
-        examples: its most typical occurrences.
-        centre: the mean of its vectors, scaled to length 1. Shape (d,).
-    """
-
-    number: int
-    name: str
-    share: float
-    count: int
-    neighbours: tuple[str, ...]
-    collocates: tuple[str, ...]
-    examples: tuple[Occurrence, ...]
-    centre: NDArray[np.float32]
+    number: int  # from 1, the most frequent sense first
+    name: str  # its most typical neighbours, separated by commas
+    share: float  # of the word's occurrences, 0 to 1
+    count: int  # occurrences in the sample that have this sense
+    neighbours: tuple[str, ...]  # words used like this sense and not like the others, most typical first
+    collocates: tuple[str, ...]  # words in its sentences that are rare in the others', most typical first
+    examples: tuple[Occurrence, ...]  # its most typical occurrences
+    centre: NDArray[np.float32]  # the mean of its vectors, scaled to length 1, (d,)
 
 
 @dataclass(frozen=True, eq=False)
 class Senses:
-    """The senses of a word: a sequence of `Sense`, the most frequent first.
-
-    Args:
-        word: the word.
-        senses: its senses, at least one.
-        count: occurrences in the index.
-        looked_at: occurrences in the sample that was clustered.
-        silhouette: separation of the clusters, -1 to 1; None for a single sense.
-    """
+    """The senses of a word: a sequence of `Sense`, the most frequent first."""
 
     word: str
-    senses: tuple[Sense, ...]
-    count: int
-    looked_at: int
-    silhouette: float | None
+    senses: tuple[Sense, ...]  # at least one
+    count: int  # occurrences in the index
+    looked_at: int  # occurrences in the sample that was clustered
+    silhouette: float | None  # separation of the clusters, -1 to 1; None for a single sense
 
     def __len__(self) -> int:
         return len(self.senses)
@@ -211,8 +172,7 @@ class Senses:
         return max(self.senses, key=lambda sense: float(sense.centre @ vector))
 
 
-@dataclass(frozen=True)
-class MapPoint:
+class MapPoint(NamedTuple):
     """An occurrence on a map, at x and y."""
 
     x: float
@@ -222,56 +182,32 @@ class MapPoint:
 
 @dataclass(frozen=True, eq=False)
 class WordMap:
-    """A word's occurrences as points in the plane: points are near each other where the word is used alike.
-
-    Args:
-        word: the word.
-        senses: its senses, for colours and the legend.
-        points: one per occurrence.
-        explained: the share of the vectors' variance that the two axes show, 0 to 1.
-    """
+    """A word's occurrences in the plane: points are near each other where the word is used alike."""
 
     word: str
-    senses: Senses
-    points: tuple[MapPoint, ...]
-    explained: float
+    senses: Senses  # for colours and the legend
+    points: tuple[MapPoint, ...]  # one per occurrence
+    explained: float  # the share of the vectors' variance that the two axes show, 0 to 1
 
 
-@dataclass(frozen=True, eq=False)
-class WordMeans:
-    """A vector per word: the mean of its occurrences.
+class WordMeans(NamedTuple):
+    """A vector per word: the mean of its occurrences."""
 
-    Args:
-        words: V words, by falling count.
-        counts: occurrences of each. Shape (V,).
-        vectors: means, scaled to length 1. Shape (V, d).
-    """
-
-    words: tuple[str, ...]
-    counts: NDArray[np.int64]
-    vectors: NDArray[np.float32]
+    words: tuple[str, ...]  # V words, by falling count
+    counts: NDArray[np.int64]  # occurrences of each, (V,)
+    vectors: NDArray[np.float32]  # means, scaled to length 1, (V, d)
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How differently two corpora use a word.
-
-    Args:
-        word: the word.
-        count_a: its occurrences in the first index.
-        count_b: its occurrences in the second.
-        apd: average pairwise distance: the mean cosine distance of an occurrence in A from one in B, 0 to 2.
-        prt: prototype distance: the cosine distance of its mean vectors in A and B, 0 to 2.
-        within_a: the average pairwise distance inside A: how varied its use is there.
-        within_b: the same inside B.
-    """
+    """How differently two corpora use a word; distances are cosine distances, 0 to 2."""
 
     word: str
-    count_a: int
-    count_b: int
-    apd: float
-    prt: float
-    within_a: float
+    count_a: int  # occurrences in the first index
+    count_b: int  # and in the second
+    apd: float  # average pairwise distance: mean distance of an occurrence in A from one in B
+    prt: float  # prototype distance: distance of its mean vectors in A and B
+    within_a: float  # the average pairwise distance inside A: how varied its use is there
     within_b: float
 
     @property

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,18 +33,10 @@ _SMALLEST_SHARE = 0.05
 _N_NEIGHBOURS, _N_NAMES, _N_EXAMPLES = 10, 3, 5
 
 
-class Clustered(NamedTuple):
-    """A word's senses, n of its occurrences with their senses, and their vectors (n, d)."""
-
-    senses: Senses
-    occurrences: tuple[Occurrence, ...]
-    units: Vectors
-
-
 def find_senses(
     word: str, occurrences: Sequence[Occurrence], units: Vectors, n_senses: int | None, nearest: Nearest
-) -> Clustered:
-    """Cluster occurrences of a word by their vectors of length 1, (n, d), and describe the clusters.
+) -> tuple[Senses, list[Occurrence]]:
+    """Cluster occurrences of a word by their vectors of length 1, (n, d): its senses, and the occurrences with theirs.
 
     `n_senses` None chooses the number of senses. Raises ConfigError for fewer than one, or more than occurrences.
     """
@@ -53,9 +44,30 @@ def find_senses(
         raise ConfigError(f"n_senses is {n_senses}; expected 1 to {len(units)}, the occurrences of {word!r} looked at.")
     labels, score = group_occurrences(units, n_senses)
     pairs = zip(occurrences, labels.tolist(), strict=True)
-    labelled = tuple(replace(occurrence, sense=label + 1) for occurrence, label in pairs)
-    senses = _described(labelled, units, labels, nearest)
-    return Clustered(Senses(word, senses, len(units), len(units), score), labelled, units)
+    labelled = [replace(occurrence, sense=label + 1) for occurrence, label in pairs]
+    members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+    centres = [unit(units[rows].mean(axis=0)) for rows in members]
+    near = _distinct([_votes(nearest(centre)) for centre in centres])
+    beside = _distinct([_words_beside([labelled[i] for i in rows.tolist()]) for rows in members])
+    senses = []
+    for number, (rows, centre, neighbours, collocates) in enumerate(
+        zip(members, centres, near, beside, strict=True), 1
+    ):
+        typical = [labelled[i] for i in rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()]
+        different = list({occurrence.text: occurrence for occurrence in reversed(typical)}.values())[::-1]
+        senses.append(
+            Sense(
+                number=number,
+                name=", ".join((neighbours or collocates)[:_N_NAMES]) or f"sense {number}",
+                share=len(rows) / len(units),
+                count=len(rows),
+                neighbours=tuple(neighbours),
+                collocates=tuple(collocates),
+                examples=tuple(different[:_N_EXAMPLES]),
+                centre=centre,
+            )
+        )
+    return Senses(word, tuple(senses), len(units), len(units), score), labelled
 
 
 def group_occurrences(
@@ -68,12 +80,8 @@ def group_occurrences(
 ) -> tuple[Labels, float | None]:
     """The group of each occurrence of a word, from vectors of length 1, (n, d).
 
-    Args:
-        units: the vectors.
-        n_senses: number of groups; None takes the number with the best silhouette.
-        most: the largest number of groups.
-        least_silhouette: if no number of groups exceeds it, all are one group.
-        smallest: the least number of occurrences in a group; None for 5 %, at least 2.
+    Without `n_senses` the number of groups, up to `most`, is the one with the best silhouette; all are one group if
+    that is not above `least_silhouette`. A group has at least `smallest` occurrences (None: 5 %, at least 2).
 
     Returns:
         groups from 0, the largest first, (n,), and their silhouette; None for a single group.
@@ -120,34 +128,6 @@ def silhouette(units: Vectors, labels: Labels) -> float:
     if not 1 < len(np.unique(labels)) < len(labels):
         return -1.0
     return float(silhouette_score(units.astype(np.float64), labels, metric="cosine"))
-
-
-def _described(
-    occurrences: Sequence[Occurrence], units: Vectors, labels: Labels, nearest: Nearest
-) -> tuple[Sense, ...]:
-    members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
-    centres = [unit(units[rows].mean(axis=0)) for rows in members]
-    near = _distinct([_votes(nearest(centre)) for centre in centres])
-    beside = _distinct([_words_beside([occurrences[i] for i in rows.tolist()]) for rows in members])
-    senses = []
-    for label, (rows, centre) in enumerate(zip(members, centres, strict=True)):
-        typical = [occurrences[i] for i in rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()]
-        by_text = {occurrence.text: occurrence for occurrence in reversed(typical)}
-        different = sorted(by_text.values(), key=typical.index)
-        names = near[label] or beside[label]
-        senses.append(
-            Sense(
-                number=label + 1,
-                name=", ".join(names[:_N_NAMES]) or f"sense {label + 1}",
-                share=len(rows) / len(units),
-                count=len(rows),
-                neighbours=tuple(near[label]),
-                collocates=tuple(beside[label]),
-                examples=tuple(different[:_N_EXAMPLES]),
-                centre=centre,
-            )
-        )
-    return tuple(senses)
 
 
 def _votes(occurrences: Sequence[Occurrence]) -> dict[str, float]:

@@ -59,7 +59,7 @@ def shift(
     elif rare:
         raise InputError(f"the words {rare} do not occur {min_count} times in both indexes (min_count).")
     places = {word: i for i, word in enumerate(chosen)}
-    middle = Centering.fitted(np.stack([ours.centering.mean, theirs.centering.mean]))
+    middle = Centering(np.mean([ours.centering.mean, theirs.centering.mean], axis=0))
     sums_a, sums_b = a.word_sums(places, centering=middle), b.word_sums(places, centering=middle)
     changes = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for i, word in enumerate(chosen)]
     return sorted(changes, key=lambda change: (-getattr(change, by), change.word))

@@ -20,19 +20,13 @@ from numpy.typing import NDArray
 
 from elmokit.errors import CheckpointError, MissingExtra, OutputError
 from elmokit.files import locked
-from elmokit.index.arrow import (
-    OCCURRENCES,
-    SENTENCES,
-    Columns,
-    arrow,
-    arrow_table,
-    numbers,
-    numpy_columns,
-    quoted,
-    schemas,
-)
 from elmokit.index.results import Occurrence
 from elmokit.reading import reading
+
+Columns = Mapping[str, Any]
+"""Columns by name: NumPy arrays or lists of n values; `vector` of shape (n, d)."""
+
+OCCURRENCES, SENTENCES = "occurrences", "sentences"
 
 Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """Takes unit vectors (n, d) and the lengths (n,) that they had, returns other vectors (n, d)."""
@@ -54,20 +48,11 @@ UNFINISHED = {f"{name}.lance" for name in (OCCURRENCES, SENTENCES)}
 
 @dataclass(frozen=True)
 class Ann:
-    """How the nearest-neighbour index (IVF, one byte a number) is made and asked.
+    """How the nearest-neighbour index (IVF, one byte a number) is made and asked; figures are in `dev/LOG.md`."""
 
-    At 1,000,000 rows it is made in two minutes of one core; IVF_PQ, Lance's usual kind, was not done after twenty, as
-    its codebooks cost most. Recall@10 against the exact search: 0.985 with 8 probes, 0.999 with 16 (`dev/LOG.md`).
-
-    Args:
-        partition_rows: rows in a partition, on average.
-        probes: partitions that a query looks at.
-        refine: times k of candidates that are compared again by their whole vectors.
-    """
-
-    partition_rows: int = 4096
-    probes: int = 16
-    refine: int = 5
+    partition_rows: int = 4096  # on average
+    probes: int = 16  # partitions that a query looks at
+    refine: int = 5  # times k candidates are compared again by their whole vectors
 
 
 class Store:
@@ -75,8 +60,10 @@ class Store:
 
     def __init__(self, folder: Path, *, width: int | None = None, ann: Ann | None = None) -> None:
         self.folder, self.ann = folder, ann or Ann()
-        lancedb = _lancedb()
-        arrow()
+        try:
+            import lancedb
+        except ImportError:
+            raise MissingExtra("lancedb", "index", "an index of word occurrences") from None
         with self._reading():
             database = lancedb.connect(str(folder))
             if width is not None:
@@ -104,7 +91,7 @@ class Store:
             self.refresh()
             orphans = np.setdiff1d(self._ids(OCCURRENCES, "sentence"), self._ids(SENTENCES, "id"))
             for start in range(0, len(orphans), 1000):
-                self._tables[OCCURRENCES].delete(f"sentence IN ({numbers(orphans[start : start + 1000])})")
+                self._tables[OCCURRENCES].delete(f"sentence IN ({_listed(orphans[start : start + 1000])})")
             yield
 
     def _ids(self, table: str, column: str) -> NDArray[np.int64]:
@@ -118,7 +105,7 @@ class Store:
 
     def last_row(self, source: str) -> int:
         """The last row of a source that is in the index; 0 for none."""
-        where = f"source = {quoted(source)}"
+        where = f"source = {_quoted(source)}"
         rows = [int(batch["row"].max()) for batch in self.scan(SENTENCES, ["row"], where=where) if len(batch["row"])]
         return max(rows, default=0)
 
@@ -135,7 +122,7 @@ class Store:
         """Delete a document."""
         with self._reading():
             for name in (SENTENCES, OCCURRENCES):
-                self._tables[name].delete(f"document = {quoted(document)}")
+                self._tables[name].delete(f"document = {_quoted(document)}")
 
     def index(self) -> None:
         """Make the indexes of vectors and words where they are missing or stale."""
@@ -189,7 +176,7 @@ class Store:
         counts: Counter[str] = Counter()
         with self._reading():
             for batch in self._tables[table].search().select([column]).to_batches(_SCAN_ROWS):
-                for value in arrow().compute.value_counts(batch[column]).to_pylist():
+                for value in batch[column].value_counts().to_pylist():
                     counts[value["values"]] += value["counts"]
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -242,7 +229,7 @@ class Store:
         """Text and row of each sentence that is there, by number."""
         if not ids:
             return {}
-        where = f"id IN ({numbers(np.array(sorted(ids)))})"
+        where = f"id IN ({_listed(np.array(sorted(ids)))})"
         blocks = self.scan(SENTENCES, ["id", "text", "row"], where=where)
         return {
             number: (text, row)
@@ -274,9 +261,66 @@ class Store:
         return occurrences, rows["vector"][kept]
 
 
-def _lancedb() -> Any:
-    try:
-        import lancedb
-    except ImportError:
-        raise MissingExtra("lancedb", "index", "an index of word occurrences") from None
-    return lancedb
+def schemas(width: int) -> dict[str, Any]:
+    """The Arrow schema of each table, for vectors of a width."""
+    import pyarrow as pa
+
+    text, number, place, vector = pa.string(), pa.int64(), pa.int32(), pa.list_(pa.float16(), width)
+    occurrence = {"word": text, "sentence": number, "start": place, "end": place, "document": text}
+    sentence = {"id": number, "source": text, "row": number, "document": text, "text": text}
+    return {
+        OCCURRENCES: pa.schema({**occurrence, "length": pa.float32(), "vector": vector}),
+        SENTENCES: pa.schema({**sentence, "vector": vector}),
+    }
+
+
+def arrow_table(schema: Any, columns: Columns) -> Any:
+    """Columns → an Arrow table, vectors as float16."""
+    import pyarrow as pa
+
+    vectors = np.ascontiguousarray(columns["vector"], dtype=np.float16)
+    nested = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    arrays = {**columns, "vector": nested}
+    return pa.table({field.name: pa.array(arrays[field.name], field.type) for field in schema}, schema=schema)
+
+
+def numpy_columns(table: Any) -> dict[str, Any]:
+    """The columns of an Arrow table or batch as NumPy arrays (vectors as float32), texts as lists."""
+    columns: dict[str, Any] = {}
+    for name in table.schema.names:
+        column = table[name]
+        column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+        if name == "vector":
+            width = column.type.list_size
+            columns[name] = column.flatten().to_numpy().reshape(-1, width).astype(np.float32)
+            if not np.isfinite(columns[name]).all():
+                raise ValueError("a vector holds NaN or infinity")
+        else:
+            texts = str(column.type) in ("string", "large_string")
+            columns[name] = column.to_pylist() if texts else column.to_numpy(zero_copy_only=False)
+    return columns
+
+
+def condition(
+    *, word: str | None = None, not_words: Collection[str] = (), documents: Collection[str] | None = None
+) -> str | None:
+    """An SQL condition that selects a word, leaves words out and selects documents; None if there is none.
+
+    Example:
+        >>> condition(word="o'clock", documents=["a.txt"])
+        "word = 'o''clock' AND document IN ('a.txt')"
+    """
+    parts = [] if word is None else [f"word = {_quoted(word)}"]
+    if not_words:
+        parts.append(f"word NOT IN ({', '.join(map(_quoted, sorted(not_words)))})")
+    if documents is not None:
+        parts.append(f"document IN ({', '.join(map(_quoted, sorted(documents)))})" if documents else "false")
+    return " AND ".join(parts) or None
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _listed(numbers: NDArray[np.int64]) -> str:
+    return ", ".join(map(str, numbers.tolist()))

@@ -17,7 +17,7 @@ from elmokit.index.kept_words import word_test
 from elmokit.index.reader import IndexReader
 from elmokit.index.store import UNFINISHED, Store
 
-OnProgress = Callable[[str, int, "int | None"], None]
+OnProgress = Callable[[str, int, "int | None"], object]
 """Takes the name of the stage, steps done, and steps in all (None if unknown)."""
 
 _CENTERING_TEXTS = 1000
@@ -46,9 +46,6 @@ class WordIndex(IndexReader):
             elmo: the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory.
             layers: the layers (see `Elmo.encode_words`), all but "each".
             words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
-
-        Returns:
-            the index, ready for `add` and `build`.
 
         Raises:
             OutputError: the folder is not empty, or can't be created.
@@ -81,9 +78,6 @@ class WordIndex(IndexReader):
             folder: the folder of the index.
             elmo: the model it was made with, if it is loaded already.
 
-        Returns:
-            the index.
-
         Raises:
             MissingFile: there is no index.
             CheckpointError: damaged files, or another model than the index was made with.
@@ -110,12 +104,9 @@ class WordIndex(IndexReader):
 
         Args:
             folder: the folder.
-            elmo: see `create`; an index that is there must have been made with this model.
-            layers: see `create`; not compared with those of an index that is there.
-            words: see `create`; not compared either.
-
-        Returns:
-            the index.
+            elmo: the model, as in `create`; an index that is there must have been made with it.
+            layers: as in `create`; not compared with those of an index that is there.
+            words: as in `create`; not compared either.
 
         Raises:
             CheckpointError: damaged files, or another model than the index was made with.
@@ -132,9 +123,11 @@ class WordIndex(IndexReader):
         column: str = "text",
         document: str | None = None,
         block: int = BLOCK,
-        on_progress: OnProgress | None = None,
+        on_progress: OnProgress = lambda *_: None,
     ) -> int:
-        """Add the rows of files that are not in the index yet; an interrupted build resumes after its last block.
+        """Add rows of files that are not in the index yet, and count the occurrences added.
+
+        An interrupted build resumes after its last block.
 
         A file is known by its name and row numbers: one that grew is read on from its last row (`last_row`); one that
         changed must be deleted first.
@@ -145,9 +138,6 @@ class WordIndex(IndexReader):
             document: the column with each row's document; None for the name of the file.
             block: sentences that are written together: the most that an interruption loses.
             on_progress: called with the number of sentences done.
-
-        Returns:
-            occurrences added.
 
         Raises:
             InputError: a row that can't be used (see `Table`).
@@ -166,14 +156,11 @@ class WordIndex(IndexReader):
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document, which may exist.
+        """Add sentences at the end of a document, which may exist, and count the occurrences added.
 
         Args:
             texts: sentences, one string each.
             document: its name.
-
-        Returns:
-            occurrences added.
 
         Raises:
             InputError: one string instead of several.
@@ -182,7 +169,9 @@ class WordIndex(IndexReader):
         if isinstance(texts, str):
             raise InputError("texts is one string; expected a list of sentences: [text].")
         with self._writing():
-            return self._write(numbered(texts, document=document, after=self.last_row(document)), BLOCK, None)
+            return self._write(
+                numbered(texts, document=document, after=self.last_row(document)), BLOCK, lambda *_: None
+            )
 
     def delete(self, document: str) -> int:
         """Delete a document; the number of its sentences. Raises InputError if there is no such document."""
@@ -214,7 +203,7 @@ class WordIndex(IndexReader):
             finally:
                 self._cache.clear()
 
-    def _write(self, rows: Iterable[NewSentence], block: int, on_progress: OnProgress | None) -> int:
+    def _write(self, rows: Iterable[NewSentence], block: int, on_progress: OnProgress) -> int:
         rest = iter(rows)
         if self.description.mean is None:
             first = list(islice(rest, _CENTERING_TEXTS))
@@ -224,5 +213,11 @@ class WordIndex(IndexReader):
             self.description = self.description.with_centering(centering)
             self.description.write(self.folder)
             rest = chain(first, rest)
-        report = None if on_progress is None else lambda n_done: on_progress("sentences", n_done, None)
-        return write_sentences(self._store, self.elmo, self.description, rest, block=block, on_progress=report)
+        return write_sentences(
+            self._store,
+            self.elmo,
+            self.description,
+            rest,
+            block=block,
+            on_progress=lambda n: on_progress("sentences", n, None),
+        )

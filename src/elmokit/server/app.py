@@ -11,16 +11,17 @@ from elmokit.elmo import Elmo
 from elmokit.errors import MissingExtra
 
 try:
-    from fastapi import FastAPI, Response
+    from fastapi import APIRouter, FastAPI, Request, Response
     from fastapi.middleware.cors import CORSMiddleware
 except ImportError as error:  # pragma: no cover - exercised without FastAPI
     raise MissingExtra("FastAPI", "server", "the server") from error
 
-from elmokit.server import embeddings, explorer, pages, similar, words
+from elmokit.server import api, explorer, pages
 from elmokit.server.batching import BatchQueue, EncodingTask
 from elmokit.server.errors import add_error_handlers
 from elmokit.server.metrics import Metrics
 from elmokit.server.middleware import RequestGuard
+from elmokit.server.occurrences import ReadingCache
 from elmokit.server.service import Service
 from elmokit.server.settings import Settings
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from elmokit.index import WordIndex
 
 _CLOSING_S = 1.0
+
+monitoring = APIRouter(tags=["Monitoring"])
 
 
 def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings | None = None) -> FastAPI:
@@ -58,7 +61,6 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
         max_waiting_words=settings.max_waiting_words,
         on_batch=metrics.batch,
     )
-    metrics.watch(lambda: queue.waiting_words)
     service = Service(elmo, queue, settings, index)
 
     @asynccontextmanager
@@ -66,22 +68,15 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
         yield
         service.close(_CLOSING_S)
 
-    app = FastAPI(
-        title="elmokit",
-        version=__version__,
-        description="Contextual word vectors over HTTP, in the shape of OpenAI's API.",
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
+    about = "Contextual word vectors over HTTP, in the shape of OpenAI's API."
+    app = _App(
+        title="elmokit", version=__version__, description=about, docs_url=None, redoc_url=None, lifespan=lifespan
     )
-    app.state.service = service
-    for routes in (embeddings, words, similar):
-        app.include_router(routes.router(service))
-        app.include_router(routes.router(service, prefix=""), include_in_schema=False)  # base URLs without /v1
-    _add_watching(app, service, metrics)
-    if settings.token is None:
-        app.include_router(explorer.router(service))
-        app.include_router(pages.router())
+    app.state.service, app.state.metrics, app.state.readings = service, metrics, ReadingCache()
+    app.include_router(api.routes)
+    app.include_router(monitoring)
+    for routes in (explorer.routes, pages.routes) if settings.token is None else ():
+        app.include_router(routes, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     if settings.cors_origins:
@@ -91,37 +86,35 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
         )
-    _describe(app)
     return app
 
 
-def _add_watching(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    @app.get("/healthz", tags=["Monitoring"])
-    async def healthz() -> dict[str, str]:
-        """Say that the process is alive."""
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["Monitoring"], responses={503: {"description": "The server is shutting down."}})
-    async def readyz(response: Response) -> dict[str, str]:
-        """Say whether requests are accepted."""
-        response.status_code = 200 if service.queue.is_ready else 503
-        return {"status": "ready" if service.queue.is_ready else "not ready"}
-
-    @app.get("/metrics", tags=["Monitoring"], response_class=Response)
-    async def metric_lines() -> Response:
-        """Give the metrics in Prometheus' text format."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _describe(app: FastAPI) -> None:
-    """Take FastAPI's own 422 out of the description: here it is 400, in OpenAI's shape."""
-    generate = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = generate()
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The description without FastAPI's own 422: here it is 400, in OpenAI's shape."""
+        schema = super().openapi()
         for operations in schema["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
         return schema
 
-    app.openapi = described  # type: ignore[method-assign]
+
+@monitoring.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process is alive."""
+    return {"status": "ok"}
+
+
+@monitoring.get("/readyz", responses={503: {"description": "The server is shutting down."}})
+async def readyz(request: Request, response: Response) -> dict[str, str]:
+    """Say whether requests are accepted."""
+    is_ready = request.app.state.service.queue.is_ready
+    response.status_code = 200 if is_ready else 503
+    return {"status": "ready" if is_ready else "not ready"}
+
+
+@monitoring.get("/metrics", response_class=Response)
+async def metric_lines(request: Request) -> Response:
+    """Give the metrics in Prometheus' text format."""
+    lines = request.app.state.metrics.text(request.app.state.service.queue.waiting_words)
+    return Response(lines, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,13 +49,10 @@ class QueueClosed(Exception):
 class EncodingTask:
     """What is computed of texts; requests with the same task are merged.
 
-    Args:
-        encoding: which vectors.
-        words: whether every word gets a vector, instead of every text.
-        each: whether words have a vector per layer.
+    With `words` every word gets a vector instead of every text; with `each` it gets one per layer.
     """
 
-    encoding: Encoding = field(default_factory=Encoding)
+    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
     words: bool = False
     each: bool = False
 
@@ -84,9 +81,8 @@ class EncodingTask:
                 yield [WordVectors(tuple(words), None, result)] if self.words else result[None]
 
 
-@dataclass(frozen=True)
-class BatchStats:
-    """What a batch was, for the metrics: numbers of requests, texts and words in it, and the seconds it took."""
+class BatchStats(NamedTuple):
+    """Requests, texts and words in a batch, and the seconds it took."""
 
     n_requests: int
     n_texts: int
@@ -94,24 +90,18 @@ class BatchStats:
     seconds: float
 
 
-@dataclass(eq=False)
 class _Job:
     """A request in the queue: its texts, and the parts of its result so far."""
 
-    task: EncodingTask
-    sentences: Sequence[Words]
-    costs: Sequence[int]
-    long_words: int
-    future: Future[Any] = field(default_factory=Future)
-    arrived: float = field(default_factory=time.monotonic)
-    n_taken: int = 0
-    parts: list[Any] = field(default_factory=list)
-    turns: Iterator[Any] | None = None
-    n_read: int = 0  # words of the long text that is being read
-
-    def __post_init__(self) -> None:
-        self.n_left = sum(self.costs)
-        self.has_long = max(self.costs) > self.long_words
+    def __init__(self, task: EncodingTask, sentences: Sequence[Words], long_words: int) -> None:
+        self.task, self.sentences = task, sentences
+        self.costs = [len(words) + 1 for words in sentences]
+        self.long_words, self.has_long = long_words, max(self.costs) > long_words
+        self.n_left, self.n_taken = sum(self.costs), 0  # words and ends of texts; texts
+        self.arrived, self.future = time.monotonic(), Future[Any]()
+        self.parts: list[Any] = []
+        self.turns: Iterator[Any] | None = None
+        self.n_read = 0  # words of the long text that is being read
 
     @property
     def at_long(self) -> bool:
@@ -136,9 +126,13 @@ class _Job:
             arrays = isinstance(part, np.ndarray)
             self.future.set_result(np.concatenate(self.parts) if arrays else [one for p in self.parts for one in p])
 
+    def fail(self, error: BaseException) -> None:
+        self.n_left = 0
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
-@dataclass(frozen=True, eq=False)
-class _Part:
+
+class _Part(NamedTuple):
     """Texts of a request that are computed in one batch."""
 
     job: _Job
@@ -169,7 +163,7 @@ class BatchQueue:
         batch_ms: float = 2.0,
         max_waiting_words: int = 200_000,
         turn_words: int = 256,
-        on_batch: Callable[[BatchStats], object] | None = None,
+        on_batch: Callable[[BatchStats], object] = lambda _: None,
     ) -> None:
         self.elmo, self._on_batch = elmo, on_batch
         self._batch_words, self._batch_s, self._turn_words = batch_words, batch_ms / 1000, turn_words
@@ -192,10 +186,7 @@ class BatchQueue:
         return self._thread.is_alive() and not self._closing
 
     def submit(self, task: EncodingTask, sentences: Sequence[Words]) -> Future[Any]:
-        """Ask for vectors of N lists of words.
-
-        Returns:
-            a future of what `EncodingTask.compute` returns. Cancelling it saves the work that is not done yet.
+        """A future of what `EncodingTask.compute` returns; cancelling it saves the work that is not done yet.
 
         Raises:
             QueueFull: the queue is full.
@@ -205,7 +196,7 @@ class BatchQueue:
             done: Future[Any] = Future()
             done.set_result(task.compute(self.elmo, []))
             return done
-        job = _Job(task, sentences, [len(words) + 1 for words in sentences], _LONG_TURNS * self._turn_words)
+        job = _Job(task, sentences, _LONG_TURNS * self._turn_words)
         with self._changed:
             if self._closing:
                 raise QueueClosed
@@ -276,10 +267,9 @@ class BatchQueue:
             results = parts[0].job.task.compute(self.elmo, sentences)
         except BaseException as error:
             if len(parts) == 1:
-                self._fail(parts[0].job, error)
-            else:
-                for part in parts:
-                    self._compute([part])
+                parts[0].job.fail(error)
+            for part in parts if len(parts) > 1 else ():
+                self._compute([part])
             return
         self._note(len(parts), len(sentences), sum(part.n_words for part in parts), begin)
         start = 0
@@ -299,7 +289,7 @@ class BatchQueue:
             is_last = job.n_read + n_words == len(words)
             result = next(job.turns) if is_last else None
         except BaseException as error:
-            self._fail(job, error)
+            job.fail(error)
             return
         job.n_read, job.n_left = job.n_read + n_words, job.n_left - n_words
         self._note(1, int(is_last), n_words, begin)
@@ -310,10 +300,4 @@ class BatchQueue:
     def _note(self, n_requests: int, n_texts: int, n_words: int, begin: float) -> None:
         seconds = time.monotonic() - begin
         self._rate += _SMOOTHING * (n_words / max(seconds, 1e-6) - self._rate)
-        if self._on_batch is not None:
-            self._on_batch(BatchStats(n_requests, n_texts, n_words, seconds))
-
-    def _fail(self, job: _Job, error: BaseException) -> None:
-        job.n_left = 0
-        if job.future.set_running_or_notify_cancel():
-            job.future.set_exception(error)
+        self._on_batch(BatchStats(n_requests, n_texts, n_words, seconds))

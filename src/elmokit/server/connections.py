@@ -16,13 +16,8 @@ WRITE_TIMEOUT_S = 30.0
 class LimitedConnection(H11Protocol):
     """A connection of a client.
 
-    Headers must arrive within a time; an answer must be read; and beyond the limit of connections the one that has
-    kept the server waiting longest is closed for the new one.
-
-    Args:
-        max_connections: open connections of the process.
-        header_timeout_s: seconds from the connection, or from the answer before, to the end of the headers.
-        options: as uvicorn gives them.
+    Headers must arrive within a time from the connection, or from the answer before; an answer must be read; and
+    beyond the limit of connections the one that has kept the server waiting longest is closed for the new one.
     """
 
     def __init__(self, *, max_connections: int, header_timeout_s: float, **options: Any) -> None:
@@ -32,17 +27,13 @@ class LimitedConnection(H11Protocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self.since = time.monotonic()
 
-    @property
-    def awaits_client(self) -> bool:
-        """Whether the server waits for the rest of a request."""
-        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time for the headers, and make room."""
         super().connection_made(transport)
         if len(self.connections) > self._max_connections:
-            others = (cast(LimitedConnection, one) for one in self.connections if one is not self)
-            idle = [one for one in others if one.awaits_client and not one.transport.is_closing()]
+            others = (cast(LimitedConnection, one) for one in self.connections - {self})
+            waits = (h11.IDLE, h11.SEND_BODY)
+            idle = [one for one in others if one.conn.their_state in waits and not one.transport.is_closing()]
             min(idle, key=lambda one: one.since, default=self).transport.abort()
         self._watch_headers()
 

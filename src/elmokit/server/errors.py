@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -38,21 +39,15 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetails
 
 
+@dataclass
 class RequestError(Exception):
     """A request that is answered with an error: `param` names the wrong field, `code` is a word for programs."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.param, self.code = status, message, param, code
-        self.headers = dict(headers or {})
+    status: int
+    message: str
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] | None = None
 
     def response(self) -> Response:
         """The answer, with a JSON body."""
@@ -61,27 +56,27 @@ class RequestError(Exception):
         return Response(json.dumps({"error": details}), self.status, self.headers, "application/json")
 
 
-_MEANINGS = {
-    400: "The request is not valid; the message says why.",
-    401: "The bearer token is missing or wrong.",
-    403: "A page of another origin sent the request.",
-    404: "No such model or route.",
-    408: "The body did not arrive in time.",
-    413: "Too many bytes, texts, words or numbers.",
-    415: "The body is compressed.",
-    429: "Busy; try again after the seconds in Retry-After.",
-    503: "The server is shutting down.",
-    504: "The answer took too long.",
-}
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": meaning} for status, meaning in _MEANINGS.items()
+    status: {"model": ErrorAnswer, "description": meaning}
+    for status, meaning in {
+        400: "The request is not valid; the message says why.",
+        401: "The bearer token is missing or wrong.",
+        403: "A page of another origin sent the request.",
+        404: "No such model or route.",
+        408: "The body did not arrive in time.",
+        413: "Too many bytes, texts, words or numbers.",
+        415: "The body is compressed.",
+        429: "Busy; try again after the seconds in Retry-After.",
+        503: "The server is shutting down.",
+        504: "The answer took too long.",
+    }.items()
 }
 """Error answers of the routes, for the OpenAPI description."""
 
 
-def too_large(message: str, param: str | None = None, *, headers: Mapping[str, str] | None = None) -> RequestError:
+def too_large(message: str, param: str | None = None, headers: Mapping[str, str] | None = None) -> RequestError:
     """A request beyond a limit."""
-    return RequestError(413, message, param=param, code="too_large", headers=headers)
+    return RequestError(413, message, param, "too_large", headers)
 
 
 def busy(message: str, seconds: int = 1) -> RequestError:
@@ -91,7 +86,7 @@ def busy(message: str, seconds: int = 1) -> RequestError:
 
 
 def shutting_down() -> RequestError:
-    """A request that came too late."""
+    """A request that came, or is not done, when the server ends."""
     return RequestError(503, "The server is shutting down.", code="shutting_down")
 
 

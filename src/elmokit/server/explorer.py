@@ -13,8 +13,6 @@ asking again. Readings of recent sentences are kept, within a bound in bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -25,32 +23,18 @@ from pydantic import BaseModel, FailFast, Field, StringConstraints
 from elmokit.elmo import Elmo
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RequestError, too_large
-from elmokit.server.occurrences import (
-    Place,
-    Reading,
-    ReadingCache,
-    WordNeighbour,
-    make_reading,
-    nearest,
-    places_of,
-    planes,
-    sense_numbers,
-    similarities,
-    vectors_of,
-)
+from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, sense_numbers, vectors_of
 from elmokit.server.service import Service, written
 
 if TYPE_CHECKING:
     from elmokit.index import Occurrence, WordIndex
 
 Array = NDArray[Any]
+Indexed = Sequence[tuple[Array, dict[str, str]]]
+"""Occurrences from the index: the vectors of each by view, (L + 1, 2P), and its sentence in three parts."""
 
-MAX_TEXTS = 300
-MAX_CHARACTERS = 4000
-MAX_WORDS = 6000
-MAX_ON_MAP = 200
-MAX_FROM_INDEX = 150
-N_NEIGHBOURS = 10
+MAX_TEXTS, MAX_CHARACTERS, MAX_WORDS = 300, 4000, 6000
+_ON_MAP, _FROM_INDEX, _N_NEIGHBOURS = 200, 150, 10
 
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
 Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS), FailFast()]
@@ -86,124 +70,120 @@ class IndexQuestion(BaseModel):
     word: Number
 
 
-@dataclass(frozen=True, eq=False)
-class _IndexedWord:
-    """An occurrence from the index: its vectors by view, and its sentence in three parts."""
-
-    vectors: Array
-    parts: dict[str, str]
+routes = APIRouter(prefix="/explorer")
 
 
-def router(service: Service) -> APIRouter:
-    """The routes under "/explorer/"."""
-    routes = APIRouter(prefix="/explorer", include_in_schema=False)
-    explorer = _Explorer(service)
-
-    @routes.get("/about")
-    async def about() -> Response:
-        """The model, its views, and the open index."""
-        return await explorer.answer(explorer.about)
-
-    @routes.post("/read")
-    async def read(request: Request) -> Response:
-        """Sentences split into words, with what stands between them."""
-        question = await service.read(request, ReadQuestion)
-        readings = await explorer.read(question.texts)
-        return await explorer.answer(lambda: {"sentences": [_pieces(reading) for reading in readings]})
-
-    @routes.post("/word")
-    async def word(request: Request) -> Response:
-        """Neighbours of an occurrence, and the map of its word."""
-        question = await service.read(request, WordQuestion)
-        readings = await explorer.read(question.texts)
-        place = _place(readings, question.sentence, question.word)
-        indexed = await explorer.from_index(readings, place) if question.with_index else []
-        return await explorer.answer(partial(_answer, readings, indexed, place))
-
-    @routes.post("/compare")
-    async def compare(request: Request) -> Response:
-        """Similarities of two sentences' words."""
-        question = await service.read(request, CompareQuestion)
-        first, second = await explorer.read([question.first, question.second])
-        return await explorer.answer(
-            lambda: {"first": first.words, "second": second.words, "views": _rounded(similarities(first, second))}
-        )
-
-    @routes.post("/index")
-    async def index(request: Request) -> Response:
-        """The nearest occurrences in the index, in the layers that it was built from."""
-        question = await service.read(request, IndexQuestion)
-        if service.index is None:
-            raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
-        (reading,) = await explorer.read([question.text])
-        return await explorer.answer(partial(_in_index, service.index, reading, question.word))
-
-    return routes
-
-
-class _Explorer:
-    """The model as the explorer uses it: through the server's queue, with a cache of readings."""
-
-    def __init__(self, service: Service) -> None:
-        self.service, self.elmo = service, service.elmo
-        self._cache = ReadingCache()
-
-    async def answer(self, make: Callable[[], object]) -> Response:
-        """A JSON answer that is made on a thread."""
-        body = await self.service.run(lambda: written(make()))
-        return Response(body, media_type="application/json")
-
-    def about(self) -> dict[str, Any]:
-        views, index = _views(self.elmo), self.service.index
-        return {
-            "model": self.elmo.name,
-            "dim": self.elmo.dim,
-            "views": views,
-            "start": len(views) - 2,
-            "index": None if index is None else dict(index.about()),
+@routes.get("/about")
+async def about(request: Request) -> Response:
+    """The model, its views, and the open index."""
+    service: Service = request.app.state.service
+    elmo, index = service.elmo, service.index
+    return await _answer(
+        service,
+        lambda: {
+            "model": elmo.name,
+            "dim": elmo.dim,
+            "views": _views(elmo),
+            "start": elmo.n_layers - 1,
+            "index": None if index is None else index.about(),
             "limits": {"texts": MAX_TEXTS, "characters": MAX_CHARACTERS, "words": MAX_WORDS},
-        }
+        },
+    )
 
-    async def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Readings of sentences, in their order; equal sentences share one."""
-        readings = {text: reading for text in texts if (reading := self._cache.get(text)) is not None}
-        missing = [text for text in dict.fromkeys(texts) if text not in readings]
-        if missing:
-            split = await self.service.split(missing, param="texts", max_words=MAX_WORDS)
-            task = EncodingTask(words=True, each=True)
-            sentences = [text.words for text in split]
-            features = await self.service.compute(task, sentences, max_values=MAX_WORDS * task.width(self.elmo.config))
-            for text, words, layers in zip(missing, split, features, strict=True):
-                readings[text] = make_reading(self.elmo, text, words.words, words.offsets, layers.vectors)
-                self._cache.put(readings[text])
-        if sum(len(readings[text].words) for text in texts) > MAX_WORDS:
-            raise too_large(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
-        return [readings[text] for text in texts]
 
-    async def from_index(self, readings: Sequence[Reading], place: Place) -> list[_IndexedWord]:
-        """The index's occurrences of a word, read again here: the index keeps one layer, the map shows all."""
-        index = self.service.index
-        if index is None:
-            return []
-        word = readings[place.sentence].words[place.word]
-        occurrences = await self.service.run(partial(index.occurrences, word, limit=MAX_FROM_INDEX))
-        again = await self.read([one.text for one in occurrences])
-        return [
-            _IndexedWord(reading.views[:, places[0]], _three_parts(one))
-            for one, reading in zip(occurrences, again, strict=True)
-            if len(places := np.flatnonzero((reading.offsets == (one.start, one.end)).all(axis=1)))
-        ]
+@routes.post("/read")
+async def read(request: Request) -> Response:
+    """Sentences split into words, with what stands between them."""
+    service: Service = request.app.state.service
+    question = await service.read(request, ReadQuestion)
+    readings = await _readings(request, question.texts)
+    return await _answer(service, lambda: {"sentences": [_pieces(reading) for reading in readings]})
+
+
+@routes.post("/word")
+async def word(request: Request) -> Response:
+    """Neighbours of an occurrence, and the map of its word."""
+    service: Service = request.app.state.service
+    question = await service.read(request, WordQuestion)
+    readings = await _readings(request, question.texts)
+    place = _place(readings, question.sentence, question.word)
+    indexed = await _from_index(request, readings, place) if question.with_index else []
+    return await _answer(service, lambda: _around(readings, indexed, place))
+
+
+@routes.post("/compare")
+async def compare(request: Request) -> Response:
+    """Cosines of every word of one sentence with every word of another, in every view."""
+    service: Service = request.app.state.service
+    question = await service.read(request, CompareQuestion)
+    first, second = await _readings(request, [question.first, question.second])
+    return await _answer(
+        service,
+        lambda: {
+            "first": first.words,
+            "second": second.words,
+            "views": _rounded(np.clip(first.views @ second.views.swapaxes(1, 2), -1.0, 1.0)),  # (L + 1, T, S)
+        },
+    )
+
+
+@routes.post("/index")
+async def index(request: Request) -> Response:
+    """The nearest occurrences in the index, in the layers that it was built from."""
+    service: Service = request.app.state.service
+    question = await service.read(request, IndexQuestion)
+    opened = service.index
+    if opened is None:
+        raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
+    (reading,) = await _readings(request, [question.text])
+    return await _answer(service, lambda: _in_index(opened, reading, question.word))
+
+
+async def _answer(service: Service, make: Callable[[], object]) -> Response:
+    """A JSON answer that is made on a thread."""
+    return Response(await service.run(lambda: written(make())), media_type="application/json")
+
+
+async def _readings(request: Request, texts: Sequence[str]) -> list[Reading]:
+    """Readings of sentences, in their order; equal sentences share one."""
+    service, cache = request.app.state.service, request.app.state.readings
+    readings = {text: reading for text in texts if (reading := cache.get(text)) is not None}
+    missing = [text for text in dict.fromkeys(texts) if text not in readings]
+    if missing:
+        split = await service.split(missing, param="texts", max_words=MAX_WORDS)
+        task = EncodingTask(words=True, each=True)
+        features = await service.compute(task, split, max_values=MAX_WORDS * task.width(service.elmo.config))
+        for text, (words, offsets), layers in zip(missing, split, features, strict=True):
+            readings[text] = Reading.of(service.elmo, text, words, offsets, layers.vectors)
+            cache.put(readings[text])
+    if sum(len(readings[text].words) for text in texts) > MAX_WORDS:
+        raise too_large(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
+    return [readings[text] for text in texts]
+
+
+async def _from_index(request: Request, readings: Sequence[Reading], place: Place) -> Indexed:
+    """The index's occurrences of a word, read again here: the index keeps one layer, the map shows all."""
+    service: Service = request.app.state.service
+    if (opened := service.index) is None:
+        return []
+    word = readings[place[0]].words[place[1]]
+    occurrences = await service.run(lambda: opened.occurrences(word, limit=_FROM_INDEX))
+    again = await _readings(request, [one.text for one in occurrences])
+    return [
+        (reading.views[:, places[0]], _three_parts(one))
+        for one, reading in zip(occurrences, again, strict=True)
+        if len(places := np.flatnonzero((reading.offsets == (one.start, one.end)).all(axis=1)))
+    ]
 
 
 def _views(elmo: Elmo) -> list[dict[str, str]]:
     """Names of the layers and what they see; the layer mix last."""
-    what = "words" if elmo.config.char_cnn is None else "characters"
+    what, last = "words" if elmo.config.char_cnn is None else "characters", elmo.n_layers - 1
     named = [(what, f"The {what} alone: a word has one vector, wherever it stands.")]
     if elmo.n_layers == 3:
         named.append(("syntax", "First LSTM layer: more about the role of the word in its sentence."))
         named.append(("meaning", "Second LSTM layer: more about what the word means here."))
     else:
-        last = elmo.n_layers - 1
         named += [(f"layer {i}", f"LSTM layer {i} of {last}.") for i in range(1, elmo.n_layers)]
     shares = " + ".join(f"{share:.2f}" for share in elmo.layer_mix.shares(elmo.n_layers))
     named.append(("layer mix", f"All layers, weighted {shares}: what encode gives by default."))
@@ -213,7 +193,7 @@ def _views(elmo: Elmo) -> list[dict[str, str]]:
 def _place(readings: Sequence[Reading], sentence: int, word: int) -> Place:
     if sentence >= len(readings) or word >= len(readings[sentence].words):
         raise RequestError(400, f"There is no word {word} in sentence {sentence} (both counted from 0).")
-    return Place(sentence, word)
+    return sentence, word
 
 
 def _pieces(reading: Reading) -> dict[str, Any]:
@@ -225,30 +205,32 @@ def _pieces(reading: Reading) -> dict[str, Any]:
 
 
 def _in_index(index: WordIndex, reading: Reading, number: int) -> dict[str, Any]:
-    word = reading.words[_place([reading], 0, number).word]
-    vector = index.vector(word, list(reading.words), position=number)
-    near = index.search(vector, k=N_NEIGHBOURS)
+    _place([reading], 0, number)
+    vector = index.vector(reading.words[number], list(reading.words), position=number)
+    near = index.search(vector, k=_N_NEIGHBOURS)
     return {"neighbours": [{**_three_parts(one), "score": round(one.similarity, 4)} for one in near]}
 
 
-def _answer(readings: Sequence[Reading], indexed: Sequence[_IndexedWord], place: Place) -> dict[str, Any]:
+def _around(readings: Sequence[Reading], indexed: Indexed, place: Place) -> dict[str, Any]:
     """What the page draws for an occurrence: its neighbours in every view, and the map of its word."""
-    word = readings[place.sentence].words[place.word]
+    word = readings[place[0]].words[place[1]]
     places = places_of(word, readings)
-    kept = places[:MAX_ON_MAP] if place in places[:MAX_ON_MAP] else [place, *places[: MAX_ON_MAP - 1]]
-    vectors = np.concatenate([vectors_of(kept, readings), *(one.vectors[:, None] for one in indexed)], axis=1)
+    kept = places[:_ON_MAP] if place in places[:_ON_MAP] else [place, *places[: _ON_MAP - 1]]
+    vectors = np.concatenate([vectors_of(kept, readings), *(views[:, None] for views, _ in indexed)], axis=1)
     points, shares = planes(vectors)
     senses = sense_numbers(vectors[-1])
-    own: list[dict[str, Any]] = [{"sentence": one.sentence, "word": one.word} for one in kept]
-    others: list[dict[str, Any]] = [{"sentence": None, **one.parts} for one in indexed]
+    own = [{"sentence": sentence, "word": number} for sentence, number in kept]
+    others = [{"sentence": None, **parts} for _, parts in indexed]
+    shown: list[dict[str, Any]] = [*own, *others]
+    near = {"same": nearest(place, readings, same_word=True), "any": nearest(place, readings)}
     return {
         "word": word,
         "left_out": len(places) - len(kept),
         "neighbours": {
-            "same": _lines(nearest(place, readings, k=N_NEIGHBOURS, same_word=True)),
-            "any": _lines(nearest(place, readings, k=N_NEIGHBOURS)),
+            kind: [[{"sentence": i, "word": j, "score": round(score, 4)} for (i, j), score in view] for view in views]
+            for kind, views in near.items()
         },
-        "occurrences": [{**one, "sense": sense} for one, sense in zip([*own, *others], senses.tolist(), strict=True)],
+        "occurrences": [{**one, "sense": sense} for one, sense in zip(shown, senses.tolist(), strict=True)],
         "senses": _senses(vectors[-1], senses),
         "views": [{"points": _rounded(at), "shares": _rounded(of)} for at, of in zip(points, shares, strict=True)],
     }
@@ -264,20 +246,9 @@ def _senses(vectors: Array, senses: Array) -> list[dict[str, int]]:
     return sizes
 
 
-def _lines(neighbours: Sequence[Sequence[WordNeighbour]]) -> list[list[dict[str, Any]]]:
-    return [
-        [{"sentence": at.place.sentence, "word": at.place.word, "score": round(at.score, 4)} for at in view]
-        for view in neighbours
-    ]
-
-
 def _three_parts(one: Occurrence) -> dict[str, str]:
-    return {
-        "before": one.text[: one.start],
-        "text": one.text[one.start : one.end],
-        "after": one.text[one.end :],
-        "document": one.document,
-    }
+    before, text, after = one.text[: one.start], one.text[one.start : one.end], one.text[one.end :]
+    return {"before": before, "text": text, "after": after, "document": one.document}
 
 
 def _rounded(array: Array) -> Any:

@@ -7,7 +7,7 @@ numbers lie in files in a folder that all share (`PROMETHEUS_MULTIPROC_DIR`), an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from elmokit.server.batching import BatchStats
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _WORDS = (16, 64, 256, 1024, 4096, 16384, 65536)
 
 
@@ -22,30 +23,18 @@ class Metrics:
     """Counters of one server; `text` is what /metrics answers."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter("elmokit_requests", "Requests answered", ("route", "status"), registry=registry)
-        self._seconds = Histogram(
-            "elmokit_request_seconds", "Time to answer", ("route",), buckets=_SECONDS, registry=registry
-        )
-        self.in_progress = Gauge(
-            "elmokit_requests_in_progress", "Requests in work", registry=registry, multiprocess_mode="livesum"
-        )
-        self._texts = Counter("elmokit_texts", "Texts encoded", registry=registry)
-        self._words = Counter("elmokit_words", "Words encoded, ends of texts counted too", registry=registry)
-        self._model_seconds = Counter("elmokit_model_seconds", "Time that the model computed", registry=registry)
-        self._batch_requests = Histogram(
-            "elmokit_batch_requests", "Requests merged", buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=registry
-        )
-        self._batch_words = Histogram(
-            "elmokit_batch_words", "Words computed together", buckets=_WORDS, registry=registry
-        )
-        self._waiting = Gauge(
-            "elmokit_waiting_words", "Words in the queue", registry=registry, multiprocess_mode="livesum"
-        )
-
-    def watch(self, waiting_words: Callable[[], int]) -> None:
-        """Tell where the length of the queue can be asked, whenever the numbers are read."""
-        self._waiting_words = waiting_words
+        self._registry = CollectorRegistry()
+        counter, histogram = partial(Counter, registry=self._registry), partial(Histogram, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry, multiprocess_mode="livesum")
+        self.in_progress = gauge("elmokit_requests_in_progress", "Requests in work")
+        self._waiting = gauge("elmokit_waiting_words", "Words in the queue")
+        self._requests = counter("elmokit_requests", "Requests answered", ("route", "status"))
+        self._seconds = histogram("elmokit_request_seconds", "Time to answer", ("route",), buckets=_SECONDS)
+        self._texts = counter("elmokit_texts", "Texts encoded")
+        self._words = counter("elmokit_words", "Words encoded, ends of texts counted too")
+        self._model_seconds = counter("elmokit_model_seconds", "Time that the model computed")
+        self._batch_requests = histogram("elmokit_batch_requests", "Requests merged", buckets=_REQUESTS)
+        self._batch_words = histogram("elmokit_batch_words", "Words computed together", buckets=_WORDS)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request by its route, as declared."""
@@ -60,9 +49,9 @@ class Metrics:
         self._batch_requests.observe(batch.n_requests)
         self._batch_words.observe(batch.n_words)
 
-    def text(self) -> bytes:
-        """All numbers, in Prometheus' text format."""
-        self._waiting.set(self._waiting_words())
+    def text(self, waiting_words: int) -> bytes:
+        """All numbers, and the length of the queue, in Prometheus' text format."""
+        self._waiting.set(waiting_words)
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()

@@ -14,7 +14,7 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from elmokit.server.errors import CLOSE, RequestError, busy, too_large
+from elmokit.server.errors import CLOSE, RequestError, busy, shutting_down, too_large
 from elmokit.server.metrics import Metrics
 from elmokit.server.settings import Settings
 
@@ -43,7 +43,7 @@ class RequestGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, begin=time.monotonic(), timeout_s=self.settings.timeout_s)
+        exchange = _Exchange(scope, receive, send, self.settings.timeout_s)
         self.metrics.in_progress.inc()
         try:
             if scope["path"] in OPEN_PATHS:
@@ -52,11 +52,15 @@ class RequestGuard:
                 await self._answer(exchange)
         except RequestError as error:
             await error.response()(scope, receive, exchange.send)
+        except asyncio.CancelledError:  # uvicorn's grace time is over
+            if not exchange.status:
+                await shutting_down().response()(scope, receive, exchange.send)
         finally:
             self._held_bytes -= exchange.held_bytes
             self.metrics.in_progress.dec()
+            route = getattr(scope.get("route"), "path", "other")  # as it was declared, so that labels are bounded
             seconds = time.monotonic() - exchange.begin
-            self.metrics.request(_route(scope), exchange.status or _CLIENT_LEFT, seconds)
+            self.metrics.request(route, exchange.status or _CLIENT_LEFT, seconds)
 
     async def _answer(self, exchange: _Exchange) -> None:
         headers = Headers(scope=exchange.scope)
@@ -142,9 +146,9 @@ class RequestGuard:
 class _Exchange:
     """A request on its way: its channels, its time, and the status of its answer (0 before there is one)."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, begin: float, timeout_s: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout_s: float) -> None:
         self.scope, self.receive, self._send = scope, receive, send
-        self.begin, self.timeout_s = begin, timeout_s
+        self.begin, self.timeout_s = time.monotonic(), timeout_s
         self.status = self.held_bytes = 0
 
     @property
@@ -158,8 +162,16 @@ class _Exchange:
 
     async def run(self, app: ASGIApp, body: bytes) -> None:
         """Run the application until it has answered, the time is over or the client has left."""
-        work = asyncio.ensure_future(_run(app, self.scope, _replay(body), self.send))
-        left = asyncio.ensure_future(self._disconnected())
+
+        async def answer() -> None:
+            await app(self.scope, _replay(body), self.send)
+
+        async def disconnected() -> None:
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
+
+        work = asyncio.create_task(answer())
+        left = asyncio.create_task(disconnected())
         try:
             await asyncio.wait({work, left}, timeout=self.seconds_left, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not left.done():
@@ -173,14 +185,6 @@ class _Exchange:
             work.cancel()
             left.cancel()
             await asyncio.gather(work, left, return_exceptions=True)
-
-    async def _disconnected(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-
-
-async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await app(scope, receive, send)
 
 
 def _host(headers: Headers) -> str | None:
@@ -199,8 +203,3 @@ def _replay(body: bytes) -> Receive:
         return {"type": "http.disconnect"}
 
     return again
-
-
-def _route(scope: Scope) -> str:
-    """The route's path as it was declared, so that the number of labels is bounded."""
-    return str(getattr(scope.get("route"), "path", "other"))

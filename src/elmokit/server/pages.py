@@ -6,12 +6,11 @@ served under fixed names, so no path of a request reaches the file system.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.resources import files
 
 from fastapi import APIRouter, HTTPException, Response
 
-HEADERS: Mapping[str, str] = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -24,35 +23,28 @@ HEADERS: Mapping[str, str] = {
 }
 """Of every file: nothing from elsewhere, nothing inline, in no frame."""
 
-_TYPES = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
+_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
+_PARTS = {part.name: part.read_bytes() for part in (files("elmokit.server") / "page").iterdir()}
+
+routes = APIRouter()
 
 
-def router() -> APIRouter:
-    """The routes of the pages and their parts."""
-    folder = files("elmokit.server") / "page"
-    parts = {part.name: part.read_bytes() for part in folder.iterdir() if part.name.rpartition(".")[2] in _TYPES}
-    routes = APIRouter(include_in_schema=False)
+@routes.get("/page/{name}")
+async def part(name: str) -> Response:
+    """A page or a part of one."""
+    if name not in _PARTS:
+        raise HTTPException(404)
+    kind = _TYPES[name.rpartition(".")[2]]
+    return Response(_PARTS[name], media_type=kind, headers=HEADERS)
 
-    def answer(name: str) -> Response:
-        return Response(parts[name], media_type=_TYPES[name.rpartition(".")[2]], headers=dict(HEADERS))
 
-    @routes.get("/")
-    async def explorer() -> Response:
-        return answer("index.html")
+@routes.get("/")
+async def explorer() -> Response:
+    """The explorer."""
+    return await part("index.html")
 
-    @routes.get("/docs")
-    async def docs() -> Response:
-        return answer("docs.html")
 
-    @routes.get("/page/{name}")
-    async def part(name: str) -> Response:
-        if name not in parts:
-            raise HTTPException(404)
-        return answer(name)
-
-    return routes
+@routes.get("/docs")
+async def docs() -> Response:
+    """The description of the API."""
+    return await part("docs.html")

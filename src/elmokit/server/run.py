@@ -17,21 +17,21 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from elmokit.server.settings import Settings
+from elmokit.server.app import create_app
+from elmokit.server.connections import LimitedConnection
+from elmokit.server.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -56,15 +56,12 @@ class ServeConfig:
 
     def app(self, settings: Settings) -> FastAPI:
         """Load the model and the index."""
-        from elmokit.server.app import create_app
-
         elmo = Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
-        index = None
-        if self.db is not None:
-            from elmokit.index import WordIndex
+        if self.db is None:
+            return create_app(elmo, settings=settings)
+        from elmokit.index import WordIndex
 
-            index = WordIndex.open(self.db, elmo=elmo)
-        return create_app(elmo, index=index, settings=settings)
+        return create_app(elmo, index=WordIndex.open(self.db, elmo=elmo), settings=settings)
 
 
 def run_server(
@@ -92,20 +89,11 @@ def run_server(
         ConfigError: the address is taken, not allowed, or not one of this machine.
         ElmoKitError: a model or index that can't be opened.
     """
-    import uvicorn
-
     if host in LOOPBACK and not settings.allowed_hosts:
         settings = settings.model_copy(update={"allowed_hosts": LOOPBACK})
     ended, app = threading.Event(), None
     with _listener(host, port, any_port) as listener, tempfile.TemporaryDirectory(prefix="elmokit-") as folder:
-        port = listener.getsockname()[1]
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-        def ready() -> None:
-            listener.listen(_QUEUED)
-            on_ready(address)
-
-        threading.Thread(target=_when_ready, args=(host, port, ended, ready), daemon=True).start()
+        threading.Thread(target=_when_ready, args=(host, listener, ended, on_ready), daemon=True).start()
         try:
             if n_workers == 1:
                 app = config.app(settings)
@@ -115,39 +103,15 @@ def run_server(
                 _run_workers(config, settings, listener.fileno(), n_workers=n_workers, folder=folder)
         finally:
             ended.set()
-            if app is not None and app.state.service.is_busy:
-                _exit_now(folder)
-
-
-def worker_app() -> FastAPI:
-    """Make the application of a worker process; uvicorn calls this, and the environment says what to load."""
-    from elmokit.server.settings import Settings
-
-    threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    told = json.loads(os.environ[_CONFIG])
-    return ServeConfig(**told["config"]).app(Settings(**told["settings"]))
-
-
-def _end_with_supervisor() -> None:
-    supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        supervisor.join()
-        shutil.rmtree(os.environ[_METRICS], ignore_errors=True)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _exit_now(folder: str) -> None:
-    """End the process although threads are busy for requests that nobody waits for: Python would wait for them."""
-    shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(128 + signal.SIGTERM)
+            if app is not None and app.state.service.is_busy:  # for requests that nobody waits for: Python would wait
+                shutil.rmtree(folder, ignore_errors=True)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(128 + signal.SIGTERM)
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn serves: with limited connections, and no log of requests."""
-    from elmokit.server.connections import LimitedConnection
-
     protocol = partial(
         LimitedConnection,
         max_connections=min(settings.max_connections, _most_connections()),
@@ -181,24 +145,32 @@ def _most_connections() -> int:
 
 def _run_workers(config: ServeConfig, settings: Settings, fd: int, *, n_workers: int, folder: str) -> None:
     """Let uvicorn's supervisor start the processes and replace those that die."""
-    import uvicorn
-
     if config.n_threads is None:
         config = replace(config, n_threads=max(1, len(os.sched_getaffinity(0)) // n_workers))
-    told = json.dumps({"config": asdict(config), "settings": settings.model_dump()})
-    added = {_CONFIG: told, _METRICS: folder}
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
+    told = {_CONFIG: json.dumps({"config": asdict(config), "settings": settings.model_dump()}), _METRICS: folder}
+    os.environ.update(told)
     try:
         uvicorn.run(
             "elmokit.server.run:worker_app", factory=True, workers=n_workers, fd=fd, **uvicorn_options(settings)
         )
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in told:
+            del os.environ[name]
+
+
+def worker_app() -> FastAPI:
+    """Make the application of a worker process; uvicorn calls this, and the environment says what to load."""
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    told = json.loads(os.environ[_CONFIG])
+    return ServeConfig(**told["config"]).app(Settings(**told["settings"]))
+
+
+def _end_with_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        shutil.rmtree(os.environ[_METRICS], ignore_errors=True)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _listener(host: str, port: int, any_port: bool) -> socket.socket:
@@ -215,14 +187,16 @@ def _listener(host: str, port: int, any_port: bool) -> socket.socket:
     return listener
 
 
-def _when_ready(host: str, port: int, ended: threading.Event, then: Callable[[], None]) -> None:
-    """Ask the server itself until it answers."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- read, not bound
-    address = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
+def _when_ready(host: str, listener: socket.socket, ended: threading.Event, then: Callable[[str], None]) -> None:
+    """Ask the server itself until it answers, then call a function with its address."""
+    port = listener.getsockname()[1]
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- read, not bound
+    address, local = (f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}" for name in (host, asked))
     no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while not ended.is_set():
-        with suppress(urllib.error.URLError, OSError), no_proxy.open(address, timeout=5) as answer:
+        with suppress(OSError), no_proxy.open(f"{local}/readyz", timeout=5) as answer:
             if answer.status == 200:
-                then()
+                listener.listen(_QUEUED)
+                then(address)
                 return
         time.sleep(0.05)

@@ -58,16 +58,12 @@ class Service:
 
     def __init__(self, elmo: Elmo, queue: BatchQueue, settings: Settings, index: WordIndex | None = None) -> None:
         self.elmo, self.queue, self.settings, self.index = elmo, queue, settings, index
+        self.model_id = settings.model_id or PurePath(elmo.name).name or "elmokit"  # of a folder, its name alone
         self._tokenize = get_tokenizer(elmo.config.tokenizer)
         self._threads = ThreadPoolExecutor(_N_THREADS, thread_name_prefix="elmokit-http")
         self._running: set[Future[Any]] = set()
         self._closed_cleanly = True
         self._large_answers = asyncio.Semaphore(_N_LARGE_ANSWERS)
-
-    @property
-    def model_id(self) -> str:
-        """The name that clients ask for; of a model from a folder, the folder's name alone."""
-        return self.settings.model_id or PurePath(self.elmo.name).name or "elmokit"
 
     @property
     def is_busy(self) -> bool:
@@ -96,9 +92,11 @@ class Service:
         return await asyncio.wrap_future(future)
 
     async def read(self, request: Request, model: type[Body]) -> Body:
-        """The checked body of a request, whatever its Content-Type says."""
+        """The checked body of a request for this model, whatever its Content-Type says."""
         body = await request.body()
-        return await self.run(lambda: validated(body, model))
+        checked = await self.run(lambda: validated(body, model))
+        self.check_model(getattr(checked, "model", None))
+        return checked
 
     async def split(
         self, texts: Sequence[str], *, param: str = "input", max_words: int | None = None
@@ -120,42 +118,38 @@ class Service:
         tokens = [self._tokenize(text) for text in texts]
         return [SplitText([one.word for one in text], [(one.start, one.end) for one in text]) for text in tokens]
 
-    async def compute(
-        self, task: EncodingTask, sentences: Sequence[Sequence[str]], *, max_values: int | None = None
-    ) -> Any:
-        """Vectors of the words of N texts, as `EncodingTask.compute` gives them, within the limit of numbers."""
+    async def compute(self, task: EncodingTask, texts: Sequence[SplitText], *, max_values: int | None = None) -> Any:
+        """Vectors of N texts, as `EncodingTask.compute` gives them, within the limit of numbers."""
         width = task.width(self.elmo.config)
-        n_vectors = sum(map(len, sentences)) if task.words else len(sentences)
+        n_vectors = sum(len(text.words) for text in texts) if task.words else len(texts)
         max_values = max_values or self.settings.max_values
         if n_vectors * width > max_values:
             message = f"{n_vectors:,} vectors of {width:,} numbers; an answer may have {max_values:,} numbers."
             raise too_large(message, "input")
-        shortened = [[word[:_WORD_CHARACTERS] for word in words] for words in sentences]
+        sentences = [[word[:_WORD_CHARACTERS] for word in text.words] for text in texts]
         try:
-            return await asyncio.wrap_future(self.queue.submit(task, shortened))
+            return await asyncio.wrap_future(self.queue.submit(task, sentences))
         except QueueFull as full:
             raise busy("Too many words wait for the model", full.retry_after) from None
         except QueueClosed:
             raise shutting_down() from None
 
-    def answer(self, items: Iterable[Mapping[str, Any]], n_words: int, *, n_values: int = 0) -> Response:
+    def answer(self, items: Iterable[Mapping[str, Any]], texts: Iterable[SplitText], *, n_values: int = 0) -> Response:
         """An answer with a list, in OpenAI's shape. Reading its numbers gives the same float32 back.
 
-        Args:
-            items: the list; each item is made and written on a thread, when its turn comes.
-            n_words: words that were read.
-            n_values: numbers in the answer.
+        Items are made and written on a thread, when the answer is sent; `n_values` is the number of numbers in them.
         """
+        n_words = sum(len(text.words) for text in texts)
         usage = {"prompt_tokens": n_words, "total_tokens": n_words}
         tail = written({"model": self.model_id, "usage": usage})[1:]
 
         async def whole() -> bytes:
             return await self.run(lambda: b'{"object":"list","data":[' + b",".join(map(written, items)) + b"]," + tail)
 
-        return _ListResponse(whole, self._large_answers if n_values > _LARGE_ANSWER else None)
+        return _LateResponse(whole, self._large_answers if n_values > _LARGE_ANSWER else None)
 
 
-class _ListResponse(Response):
+class _LateResponse(Response):
     """A JSON body that is written when it is sent, and sent no faster than the client reads."""
 
     def __init__(self, whole: Callable[[], Any], limit: asyncio.Semaphore | None) -> None:

@@ -12,7 +12,7 @@ import pytest
 from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError, TextError
 from elmokit.index import WordIndex
-from elmokit.index.arrow import arrow_table, schemas
+from elmokit.index.store import arrow_table, schemas
 from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
 from unit.tiny_models import tiny_elmo
 
@@ -86,7 +86,7 @@ import os, signal, sys
 from pathlib import Path
 from elmokit.data.tables import Table
 from elmokit.index import WordIndex
-from elmokit.index.arrow import arrow_table, schemas
+from elmokit.index.store import arrow_table, schemas
 from unit.index.corpora import model
 folder, corpus, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 index = WordIndex.open(folder, elmo=model()) if folder.exists() else WordIndex.create(folder, model())

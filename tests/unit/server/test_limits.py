@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 
 from elmokit.server import connections
-from elmokit.server.embeddings import EmbeddingsRequest
 from elmokit.server.errors import RequestError
 from elmokit.server.explorer import ReadQuestion, WordQuestion
+from elmokit.server.schemas import EmbeddingsRequest, SimilarRequest, WordsRequest
 from elmokit.server.service import validated
-from elmokit.server.similar import SimilarRequest
-from elmokit.server.words import WordsRequest
 from unit.tiny_models import tiny_elmo
 
 ROUTES = {

@@ -1,0 +1,187 @@
+"""The routes under /v1: embeddings and models in the shape of OpenAI's API, words, similar. `usage` counts words.
+
+Source: https://platform.openai.com/docs/api-reference/embeddings.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from elmokit.encoding import Encoding
+from elmokit.server.batching import EncodingTask
+from elmokit.server.errors import RESPONSES, RequestError
+from elmokit.server.schemas import (
+    EmbeddingItem,
+    EmbeddingsRequest,
+    Format,
+    ListAnswer,
+    ModelItem,
+    ModelsAnswer,
+    OccurrenceItem,
+    SimilarItem,
+    SimilarRequest,
+    WordsItem,
+    WordsRequest,
+    body_of,
+)
+from elmokit.server.service import Service
+from elmokit.tasks.similar import directions, mean_of, nearest
+
+if TYPE_CHECKING:
+    from elmokit.index import WordIndex
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_QUERY_WORDS = 2000
+"""Words of a query of the index."""
+
+routes = APIRouter()
+_MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {code: RESPONSES[code] for code in (400, 401, 403, 404, 429)}
+
+
+def _route(path: str, request: type[BaseModel], item: type[BaseModel]) -> Callable[[Handler], Handler]:
+    """Declare a POST route, also without /v1, as some base URLs have it."""
+    answers: Any = {200: {"model": ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
+
+    def add(handler: Handler) -> Handler:
+        described = {"tags": ["Vectors"], "responses": answers, "openapi_extra": body_of(request)}
+        routes.post(f"/v1{path}", **described)(handler)
+        return routes.post(path, include_in_schema=False)(handler)
+
+    return add
+
+
+@_route("/embeddings", EmbeddingsRequest, EmbeddingItem)
+async def embeddings(request: Request) -> Response:
+    """Embed texts: one vector per text."""
+    service: Service = request.app.state.service
+    body = await service.read(request, EmbeddingsRequest)
+    chosen = body.model_dump(include={"pooling", "layers", "layer_weights", "normalize"})
+    task = EncodingTask(_encoding_of(service.settings.encoding, **chosen))
+    texts, width = _texts_of(body.input), task.width(service.elmo.config)
+    if body.dimensions not in (None, width):
+        message = f"Vectors of this model are {width} wide with these layers and pooling, and can't be shortened."
+        raise RequestError(400, message, param="dimensions")
+    split = await service.split(texts)
+    vectors = await service.compute(task, split)
+    items = (
+        {"object": "embedding", "index": i, "embedding": _numbers_of(vector, body.encoding_format)}
+        for i, vector in enumerate(vectors)
+    )
+    return service.answer(items, split, n_values=vectors.size)
+
+
+@_route("/words", WordsRequest, WordsItem)
+async def words(request: Request) -> Response:
+    """Embed the words of texts: one vector per word, with the word's place in the text."""
+    service: Service = request.app.state.service
+    body = await service.read(request, WordsRequest)
+    each = body.layers == "each"
+    chosen = {} if each else {"layers": body.layers, "layer_weights": body.layer_weights}
+    task = EncodingTask(_encoding_of(service.settings.encoding, **chosen), words=True, each=each)
+    split = await service.split(_texts_of(body.input))
+    features = await service.compute(task, split)
+    items = (
+        {
+            "index": i,
+            "words": text.words,
+            "offsets": text.offsets,
+            "shape": one.vectors.shape,
+            "vectors": _numbers_of(one.vectors, body.encoding_format),
+        }
+        for i, (text, one) in enumerate(zip(split, features, strict=True))
+    )
+    return service.answer(items, split, n_values=sum(one.vectors.size for one in features))
+
+
+@_route("/similar", SimilarRequest, SimilarItem)
+async def similar(request: Request) -> Response:
+    """Find what is similar to a text, or to a word in it: the request's texts, or the index's sentences or words."""
+    service: Service = request.app.state.service
+    body = await service.read(request, SimilarRequest)
+    if body.texts is not None and body.word is not None:
+        raise RequestError(400, "'word' asks the index, 'texts' are ranked whole; send one of them.", param="word")
+    if body.texts == []:
+        raise RequestError(400, "'texts' is an empty list; send at least one text.", param="texts")
+    max_words = _QUERY_WORDS if body.texts is None else None
+    split = await service.split([body.query, *(body.texts or ())], param="texts", max_words=max_words)
+    index = service.index
+    if body.texts is not None:
+        rows = await service.compute(EncodingTask(service.settings.encoding), split)
+        items = await service.run(lambda: _ranked(body, rows))
+    elif index is not None:
+        items = await service.run(lambda: _in_index(body, index))
+    else:
+        message = "No index is open (elmokit serve --db DIR); send 'texts' to be ranked."
+        raise RequestError(400, message, param="texts")
+    return service.answer(items, split)
+
+
+@routes.get("/v1/models", tags=["Models"], responses=_MODEL_RESPONSES)
+@routes.get("/v1/models/", include_in_schema=False)
+@routes.get("/models", include_in_schema=False)
+@routes.get("/models/", include_in_schema=False)
+async def models(request: Request) -> ModelsAnswer:
+    """List the models that are served."""
+    return ModelsAnswer(data=[ModelItem(id=request.app.state.service.model_id)])
+
+
+@routes.get("/v1/models/{name:path}", tags=["Models"], responses=_MODEL_RESPONSES)
+@routes.get("/models/{name:path}", include_in_schema=False)
+async def one_model(request: Request, name: str) -> ModelItem:
+    """Describe one model."""
+    service: Service = request.app.state.service
+    service.check_model(name)
+    return ModelItem(id=service.model_id)
+
+
+def _ranked(body: SimilarRequest, rows: NDArray[Any]) -> list[dict[str, Any]]:
+    """The texts of a request by similarity; row 0 is the query's vector, the others the texts'."""
+    mean = mean_of(rows[1:]) if body.centre else None
+    best = nearest(directions(rows[:1], mean=mean), directions(rows[1:], mean=mean), body.k)
+    pairs = zip(best.rows[0].tolist(), best.cosines[0].tolist(), strict=True)
+    return [{"index": row, "text": (body.texts or [])[row], "similarity": cosine} for row, cosine in pairs]
+
+
+def _in_index(body: SimilarRequest, index: WordIndex) -> list[dict[str, Any]]:
+    if body.word is None:
+        return [_picked(one, SimilarItem) for one in index.search_sentences(body.query, k=body.k)]
+    return [
+        {**_picked(near, SimilarItem), "occurrences": [_picked(one, OccurrenceItem) for one in near.occurrences]}
+        for near in index.most_similar(body.word, context=body.query, topn=body.k)
+    ]
+
+
+def _picked(thing: Any, model: type[BaseModel]) -> dict[str, Any]:
+    """The attributes that a model has."""
+    return {name: getattr(thing, name) for name in model.model_fields if hasattr(thing, name)}
+
+
+def _encoding_of(default: Encoding, **chosen: Any) -> Encoding:
+    """The encoding of a request: the server's, but for what the request chose (None where it does not say)."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    values = {**default.to_dict(), **given}
+    if "layers" in given and "layer_weights" not in given:
+        values["layer_weights"] = None
+    elif "layer_weights" in given and "layers" not in given:
+        values["layers"] = "mix"
+    return Encoding.from_dict(values)
+
+
+def _texts_of(texts: str | list[str]) -> list[str]:
+    if not texts and not isinstance(texts, str):
+        raise RequestError(400, "'input' is an empty list; send at least one text.", param="input")
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _numbers_of(vectors: NDArray[Any], encoding: Format | None) -> Any:
+    """Vectors of any shape as JSON holds them: nested lists, or the bytes of little-endian float32 in base64."""
+    array = np.ascontiguousarray(vectors, dtype="<f4")
+    return base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()
