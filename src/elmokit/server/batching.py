@@ -52,7 +52,7 @@ class EncodingTask:
     With `words` every word gets a vector instead of every text; with `each` it gets one per layer.
     """
 
-    encoding: Encoding = Encoding()  # noqa: RUF009 - frozen
+    encoding: Encoding = Encoding()
     words: bool = False
     each: bool = False
 
