@@ -47,6 +47,9 @@ class WordIndex(IndexReader):
             layers: the layers (see `Elmo.encode_words`), all but "each".
             words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
 
+        Returns:
+            the index, ready for `add` and `build`.
+
         Raises:
             OutputError: the folder is not empty, or can't be created.
             ConfigError: unknown layers or words.
@@ -78,6 +81,9 @@ class WordIndex(IndexReader):
             folder: the folder of the index.
             elmo: the model it was made with, if it is loaded already.
 
+        Returns:
+            the index.
+
         Raises:
             MissingFile: there is no index.
             CheckpointError: damaged files, or another model than the index was made with.
@@ -108,6 +114,9 @@ class WordIndex(IndexReader):
             layers: as in `create`; not compared with those of an index that is there.
             words: as in `create`; not compared either.
 
+        Returns:
+            the index.
+
         Raises:
             CheckpointError: damaged files, or another model than the index was made with.
             OutputError: the folder holds something else, or can't be created.
@@ -125,9 +134,7 @@ class WordIndex(IndexReader):
         block: int = BLOCK,
         on_progress: OnProgress = lambda *_: None,
     ) -> int:
-        """Add rows of files that are not in the index yet, and count the occurrences added.
-
-        An interrupted build resumes after its last block.
+        """Add the rows of files that are not in the index yet; an interrupted build resumes after its last block.
 
         A file is known by its name and row numbers: one that grew is read on from its last row (`last_row`); one that
         changed must be deleted first.
@@ -138,6 +145,9 @@ class WordIndex(IndexReader):
             document: the column with each row's document; None for the name of the file.
             block: sentences that are written together: the most that an interruption loses.
             on_progress: called with the number of sentences done.
+
+        Returns:
+            occurrences added.
 
         Raises:
             InputError: a row that can't be used (see `Table`).
@@ -156,11 +166,14 @@ class WordIndex(IndexReader):
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document, which may exist, and count the occurrences added.
+        """Add sentences at the end of a document, which may exist.
 
         Args:
             texts: sentences, one string each.
             document: its name.
+
+        Returns:
+            occurrences added.
 
         Raises:
             InputError: one string instead of several.
