@@ -21,11 +21,11 @@ COMMANDS_INTRODUCTION = """\
 Every command takes `--quiet` or `-q` (print results and errors only) and `--debug` (show tracebacks). Exit codes: 0
 success, 1 an error with a message, 2 a wrong command line, 130 Ctrl-C. `python dev/make_docs.py` makes these pages."""
 CHECKPOINTS_INTRODUCTION = """\
-ELMo checkpoints that others published, from `elmokit.checkpoints.catalogue` (`python dev/make_docs.py` makes this page).
-Addresses are those of the named source and may have changed. Licences are those stated for the weights, not for the code
-around them; where it says "not stated", ask the publisher. No publisher gives checksums, so downloads cannot be verified:
-`elmokit info` shows the SHA-256 and says "not verified". The tests read each *format* from small models; the full-size files
-were not downloaded for this page."""
+ELMo checkpoints that others published, from `elmokit.checkpoints.catalogue` (`python dev/make_docs.py` makes this
+page). Addresses are those of the named source and may have changed. Licences are those stated for the weights, not
+for the code around them; where it says "not stated", ask the publisher. No publisher gives checksums, so downloads
+cannot be verified: `elmokit info` shows the SHA-256 and says "not verified". The tests read each *format* from small
+models; the full-size files were not downloaded for this page."""
 TREE = re.compile(r"(?<=<!-- tree: made by dev/make_docs.py -->\n```text\n).*?(?=```\n<!-- /tree -->)", re.DOTALL)
 
 
