@@ -17,8 +17,6 @@ from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 TYPO_RATE = 0.04
 """Spellings of a batch that are read with one letter replaced, dropped or swapped with the next."""
 LETTERS = b"etaoinshrdlucmfwypvbgkjqxz"
-LENGTHS = (7, 11, 17, 50)
-"""Spellings are convolved in groups of up to so many characters; group sizes are rounded up, so few shapes occur."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +99,7 @@ class Student(nn.Module):
             ids[wrong] = misspell(ids[wrong], used[wrong])
         boundaries = torch.from_numpy(sentence_boundary_ids(ids.shape[1])).to(ids.device)
         ids = torch.cat([ids, boundaries]).long()
-        used = torch.cat([used, used.new_full((2,), 3)])
-        cnn, parts, rows, low = self.bilm.char_cnn, [], [], -1
-        for high in LENGTHS:
-            group = ((used > low) & (used <= high)).nonzero()[:, 0]
-            low = high
-            if len(group):
-                padded = torch.cat([group, group.new_zeros(-len(group) % 1024)])
-                parts.append(cnn._convolve(ids[padded], high + 1)[: len(group)])
-                rows.append(group)
-        x = torch.cat(parts)[torch.cat(rows).argsort()]
-        for highway in cnn.highways:
-            x = highway(x)
-        return cnn.projection(x) + self.bilm.word_table(ids)
+        return self.bilm.embed(ids)
 
     def read(self, corpus: Corpus, words: Tensor) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Read a rectangle of word numbers (B, T).

@@ -25,14 +25,20 @@ _MOST = {"n_layers": 1000, "n_highway": 1000, "max_characters": 10_000}
 """What else a hostile file could ask for without having the weights for it."""
 
 
+def _refuse(broken: object, message: str) -> None:
+    if broken:
+        raise ConfigError(message)
+
+
 def _check_values(part: Any) -> None:
     """See that whole numbers, truth values and names are such, and that counts are of this world."""
     for field in dataclasses.fields(part):
         value, kind = getattr(part, field.name), _KINDS.get(str(field.type), object)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ConfigError(f"{field.name} is {value!r}; expected a value of the type {field.type}.")
-        if isinstance(value, int) and value > _MOST.get(field.name, value):
-            raise ConfigError(f"{field.name} is {value:,}; more than {_MOST[field.name]:,} are not believed.")
+        right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        _refuse(not right, f"{field.name} is {value!r}; expected a value of the type {field.type}.")
+        most = _MOST.get(field.name)
+        if most is not None and isinstance(value, int):
+            _refuse(value > most, f"{field.name} is {value:,}; more than {most:,} are not believed.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,23 +75,18 @@ class CharCNNConfig:
         object.__setattr__(self, "filters", tuple((int(w), int(n)) for w, n in self.filters))
         if self.characters is not None:
             object.__setattr__(self, "characters", tuple(self.characters))
-            if len(self.characters) != self.n_characters - 1:
-                raise ConfigError(
-                    f"char_cnn has {len(self.characters)} characters but n_characters {self.n_characters}; expected one"
-                    " row more than characters."
-                )
-        if not self.filters:
-            raise ConfigError("char_cnn.filters is empty: give at least one (width, number) pair.")
-        if self.activation not in ("relu", "tanh"):
-            raise ConfigError(f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
-        widest = max(w for w, _ in self.filters)
-        if min(min(pair) for pair in self.filters) < 1 or self.embedding_width < 1 or self.n_highway < 0:
-            raise ConfigError(f"char_cnn has a size below 1: {self}.")
-        if self.max_characters < max(widest, 3):
-            raise ConfigError(
-                f"char_cnn.max_characters is {self.max_characters}, but the widest filter spans {widest} characters:"
-                f" it must be at least {max(widest, 3)}."
-            )
+            n, known = self.n_characters, len(self.characters)
+            _refuse(known != n - 1, f"char_cnn has {known} characters but n_characters {n}; expected one row more.")
+        _refuse(not self.filters, "char_cnn.filters is empty: give at least one (width, number) pair.")
+        known_activation = self.activation in ("relu", "tanh")
+        _refuse(not known_activation, f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
+        smallest = min(self.embedding_width, self.n_highway + 1, *(size for pair in self.filters for size in pair))
+        _refuse(smallest < 1, f"char_cnn has a size below 1: {self}.")
+        least = max(3, *(width for width, _ in self.filters))
+        _refuse(
+            self.max_characters < least,
+            f"char_cnn.max_characters is {self.max_characters}; for its widest filter it must be at least {least}.",
+        )
 
     @property
     def n_filters(self) -> int:
@@ -128,15 +129,12 @@ class BiLSTMConfig:
 
     def __post_init__(self) -> None:
         _check_values(self)
-        if self.n_layers < 1 or self.cell_width < 1:
-            raise ConfigError(f"bilstm has a size below 1: {self}.")
+        _refuse(self.n_layers < 1 or self.cell_width < 1, f"bilstm has a size below 1: {self}.")
         for name in ("cell_clip", "projection_clip"):
             clip = getattr(self, name)
             number = isinstance(clip, int | float) and not isinstance(clip, bool)
-            if clip is not None and not (number and 0 < clip < 1e30):
-                raise ConfigError(
-                    f"bilstm.{name} is {clip!r:.40}; expected a finite positive number or None for no clipping."
-                )
+            right = clip is None or (number and 0 < clip < 1e30)
+            _refuse(not right, f"bilstm.{name} is {clip!r:.40}; expected a finite positive number, or None for none.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +158,15 @@ class LayerMix:
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(float(w) for w in self.weights))
-        if not all(math.isfinite(number) for number in (self.gamma, *(self.weights or ()))):
-            raise ConfigError(f"the layer mix has a number that is not finite: {self.weights}, gamma {self.gamma}.")
+        finite = all(math.isfinite(number) for number in (self.gamma, *(self.weights or ())))
+        _refuse(not finite, f"the layer mix has a number that is not finite: {self.weights}, gamma {self.gamma}.")
 
     def shares(self, n_layers: int) -> tuple[float, ...]:
         """Each layer's share of the sum, after the softmax and before γ; ConfigError for a mix of another size."""
         if self.weights is None:
             return (1.0 / n_layers,) * n_layers
-        if len(self.weights) != n_layers:
-            raise ConfigError(f"the layer mix has {len(self.weights)} weights, but the model has {n_layers} layers.")
+        n = len(self.weights)
+        _refuse(n != n_layers, f"the layer mix has {n} weights, but the model has {n_layers} layers.")
         top = max(self.weights)
         powers = [float((Decimal(w) - Decimal(top)).exp()) for w in self.weights]  # math.exp differs between systems
         return tuple(p / math.fsum(powers) for p in powers)
@@ -208,38 +206,23 @@ class ElmoConfig:
     def __post_init__(self) -> None:
         _check_values(self)
         P, cnn, lstm = self.projection_width, self.char_cnn, self.bilstm
-        n_filters = P if cnn is None else cnn.n_filters
-        for broken, message in (
-            (P < 1, f"projection_width is {P}; expected at least 1."),
-            (
-                cnn is None and self.n_words < 2,
-                "a model without char_cnn needs n_words, the number of rows of its word table.",
-            ),
-            (
-                cnn is not None and bool(self.n_words) != bool(self.word_width),
-                "a model has either char_cnn or n_words; with both, it has word_width too.",
-            ),
-            (
-                self.word_width and (cnn is None or not cnn.projection),
-                "word_width is for words beside a char_cnn with a projection that joins them.",
-            ),
-            (
-                self.word_table < 0 or (self.word_table and (cnn is None or self.n_words)),
-                f"word_table is {self.word_table}; a model has it beside a char_cnn and without n_words, or it is 0.",
-            ),
-            (
-                cnn is not None and not cnn.projection and n_filters != P,
-                f"char_cnn has {n_filters} filters and no projection, so projection_width must be {n_filters},"
-                f" not {P}.",
-            ),
-            (
-                not lstm.projection and lstm.cell_width != P,
-                f"bilstm has cell_width {lstm.cell_width} and no projection, so projection_width must be"
-                f" {lstm.cell_width}, not {P}.",
-            ),
-        ):
-            if broken:
-                raise ConfigError(message)
+        _refuse(P < 1, f"projection_width is {P}; expected at least 1.")
+        _refuse(cnn is None and self.n_words < 2, "a model without char_cnn needs n_words, the rows of its word table.")
+        both = cnn is not None and bool(self.n_words) != bool(self.word_width)
+        _refuse(both, "a model has either char_cnn or n_words; with both, it has word_width too.")
+        apart = self.word_width and (cnn is None or not cnn.projection)
+        _refuse(apart, "word_width is for words beside a char_cnn with a projection that joins them.")
+        if self.word_table:
+            right = self.word_table > 0 and cnn is not None and not self.n_words
+            _refuse(
+                not right, f"word_table is {self.word_table}; it stands beside a char_cnn and without n_words, or is 0."
+            )
+        if cnn is not None and not cnn.projection:
+            n = cnn.n_filters
+            _refuse(n != P, f"char_cnn has {n} filters and no projection, so projection_width must be {n}, not {P}.")
+        if not lstm.projection:
+            C = lstm.cell_width
+            _refuse(C != P, f"bilstm has cell_width {C} and no projection, so projection_width must be {C}, not {P}.")
 
     @property
     def dim(self) -> int:

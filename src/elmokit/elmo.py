@@ -10,7 +10,7 @@ Source: Peters et al. 2018 (arXiv:1802.05365).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.features import Features, WordVectors
-from elmokit.model import LoadedModel
+from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
 from elmokit.progress import progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
 from elmokit.runtime.pooling import Reduce, word_shares
@@ -30,29 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Array = NDArray[Any]
-Start = State | Literal["warm"] | None
-
-
-class WordOptions(TypedDict, total=False):
-    """The keyword arguments of `Elmo.encode_words`."""
-
-    layers: Layers
-    layer_weights: Sequence[float] | None
-    show_progress: bool | None
-    state: Start
-
-
-class EncodeOptions(WordOptions, total=False):
-    """The keyword arguments of `Elmo.encode`."""
-
-    pooling: str
-    normalize: bool
-    word_frequencies: Mapping[str, float] | None
-    batch_size: int
-    show_progress_bar: bool | None
-    normalize_embeddings: bool
-    convert_to_tensor: bool
-    convert_to_numpy: bool
 
 
 class Elmo(LoadedModel):
@@ -152,12 +129,18 @@ class Elmo(LoadedModel):
             for i, vector in self._engine.map(sentences, reduce, state=start, max_rows=batch_size):
                 vectors[i] = vector
                 advance(1)
-        return _as_tensor(vectors) if options["convert_to_tensor"] else vectors
+        if not options["convert_to_tensor"]:
+            return vectors
+        try:
+            from elmokit.runtime.backends.torch import as_tensor
+        except ImportError:
+            raise MissingExtra("PyTorch", "torch", "convert_to_tensor=True") from None
+        return as_tensor(vectors)  # type: ignore[return-value]  # as sentence-transformers does
 
     def encode_one(
         self, text: Text, encoding: Encoding | None = None, **options: Unpack[EncodeOptions]
     ) -> NDArray[np.float32]:
-        """The vector of one text: the row that `encode` gives for it.
+        """The vector of one text, (d,): the row that `encode` gives for it.
 
         Args:
             text: a string or a list of words.
@@ -165,7 +148,7 @@ class Elmo(LoadedModel):
             options: see `encode`.
 
         Returns:
-            the vector. Shape (d,).
+            the vector.
         """
         quiet: dict[str, Any] = {"show_progress": False, **options}
         vector: NDArray[np.float32] = self.encode([text], encoding, **quiet)[0]
@@ -270,14 +253,6 @@ class Elmo(LoadedModel):
         rows = zip(split, layers, strict=True)
         return Features(WordVectors(tuple(words), offsets, np.array(each)) for (words, offsets), each in rows), after
 
-    def warm_state(self) -> State:
-        """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
-        from elmokit.runtime.warm_state import warm_state
-
-        with self._lock:
-            self._warm = self._warm or warm_state(self._engine)
-            return self._warm
-
     def similarity(
         self, a: Text | Iterable[Text] | Array, b: Text | Iterable[Text] | Array, encoding: Encoding | None = None
     ) -> NDArray[np.float32]:
@@ -316,14 +291,12 @@ class Elmo(LoadedModel):
             raise ConfigError(f"state is {state!r} ({type(state).__name__}); expected None, 'warm' or a State.")
         return state
 
-    def _words(self, text: Text, place: int) -> list[str]:
-        if isinstance(text, str):
-            return [token.word for token in self._tokenize(text)]
-        return checked_words(text, place)
+    def _words(self, text: Text, i: int) -> list[str]:
+        return [token.word for token in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
 
-    def _split(self, text: Text, place: int) -> tuple[list[str], NDArray[np.int64] | None]:
+    def _split(self, text: Text, i: int) -> tuple[list[str], NDArray[np.int64] | None]:
         if not isinstance(text, str):
-            return checked_words(text, place), None
+            return checked_words(text, i), None
         tokens = self._tokenize(text)
         offsets = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
         return [token.word for token in tokens], offsets
@@ -331,12 +304,3 @@ class Elmo(LoadedModel):
 
 def _length(texts: Iterable[Text]) -> int | None:
     return len(texts) if isinstance(texts, Sized) else None
-
-
-def _as_tensor(vectors: Array) -> Any:
-    """Vectors as a torch tensor that shares their memory."""
-    try:
-        from elmokit.runtime.backends.torch import as_tensor
-    except ImportError:
-        raise MissingExtra("PyTorch", "torch", "convert_to_tensor=True") from None
-    return as_tensor(vectors)

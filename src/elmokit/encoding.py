@@ -66,8 +66,7 @@ class Encoding:
         object.__setattr__(self, "layer_weights", _checked_weights(self.layer_weights))
         if self.layer_weights is not None and self.layers != "mix":
             raise ConfigError(
-                f"layers is {self.layers!r} and layer_weights is given: give one of them; layer_weights weighs all"
-                " layers, layers selects some."
+                f"layers is {self.layers!r} and layer_weights, which weighs all layers, is given: give one."
             )
 
     def check(self, config: ElmoConfig) -> Encoding:
@@ -161,18 +160,17 @@ def holds_weights(layers: Any) -> bool:
 
 
 def _checked_layers(layers: Any) -> str | int | tuple[int, ...]:
-    if isinstance(layers, str) and layers in ("mix", "all"):
-        return layers
-    if isinstance(layers, str) and layers == "each":
-        raise ConfigError("layers='each' keeps layers apart and belongs to encode_words; here use 'all'.")
-    if _is_integer(layers):
+    if isinstance(layers, str):
+        if layers in ("mix", "all"):
+            return layers
+        if layers == "each":
+            raise ConfigError("layers='each' keeps layers apart and belongs to encode_words; here use 'all'.")
+    elif _is_integer(layers):
         return int(layers)
-    if holds_weights(layers):
+    elif holds_weights(layers):
         raise ConfigError(f"layers is {layers!r}; layers selects by number. Give weights as layer_weights={layers!r}.")
-    if not isinstance(layers, str) and isinstance(layers, Iterable):
-        numbers = list(layers)
-        if numbers and all(map(_is_integer, numbers)):
-            return tuple(int(number) for number in numbers)
+    elif isinstance(layers, Iterable) and (numbers := list(layers)) and all(map(_is_integer, numbers)):
+        return tuple(int(number) for number in numbers)
     raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', the number of a layer, or several numbers.")
 
 

@@ -30,12 +30,7 @@ _BLOCK_WORDS = 65_536
 
 
 def read_word_vectors(path: str | Path) -> list[Text]:
-    """Words, offsets and vectors of each text of a file; all vectors share one array.
-
-    Raises:
-        MissingFile: no such file.
-        InputError: not a file of word vectors, or a damaged one.
-    """
+    """Words, offsets and vectors of each text of a file; all vectors share one array."""
     path = Path(path)
     if not path.is_file():
         raise MissingFile(f"{path}: no such file.")
@@ -55,16 +50,13 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
-    """Write texts as they come, for a corpus whose vectors do not fit into memory.
+    """Write texts as they come, for a corpus whose vectors do not fit into memory; return their number.
 
     An .h5 file grows block by block; an .npz file is put together in memory.
 
     Args:
         path: where to; ends in .h5 or .npz.
         texts: any number, for instance `Elmo.encode_words_stream(…)`.
-
-    Returns:
-        the number of texts.
 
     Raises:
         ConfigError: another ending, or texts whose vectors differ in width or layers.
@@ -95,11 +87,10 @@ def _packed(texts: Sequence[WordVectors]) -> dict[str, Array]:
     if len(shapes) > 1:
         raise ConfigError(f"the texts' vectors differ in layers or width ({sorted(shapes)}); save them apart.")
     words = [word.encode("utf-8", "surrogatepass") for text in texts for word in text.words]
-    no_places = [np.full((len(text.words), 2), -1, np.int64) for text in texts]
-    places = [none if text.offsets is None else text.offsets for none, text in zip(no_places, texts, strict=True)]
-    no_vectors = np.zeros((0, 0), np.float32)
+    places = [np.full((len(t.words), 2), -1, np.int64) if t.offsets is None else t.offsets for t in texts]
+    vectors = [text.vectors for text in texts] or [np.zeros((0, 0), np.float32)]
     return {
-        "vectors": np.concatenate([text.vectors for text in texts], axis=-2) if texts else no_vectors,
+        "vectors": np.concatenate(vectors, axis=-2),
         "text_ends": np.cumsum([len(text.words) for text in texts], dtype=np.int64),
         "word_bytes": np.frombuffer(b"".join(words), dtype=np.uint8),
         "word_ends": np.cumsum([len(word) for word in words], dtype=np.int64),
@@ -123,10 +114,11 @@ def _packed_words(arrays: Mapping[str, Array]) -> tuple[str, ...]:
 
 def _from_rows(arrays: Mapping[str, Array]) -> Iterator[Text]:
     """The command's layout: a row per word, with the number of its text's row in the table."""
-    if "word_bytes" in arrays:
-        words = _packed_words(arrays)
-    else:
-        words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
+    words = (
+        _packed_words(arrays)
+        if "word_bytes" in arrays
+        else tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
+    )
     offsets = np.stack([arrays["start"], arrays["end"]], axis=1)
     ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
     for start, end in zip([0, *ends], ends, strict=False):

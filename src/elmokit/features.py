@@ -117,19 +117,15 @@ class Features(Sequence[WordVectors]):
     def __repr__(self) -> str:
         if not self._texts:
             return "Features(0 texts)"
-        shape = self._texts[0].vectors.shape
+        shape, n_words = self._texts[0].vectors.shape, sum(map(len, self._texts))
         layers = f", {shape[0]} layers" if len(shape) == 3 else ""
-        n_words = f"{sum(map(len, self._texts)):,} words"
-        return f"Features({len(self):,} text{'s' * (len(self) != 1)}, {n_words}{layers}, width {shape[-1]})"
+        return f"Features({len(self):,} text{'s' * (len(self) != 1)}, {n_words:,} words{layers}, width {shape[-1]})"
 
     def _repr_html_(self) -> str:
         """The texts, their number of words and shape of vectors, for notebooks."""
-        texts = self._texts[:_ROWS_SHOWN]
-        rows = [
-            (i, _shortened(" ".join(text.words), limit=100), len(text), text.vectors.shape)
-            for i, text in enumerate(texts)
-        ]
-        return _html_table(repr(self), ("", "text", "words", "vectors"), rows, n_left_out=len(self) - len(texts))
+        shown = enumerate(self._texts[:_ROWS_SHOWN])
+        rows = [(i, _shortened(" ".join(text.words), 100), len(text), text.vectors.shape) for i, text in shown]
+        return _html_table(repr(self), ("", "text", "words", "vectors"), rows, n_left_out=len(self) - len(rows))
 
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros to the longest, as networks take them.

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
-from elmokit.checkpoints import Checkpoint
+from elmokit.checkpoints import Checkpoint, digest_of
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.encoding import Encoding
+from elmokit.encoding import Encoding, Layers
 from elmokit.errors import CheckpointError, ConfigError
 from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
 from elmokit.runtime.batches import State
@@ -35,6 +35,30 @@ PRECISIONS = (*BACKEND_PRECISIONS, "auto")
 
 
 Array = NDArray[Any]
+
+Start = State | Literal["warm"] | None
+
+
+class WordOptions(TypedDict, total=False):
+    """The keyword arguments of `Elmo.encode_words`."""
+
+    layers: Layers
+    layer_weights: Sequence[float] | None
+    show_progress: bool | None
+    state: Start
+
+
+class EncodeOptions(WordOptions, total=False):
+    """The keyword arguments of `Elmo.encode`."""
+
+    pooling: str
+    normalize: bool
+    word_frequencies: Mapping[str, float] | None
+    batch_size: int
+    show_progress_bar: bool | None
+    normalize_embeddings: bool
+    convert_to_tensor: bool
+    convert_to_numpy: bool
 
 
 class LoadedModel:
@@ -73,7 +97,7 @@ class LoadedModel:
         )
         self._source: tuple[str, dict[str, Any]] | None = None  # and options of `load`
         self._checkpoint: Checkpoint | None = checkpoint  # None once it can be read again
-        self._sum, self._digest = 0, ""
+        self._sum, self._digest, self._sums = 0, "", dict[str, str]()
         self._warm: State | None = None
         self._lock = threading.Lock()
 
@@ -124,6 +148,7 @@ class LoadedModel:
         again = {"device": device, "precision": model.precision, "n_threads": n_threads, "cache_words": cache_words}
         model._source = _absolute(place), {"weights": weights and _absolute(weights), **again}
         model._checkpoint, model._sum = None, _sum_of(checkpoint)  # the engine has packed copies of the arrays
+        model._sums = {} if weights else checkpoints.recorded_sums(place)
         model.name = model.name or str(place)
         return model
 
@@ -172,9 +197,12 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """SHA-256 over weights, configuration (with tokenizer), word table and layer mix; saved models check it.
 
-        Computed when it is first asked for, from files that are read again.
+        Computed when it is first asked for: by what a folder in elmokit's format records, if its files are still those
+        that were loaded, else from weights that are read again.
         """
-        self._digest = self._digest or digest_of(self.checkpoint())
+        if not self._digest:
+            kept = self._source is not None and self._sums == checkpoints.recorded_sums(self._source[0], check=True)
+            self._digest = self._sums["tensors"] if kept and self._sums else digest_of(self.checkpoint())
         settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
         return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -182,6 +210,14 @@ class LoadedModel:
     def source(self) -> str | None:
         """What `load` takes to read the model again; None for one made in memory."""
         return None if self._source is None else self._source[0]
+
+    def warm_state(self) -> State:
+        """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
+        from elmokit.runtime.warm_state import warm_state
+
+        with self._lock:
+            self._warm = self._warm or warm_state(self._engine)
+            return self._warm
 
     def encode_in_turns(
         self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
@@ -235,17 +271,6 @@ class LoadedModel:
         }
         rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
         return f"<table><caption>Elmo {escape(self.name)}</caption><tbody>{rows}</tbody></table>"
-
-
-def digest_of(checkpoint: Checkpoint) -> str:
-    """SHA-256 of the tensors by name, and of the words where the model reads whole words."""
-    digest = hashlib.sha256()
-    for name in sorted(checkpoint.tensors):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(checkpoint.tensors[name], dtype="<f4").data)
-    if checkpoint.config.n_words or checkpoint.config.word_table:
-        digest.update(json.dumps(checkpoint.words).encode())
-    return digest.hexdigest()
 
 
 def _sum_of(checkpoint: Checkpoint) -> int:

@@ -120,16 +120,50 @@ def test_a_fingerprint_is_of_the_model_not_of_its_place(tmp_path):
     assert loaded.fingerprint == elmo.fingerprint == tiny_elmo().fingerprint
 
 
-def test_a_fingerprint_is_computed_when_it_is_asked_for(tmp_path, monkeypatch):
+def test_a_fingerprint_is_computed_when_it_is_asked_for_and_nothing_was_recorded(tmp_path, monkeypatch):
     checkpoints.save(tiny_checkpoint(), tmp_path / "model")
     asked = []
     digest_of = elmokit.model.digest_of
     monkeypatch.setattr("elmokit.model.digest_of", lambda checkpoint: asked.append(1) or digest_of(checkpoint))
     elmo = Elmo.load(tmp_path / "model")
-    elmo.encode(TEXTS)
-    assert asked == []
-    assert elmo.fingerprint == elmo.fingerprint == tiny_elmo().fingerprint
-    assert len(asked) == 2  # one for each model
+    expected = tiny_elmo().fingerprint
+    assert len(asked) == 1
+    assert elmo.fingerprint == elmo.fingerprint == expected
+    assert len(asked) == 1
+    config = tmp_path / "model" / "config.json"
+    values = json.loads(config.read_text())
+    del values["sha256"]["tensors"]  # as elmokit 0.1 wrote it
+    config.write_text(json.dumps(values))
+    old = Elmo.load(tmp_path / "model")
+    old.encode(TEXTS)
+    assert len(asked) == 1
+    assert old.fingerprint == old.fingerprint == expected
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_the_recorded_digest_is_that_of_what_is_read(storage, tmp_path):
+    checkpoints.save(tiny_checkpoint(), tmp_path, storage=storage)
+    read = checkpoints.load(tmp_path)
+    assert checkpoints.recorded_sums(tmp_path)["tensors"] == checkpoints.digest_of(read)
+
+
+def test_the_recorded_digest_of_the_embedded_model_is_right():
+    assert checkpoints.recorded_sums("default", check=True)["tensors"] == checkpoints.digest_of(
+        checkpoints.load("default", with_softmax=False)
+    )
+
+
+def test_a_file_that_was_changed_in_place_gives_no_recorded_digest(tmp_path):
+    checkpoints.save(tiny_checkpoint(), tmp_path)
+    elmo = Elmo.load(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert checkpoints.recorded_sums(tmp_path, check=True) == {}
+    with pytest.raises(CheckpointError, match="was written with"):
+        elmo.fingerprint  # noqa: B018
 
 
 def test_files_that_changed_since_the_model_was_loaded_give_no_fingerprint(tmp_path):

@@ -14,13 +14,14 @@ from pathlib import Path
 from elmokit.checkpoints import allennlp, allennlp_archive, fetching, manylangs, native, tensorflow
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, with_token_embeddings
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, digest_of, with_token_embeddings
+from elmokit.checkpoints.native import recorded_sums
 from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 from elmokit.reading import printable, reading
 
 __all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax"]
-__all__ += ["check_tensors", "detect", "load", "save", "with_token_embeddings"]
+__all__ += ["check_tensors", "detect", "digest_of", "load", "recorded_sums", "save", "with_token_embeddings"]
 
 FORMATS: tuple[Format, ...] = (native.FORMAT, manylangs.FORMAT, tensorflow.HUB, tensorflow.TRAINING)
 FORMATS += (allennlp.FORMAT, allennlp_archive.FORMAT)

@@ -6,6 +6,8 @@ over, and that vocabulary and softmax fit. Readers and users of checkpoints need
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -142,3 +144,14 @@ def with_token_embeddings(
     own = dict(checkpoint.tensors) | {"word_embedding.weight": padded}
     tensors = {name: own[name] for name in config.tensor_shapes()}
     return replace(checkpoint, config=config, tensors=tensors, words=words, word_counts=None, softmax=None)
+
+
+def digest_of(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the tensors by name, and of the words where the model reads whole words."""
+    digest = hashlib.sha256()
+    for name in sorted(checkpoint.tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(checkpoint.tensors[name], dtype="<f4").data)
+    if checkpoint.config.n_words or checkpoint.config.word_table:
+        digest.update(json.dumps(checkpoint.words).encode())
+    return digest.hexdigest()

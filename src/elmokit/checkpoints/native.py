@@ -1,8 +1,8 @@
 """Our own format: `config.json`, `model.safetensors` and, with a vocabulary, `words.txt`.
 
-`config.json` holds configuration, layer mix, name, metadata, a format version and the SHA-256 of the other files. Files
-of a newer version are refused. Three storages: float32 (exact), float16 (half the size, relative error 5e-4 per
-weight), int8 (a quarter; one scale per row of a matrix). Reading always gives float32.
+`config.json` holds configuration, layer mix, name, metadata, a format version and the SHA-256 of the other files and of
+the tensors. Files of a newer version are refused. Three storages: float32 (exact), float16 (half the size, relative
+error 5e-4 per weight), int8 (a quarter; one scale per row of a matrix). Reading always gives float32.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, digest_of
 from elmokit.checkpoints.source import (
     EMBEDDED,
     CheckpointFiles,
@@ -88,6 +88,8 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         except SafetensorError as error:  # how safetensors tells of a full disk
             raise OutputError(f"{folder / WEIGHTS}: can't be written ({error}).") from error
         sums = {WEIGHTS: checksum(path)}
+        kept = _read_arrays(path, with_softmax=False)  # rounded as they are stored
+        sums["tensors"] = digest_of(replace(checkpoint, tensors=kept, softmax=None))
     if checkpoint.words is not None:
         with atomic_path(folder / WORDS) as path:
             write_words(path, checkpoint.words, checkpoint.word_counts)
@@ -104,6 +106,19 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
         "sha256": sums,
     }
     write_json(folder / CONFIG, values, indent=2, ensure_ascii=False)
+
+
+def recorded_sums(source: str | Path, *, check: bool = False) -> dict[str, str]:
+    """The SHA-256 that a folder in our format records of its files and "tensors" (see `digest_of`); {} if it does not.
+
+    With `check`, also {} where a file is not as recorded.
+    """
+    folder = EMBEDDED if source == "default" else Path(source)
+    sums = read_options(folder / CONFIG).get("sha256") if (folder / CONFIG).is_file() else None
+    if not isinstance(sums, dict) or not {"tensors", WEIGHTS} <= sums.keys():
+        return {}
+    files = [name for name in (WEIGHTS, WORDS) if name in sums] if check else []
+    return {} if any(checksum(folder / name) != sums[name] for name in files) else sums
 
 
 def _softmax(arrays: dict[str, NDArray[Any]]) -> Softmax | None:

@@ -23,6 +23,7 @@ EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"
 """The folder of the model inside the package, known as "default"."""
 
 _SKIPPED_LINE = "!!!MAXTERMID"
+_NO_MARKS = bytes(set(range(256)) - set(b"\t\n"))  # all bytes but tabs and line ends
 
 
 class NotUTF8(CheckpointError):
@@ -83,27 +84,26 @@ def read_words(path: Path, *, skip_maxtermid: bool = False) -> tuple[tuple[str, 
     if data.count(b"\n") > _MAX_WORDS:
         raise CheckpointError(f"{path}: more than {_MAX_WORDS:,} lines are too many for a vocabulary.")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig").removesuffix("\n")
     except UnicodeDecodeError as error:
         raise NotUTF8(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+    text = text.replace("\r\n", "\n").removesuffix("\r")
     if skip_maxtermid:
-        lines = [line for line in lines if line != _SKIPPED_LINE]
-    return _with_counts(lines) or (tuple(lines), None)
+        text = "\n".join(line for line in text.split("\n") if line != _SKIPPED_LINE)
+    return _with_counts(text) or (tuple(text.split("\n")) if data else (), None)
 
 
-def _with_counts(lines: list[str]) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+def _with_counts(text: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     """Words and counts, where every line ends in a tab and a number."""
-    if not lines or not all("\t" in line for line in lines):
-        return None
-    joined = "\t".join(lines)
-    if joined.count("\t") == 2 * len(lines) - 1:  # one tab a line: cut them all at once
-        fields = joined.split("\t")
+    marks = text.encode().translate(None, _NO_MARKS)
+    if marks == b"\t\n" * (len(marks) // 2) + b"\t":  # one tab a line: cut them all at once
+        fields = text.replace("\n", "\t").split("\t")
     else:
-        fields = [part for line in lines for part in line.rsplit("\t", 1)]
+        lines = text.split("\n")
+        fields = [part for line in lines for part in line.rsplit("\t", 1)] if all("\t" in x for x in lines) else []
     words, counts = fields[::2], fields[1::2]
     digits = "".join(counts)
-    if not (digits.isascii() and digits.isdigit() and 1 <= min(map(len, counts)) <= max(map(len, counts)) < 19):
+    if not (digits.isascii() and digits.isdigit() and all(counts) and max(map(len, counts)) < 19):
         return None
     return tuple(words), tuple(map(int, counts))
 

@@ -26,34 +26,16 @@ OnStep = Callable[[int, int], object]
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How `fit` fits a network.
+    """How `fit` fits a network; ConfigError for a number out of range."""
 
-    Args:
-        n_epochs: maximum number of passes over the rows.
-        patience: epochs without a better score after which fitting stops; None never stops early.
-        learning_rate: peak rate of AdamW for the topmost part; it decays linearly to a tenth of it.
-        weight_decay: weight decay of AdamW.
-        warm_up: share of the steps during which the rate rises from 0 (ULMFiT's slanted triangle: 0.1).
-        slow_down: factor by which each part learns more slowly than the one above it (ULMFiT: 2.6).
-        clip_norm: maximum norm of the gradient.
-        seed: seed of weights, shuffling and dropout.
-
-    Raises:
-        ConfigError: a number out of range.
-
-    Example:
-        >>> FitOptions(n_epochs=3).clip_norm
-        1.0
-    """
-
-    n_epochs: int
-    patience: int | None = None
-    learning_rate: float = 1e-3
+    n_epochs: int  # passes over the rows, at most
+    patience: int | None = None  # epochs without a better score after which fitting stops; None never stops early
+    learning_rate: float = 1e-3  # peak rate of AdamW for the topmost part; it decays linearly to a tenth of it
     weight_decay: float = 0.0
-    warm_up: float = 0.0
-    slow_down: float = 1.0
-    clip_norm: float = 1.0
-    seed: int = 0
+    warm_up: float = 0.0  # share of the steps during which the rate rises from 0 (ULMFiT's slanted triangle: 0.1)
+    slow_down: float = 1.0  # factor by which each part learns more slowly than the one above it (ULMFiT: 2.6)
+    clip_norm: float = 1.0  # maximum norm of the gradient
+    seed: int = 0  # of weights, shuffling and dropout
 
     def __post_init__(self) -> None:
         if self.n_epochs < 1 or (self.patience is not None and self.patience < 1):
@@ -64,7 +46,7 @@ class FitOptions:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EpochReport:
     """State of the fit after an epoch; scores are those of the held-out rows, larger is better."""
 
@@ -122,39 +104,37 @@ def fit(
 
     Raises:
         TrainingError: the loss is not finite, or the snapshot is damaged or belongs to another run.
-        OutputError: the snapshot can't be written.
     """
     with torch.random.fork_rng():
         torch.manual_seed(options.seed * 100_003)
         loop = _EpochLoop(make_network(), objective, options, parts, snapshot, identity, on_step, on_epoch)
-        loop.restore()
         loop.run()
     loop.network.load_state_dict(loop.best)
     return loop.network.requires_grad_(True).eval(), loop.report
 
 
+@dataclass(eq=False)
 class _EpochLoop(FittingLoop):
-    """Whole epochs; shuffling and dropout of an epoch depend on the seed and its number alone."""
+    """The arguments and the state of `fit`."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        objective: Objective,
-        options: FitOptions,
-        parts: Callable[[Any], Sequence[Sequence[nn.Parameter]]] | None,
-        snapshot: Path | None,
-        identity: str,
-        on_step: OnStep | None,
-        on_epoch: Callable[[EpochReport], None] | None,
-    ) -> None:
-        self.network, self.objective, self.options = network, objective, options
-        self.snapshot, self.identity, self.on_step, self.on_epoch = snapshot, identity, on_step, on_epoch
-        self.parts = [list(part) for part in parts(network)] if parts else [list(network.parameters())]
+    network: nn.Module
+    objective: Objective
+    options: FitOptions
+    split: Callable[[Any], Sequence[Sequence[nn.Parameter]]] | None
+    snapshot: Path | None
+    identity: str
+    on_step: OnStep | None
+    on_epoch: Callable[[EpochReport], None] | None
+
+    def __post_init__(self) -> None:
+        o, parameters = self.options, self.network.parameters()
+        self.parts = [list(part) for part in self.split(self.network)] if self.split else [list(parameters)]
         groups = [{"params": part} for part in self.parts]
-        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
-        self.clip_norm, self.report, self.best = options.clip_norm, EpochReport(), _state(network)
+        self.optimizer = torch.optim.AdamW(groups, lr=o.learning_rate, weight_decay=o.weight_decay)
+        self.clip_norm, self.report, self.best = o.clip_norm, EpochReport(), _state(self.network)
         self.batches: Sequence[Any] = []
         self.losses: list[float] = []
+        self.restore()
 
     def is_done(self) -> bool:
         return self.report.stopped
@@ -177,9 +157,7 @@ class _EpochLoop(FittingLoop):
         self.started = time.monotonic()
         torch.manual_seed(seed * 100_003 + number)
         self.batches = self.objective.batches(np.random.default_rng([seed, number]))
-        n_open = (
-            1 + 2 * len(self.parts) * self.report.epoch // self.options.n_epochs
-        )  # one part first, all by the middle
+        n_open = 1 + 2 * len(self.parts) * self.report.epoch // self.options.n_epochs  # one first, all by the middle
         for place, part in enumerate(self.parts):
             for parameter in part:
                 parameter.requires_grad_(place < n_open)
@@ -200,30 +178,20 @@ class _EpochLoop(FittingLoop):
         if not math.isfinite(score):
             raise TrainingError(f"the score of epoch {number} is {score}; check that the features are finite.")
         better = score > before.best_score
-        best_epoch = number if better else before.best_epoch
+        best_score, best_epoch = (score, number) if better else (before.best_score, before.best_epoch)
         self.best = _state(self.network) if better else self.best
-        self.report = EpochReport(
-            epoch=number,
-            loss=float(np.mean(self.losses)),
-            score=score,
-            best_score=max(score, before.best_score),
-            best_epoch=best_epoch,
-            seconds=time.monotonic() - self.started,
-            stopped=number >= o.n_epochs or (o.patience is not None and number - best_epoch >= o.patience),
-        )
+        stopped = number >= o.n_epochs or (o.patience is not None and number - best_epoch >= o.patience)
+        loss, seconds = float(np.mean(self.losses)), time.monotonic() - self.started
+        self.report = EpochReport(number, loss, score, best_score, best_epoch, seconds, stopped)
         self.losses = []
-        if self.snapshot is not None:
-            self._save(self.snapshot)
+        if self.snapshot is not None:  # after the last epoch it holds the best weights only
+            tensors = {f"best.{name}": tensor for name, tensor in self.best.items()}
+            if not stopped:
+                tensors |= {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
+                tensors |= self.optimizer_tensors()
+            write_snapshot(self.snapshot, tensors, {"identity": self.identity, "report": asdict(self.report)})
         if self.on_epoch is not None:
             self.on_epoch(self.report)
-
-    def _save(self, path: Path) -> None:
-        """Write a snapshot; after the last epoch it holds the best weights only."""
-        tensors = {f"best.{name}": tensor for name, tensor in self.best.items()}
-        if not self.report.stopped:
-            tensors |= {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
-            tensors |= self.optimizer_tensors()
-        write_snapshot(path, tensors, {"identity": self.identity, "report": asdict(self.report)})
 
     def restore(self) -> None:
         """Continue from the snapshot, if there is one."""

@@ -55,11 +55,7 @@ class FittingLoop(ABC):
             self.after_step(self.take_step())
 
     def take_step(self) -> float:
-        """Take one step and return its loss.
-
-        Raises:
-            TrainingError: the loss or the gradient is not finite.
-        """
+        """Take one step and return its loss; TrainingError if the loss or the gradient is not finite."""
         for group, rate in zip(self.optimizer.param_groups, self.learning_rates(), strict=True):
             group["lr"] = rate
         self.network.train()
@@ -98,11 +94,7 @@ class FittingLoop(ABC):
 
 
 def write_snapshot(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and JSON values into one file.
-
-    Raises:
-        OutputError: the folder can't be written, the disk is full.
-    """
+    """Write tensors and JSON values into one file."""
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,14 +108,9 @@ def write_snapshot(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[
 def reading_snapshot(
     path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> Iterator[tuple[Weights, dict[str, Any]]]:
-    """The tensors and metadata of a snapshot; errors of reading and of using them in the block name the file.
+    """The tensors and metadata of a snapshot; `shapes` are of tensors that must be in it, checked before reading.
 
-    Args:
-        path: the file.
-        shapes: shapes of tensors that must be in it; checked before anything is read.
-
-    Raises:
-        TrainingError: not a snapshot, a damaged one, or one of another network.
+    Errors of reading and of using them in the block become a TrainingError that names the file.
     """
     try:
         with safe_open(str(path), framework="pt") as file:

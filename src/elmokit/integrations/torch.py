@@ -17,7 +17,6 @@ import numpy as np
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import ConfigError, InputError, MissingExtra
-from elmokit.model import digest_of
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 from elmokit.text.inputs import checked_words
 from elmokit.text.tokens import get_tokenizer
@@ -68,7 +67,7 @@ class ElmoLayer(nn.Module):
             raise ConfigError(
                 f"{model}: this model looks words up in a table; ElmoLayer needs one that reads characters."
             )
-        self.fingerprint = digest_of(checkpoint)
+        self.fingerprint = checkpoints.digest_of(checkpoint)
         self.name, self.config, self.fine_tune = checkpoint.name or str(model), checkpoint.config, fine_tune
         self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors)
         self.bilm.requires_grad_(fine_tune)

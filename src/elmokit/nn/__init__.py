@@ -1,8 +1,7 @@
 """The biLM as PyTorch modules: for training, fine-tuning and use inside other models (extra `torch`).
 
-Nothing here opens a file, reads a string or chooses a device. Each module is a few lines over
-`torch.nn.functional`; the names of all parameters are those of `ElmoConfig.tensor_shapes()`, so a checkpoint's
-tensors are a `state_dict`. Shapes use the axis letters of `elmokit.config`.
+Nothing here opens a file, reads a string or chooses a device. Parameters have the names of
+`ElmoConfig.tensor_shapes()`, so a checkpoint's tensors are a `state_dict`.
 """
 
 from elmokit.errors import MissingExtra

@@ -1,8 +1,7 @@
-"""The whole encoder on one page: character ids → the layers of every word.
+"""The whole encoder: character ids → the layers of every word.
 
-A sentence's rows are BOS, its words, EOS; the forward tower reads them as they stand, the backward tower each
-sentence reversed within its own length; BOS and EOS are dropped at the end. No state is kept between calls: who
-wants the original's carried state passes one in and gets the next one back.
+A sentence's rows are BOS, its words, EOS; the forward tower reads them as they stand, the backward tower each sentence
+reversed within its own length; BOS and EOS are dropped at the end. State is passed in and comes back.
 """
 
 from __future__ import annotations
@@ -25,17 +24,11 @@ TABLE_DROPOUT = 0.15
 
 @dataclass(frozen=True)
 class Layers:
-    """What a biLM says of a batch of sentences, boundaries dropped.
+    """What a biLM says of a batch of sentences, boundaries dropped."""
 
-    Args:
-        vectors: Shape (L, B, T, 2P); zero where the mask is False.
-        mask: real words. Shape (B, T).
-        states: final state of the forward and of the backward tower.
-    """
-
-    vectors: Tensor
-    mask: Tensor
-    states: tuple[TowerState, TowerState]
+    vectors: Tensor  # (L, B, T, 2P); zero where the mask is False
+    mask: Tensor  # (B, T) real words
+    states: tuple[TowerState, TowerState]  # final ones, forward and backward
 
 
 class BiLM(nn.Module):
@@ -81,26 +74,12 @@ class BiLM(nn.Module):
         self.backward_layers = LSTMTower(config.bilstm, P, dropout=dropout)
 
     def load_tensors(self, tensors: Mapping[str, object]) -> BiLM:
-        """Take a checkpoint's arrays as parameters.
-
-        Args:
-            tensors: NumPy arrays by the names of `ElmoConfig.tensor_shapes()`.
-
-        Returns:
-            the module itself.
-        """
+        """Take a checkpoint's arrays, by the names of `ElmoConfig.tensor_shapes()`, as parameters."""
         self.load_state_dict({name: torch.tensor(array) for name, array in tensors.items()})
         return self
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Token vectors.
-
-        Args:
-            ids: character ids (…, C), or word rows (…) of a model without char_cnn.
-
-        Returns:
-            vectors. Shape (…, P).
-        """
+        """Token vectors of character ids, (…, C) → (…, P), or of word rows (…) of a model without char_cnn."""
         if self.config.char_cnn is None:
             looked_up: Tensor = self.word_embedding(ids)
             return looked_up
@@ -113,21 +92,18 @@ class BiLM(nn.Module):
     def forward(
         self, ids: Tensor, states: tuple[TowerState, TowerState] | None = None, *, keep_boundaries: bool = False
     ) -> Layers:
-        """Layers of every word.
+        """Layers of every word of sentences: rows BOS, words, EOS, then zeros.
 
         Args:
-            ids: rows BOS, words, EOS, then zeros. Shape (B, T + 2, C), or (B, T + 2) of a word-input model.
+            ids: (B, T + 2, C), or (B, T + 2) of a model without char_cnn.
             states: where each tower starts; None for zeros.
             keep_boundaries: whether the rows of BOS and EOS stay in vectors and mask.
-
-        Returns:
-            the layers, without the boundary rows unless they are kept.
         """
         mask = (ids > 0).any(dim=-1) if ids.dim() == 3 else ids > 0
         lengths = mask.sum(dim=1)
         tokens = self.embed(ids) * mask[..., None]
         back = _reversal(lengths, ids.shape[1])
-        carry = None if states is None and not _ragged(lengths) else mask
+        carry = None if states is None and not bool((lengths != lengths[:1]).any()) else mask
         forward_state, backward_state = states if states is not None else (None, None)
         forward_outputs, forward_state = self.forward_layers(tokens, forward_state, carry)
         backward_outputs, backward_state = self.backward_layers(_take(tokens, back), backward_state, carry)
@@ -139,10 +115,6 @@ class BiLM(nn.Module):
         inner = mask[:, 2:]  # a sentence has two rows more than words
         vectors = torch.stack(layers)[:, :, 1:-1] * inner[..., None]
         return Layers(vectors, inner, (forward_state, backward_state))
-
-
-def _ragged(lengths: Tensor) -> bool:
-    return bool((lengths != lengths[0]).any()) if len(lengths) else False
 
 
 def _reversal(lengths: Tensor, n_positions: int) -> Tensor:

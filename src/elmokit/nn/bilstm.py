@@ -1,11 +1,9 @@
 """One direction's stack of LSTM layers, with projection, clipping and skip connections.
 
-Two ways to compute one function. Without clips PyTorch's fused kernels serve (oneDNN on CPU, cuDNN on GPUs, also
-with projection); they are several times faster in training. With clips, or where rows of different length must
-hand their final state on, a plain loop over time does it. A test holds both to the same numbers.
-
-The cell (Peters et al. 2018 as released): c = clip(σ(f)·c + σ(i)·tanh(g)); h = clip(W_hr · σ(o)·tanh(c)). Gates are
-stacked i, f, g, o. From the second layer on, skip connections add a layer's input to its output, not to its state.
+Without clips PyTorch's fused kernels compute, several times faster in training; with clips, or where rows of different
+length hand their final state on, a loop over time. The cell (Peters et al. 2018 as released): c = clip(σ(f)·c +
+σ(i)·tanh(g)); h = clip(W_hr · σ(o)·tanh(c)). Gates are stacked i, f, g, o. From the second layer on, skip connections
+add a layer's input to its output, not to its state.
 """
 
 from __future__ import annotations
@@ -21,15 +19,10 @@ from elmokit.config import BiLSTMConfig
 
 @dataclass(frozen=True)
 class TowerState:
-    """What an LSTM tower carries from one piece of text to the next.
+    """What an LSTM tower carries from one piece of text to the next."""
 
-    Args:
-        hidden: projected outputs. Shape (n_layers, B, P).
-        cell: cell states. Shape (n_layers, B, cell_width).
-    """
-
-    hidden: Tensor
-    cell: Tensor
+    hidden: Tensor  # (layers, B, P) projected outputs
+    cell: Tensor  # (layers, B, cell width)
 
     def detach(self) -> TowerState:
         """The same values, cut off from the gradient (truncated backpropagation)."""
@@ -55,16 +48,9 @@ class LSTMLayer(nn.Module):
             self.bias[config.cell_width : 2 * config.cell_width] = 1.0  # the forget gate starts open
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Run over time.
+        """Run over time: inputs (B, T, P), hidden state (B, P), cell (B, C) → outputs, final hidden state and cell.
 
-        Args:
-            x: inputs. Shape (B, T, P).
-            h: hidden state. Shape (B, P).
-            c: cell state. Shape (B, cell_width).
-            mask: real positions; at others the state stands still. None where all are real. Shape (B, T).
-
-        Returns:
-            outputs (B, T, P), final hidden state (B, P), final cell state (B, cell_width).
+        Where the mask (B, T) is False, the state stands still; None where all positions are real.
         """
         clips = self.config.cell_clip is not None or (
             self.config.projection and self.config.projection_clip is not None
@@ -105,13 +91,7 @@ class LSTMLayer(nn.Module):
 
 
 class LSTMTower(nn.ModuleList):
-    """The LSTM layers of one direction, reading their input in the order it is given.
-
-    Args:
-        config: layers, sizes, clips.
-        width: P.
-        dropout: probability of dropping each layer's output in training, on its way to the next.
-    """
+    """The LSTM layers of one direction, reading in the order given; dropout on each layer's input in training."""
 
     def __init__(self, config: BiLSTMConfig, width: int, *, dropout: float = 0.0) -> None:
         super().__init__(LSTMLayer(config, width) for _ in range(config.n_layers))
@@ -126,24 +106,14 @@ class LSTMTower(nn.ModuleList):
     def initial_state(self, n_rows: int) -> TowerState:
         """The zero state of B rows, on the parameters' device and of their type."""
         weight = self.layer(0).weight_ih
-        n_layers = len(self)
-        return TowerState(
-            weight.new_zeros(n_layers, n_rows, self.width),
-            weight.new_zeros(n_layers, n_rows, self.config.cell_width),
-        )
+        return TowerState(*(weight.new_zeros(len(self), n_rows, n) for n in (self.width, self.config.cell_width)))
 
     def forward(
         self, x: Tensor, state: TowerState | None = None, mask: Tensor | None = None
     ) -> tuple[list[Tensor], TowerState]:
-        """Run all layers.
+        """Each layer's outputs (B, T, P) for token vectors (B, T, P) in reading order, and the final state.
 
-        Args:
-            x: token vectors in reading order. Shape (B, T, P).
-            state: where to start; None for zeros.
-            mask: real positions. Only needed where the final state of rows of different length matters.
-
-        Returns:
-            each layer's outputs (B, T, P), and the final state.
+        A mask (B, T) of real positions is needed only where the final state of rows of different length matters.
         """
         state = self.initial_state(x.shape[0]) if state is None else state
         outputs: list[Tensor] = []

@@ -1,9 +1,8 @@
 """Character ids → one vector per word (Peters et al. 2018, §3.1; Kim et al. 2016).
 
-Convolutions of several widths over a word's characters, the maximum over positions, an activation, highway layers
-and a projection. Padding characters have a learned vector and take part, as in the published models; but all
-windows of padding alone are equal, so the ids are cut to the longest word of the batch plus one such window before
-anything is computed. That changes no result and saves most of the work.
+Convolutions of several widths over a word's characters, the maximum over positions, an activation, highway layers and a
+projection. Padding characters have a learned vector and take part; all windows of padding alone are equal, so ids are
+cut to the longest word plus one such window, which changes no result.
 """
 
 from __future__ import annotations
@@ -33,12 +32,7 @@ class Highway(nn.Module):
 
 
 class CharCNN(nn.Module):
-    """One vector per word from its characters.
-
-    Args:
-        config: sizes, filters, activation.
-        width: P, the width of the vectors.
-    """
+    """One vector of `width` (P) per word from its characters."""
 
     def __init__(self, config: CharCNNConfig, width: int) -> None:
         super().__init__()
@@ -51,14 +45,7 @@ class CharCNN(nn.Module):
             self.embedding.weight[1:].uniform_(-1.0, 1.0)
 
     def forward(self, char_ids: Tensor) -> Tensor:
-        """Vectors of words.
-
-        Args:
-            char_ids: rows as `elmokit.text.char_ids` makes them. Shape (N, C).
-
-        Returns:
-            vectors. Shape (N, P).
-        """
+        """Vectors of words, (N, C) → (N, P), from ids as `elmokit.text.char_ids` makes them."""
         x = self._maxima(char_ids)  # (N, F)
         for highway in self.highways:
             x = highway(x)

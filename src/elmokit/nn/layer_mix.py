@@ -9,10 +9,8 @@ from torch import Tensor, nn
 class LayerMixer(nn.Module):
     """A learned weighted sum of layers.
 
-    Args:
-        n_layers: L.
-        layer_norm: whether each layer is first normalised over the real words and dimensions of each text. The
-            original normalises over the whole batch, which makes a text's vectors depend on its neighbours.
+    With `layer_norm`, each layer is first normalised over the real words and dimensions of each text. The original
+    normalises over the whole batch, which makes a text's vectors depend on its neighbours.
     """
 
     def __init__(self, n_layers: int, *, layer_norm: bool = False) -> None:
@@ -22,15 +20,7 @@ class LayerMixer(nn.Module):
         self.layer_norm = layer_norm
 
     def forward(self, layers: Tensor, mask: Tensor) -> Tensor:
-        """Mix.
-
-        Args:
-            layers: Shape (L, B, T, 2P).
-            mask: real words. Shape (B, T).
-
-        Returns:
-            the mix, zero where the mask is False. Shape (B, T, 2P).
-        """
+        """Mix layers (L, B, T, 2P) to (B, T, 2P), zero where the mask (B, T) of real words is False."""
         real = mask[..., None].to(layers.dtype)
         if self.layer_norm:
             count = (real.sum(dim=1, keepdim=True) * layers.shape[-1]).clamp(min=1.0)

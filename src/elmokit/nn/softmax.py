@@ -1,9 +1,8 @@
 """The next-word heads of training: sampled softmax over shared negatives, and the full softmax for evaluation.
 
-One table of output vectors serves both directions (Peters et al. 2018, §3.1 "we tie the parameters … Softmax
-layer"). The sampled loss is the exact importance-corrected one of Jean et al. 2015: every logit is lowered by the
-log of the expected number of times its word is proposed, and a proposed word that is a position's own target is
-taken out for that position.
+One table of output vectors serves both directions (Peters et al. 2018, §3.1). The sampled loss is the
+importance-corrected one of Jean et al. 2015: each logit is lowered by the log of the chance that its word is proposed,
+and a proposed word that is a position's own target is taken out for that position.
 """
 
 from __future__ import annotations
@@ -40,15 +39,9 @@ class SampledSoftmax(nn.Module):
         self.register_buffer("log_expected", _log_inclusion(proposal.double(), n_negatives), persistent=False)
 
     def forward(self, hidden: Tensor, targets: Tensor, negatives: Tensor | None = None) -> Tensor:
-        """Negative log likelihood of each target.
+        """Negative log likelihood (N,) of each target id, from hidden states (N, P).
 
-        Args:
-            hidden: Shape (N, P).
-            targets: word ids. Shape (N,).
-            negatives: distinct proposed word ids, from `draw`; None for the full softmax. Shape (n_negatives,).
-
-        Returns:
-            natural-log losses. Shape (N,).
+        `negatives` are distinct proposed word ids, from `draw`; None for the full softmax.
         """
         if negatives is None:
             return F.cross_entropy(F.linear(hidden, self.weight, self.bias).float(), targets, reduction="none")

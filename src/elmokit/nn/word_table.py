@@ -13,20 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from elmokit.errors import ConfigError
-from elmokit.text.char_ids import char_id_multipliers, table_keys
+from elmokit.text.word_keys import char_id_multipliers, table_keys
 
 
 class WordTable(nn.Module):
-    """One row per word of the vocabulary, scaled by a gain per component.
+    """One row per word of the vocabulary, scaled by a gain per component; ConfigError without a vocabulary.
 
-    Args:
-        words: the vocabulary, in the order of the rows. `<S>`, `</S>` and `<UNK>` have rows for the softmax alone.
-        width: P.
-        max_characters: C, character ids per word.
-        dropout: probability with which a word's row is left out in training, so that its characters learn it too.
-
-    Raises:
-        ConfigError: no vocabulary.
+    `<S>`, `</S>` and `<UNK>` have rows for the softmax alone. `dropout` is the probability with which a word's row is
+    left out in training, so that its characters learn it too.
 
     Example:
         >>> from elmokit.text.char_ids import words_to_char_ids
@@ -53,14 +47,7 @@ class WordTable(nn.Module):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
     def forward(self, char_ids: Tensor) -> Tensor:
-        """Look words up.
-
-        Args:
-            char_ids: Shape (N, C).
-
-        Returns:
-            the words' rows, zero for words that the table lacks. Shape (N, P).
-        """
+        """The rows of words, (N, C) → (N, P), zero for words that the table lacks."""
         if not len(self.keys):
             return self.weight.new_zeros(len(char_ids), self.weight.shape[1])
         is_upper = (char_ids > ord("A")) & (char_ids <= ord("Z") + 1)  # ids are bytes plus 1

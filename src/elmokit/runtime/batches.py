@@ -50,7 +50,7 @@ class State:
 
     @classmethod
     def zeros(cls, config: ElmoConfig, n_rows: int, *, dtype: DTypeLike = np.float32) -> State:
-        """The state before anything was read.
+        """The state before anything was read: zeros.
 
         Args:
             config: the model.
@@ -58,7 +58,7 @@ class State:
             dtype: of the arrays.
 
         Returns:
-            zeros.
+            the state.
         """
         n, P, C = config.bilstm.n_layers, config.projection_width, config.bilstm.cell_width
         return cls(np.zeros((2, n, n_rows, P), dtype), np.zeros((2, n, n_rows, C), dtype))

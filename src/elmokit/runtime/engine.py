@@ -185,12 +185,11 @@ def _blas_libraries() -> list[Any]:
 
 
 class _SingleThreadedBlas:
-    """Matrix products inside the block run on one thread each, whichever thread calls.
+    """Matrix products in the block run on one thread each: spreading such small ones costs more than it gains.
 
-    The products are small, so spreading them over the cores costs more than it gains. The limit belongs to the process:
-    it is set when the first computation begins, whichever thread runs it, and taken back after the last. From version
-    3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others, so we call the function
-    below that check.
+    The limit belongs to the process: it is set when the first computation begins, on any thread, and taken back after
+    the last. From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others,
+    so we call the function below that check.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,7 @@
 """Words → token vectors, the layer below the LSTMs: computed once per distinct word and cached.
 
-A token vector is what the character CNN makes of a word's characters, plus the word's row of a word table where the
-model has one. A model without characters has the table alone. Published models read UTF-8 bytes; ELMoForManyLangs reads
-Unicode characters by their place in a dictionary.
+A token vector is what the character CNN makes of a word's characters, UTF-8 bytes or those of a dictionary, plus the
+word's row of a word table where the model has one. A model without characters has the table alone.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.backends.numpy import MatrixProduct, padded
-from elmokit.text.char_ids import BOS, EOS, UNK, lower_ascii, sentence_boundary_ids, table_rows, words_to_char_ids
+from elmokit.runtime.manylangs import CharacterDictionary, WordTable
+from elmokit.text.char_ids import BOS, EOS, lower_ascii, sentence_boundary_ids, words_to_char_ids
+from elmokit.text.word_keys import table_rows
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -48,17 +48,17 @@ class TokenEncoder:
         cache_words: int = CACHE_WORDS,
     ) -> None:
         self.width, self.dtype, self._embed, self._run = config.projection_width, np.dtype(dtype), embed, run
-        self._characters: _Bytes | _Dictionary | None = None
-        self._table: _TiedTable | _WordTable | None = None
+        self._characters: _Bytes | CharacterDictionary | None = None
+        self._table: _TiedTable | WordTable | None = None
         if (cnn := config.char_cnn) is not None:
             self._padding_id, n = cnn.padding_id, cnn.max_characters
-            self._characters = _Bytes(n) if cnn.characters is None else _Dictionary(cnn.characters, n)
+            self._characters = _Bytes(n) if cnn.characters is None else CharacterDictionary(cnn.characters, n)
         if config.word_table:
             assert self._characters is not None
             gain = np.asarray(tensors["word_table.gain"], self.dtype)
             self._table = _TiedTable(tensors["word_table.weight"], gain, words or (), self._characters)
         elif config.n_words:
-            self._table = _WordTable(config, tensors, words or (), self.dtype)
+            self._table = WordTable(config, tensors, words or (), self.dtype)
         self._cache = _Cache(cache_words if self._characters else 0, self.width, self.dtype)
         self.boundaries = self._add_rows((BOS, EOS), np.zeros((2, self.width), self.dtype))  # (2, P)
         if self._characters is not None:
@@ -166,38 +166,12 @@ class _Bytes:
         return sentence_boundary_ids(self.max_characters)
 
 
-class _Dictionary:
-    """Words → rows of characters' places in a dictionary, as in ELMoForManyLangs (`create_one_batch`).
-
-    The original swaps its marks for begin and end of word, in training too: rows start with `<eow>`, end with `<bow>`.
-    """
-
-    def __init__(self, characters: Sequence[str], max_characters: int) -> None:
-        self._rows = {character: row for row, character in enumerate(characters, start=1)}
-        _check_entries("characters", self._rows, ("<bow>", "<eow>", "<bos>", "<eos>", "<oov>", "<pad>"))
-        self.max_characters = max_characters
-
-    def cut(self, word: str) -> str:
-        return word[: self.max_characters - 2]
-
-    def ids(self, words: Sequence[str]) -> Ids:
-        return self._ids([self.cut(word) for word in words])
-
-    def boundary_ids(self) -> Ids:
-        return self._ids([("<bos>",), ("<eos>",)])
-
-    def _ids(self, words: Sequence[Sequence[str]]) -> Ids:
-        ids = np.full((len(words), self.max_characters), self._rows["<pad>"], np.int32)
-        for row, word in zip(ids, words, strict=True):
-            inner = [self._rows.get(character, self._rows["<oov>"]) for character in word]
-            row[: len(inner) + 2] = [self._rows["<eow>"], *inner, self._rows["<bow>"]]
-        return ids
-
-
 class _TiedTable:
     """Rows of the softmax, scaled by a gain per component, for frequent words in any case; zeros for all others."""
 
-    def __init__(self, weight: Array, gain: Array, words: Sequence[str], characters: _Bytes | _Dictionary) -> None:
+    def __init__(
+        self, weight: Array, gain: Array, words: Sequence[str], characters: _Bytes | CharacterDictionary
+    ) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
         self._rows = table_rows(words)
@@ -210,35 +184,3 @@ class _TiedTable:
         lowered = ((word, lower_ascii(word)) for word in words)
         rows = np.array([self._rows.get(word, self._rows.get(lower, -1)) for word, lower in lowered], dtype=np.intp)
         return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
-
-
-class _WordTable:
-    """A row per word of a vocabulary, projected where the table is narrower than P."""
-
-    def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], words: Sequence[str], dtype: Any) -> None:
-        self._ids = {word: row for row, word in enumerate(words, start=1)}
-        _check_entries("words", self._ids, (BOS, EOS, UNK))
-        self._projection: MatrixProduct | None = None
-        self._cut: int | None = None
-        self._table = np.asarray(tensors["word_embedding.weight"], dtype=dtype)
-        if config.char_cnn is not None:  # its projection maps both side by side; the table's part stands in front
-            weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
-            self._projection, self._cut = MatrixProduct(weight.T), config.char_cnn.max_characters - 2
-
-    def rows(self, words: Sequence[str]) -> Array:
-        unknown = self._ids[UNK]
-        rows = self._table[np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)]
-        if (product := self._projection) is None:
-            return rows
-        n = padded(len(rows), product.least_rows)
-        inputs = np.concatenate([rows, np.zeros((n - len(rows), rows.shape[1]), rows.dtype)])
-        return product(inputs, np.empty((n, product.n_outputs), rows.dtype))[: len(rows)]
-
-
-def _check_entries(what: str, entries: Mapping[str, int], needed: Sequence[str]) -> None:
-    missing = [entry for entry in needed if entry not in entries]
-    if missing:
-        raise ConfigError(
-            f"the model's dictionary of {what} lacks {', '.join(missing)}. A model that reads whole words needs the"
-            " vocabulary that it was trained with."
-        )

@@ -25,12 +25,6 @@ def warm_state(engine: Engine) -> State:
     """Read the built-in text until a pass changes the LSTMs' output by less than 0.001, in 20 passes at most.
 
     Cells without a clip go on counting long after their output is settled, so the output decides.
-
-    Args:
-        engine: the model.
-
-    Returns:
-        a state of one row.
     """
     state = State.zeros(engine.config, 1)
     for _ in range(_PASSES):

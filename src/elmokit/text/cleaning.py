@@ -63,10 +63,6 @@ def check_recipe(recipe: Sequence[str]) -> tuple[str, ...]:
 def clean(text: str, recipe: Sequence[str] = TUTORIAL_RECIPE) -> str:
     """Apply cleaning steps to a text, in the order of their names.
 
-    Raises:
-        ConfigError: an unknown step.
-        MissingExtra: "lemmas" without simplemma.
-
     Example:
         >>> clean("Won't download 2 apps. #ugh http://x.co", ["urls", "punctuation", "lowercase"])
         "won't download 2 apps. ugh "

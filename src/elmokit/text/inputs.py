@@ -16,10 +16,7 @@ Item = TypeVar("Item")
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
-    """Return an iterator over texts, which are not checked themselves.
-
-    Raises:
-        TextError: a lone string, bytes, a mapping, a set (which has no order), a table, or no collection.
+    """An iterator over texts; TextError for a lone string, bytes, a mapping, a set, a table, or no collection.
 
     Example:
         >>> list(checked_texts(("one", ["two"])))

@@ -1,15 +1,13 @@
 """Text → words with their places in the text.
 
-A tokenizer is a function from a string to `Token`s. Its name is stored in the checkpoint, so that a model always reads
-words that are cut as in its training. Tokens are substrings of the text: ``text[token.start:token.end] == token.word``.
+A tokenizer is a function from a string to `Token`s. A checkpoint stores its name, so that a model reads words that are
+cut as in its training. All cut a run of characters after every `MAX_TOKEN_CHARACTERS`, in linear time.
 
 - ``whitespace``: cuts at white space only, as bilm-tf, AllenNLP and the TF-Hub module do.
 - ``default``: keeps links, e-mail addresses, mentions, hashtags, emoticons, emoji, numbers, and words with inner
   apostrophes or hyphens whole; other punctuation marks are words of their own, runs of one mark together ("!!!").
   Invisible characters (soft hyphens, zero-width characters, marks of direction) neither are words nor cut them.
 - ``characters``: every visible character is a word, for instance a residue of a protein.
-
-All cut a longer run of characters after every `MAX_TOKEN_CHARACTERS`, and take time in proportion to the text.
 """
 
 from __future__ import annotations

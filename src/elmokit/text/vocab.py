@@ -18,9 +18,6 @@ _SKIPPED_LINE = "!!!MAXTERMID"
 class Vocabulary:
     """Words in the order of their ids, `<S>`, `</S>` and `<UNK>` among them, and where known their counts.
 
-    Raises:
-        InputError: a special word is missing, a word occurs twice, or the number of counts is wrong.
-
     Example:
         >>> vocabulary = Vocabulary.from_counts({"the": 5, "cat": 2, "rare": 1}, min_count=2)
         >>> vocabulary.words
@@ -61,11 +58,8 @@ class Vocabulary:
     ) -> Vocabulary:
         """Make a vocabulary of the most frequent words; words of equal count in alphabetical order.
 
-        Args:
-            counts: the count of each word.
-            max_size: maximal number of words, including the three special ones.
-            min_count: minimal count of a word; rarer ones count as `<UNK>`.
-            total: number of words of the corpus if `counts` lacks rare ones; None for the sum of counts.
+        `max_size` includes the three special words; words rarer than `min_count` count as `<UNK>`; `total` is the
+        number of words of the corpus, if `counts` lacks rare ones.
         """
         kept = [(w, n) for w, n in counts.items() if n >= min_count and w not in (BOS, EOS, UNK)]
         kept.sort(key=lambda pair: (-pair[1], pair[0]))
@@ -81,14 +75,7 @@ class Vocabulary:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
-        """Read a UTF-8 file with a word a line, optionally with its count after a tab.
-
-        Files of bilm-tf have no counts; their line `!!!MAXTERMID` is skipped.
-
-        Raises:
-            MissingFile: no such file.
-            InputError: not UTF-8, a missing special word, or a word that occurs twice.
-        """
+        """Read a UTF-8 file: a word a line, maybe its count after a tab; bilm-tf's `!!!MAXTERMID` is skipped."""
         path = Path(path)
         if not path.exists():
             raise MissingFile(f"{path}: no such vocabulary file.")
@@ -106,7 +93,5 @@ class Vocabulary:
     def lines(self) -> Iterable[str]:
         """The lines of a vocabulary file: each word, and its count after a tab if counts are known."""
         if self.counts is None:
-            yield from self.words
-        else:
-            for word, count in zip(self.words, self.counts, strict=True):
-                yield f"{word}\t{count}"
+            return self.words
+        return [f"{word}\t{count}" for word, count in zip(self.words, self.counts, strict=True)]

@@ -11,15 +11,7 @@ from elmokit.training.options import TrainingReport
 
 
 def draw_curve(log: str | Path, picture: str | Path) -> None:
-    """Draw the loss and the held-out perplexity over the words read.
-
-    Args:
-        log: the run's `log.jsonl`.
-        picture: the PNG file to write.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
-    """
+    """Draw the loss and the held-out perplexity over the words read, from a run's `log.jsonl`, as a PNG file."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -43,11 +35,7 @@ def draw_curve(log: str | Path, picture: str | Path) -> None:
 
 
 class EventFiles:
-    """Writes reports into a folder of TensorBoard event files.
-
-    Raises:
-        MissingExtra: tensorboard is not installed.
-    """
+    """Writes reports into a folder of TensorBoard event files."""
 
     def __init__(self, folder: str | Path) -> None:
         try:

@@ -66,11 +66,7 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that matrix products run in, or None for float32.
-
-    Raises:
-        ConfigError: not "float32", "bfloat16" or "auto".
-    """
+    """The type that matrix products run in, or None for float32; ConfigError for an unknown precision."""
     if precision not in ("float32", "bfloat16", "auto"):
         raise ConfigError(f"precision is {precision!r}; expected 'float32', 'bfloat16' or 'auto'.")
     if precision == "auto":

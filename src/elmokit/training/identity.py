@@ -17,19 +17,8 @@ from elmokit.training.options import TrainingOptions
 
 IDENTITY = "identity.json"
 FORMAT = 2
-FIXED_OPTIONS = (
-    "batch_size",
-    "bptt",
-    "segment",
-    "vocabulary_size",
-    "n_negatives",
-    "optimizer",
-    "gradient_accumulation_steps",
-    "seed",
-    "loss_weights",
-    "temperature",
-    "teacher_words",
-)
+FIXED_OPTIONS: tuple[str, ...] = ("batch_size", "bptt", "segment", "vocabulary_size", "n_negatives", "optimizer")
+FIXED_OPTIONS += ("gradient_accumulation_steps", "seed", "loss_weights", "temperature", "teacher_words")
 """Options that shape states, order, vocabulary or losses. The others may change when a run is resumed."""
 
 
@@ -46,16 +35,9 @@ def identity_of(
 
 
 def check_identity(folder: Path, identity: Mapping[str, Any], *, begun: bool) -> None:
-    """Refuse to resume a run that was begun with other values; store those of a new run.
+    """Refuse to resume a run that was begun with other values (ConfigError); store those of a run not yet begun.
 
-    Args:
-        folder: folder of the run.
-        identity: from `identity_of`.
-        begun: whether the run has taken steps.
-
-    Raises:
-        ConfigError: names what differs, with both values.
-        TrainingError: the stored file is damaged, or the run was begun by an older elmokit.
+    TrainingError: the stored file is damaged, or the run was begun by an older elmokit.
     """
     path = folder / IDENTITY
     if not begun:
@@ -79,15 +61,9 @@ def check_identity(folder: Path, identity: Mapping[str, Any], *, begun: bool) ->
 
 
 def check_vocabulary(kept: Path, given: str | Path | None, known_words: Sequence[str] = ()) -> None:
-    """Refuse another vocabulary than that of the run.
+    """Refuse another vocabulary, `given` now, than that `kept` by the run (ConfigError).
 
-    Args:
-        kept: the run's own file.
-        given: the file named now, if any.
-        known_words: words that a model with a word table adds to it.
-
-    Raises:
-        ConfigError: they hold different words.
+    `known_words` are those that a model with a word table adds to it.
     """
     if given is None or not kept.exists():
         return

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,19 +47,7 @@ def snapshots(folder: Path) -> list[Path]:
 class Trainer(FittingLoop):
     """A pretraining run: takes steps until the words or minutes are used up.
 
-    Args:
-        config: configuration of the biLM.
-        options: how to train.
-        store: the corpus.
-        vocabulary: vocabulary of the softmax.
-        folder: folder of the run.
-        weights: how often each source is read; see `Stream`.
-        teacher: the teacher's vectors, if there is one.
-        device: where to train.
-        group: the processes that train together.
-
-    Raises:
-        ConfigError: a batch size that the processes can't share, or a model without characters.
+    ConfigError for a batch size that the processes can't share, or a model without characters. `weights`: see `Stream`.
     """
 
     def __init__(
@@ -85,14 +74,12 @@ class Trainer(FittingLoop):
         ).to(self.device)
         torch.manual_seed(options.seed + group.rank)  # dropout differs from process to process
         self.make_batch = BatchMaker(store, store.targets(vocabulary), config.char_cnn.max_characters, teacher)
-        stream: dict[str, Any] = {
-            "batch_size": options.batch_size,
-            "bptt": options.bptt if teacher is None else None,
-            "segment": options.segment,
-            "seed": options.seed,
-        }
-        self.stream = Stream(store, weights=weights, **stream)
-        self.heldout = Stream(store, part="heldout", **stream) if store.n_texts("heldout") else None
+        stream = partial(
+            Stream, store, batch_size=options.batch_size, bptt=options.bptt if teacher is None else None,
+            segment=options.segment, seed=options.seed,
+        )  # fmt: skip
+        self.stream = stream(weights=weights)
+        self.heldout = stream(part="heldout") if store.n_texts("heldout") else None
         self.optimizer = _make_optimizer(self.model, options)
         self.clip_norm = options.clip_norm
         self.generator = torch.Generator().manual_seed(options.seed + 1)
@@ -105,14 +92,10 @@ class Trainer(FittingLoop):
         self._stop = False
 
     def fit(self, on_report: OnReport | None = None, *, report_seconds: float = 10.0) -> TrainingReport:
-        """Train to the end, or until asked to stop: SIGINT and SIGTERM end the run after the step, with a snapshot.
+        """Train to the end; return the last report, with held-out perplexity.
 
-        Returns:
-            the last report, with held-out perplexity.
-
-        Raises:
-            TrainingError: the loss or the gradient is not finite. The last snapshot is kept.
-            KeyboardInterrupt: asked to stop.
+        SIGINT and SIGTERM end the run after the step, with a snapshot and KeyboardInterrupt. TrainingError: the loss or
+        the gradient is not finite; the last snapshot is kept.
         """
         self._on_report, self._report_seconds = on_report, report_seconds
         self._started = time.monotonic() - self.seconds
@@ -188,18 +171,17 @@ class Trainer(FittingLoop):
         evaluate = self._words_evaluated // every != self.n_words // every or self.is_done()
         if evaluate or now - self._reported >= self._report_seconds:
             heldout, similarity = self.evaluate() if evaluate else (None, None)
+            mean = sum(self.losses) / len(self.losses)
+            speed = (self.n_words - self._words_reported) / max(now - self._reported, 1e-9)
             self.report = TrainingReport(
-                step=self.step,
-                n_words=self.n_words,
-                loss=sum(self.losses) / len(self.losses),
-                learning_rate=self.learning_rate(),
-                words_per_second=(self.n_words - self._words_reported) / max(now - self._reported, 1e-9),
-                minutes=self.seconds / 60,
-                gradient_norm=self.gradient_norm,
-                heldout=heldout,
-                teacher_similarity=similarity,
-            )
-            self._tell(self.report)
+                self.step, self.n_words, mean, self.learning_rate(), speed, self.seconds / 60,
+                self.gradient_norm, heldout, similarity,
+            )  # fmt: skip
+            if self.group.is_main:
+                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(asdict(self.report)) + "\n")
+                if self._on_report is not None:
+                    self._on_report(self.report)
             self._reported, self._words_reported, self.losses = time.monotonic(), self.n_words, []
         self._words_evaluated = self.n_words
         stop = bool(self.group.sum(torch.tensor(float(self._stop), device=self.device)))
@@ -208,13 +190,6 @@ class Trainer(FittingLoop):
             self._saved = time.monotonic()
         if stop:
             raise KeyboardInterrupt
-
-    def _tell(self, report: TrainingReport) -> None:
-        if self.group.is_main:
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(report)) + "\n")
-            if self._on_report is not None:
-                self._on_report(report)
 
     def evaluate(self) -> tuple[dict[str, float] | None, float | None]:
         """Held-out perplexity and similarity to the teacher, where there are such; the best weights are kept."""
@@ -248,9 +223,8 @@ class Trainer(FittingLoop):
             meter.add(losses.double().cpu().numpy(), counts.cpu().numpy())
             cosines += similarity.cpu()
         self.model.train()
-        result = meter.result
-        mean = float(cosines[0] / cosines[1]) if cosines[1] else None
-        return {"forward": result.forward, "backward": result.backward, "mean": result.mean}, mean
+        scores = {name: getattr(meter.result, name) for name in ("forward", "backward", "mean")}
+        return scores, float(cosines[0] / cosines[1]) if cosines[1] else None
 
     def _model_tensors(self) -> dict[str, Tensor]:
         return {f"model.{name}": tensor for name, tensor in self.weights().items()}
@@ -280,8 +254,7 @@ class Trainer(FittingLoop):
     def resume(self) -> bool:
         """Continue from the newest snapshot that can be read; return whether there was one.
 
-        Raises:
-            TrainingError: there are snapshots, but none can be read or fits the model.
+        TrainingError: there are snapshots, but none can be read or fits the model.
         """
         damaged: TrainingError | None = None
         for path in reversed(snapshots(self.folder)):

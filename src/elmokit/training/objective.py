@@ -34,21 +34,13 @@ _NONE = torch.zeros(0, 0)
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """A window as tensors.
+    """A window as tensors; the teacher's vectors have length 1, or are zero where there is none."""
 
-    Args:
-        char_ids: character ids of the N distinct spellings. Shape (N, C).
-        inputs: rows of `char_ids`, per direction. Shape (2, B, T).
-        targets: vocabulary ids, per direction, −1 where there is none. Shape (2, B, T).
-        text_vectors: the teacher's unit vectors of the texts, zero where there is none. Shape (B, D) or (B, 0).
-        word_vectors: the teacher's unit vectors of the spellings, zero where there is none. Shape (N, D') or (N, 0).
-    """
-
-    char_ids: Tensor
-    inputs: Tensor
-    targets: Tensor
-    text_vectors: Tensor = _NONE
-    word_vectors: Tensor = _NONE
+    char_ids: Tensor  # (N, C) of the N distinct spellings
+    inputs: Tensor  # (2, B, T) rows of `char_ids`, per direction
+    targets: Tensor  # (2, B, T) vocabulary ids, per direction, −1 where there is none
+    text_vectors: Tensor = _NONE  # (B, D) or (B, 0), the teacher's
+    word_vectors: Tensor = _NONE  # (N, D') or (N, 0), the teacher's
 
     def to(self, device: torch.device) -> WindowBatch:
         """A copy on a device."""
@@ -57,18 +49,10 @@ class WindowBatch:
 
 @dataclass(frozen=True, eq=False)
 class BatchMaker:
-    """Windows of spelling numbers → batches on the CPU.
-
-    Args:
-        store: the corpus.
-        target_ids: vocabulary id of every spelling. Shape (n_spellings,).
-        max_characters: C.
-        teacher: the teacher's vectors, if there is one.
-        part: the part of the corpus that the windows come from.
-    """
+    """Windows of spelling numbers → batches on the CPU."""
 
     store: CorpusStore
-    target_ids: NDArray[np.int32]
+    target_ids: NDArray[np.int32]  # (n_spellings,) vocabulary id of every spelling
     max_characters: int
     teacher: TeacherTargets | None = None
     part: str = "train"
@@ -90,14 +74,7 @@ class BatchMaker:
 
 
 class TeacherHeads(nn.Module):
-    """The layer mix, which the model keeps, and two projections onto the teacher's vectors, which it does not.
-
-    Args:
-        config: configuration of the biLM.
-        text_width: width of the teacher's text vectors (D); 0 for none.
-        word_width: width of the teacher's word vectors (D'); 0 for none.
-        options: weights of the losses and temperature.
-    """
+    """The layer mix, which the model keeps, and two projections onto the teacher's vectors, which it does not."""
 
     def __init__(self, config: ElmoConfig, text_width: int, word_width: int, options: TrainingOptions) -> None:
         super().__init__()
@@ -110,10 +87,7 @@ class TeacherHeads(nn.Module):
     def forward(self, pooled: Tensor, vectors: Tensor, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         """The weighted losses, and (sum of cosines to the teacher's text vectors, number of texts).
 
-        Args:
-            pooled: mean layers of the texts. Shape (L, B, 2P).
-            vectors: vectors of the spellings. Shape (N, P).
-            batch: the teacher's vectors.
+        From the mean layers of the texts, (L, B, 2P), and the vectors of the spellings, (N, P).
         """
         loss, similarity = pooled.new_zeros(()), pooled.new_zeros(2)
         if self.text is not None:
@@ -144,14 +118,7 @@ class TeacherHeads(nn.Module):
 
 
 class PretrainingModel(nn.Module):
-    """The biLM with its softmax, and heads for a teacher's vectors. A word table is the softmax's weight too.
-
-    Args:
-        config: configuration of the biLM.
-        words: vocabulary of the softmax (V words).
-        options: negatives and dropout.
-        teacher_widths: widths of the teacher's text and word vectors; None without a teacher.
-    """
+    """The biLM with its softmax, and heads for a teacher's vectors. A word table is the softmax's weight too."""
 
     def __init__(
         self,
@@ -180,16 +147,10 @@ class PretrainingModel(nn.Module):
     def forward(
         self, batch: WindowBatch, states: States, negatives: Tensor | None
     ) -> tuple[Tensor, Tensor, States, Tensor, Tensor]:
-        """The losses of one window.
+        """The losses of one window, by the sampled softmax; by the full one without negatives.
 
-        Args:
-            batch: the window.
-            states: initial state of each direction.
-            negatives: negatives of the sampled softmax; None for the full softmax.
-
-        Returns:
-            summed loss of each direction in nats (2,), number of targets of each (2,), final states, weighted loss of
-            the teacher, and (sum of cosines to the teacher's text vectors, number of texts).
+        Returns summed loss of each direction in nats (2,), number of targets of each (2,), final states, weighted loss
+        of the teacher, and (sum of cosines to the teacher's text vectors, number of texts).
         """
         vectors = self.bilm.embed(batch.char_ids)  # (N, P)
         tops, carried, pooled = [], [], []

@@ -14,64 +14,33 @@ LOSSES = {"lm": 1.0, "text": 4.0, "contrast": 1.0, "similarity": 2.0, "word": 0.
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a biLM is trained; the sizes of the model are in its `ElmoConfig`.
+    """How a biLM is trained; the sizes of the model are in its `ElmoConfig`. ConfigError for a value out of range."""
 
-    Args:
-        batch_size: number of sequences per batch (B).
-        bptt: words of truncated backpropagation.
-        segment: words after which the LSTM state of a sequence is reset; a multiple of `bptt`.
-        n_words: total number of words to train on, counted once per direction.
-        minutes: time limit, teacher included; training ends at whichever limit comes first. None sets none.
-        vocabulary_size: words of the softmax, the special ones included.
-        n_negatives: negatives of the sampled softmax per step.
-        optimizer: "adamw", or "adagrad" as in bilm-tf (initial accumulator 1, loss times `bptt`).
-        learning_rate: peak learning rate.
-        warmup: steps until the peak.
-        decay: last part of the run, from 0 to 1, in which the learning rate falls linearly to zero.
-        weight_decay: weight decay of matrices.
-        clip_norm: maximum norm of the gradient.
-        frozen_words: words at the start during which only the softmax is trained (a new one on a trained biLM).
-        dropout: dropout probability.
-        precision: "float32", "bfloat16", or "auto" (bfloat16 where the processor computes in it).
-        gradient_accumulation_steps: windows whose gradients are added up for one step.
-        seed: seed of weights, order, negatives and dropout.
-        loss_weights: weights of the losses that differ from `LOSSES`; only "lm" counts without a teacher.
-        temperature: temperature τ of the contrastive loss.
-        teacher_words: frequent words whose teacher vectors the token layer learns.
-        save_minutes: minutes between snapshots.
-        keep: number of newest snapshots that are kept.
-        evaluate_words: words between two evaluations on held-out text.
-        heldout_windows: maximum number of windows of an evaluation.
-
-    Raises:
-        ConfigError: a value out of range.
-    """
-
-    batch_size: int = 128
-    bptt: int = 32
-    segment: int = 128
-    n_words: int = 10_000_000
-    minutes: float | None = None
-    vocabulary_size: int = 30_000
-    n_negatives: int = 2048
-    optimizer: str = "adamw"
-    learning_rate: float = 2e-3
-    warmup: int = 200
-    decay: float = 0.2
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    frozen_words: int = 0
+    batch_size: int = 128  # sequences per batch (B)
+    bptt: int = 32  # words of truncated backpropagation
+    segment: int = 128  # words after which the LSTM state of a sequence is reset; a multiple of `bptt`
+    n_words: int = 10_000_000  # words to train on, counted once per direction
+    minutes: float | None = None  # time limit, teacher included; training ends at whichever limit comes first
+    vocabulary_size: int = 30_000  # words of the softmax, the special ones included
+    n_negatives: int = 2048  # of the sampled softmax per step
+    optimizer: str = "adamw"  # or "adagrad" as in bilm-tf (initial accumulator 1, loss times `bptt`)
+    learning_rate: float = 2e-3  # at its peak
+    warmup: int = 200  # steps until the peak
+    decay: float = 0.2  # last part of the run, from 0 to 1, in which the learning rate falls linearly to zero
+    weight_decay: float = 0.01  # of matrices
+    clip_norm: float = 1.0  # maximum norm of the gradient
+    frozen_words: int = 0  # words at the start during which only the softmax is trained (a new one on a trained biLM)
     dropout: float = 0.1
-    precision: str = "auto"
-    gradient_accumulation_steps: int = 1
-    seed: int = 0
-    loss_weights: Mapping[str, float] = field(default_factory=dict)
-    temperature: float = 0.05
-    teacher_words: int = 60_000
-    save_minutes: float = 10.0
-    keep: int = 2
-    evaluate_words: int = 1_000_000
-    heldout_windows: int = 40
+    precision: str = "auto"  # or "float32", "bfloat16"; "auto" is bfloat16 where the processor computes in it
+    gradient_accumulation_steps: int = 1  # windows whose gradients are added up for one step
+    seed: int = 0  # of weights, order, negatives and dropout
+    loss_weights: Mapping[str, float] = field(default_factory=dict)  # those that differ from `LOSSES`
+    temperature: float = 0.05  # τ of the contrastive loss
+    teacher_words: int = 60_000  # frequent words whose teacher vectors the token layer learns
+    save_minutes: float = 10.0  # between snapshots
+    keep: int = 2  # newest snapshots that are kept
+    evaluate_words: int = 1_000_000  # words between two evaluations on held-out text
+    heldout_windows: int = 40  # of an evaluation at most
 
     def __post_init__(self) -> None:
         if self.segment % max(self.bptt, 1) or self.segment < 1:
@@ -93,29 +62,17 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """State of a training run.
-
-    Args:
-        step: steps taken.
-        n_words: words read.
-        loss: mean language model loss (sampled softmax, in nats) since the last report.
-        learning_rate: current learning rate.
-        words_per_second: since the last report.
-        minutes: since the start of the run, resumed parts and the teacher included.
-        gradient_norm: norm of the last gradient, before clipping.
-        heldout: held-out perplexity ("forward", "backward", "mean") if it was just measured.
-        teacher_similarity: mean cosine to the teacher's vectors of held-out texts, if it was just measured.
-    """
+    """State of a training run."""
 
     step: int
-    n_words: int
-    loss: float
+    n_words: int  # words read
+    loss: float  # mean language model loss (sampled softmax, in nats) since the last report
     learning_rate: float
-    words_per_second: float
-    minutes: float
-    gradient_norm: float = 0.0
-    heldout: Mapping[str, float] | None = None
-    teacher_similarity: float | None = None
+    words_per_second: float  # since the last report
+    minutes: float  # since the start of the run, resumed parts and the teacher included
+    gradient_norm: float = 0.0  # of the last gradient, before clipping
+    heldout: Mapping[str, float] | None = None  # perplexity ("forward", "backward", "mean") if it was just measured
+    teacher_similarity: float | None = None  # mean cosine to the teacher's vectors of held-out texts, if just measured
 
 
 @dataclass(frozen=True)
@@ -135,18 +92,9 @@ def _published(cell_width: int, projection_width: int, n_highway: int) -> Preset
         tokenizer="default",
     )
     options = TrainingOptions(
-        bptt=20,
-        segment=400,
-        n_words=768_648_884 * 10,
-        vocabulary_size=793_471,
-        n_negatives=8192,
-        optimizer="adagrad",
-        learning_rate=0.2,
-        warmup=0,
-        decay=0.0,
-        weight_decay=0.0,
-        clip_norm=10.0,
-    )
+        bptt=20, segment=400, n_words=768_648_884 * 10, vocabulary_size=793_471, n_negatives=8192,
+        optimizer="adagrad", learning_rate=0.2, warmup=0, decay=0.0, weight_decay=0.0, clip_norm=10.0,
+    )  # fmt: skip
     return Preset(config, options)
 
 
@@ -180,15 +128,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def get_preset(name: str, *, tokenizer: str | None = None) -> Preset:
-    """Look up a preset.
-
-    Args:
-        name: "tiny", "default", "small", "medium" or "original".
-        tokenizer: replaces the preset's tokenizer.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
+    """Look up a preset of `PRESETS`, maybe with another tokenizer; ConfigError for an unknown name."""
     if name not in PRESETS:
         raise ConfigError(f"no preset is called {name!r}; known are {', '.join(map(repr, PRESETS))}.")
     preset = PRESETS[name]

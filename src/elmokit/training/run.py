@@ -24,7 +24,7 @@ from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path, locked
 from elmokit.fitting import prefixed, reading_snapshot
 from elmokit.text.vocab import Vocabulary
-from elmokit.training.distributed import ProcessGroup, process_group
+from elmokit.training.distributed import process_group
 from elmokit.training.identity import check_identity, check_vocabulary, identity_of
 from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
 from elmokit.training.options import TrainingOptions, TrainingReport
@@ -172,90 +172,59 @@ class _Run:
             locked(folder / "lock", busy) if group.is_main else nullcontext(),
         ):
             if group.is_main:
-                identity = identity_of(
-                    self.config, self.options, weights, self.teacher.identity if self.teacher is not None else None
-                )
-                check_identity(folder, identity, begun=bool(snapshots(folder)))
-                if self.resume:
-                    check_vocabulary(folder / VOCABULARY, self.vocabulary, self.known_words)
+                self._prepare(folder)
             group.barrier()
-            store = self._open_store(folder, group)
-            self.corpus.check_weights(store)
-            vocabulary = self._open_vocabulary(store, folder, group)
+            store, vocabulary = CorpusStore(folder / "store"), Vocabulary.from_file(folder / VOCABULARY)
+            targets = None if self.teacher is None else TeacherTargets(folder / "teacher", store)
             config = replace(self.config, word_table=len(vocabulary)) if self.config.word_table else self.config
-            targets, seconds = self._open_targets(store, folder, group)
             trainer = Trainer(
                 config, self.options, store, vocabulary, folder,
                 weights=weights, teacher=targets, device=self.device, group=group,
             )  # fmt: skip
-            trainer.seconds = seconds
+            trainer.seconds = 0.0 if targets is None else targets.seconds
             if not (self.resume and trainer.resume()):
                 begin(trainer, vocabulary)
             report = trainer.fit(self.on_report)
             if group.is_main:
-                metadata = self._metadata(report, store, group)
+                metadata = {
+                    "corpus": {source.name: source.n_words for source in store.sources},
+                    "weights": dict(weights),
+                    "options": asdict(self.options),
+                    "report": asdict(replace(report, loss=report.loss if math.isfinite(report.loss) else 0.0)),
+                    "teacher": None if targets is None else targets.identity,
+                    **{"device": self.device, "processes": group.size},
+                }
+                metadata = json.loads(json.dumps(metadata))
                 save(checkpoint_of(folder, config, vocabulary, layer_mix, name=self.name, metadata=metadata), self.out)
         return report
 
-    def _open_store(self, folder: Path, group: ProcessGroup) -> CorpusStore:
-        """The indexed corpus: made by the main process, opened by all."""
-        if group.is_main:
-            tell = self.on_progress
-            open_store(
-                self.corpus,
-                folder / "store",
-                tokenizer=self.config.tokenizer,
-                on_progress=None if tell is None else lambda source, n: tell(f"indexing {source}", n, None),
-                keep=bool(snapshots(folder)),
-            )
-        group.barrier()
-        return CorpusStore(folder / "store")
+    def _prepare(self, folder: Path) -> None:
+        """Make what all processes read: the indexed corpus, the vocabulary and the teacher's vectors.
 
-    def _open_vocabulary(self, store: CorpusStore, folder: Path, group: ProcessGroup) -> Vocabulary:
-        """The softmax's words: given or the corpus's own, and behind them those that a word table knows already."""
-        kept = folder / VOCABULARY
-        if group.is_main and not (kept.exists() and snapshots(folder)):
-            size = self.options.vocabulary_size
-            made = Vocabulary.from_file(self.vocabulary) if self.vocabulary else store.vocabulary(max_size=size)
+        The softmax's words are given or the corpus's own, and behind them those that a word table knows already.
+        """
+        begun, tell, o = bool(snapshots(folder)), self.on_progress, self.options
+        teacher, weights, kept = self.teacher, self.corpus.weights or {}, folder / VOCABULARY
+        identity = identity_of(self.config, o, weights, None if teacher is None else teacher.identity)
+        check_identity(folder, identity, begun=begun)
+        if self.resume:
+            check_vocabulary(kept, self.vocabulary, self.known_words)
+        on_index = None if tell is None else lambda source, n: tell(f"indexing {source}", n, None)
+        tokenizer = self.config.tokenizer
+        store = open_store(self.corpus, folder / "store", tokenizer=tokenizer, on_progress=on_index, keep=begun)
+        self.corpus.check_weights(store)
+        if not (kept.exists() and begun):
+            given, size = self.vocabulary, o.vocabulary_size
+            made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=size)
             with atomic_path(kept) as temporary:
                 lines = made.extended(self.known_words).lines()
                 temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-        group.barrier()
-        return Vocabulary.from_file(kept)
-
-    def _open_targets(
-        self, store: CorpusStore, folder: Path, group: ProcessGroup
-    ) -> tuple[TeacherTargets | None, float]:
-        """The teacher's vectors, and the seconds that they took."""
-        if self.teacher is None:
-            return None, 0.0
-        seconds = 0.0
-        if group.is_main:
-            minutes = self.options.minutes
-            seconds = build_targets(
-                self.teacher,
-                store,
-                folder / "teacher",
-                max_words=self.options.teacher_words,
-                max_word_width=self.config.projection_width,
-                seed=self.options.seed,
-                seconds=None if minutes is None else minutes * 60 * _TEACHER_SHARE,
-                on_progress=self.on_progress,
-            )
-        group.barrier()
-        return TeacherTargets(folder / "teacher", store), seconds
-
-    def _metadata(self, report: TrainingReport, store: CorpusStore, group: ProcessGroup) -> dict[str, Any]:
-        metadata = {
-            "corpus": {source.name: source.n_words for source in store.sources},
-            "weights": dict(self.corpus.weights or {}),
-            "options": asdict(self.options),
-            "report": asdict(replace(report, loss=report.loss if math.isfinite(report.loss) else 0.0)),
-            "teacher": self.teacher.identity if self.teacher is not None else None,
-            "device": self.device,
-            "processes": group.size,
-        }
-        return dict(json.loads(json.dumps(metadata)))
+        if teacher is not None:
+            seconds, width = o.minutes and o.minutes * 60 * _TEACHER_SHARE, self.config.projection_width
+            build_targets(
+                teacher, store, folder / "teacher", max_words=o.teacher_words, max_word_width=width,
+                seed=o.seed, seconds=seconds, on_progress=tell,
+            )  # fmt: skip
 
 
 def checkpoint_of(
@@ -267,11 +236,7 @@ def checkpoint_of(
     name: str,
     metadata: Mapping[str, Any],
 ) -> Checkpoint:
-    """The checkpoint of a run: its best weights by held-out text, else its newest, with a layer mix that was learned.
-
-    Raises:
-        TrainingError: the folder has no snapshot.
-    """
+    """The checkpoint of a run: its best weights by held-out text, else the newest, with its learned layer mix."""
     path = folder / BEST if (folder / BEST).exists() else next(iter(reversed(snapshots(folder))), None)
     if path is None:
         raise TrainingError(f"{folder}: no snapshot to make a checkpoint from; train first.")
@@ -318,8 +283,8 @@ def _new_words(
     New rows with a bias of 0 would take nearly all the probability, since trained biases lie far below.
     """
     log_counts = np.log(np.maximum(vocabulary.counts or [1] * len(vocabulary.words), 1)).astype(np.float32)
-    n = len(log_counts)
-    known = (
-        (softmax.weight[theirs], softmax.bias[theirs] - log_counts[own]) if len(own) else (softmax.weight, softmax.bias)
-    )
-    return np.tile(known[0].mean(0), (n, 1)).astype(np.float32), (log_counts + known[1].mean()).astype(np.float32)
+    weight, bias = softmax.weight, softmax.bias
+    if len(own):
+        weight, bias = weight[theirs], bias[theirs] - log_counts[own]
+    rows = np.tile(weight.mean(0), (len(log_counts), 1))
+    return rows.astype(np.float32), (log_counts + bias.mean()).astype(np.float32)

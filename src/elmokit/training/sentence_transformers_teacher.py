@@ -12,12 +12,7 @@ from elmokit.errors import CheckpointError, MissingExtra
 
 
 def sentence_encoder(folder: Path, device: str) -> Callable[[Sequence[str]], np.ndarray[Any, Any]]:
-    """A function that encodes texts with the model in a folder.
-
-    Raises:
-        MissingExtra: sentence-transformers is not installed.
-        CheckpointError: the folder holds no such model.
-    """
+    """A function that encodes texts with the model in a folder; CheckpointError if the folder holds none."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:

@@ -56,11 +56,7 @@ class Corpus:
                 yield text
 
     def check_weights(self, store: CorpusStore) -> None:
-        """Check the weights of sources.
-
-        Raises:
-            ConfigError: a name that is not a source, a negative weight, or nothing left to read.
-        """
+        """ConfigError for a weight of a name that is not a source, a negative one, or nothing left to read."""
         names, weights = [source.name for source in store.sources], self.weights or {}
         for name, weight in weights.items():
             if name not in names:
@@ -72,11 +68,7 @@ class Corpus:
 
 
 def find_files(corpus: Sequence[str | Path], *, stdin_copy: Path) -> list[Path]:
-    """The files that paths, folders and patterns name, in order, each once; "-" is copied to `stdin_copy`.
-
-    Raises:
-        MissingFile: a path that does not exist, a pattern that fits no file.
-    """
+    """The files that paths, folders and patterns name, in order, each once; "-" is copied to `stdin_copy`."""
     files: dict[Path, None] = {}
     for name in map(str, corpus):
         if name == STDIN:
@@ -109,15 +101,7 @@ def open_store(
 ) -> CorpusStore:
     """The indexed corpus: made now, or reused if nothing has changed.
 
-    Args:
-        corpus: the files and how to read them.
-        folder: folder of the store.
-        tokenizer: name of the tokenizer.
-        on_progress: see `build_store`.
-        keep: refuse to replace a store of another corpus.
-
-    Raises:
-        ConfigError: `keep`, and the files, their contents, the column or the held-out share changed.
+    With `keep`, a store of another corpus is not replaced: ConfigError if files, contents or settings changed.
     """
     get_tokenizer(tokenizer)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,19 +130,16 @@ class _Writer:
 
 def _chunks(texts: Iterable[str], first_row: int, settings: tuple[str, int], n_processes: int) -> Iterator[_Chunk]:
     """Texts cut in order, by several processes with a bounded number of chunks under way."""
-    lines, row = iter(texts), first_row
+    lines, row = iter(texts), count(first_row, _CHUNK_LINES)
     jobs = iter(lambda: list(islice(lines, _CHUNK_LINES)), [])
     if n_processes < 2:
-        for job in jobs:
-            yield _cut_chunk(job, row, *settings)
-            row += len(job)
+        yield from (_cut_chunk(job, next(row), *settings) for job in jobs)
         return
     with ProcessPoolExecutor(n_processes) as pool:
         waiting: deque[Future[_Chunk]] = deque()
         try:
             for job in jobs:
-                waiting.append(pool.submit(_cut_chunk, job, row, *settings))
-                row += len(job)
+                waiting.append(pool.submit(_cut_chunk, job, next(row), *settings))
                 if len(waiting) >= 2 * n_processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -162,20 +159,10 @@ def build_store(
     max_spellings_in_memory: int = 4_000_000,
     on_progress: OnIndex | None = None,
 ) -> CorpusStore:
-    """Index a corpus.
+    """Index a corpus into a folder; an existing store is replaced. InputError if there is no text at all.
 
-    Args:
-        sources: (name, function that returns the texts) of each file.
-        folder: folder of the store; an existing one is replaced.
-        tokenizer: name of the tokenizer.
-        heldout_every: one text in so many is held out; 0 for none.
-        n_processes: processes that cut texts into words.
-        fingerprint: value of `CorpusStore.fingerprint`.
-        max_spellings_in_memory: see the module's docstring.
-        on_progress: called after each chunk.
-
-    Raises:
-        InputError: no text at all.
+    `sources` are the name of each file and a function that returns its texts; one text in `heldout_every` is held out
+    (0: none); `max_spellings_in_memory`: see the module's docstring.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -206,13 +193,8 @@ def build_store(
                 f"the corpus has no text to train on ({', '.join(name for name, _ in sources) or 'no file'}): expected"
                 " files with one text a line."
             )
-        metadata = {
-            "version": STORE_VERSION,
-            "fingerprint": fingerprint,
-            "tokenizer": tokenizer,
-            "n_rows": row,
-            "sources": [asdict(source) for source in made],
-        }
+        metadata = {"version": STORE_VERSION, "fingerprint": fingerprint, "tokenizer": tokenizer, "n_rows": row}
+        metadata["sources"] = [asdict(source) for source in made]
         (making / "store.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -223,13 +205,9 @@ def build_store(
 
 
 class CorpusStore:
-    """An indexed corpus. Words of texts are read when asked for; the table of spellings is memory-mapped.
+    """An indexed corpus, made by `build_store`. Texts are read when asked for; spellings are memory-mapped.
 
-    Args:
-        folder: what `build_store` made.
-
-    Raises:
-        InputError: not a store, a damaged one, or one of another version.
+    InputError: not a store, a damaged one, or one of another version.
     """
 
     def __init__(self, folder: str | Path) -> None:

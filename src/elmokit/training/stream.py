@@ -34,20 +34,12 @@ class Position:
 
 @dataclass(frozen=True)
 class Window:
-    """Input of one step: spelling numbers, −1 behind the end of a row.
+    """Input of one step: spelling numbers, −1 behind the end of a row."""
 
-    Args:
-        inputs: what the forward and the backward direction read. Shape (2, B, T).
-        targets: what they must predict. Shape (2, B, T).
-        texts: the text that a row holds in whole, −1 if it holds a part or several. Shape (B,).
-        fresh: whether the rows begin new segments here, with zero states.
-        position: position of this window.
-    """
-
-    inputs: Numbers
-    targets: Numbers
-    texts: Numbers
-    fresh: bool
+    inputs: Numbers  # (2, B, T) what the forward and the backward direction read
+    targets: Numbers  # (2, B, T) what they must predict
+    texts: Numbers  # (B,) the text that a row holds in whole, −1 if it holds a part or several
+    fresh: bool  # whether the rows begin new segments here, with zero states
     position: Position
 
     def shard(self, part: int, n_parts: int) -> Window:
@@ -69,16 +61,9 @@ class Segment:
 def pack_segments(
     ids: NDArray[np.uint32], ends: NDArray[np.int64], length: int, *, first_text: int | None = None
 ) -> Iterator[Segment]:
-    """Pack consecutive texts into segments of at most `length` positions; a longer text is cut.
+    """Pack consecutive texts, `ids` that end at `ends`, into segments of at most `length` positions.
 
-    Args:
-        ids: words of all texts.
-        ends: where each text ends.
-        length: maximum number of positions.
-        first_text: number of the first text; if given, every text gets segments of its own.
-
-    Yields:
-        the segments in order; together they have words + texts positions.
+    A longer text is cut. With `first_text`, the number of the first text, every text gets segments of its own.
     """
     first = 0
     while first < len(ends):

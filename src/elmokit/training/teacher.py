@@ -33,21 +33,13 @@ _BLOCK, _SAMPLE, _MAX_HELDOUT = 1024, 8192, 4096
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Teacher:
-    """Where vectors come from.
+    """Where vectors come from."""
 
-    Args:
-        identity: name and contents, to tell whether a run continues with the same teacher.
-        encode: texts → vectors, for a teacher that reads texts.
-        texts: vectors of the corpus's texts, in the order in which its files are read. Shape (n_texts, D).
-        word_list: words with vectors, most frequent first.
-        words: their vectors. Shape (n_words, D').
-    """
-
-    identity: str
-    encode: Callable[[Sequence[str]], Vectors] | None = None
-    texts: NDArray[Any] | None = None
-    word_list: tuple[str, ...] = ()
-    words: NDArray[Any] | None = None
+    identity: str  # name and contents, to tell whether a run continues with the same teacher
+    encode: Callable[[Sequence[str]], Vectors] | None = None  # texts → vectors, for a teacher that reads texts
+    texts: NDArray[Any] | None = None  # (n_texts, D) of the corpus's texts, in the order in which its files are read
+    word_list: tuple[str, ...] = ()  # words with vectors, most frequent first
+    words: NDArray[Any] | None = None  # (n_words, D') their vectors
 
 
 def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
@@ -115,15 +107,7 @@ def _digest(path: Path) -> str:
 
 
 class TeacherTargets:
-    """A teacher's reduced vectors in a folder; unit length, or zero where there is none.
-
-    Args:
-        folder: what `build_targets` wrote.
-        store: the corpus.
-
-    Raises:
-        TrainingError: damaged files.
-    """
+    """A teacher's reduced vectors, from `build_targets`; unit length, or zero where there is none."""
 
     def __init__(self, folder: Path, store: CorpusStore) -> None:
         state = read_json(folder / "teacher.json", what="state of a teacher", error=TrainingError)
@@ -138,7 +122,7 @@ class TeacherTargets:
         self._first = {"train": 0, "heldout": store.n_texts("train")}
         self._row_of = np.full(store.n_spellings, -1, dtype=np.int64)
         self._row_of[self._word_rows] = np.arange(len(self._word_rows))
-        self.identity = str(state["identity"])
+        self.identity, self.seconds = str(state["identity"]), float(state["seconds"])
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -148,21 +132,11 @@ class TeacherTargets:
     def texts(self, part: str, numbers: NDArray[np.integer]) -> Vectors:
         """Vectors of texts; zero for −1 and for texts without one. Shape (B,) → (B, D)."""
         rows = np.where(numbers >= 0, numbers + self._first[part], -1)
-        known = (rows >= 0) & (rows < len(self._texts))
-        return (
-            _unit(self._texts[np.where(known, rows, 0)] * known[:, None])
-            if len(self._texts)
-            else np.zeros((0, 0), "f4")
-        )
+        return _chosen(self._texts, np.where(rows < len(self._texts), rows, -1))
 
     def words(self, numbers: NDArray[np.integer]) -> Vectors:
         """Vectors of spellings; zero for those without one. Shape (N,) → (N, D')."""
-        rows = self._row_of[numbers]
-        return (
-            _unit(self._words[np.maximum(rows, 0)] * (rows >= 0)[:, None])
-            if len(self._words)
-            else np.zeros((0, 0), "f4")
-        )
+        return _chosen(self._words, self._row_of[numbers])
 
     def word_list(self, store: CorpusStore) -> tuple[tuple[str, ...], Vectors]:
         """The words that have vectors, and these."""
@@ -179,24 +153,11 @@ def build_targets(
     seed: int,
     seconds: float | None = None,
     on_progress: OnProgress | None = None,
-) -> float:
+) -> None:
     """Compute a teacher's vectors into a folder, or continue there.
 
-    Args:
-        teacher: the teacher.
-        store: the corpus.
-        folder: folder of the vectors.
-        max_words: maximum number of words, most frequent first.
-        max_word_width: maximum width of their vectors.
-        seed: seed of the order of texts.
-        seconds: time for all texts, parts computed earlier included; None for no limit.
-        on_progress: called after each block.
-
-    Returns:
-        the seconds that it took in all.
-
-    Raises:
-        ConfigError: the folder holds vectors of another teacher, or the arrays do not fit the corpus.
+    `seconds` is the time for all texts, parts computed earlier included. ConfigError: the folder holds vectors of
+    another teacher, or the teacher's arrays do not fit the corpus.
     """
     folder.mkdir(parents=True, exist_ok=True)
     n_train, n_heldout = store.n_texts("train"), min(store.n_texts("heldout"), _MAX_HELDOUT)
@@ -211,7 +172,7 @@ def build_targets(
             raise ConfigError(f"{folder}: holds the vectors of another teacher or corpus ({before.get('identity')!r}).")
         state = before
     if state["complete"]:
-        return float(state["seconds"])
+        return
     if teacher.texts is not None and len(teacher.texts) != store.n_rows:
         raise ConfigError(
             f"the teacher has {len(teacher.texts):,} vectors of texts, but the corpus has {store.n_rows:,} texts that"
@@ -242,7 +203,6 @@ def build_targets(
             if on_progress is not None:
                 on_progress("teacher", state["n_done"], len(order))
     write_json(path, state | {"complete": True, "seconds": time.monotonic() - started})
-    return float(time.monotonic() - started)
 
 
 def _text_vectors(teacher: Teacher, store: CorpusStore, n_heldout: int) -> Callable[[NDArray[np.int64]], Vectors]:
@@ -283,21 +243,21 @@ def _build_words(teacher: Teacher, store: CorpusStore, path: Path, max_words: in
 
 
 def principal_components(vectors: NDArray[Any], width: int) -> tuple[Vectors, Vectors]:
-    """Mean, and axes of at most `width` principal components, scaled by λ^-1/4. Shapes (D,), (D, width).
-
-    Raises:
-        InputError: a number that is not finite.
-    """
+    """Mean, and axes of at most `width` principal components, scaled by λ^-1/4. Shapes (D,), (D, width)."""
     if not np.isfinite(vectors).all():
         raise InputError("the teacher's vectors hold numbers that are not finite.")
     mean = vectors.mean(axis=0)
     centered = np.asarray(vectors - mean, dtype=np.float64)
     values, axes = np.linalg.eigh(centered.T @ centered / len(vectors))
-    keep = [i for i in range(len(values) - 1, -1, -1) if values[i] > 1e-6 * values[-1]][: max(width, 1)] or [
-        len(values) - 1
-    ]
+    keep = np.flatnonzero(values > 1e-6 * values[-1])[::-1][: max(width, 1)]
+    keep = keep if len(keep) else np.array([len(values) - 1])
     scaled = axes[:, keep] * np.maximum(values[keep], 1e-12) ** -0.25
     return mean, scaled.astype(np.float32)
+
+
+def _chosen(vectors: NDArray[np.int8], rows: NDArray[np.int64]) -> Vectors:
+    """Rows of vectors, of unit length; zero for −1; of shape (0, 0) where there are no vectors at all."""
+    return _unit(vectors[np.maximum(rows, 0)] * (rows >= 0)[:, None] if len(vectors) else vectors)
 
 
 def _int8(vectors: Vectors) -> NDArray[np.int8]:

@@ -26,18 +26,10 @@ _WORDS_OF_A_TEXT = 15
 
 
 def read_word_vectors(path: str | Path, *, max_words: int = 100_000) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Read a word2vec or fastText file in text form (".vec", ".txt", also ".gz").
+    """Words, each once, and vectors (n, D) of a word2vec or fastText file in text form (".vec", ".txt", also ".gz").
 
-    Args:
-        path: a line with the number of words and the width, then a word and its numbers a line, frequent words first.
-        max_words: maximum number of words.
-
-    Returns:
-        the words, each once, and their vectors of shape (n, D).
-
-    Raises:
-        MissingFile: no such file.
-        InputError: a line of another form, by number.
+    A line with the number of words and the width, then a word and its numbers a line, frequent words first. InputError
+    names a line of another form by its number.
     """
     path = Path(path)
     if not path.exists():
@@ -78,22 +70,12 @@ def begin_with(
     n_words: int | None = None,
     seed: int = 0,
 ) -> float:
-    """Start the softmax from static vectors and fit the char-CNN to them. Narrower vectors leave the rest free.
+    """Start the softmax of a new model from static vectors (n, D), and fit the char-CNN to them.
 
-    Args:
-        model: a new model; changed in place.
-        words: words, most frequent first.
-        vectors: their vectors. Shape (n, D).
-        vocabulary: vocabulary of the softmax.
-        n_words: words shown to the char-CNN, frequent ones more often (by 1/√rank); None for 10 times as many as there
-            are, at least 50,000. 0 leaves it alone.
-        seed: seed of their order.
-
-    Returns:
-        mean cosine between the char-CNN's vectors and the given ones over the 5,000 most frequent words.
-
-    Raises:
-        ConfigError: the vectors are wider than the model's.
+    Narrower vectors leave the rest free; wider ones are a ConfigError. `words` are theirs, most frequent first;
+    `n_words` of them are shown to the char-CNN, frequent ones more often (by 1/√rank): None for 10 times as many as
+    there are, at least 50,000; 0 leaves it alone. Returns the mean cosine between the char-CNN's vectors and the given
+    ones over the 5,000 most frequent words.
     """
     weight, bias = model.softmax.weight, model.softmax.bias
     if vectors.shape[1] > weight.shape[1]:

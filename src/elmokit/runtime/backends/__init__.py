@@ -48,9 +48,7 @@ def make_backend(
 ) -> Backend:
     """The fastest backend for a device ("auto" is the CPU) and precision, with the weights packed.
 
-    Raises:
-        ConfigError: a device or precision that is not known, or that do not go together.
-        MissingExtra: it needs PyTorch, which is not installed.
+    ConfigError: they are not known or do not go together. MissingExtra: PyTorch is needed and not installed.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")

@@ -1,8 +1,7 @@
 """The library of compiled loops: which instruction sets it holds, which one is at work, how its functions are called.
 
-`hatch_build.py` compiles `bilm.c` once for each instruction set and links all of them into one library without
-dependencies. ctypes loads it: no Python headers, one file for all versions, and the interpreter's lock is free while
-a loop runs.
+`hatch_build.py` compiles `bilm.c` once for each instruction set into one library without dependencies. ctypes loads it:
+no Python headers, one file for all versions, and the interpreter's lock is free while a loop runs.
 """
 
 from __future__ import annotations
@@ -67,20 +66,18 @@ def chosen() -> InstructionSet | None:
     """The instruction set at work: the best one, or the one that ELMOKIT_CPU names; None where NumPy computes.
 
     "plain" must be named: without the processor's fused multiply-add the same bits take several times NumPy's time.
-
-    Raises:
-        ConfigError: ELMOKIT_CPU names none that is available.
+    ConfigError: ELMOKIT_CPU names none that is available.
     """
-    sets, wanted = available(), os.environ.get("ELMOKIT_CPU", "")
-    if not wanted or not sets:
-        return sets[0] if sets and sets[0].name != "plain" else None
-    for instruction_set in sets:
-        if instruction_set.name == wanted:
-            return instruction_set
-    raise ConfigError(
-        f"ELMOKIT_CPU is {wanted!r}; expected one of {', '.join(s.name for s in sets)}, the instruction sets that this "
-        "build of elmokit and this processor support. Unset it to take the best one."
-    )
+    sets, wanted = {s.name: s for s in available()}, os.environ.get("ELMOKIT_CPU", "")
+    best = next(iter(sets.values()), None)
+    if not wanted or best is None:
+        return None if best is None or best.name == "plain" else best
+    if wanted not in sets:
+        raise ConfigError(
+            f"ELMOKIT_CPU is {wanted!r}; expected one of {', '.join(sets)}, the instruction sets that this build of"
+            " elmokit and this processor support. Unset it to take the best one."
+        )
+    return sets[wanted]
 
 
 def instruction_set() -> str | None:
@@ -110,11 +107,7 @@ def computed_by() -> str:
 
 
 def function(name: str, precision: str) -> Any:
-    """A loop of the instruction set at work: "product", "round", "convolve", "highway", "read", "mix" or "scale".
-
-    Raises:
-        ConfigError: the loops are not there, or not in this precision.
-    """
+    """A loop of the instruction set at work: "product", "round", "convolve", "highway", "read", "mix" or "scale"."""
     at_work = chosen()
     if at_work is None or precision not in at_work.precisions:
         raise ConfigError(
@@ -127,11 +120,7 @@ def function(name: str, precision: str) -> Any:
 
 
 def address(array: Array | None, *shape: int, dtype: DTypeLike = np.float32) -> ctypes.c_void_p:
-    """Where an array lies, once its shape and type are those that a loop will assume. It must outlive the call.
-
-    Raises:
-        ValueError: another shape or dtype, or an array that is not contiguous.
-    """
+    """Where an array lies, once its shape and type are those that a loop will assume. It must outlive the call."""
     if array is None:
         return ctypes.c_void_p(None)
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
