@@ -48,7 +48,7 @@ class CharacterDictionary:
         return ids
 
 
-class WordTable:
+class VocabularyTable:
     """A row per word of a vocabulary, projected where the table is narrower than P."""
 
     def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], words: Sequence[str], dtype: Any) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.runtime.manylangs import CharacterDictionary, WordTable
+from elmokit.runtime.manylangs import CharacterDictionary, VocabularyTable
 from elmokit.text.char_ids import BOS, EOS, lower_ascii, sentence_boundary_ids, words_to_char_ids
 from elmokit.text.word_keys import table_rows
 
@@ -49,7 +49,7 @@ class TokenEncoder:
     ) -> None:
         self.width, self.dtype, self._embed, self._run = config.projection_width, np.dtype(dtype), embed, run
         self._characters: _Bytes | CharacterDictionary | None = None
-        self._table: _TiedTable | WordTable | None = None
+        self._table: _TiedTable | VocabularyTable | None = None
         if (cnn := config.char_cnn) is not None:
             self._padding_id, n = cnn.padding_id, cnn.max_characters
             self._characters = _Bytes(n) if cnn.characters is None else CharacterDictionary(cnn.characters, n)
@@ -58,7 +58,7 @@ class TokenEncoder:
             gain = np.asarray(tensors["word_table.gain"], self.dtype)
             self._table = _TiedTable(tensors["word_table.weight"], gain, words or (), self._characters)
         elif config.n_words:
-            self._table = WordTable(config, tensors, words or (), self.dtype)
+            self._table = VocabularyTable(config, tensors, words or (), self.dtype)
         self._cache = _Cache(cache_words if self._characters else 0, self.width, self.dtype)
         self.boundaries = self._add_rows((BOS, EOS), np.zeros((2, self.width), self.dtype))  # (2, P)
         if self._characters is not None:
