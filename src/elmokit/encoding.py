@@ -66,7 +66,7 @@ class Encoding:
         object.__setattr__(self, "layer_weights", _checked_weights(self.layer_weights))
         if self.layer_weights is not None and self.layers != "mix":
             raise ConfigError(
-                f"layers is {self.layers!r} and layer_weights, which weighs all layers, is given: give one."
+                f"layers is {self.layers!r}, and layer_weights, for all layers, is given: give one of them."
             )
 
     def check(self, config: ElmoConfig) -> Encoding:
