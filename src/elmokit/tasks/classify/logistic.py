@@ -16,6 +16,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import LabelBinarizer
 
 N_FOLDS = 5
+_MANY_ROWS, _FOLDS_OF_MANY = 2000, 3
+"""From so many rows on, three folds compare strengths as well as five, in 60 % of the time."""
 _SEARCH_TOLERANCE = 1e-3
 """Of the fits that compare strengths: ten times the default chooses the same strength in a fifth of the time."""
 JOINED_STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
@@ -39,7 +41,7 @@ def fit_logistic(
 
     C None chooses a candidate by log loss in stratified folds; the parameter `C` of the result is the value used.
     """
-    n_folds = min(N_FOLDS, int(np.bincount(y).min()))
+    n_folds = min(_FOLDS_OF_MANY if len(y) >= _MANY_ROWS else N_FOLDS, int(np.bincount(y).min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if C is None and n_folds > 1:
