@@ -158,8 +158,8 @@ export function occurrenceMap(node, { choose, add }) {
     });
     const [x, y] = data.views[view].shares;
     shares.textContent = x + y > 0
-      ? `The two directions that tell most apart hold ${Math.round(x * 100)} % and ${Math.round(y * 100)} % of the differences. Senses are groups of like vectors, found without being told; points that would cover each other are moved apart.`
-      : "All occurrences have one and the same vector here, drawn side by side: a static word vector would see no more.";
+      ? `The first two principal components explain ${Math.round(x * 100)} % and ${Math.round(y * 100)} % of the variance. Senses are clusters of similar vectors. Overlapping points are moved apart.`
+      : "All occurrences have the same vector in this layer, as with static word vectors. They are drawn side by side.";
   }
 
   function step(event) {
