@@ -114,6 +114,20 @@ def test_wrong_paths_and_files_are_told(tmp_path):
         Features.load(tmp_path / "words.npz")
 
 
+def test_files_that_claim_too_much_are_refused(tmp_path):
+    import zipfile
+
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("vectors", (1 << 28,), "f4", chunks=(1 << 20,))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vectors.npy", bytes(80 << 20))
+    for name in ("a.h5", "a.npz"):
+        with pytest.raises(InputError, match=rf"{name}: .*(not believed|bomb)"):
+            Features.load(tmp_path / name)
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_files_of_another_kind_are_refused(tmp_path, suffix):
     path = tmp_path / f"words{suffix}"

@@ -22,11 +22,11 @@ from elmokit.errors import InputError
 TEXT_COLUMN = "text"
 """The only column of a plain text file."""
 
-LONGEST_LINE = 1 << 26
-"""Characters of the longest line that is read."""
+LONGEST_LINE = 1 << 24
+"""Characters of the longest line and of the longest field that are read. A parsed line takes up to 25 times as much."""
 
-_LONGEST_FIELD = 1 << 24
-csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))  # of the process: set once, as changes would race
+_LONGEST_ROW = 1 << 25
+csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of the process: set once, as changes would race
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """What Excel writes above the header to name the delimiter."""
 
@@ -68,6 +68,7 @@ class Lines(Iterator[str]):
         self.name, self._encoding, self._stream = name, encoding, stream
         self._again: list[str] = []
         self._record: list[str] = []
+        self._n_characters = 0  # of the record
         self.n_read = 0
 
     def __next__(self) -> str:
@@ -82,12 +83,17 @@ class Lines(Iterator[str]):
                 f"{self.name}: line {self.n_read + 1} has more than {LONGEST_LINE:,} characters; split it."
             )
         self._record.append(line)
+        self._n_characters += len(line)
         self.n_read += 1
+        if self._n_characters > _LONGEST_ROW:
+            first = self.n_read - len(self._record) + 1
+            raise InputError(f"{self.name}: the row from line {first} on has more than {_LONGEST_ROW:,} characters.")
         return line
 
     def start_record(self) -> int:
         """Start a record at the next line; return its number."""
         self._record.clear()
+        self._n_characters = 0
         return self.n_read + 1
 
     def go_back(self, n_kept: int = 1) -> None:
@@ -95,7 +101,7 @@ class Lines(Iterator[str]):
         again = self._record[n_kept:]
         self._again.extend(reversed(again))
         self.n_read -= len(again)
-        self._record.clear()
+        self.start_record()
 
     def check(self, text: str) -> None:
         """Raise `BadRowError` for a line, or the fields of a row, with undecodable bytes."""
@@ -177,7 +183,7 @@ def _delimited_records(
 
 def _quoting_problem(error: csv.Error) -> str:
     told = {
-        "field larger": f"a field of more than {_LONGEST_FIELD:,} characters, or a quotation mark that never closes",
+        "field larger": f"a field of more than {LONGEST_LINE:,} characters, or a quotation mark that never closes",
         "unexpected end of data": "a quotation mark opens and never closes",
         "expected after": 'a quotation mark inside a quoted field must be doubled ("")',
     }

@@ -21,7 +21,7 @@ from elmokit.files import atomic_path, checksum, locked
 from elmokit.reading import read_bytes
 
 MANIFEST = "manifest.jsonl"
-_MAX_MANIFEST_BYTES = 256 << 20  # two million shards
+_MAX_MANIFEST_BYTES = 64 << 20  # half a million shards
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path
+from elmokit.reading import check_header
 
 Weights = dict[str, Tensor]
 
@@ -113,6 +114,7 @@ def reading_snapshot(
     Errors of reading and of using them in the block become a TrainingError that names the file.
     """
     try:
+        check_header(path, error=TrainingError)
         with safe_open(str(path), framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["state"])
             names = set(file.keys())

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elmokit.data import records, streams
+from elmokit.data import parquet as parquet_files
+from elmokit.data import records, shards, streams
 from elmokit.data.conll import read_columns
 from elmokit.data.shards import MANIFEST, InputFile, open_shards
 from elmokit.data.tables import Table
-from elmokit.errors import ElmoKitError, InputError
+from elmokit.errors import ElmoKitError, InputError, OutputError
 
 ROWS = [(f"id{i}", f'text {i}, "quoted" and ñ 😀\nline' if i % 3 else "plain") for i in range(60)]
 
@@ -96,10 +97,10 @@ def test_damaged_manifests_raise_only_our_errors(tmp_path_factory, changes):
     folder = tmp_path_factory.mktemp("shards")
 
     def work():
-        with open_shards(folder, job={"input": "a"}, suffix=".txt") as shards:
+        with open_shards(folder, job={"input": "a"}, suffix=".txt") as opened:
             for number in range(3):
-                if not shards.has(number):
-                    with shards.write(number, n_rows=1) as path:
+                if not opened.has(number):
+                    with opened.write(number, n_rows=1) as path:
                         path.write_text(f"shard {number}")
 
     work()
@@ -142,7 +143,7 @@ def test_a_line_that_is_too_long_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
 def test_decompression_bombs_are_refused(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(streams, "_TRUSTED_SIZE", 1 << 16)
+    monkeypatch.setattr(streams, "_TRUSTED_SIZE", 1 << 21)
     data = b"text\n" + b"a\n" * 3_000_000
     if suffix == ".zst":
         packed = pytest.importorskip("zstandard").compress(data)
@@ -151,7 +152,41 @@ def test_decompression_bombs_are_refused(tmp_path, monkeypatch, suffix):
     path = tmp_path / f"a.csv{suffix}"
     path.write_bytes(packed)
     with pytest.raises(InputError, match="decompression bomb"):
-        list(Table(source=path).rows(["text"]))
+        next(Table(source=path).rows(["text"]))  # before a row is read
+
+
+def test_a_row_that_never_ends_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_LONGEST_ROW", 1000)
+    (tmp_path / "a.csv").write_text("text\n" + '"\n",' * 400)
+    with pytest.raises(InputError, match=r"a\.csv: the row from line 2 on has more than 1,000 characters"):
+        list(Table(source=tmp_path / "a.csv", bad_rows="skip").rows(["text"]))
+
+
+@given(length=st.integers(0, 40), n_rows=st.integers(1, 50), repeated=st.booleans())
+def test_long_texts_of_a_parquet_file_are_decoded_a_few_at_a_time(tmp_path_factory, length, n_rows, repeated):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = ["é" * length + ("" if repeated else str(i)) + "." for i in range(n_rows)]
+    path = tmp_path_factory.mktemp("parquet") / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": texts, "n": list(range(n_rows))}), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_files, "_BYTES", 100)
+        rows = [row.values for row in Table(source=path).rows(["n", "text"])]
+    assert rows == [{"n": str(i), "text": text} for i, text in enumerate(texts)]
+
+
+def test_a_parquet_file_that_claims_too_much_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes())
+    monkeypatch.setattr(parquet_files, "_TRUSTED_SIZE", 100)
+    monkeypatch.setattr(parquet_files, "_MAX_RATIO", 0)
+    with pytest.raises(InputError, match=r"a\.parquet: .* not believed"):
+        list(Table(source=tmp_path / "a.parquet").rows(["text"]))
+
+
+def test_a_huge_manifest_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_MAX_MANIFEST_BYTES", 100)
+    (tmp_path / MANIFEST).write_bytes(bytes(101))
+    with pytest.raises(OutputError, match="more than 100 bytes"), open_shards(tmp_path, job={}, suffix=".npz"):
+        pass
 
 
 def test_repetitive_zstandard_is_read_as_fast_as_gzip(tmp_path):
