@@ -114,7 +114,7 @@ def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[
         "precision": model.precision,
         "n_threads": model.threads,
     }
-    run_server(ServeConfig(**chosen, n_threads=model.threads, db=db), Settings(**settings), **binding)
+    run_server(ServeConfig(**chosen, db=db), Settings(**settings), **binding)
 
 
 def _token(path: str | None) -> str | None:

@@ -88,42 +88,28 @@ def add_embeddings(
     """
     named = {columns: f"{columns}_elmo"} if isinstance(columns, str) else dict(columns)
     embed = EmbedColumns(elmo if isinstance(elmo, Elmo) else Elmo.load(elmo), named, encoding)
+    if isinstance(dataset, dict):  # DatasetDict, IterableDatasetDict
+        parts = {name: _mapped(part, embed, batch_size, num_proc) for name, part in dataset.items()}
+        return type(dataset)(parts)
     mapped: AnyDataset = _mapped(dataset, embed, batch_size, num_proc)
     return mapped
 
 
 def _mapped(dataset: Any, embed: EmbedColumns, batch_size: int, num_proc: int | None) -> Any:
     try:
-        from datasets import IterableDataset
+        from datasets import Features, IterableDataset, Sequence, Value
     except ImportError:
         raise MissingExtra("datasets", "datasets", "add_embeddings") from None
-    if isinstance(dataset, dict):  # DatasetDict, IterableDatasetDict
-        return type(dataset)({name: _mapped(part, embed, batch_size, num_proc) for name, part in dataset.items()})
-    _check_columns(dataset.column_names, embed)
-    if not isinstance(dataset, IterableDataset):
-        options: dict[str, Any] = {"num_proc": num_proc, "desc": "ELMo"}
-    elif num_proc is None:
-        options = {}
-    else:
-        raise ConfigError("a streamed data set is read in one process; leave num_proc out.")
-    features = _features(dataset.features, embed)
-    return dataset.map(embed, batched=True, batch_size=batch_size, features=features, **options)
-
-
-def _check_columns(existing: Sequence[str] | None, embed: EmbedColumns) -> None:
-    """Check the names of the columns; a stream may not know them (None)."""
-    for column, new in embed.columns.items():
-        if existing is not None and column not in existing:
+    existing = dataset.column_names  # a stream may not know them, nor its features
+    for column, new in embed.columns.items() if existing is not None else ():
+        if column not in existing:
             raise ConfigError(f"no column is called {column!r}; the data set has {', '.join(map(repr, existing))}.")
-        if existing is not None and new in existing:
+        if new in existing:
             raise ConfigError(f"the column {new!r} exists already; choose another name for the new one.")
-
-
-def _features(existing: Any, embed: EmbedColumns) -> Any:
-    """The schema with the new columns; None where a stream does not know its own."""
-    if existing is None:
-        return None
-    from datasets import Features, Sequence, Value
-
-    vectors = {new: Sequence(Value("float32"), length=embed.dim) for new in embed.columns.values()}
-    return Features({**existing, **vectors})
+    options: dict[str, Any] = {} if isinstance(dataset, IterableDataset) else {"num_proc": num_proc, "desc": "ELMo"}
+    if not options and num_proc is not None:
+        raise ConfigError("a streamed data set is read in one process; leave num_proc out.")
+    if dataset.features is not None:
+        vectors = {new: Sequence(Value("float32"), length=embed.dim) for new in embed.columns.values()}
+        options["features"] = Features({**dataset.features, **vectors})
+    return dataset.map(embed, batched=True, batch_size=batch_size, **options)

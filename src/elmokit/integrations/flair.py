@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from elmokit.elmo import Elmo
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.tasks.saved import check_record, model_record
 
@@ -56,14 +57,20 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         name: str | None = None,
     ) -> None:
         super().__init__()
-        if options_file is not None:
-            self.elmo = Elmo.load(options=options_file, weights=weight_file, precision=precision)
-        else:
-            self.elmo = Elmo.load(model, weights=weight_file, precision=precision)
-        self.layers = _layers(embedding_mode, self.elmo.n_layers)
+        source: dict[str, Any] = {"source": model} if options_file is None else {"options": options_file}
+        self.elmo = Elmo.load(**source, weights=weight_file, precision=precision)
+        modes: dict[str, dict[str, Any]] = {
+            "all": {"layers": "all"},
+            "top": {"layers": -1},
+            "average": {"layer_weights": [1 / self.elmo.n_layers] * self.elmo.n_layers},
+            "mix": {"layers": "mix"},
+        }
+        if embedding_mode not in modes:
+            raise ConfigError(f"embedding_mode is {embedding_mode!r}; expected one of {', '.join(map(repr, modes))}.")
+        self.layers = modes[embedding_mode]
         self.name = name or f"elmo-{self.elmo.name}-{embedding_mode}"
         self.static_embeddings = True  # frozen: a sentence is embedded once
-        self._length: int = self.elmo.encode_one([], **self.layers).shape[0]
+        self._length = self.elmo.width(Encoding(**self.layers))
         files = (None if file is None else str(file) for file in (options_file, weight_file))
         self._arguments = (str(model), *files, embedding_mode)
         self.eval()
@@ -77,8 +84,8 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         """Flair's way in: a vector to every token, under this embedding's name."""
         words = [[token.text for token in sentence] for sentence in sentences]
         features = self.elmo.encode_words(words, **self.layers, show_progress=False)
-        for sentence, found in zip(sentences, features, strict=True):
-            vectors = torch.from_numpy(found.vectors.astype(np.float32, copy=False)).to(flair.device)
+        for sentence, text in zip(sentences, features, strict=True):
+            vectors = torch.from_numpy(text.vectors.astype(np.float32, copy=False)).to(flair.device)
             for token, vector in zip(sentence, vectors, strict=True):
                 token.set_embedding(self.name, vector)
         return sentences
@@ -103,16 +110,3 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
 
     def __str__(self) -> str:
         return self.name
-
-
-def _layers(mode: str, n_layers: int) -> dict[str, Any]:
-    """The arguments of `Elmo.encode_words` for one of Flair's modes."""
-    known: dict[str, dict[str, Any]] = {
-        "all": {"layers": "all"},
-        "top": {"layers": -1},
-        "average": {"layer_weights": [1 / n_layers] * n_layers},
-        "mix": {"layers": "mix"},
-    }
-    if mode not in known:
-        raise ConfigError(f"embedding_mode is {mode!r}; expected one of {', '.join(map(repr, known))}.")
-    return known[mode]

@@ -46,16 +46,15 @@ def save_word2vec(
 def save_word_means(
     words: Iterable[str], vectors: NDArray[np.float32], path: str | Path, *, binary: bool | None = None
 ) -> None:
-    """Write vectors that exist already, (V, d), such as an index's means, in word2vec's format.
+    """Write vectors that exist already, (V, d), such as an index's means; leave out words that hold white space.
 
-    Words that hold white space are left out; otherwise as `save_word2vec`.
+    Otherwise as `save_word2vec`.
 
     Example:
         ``means = index.means(); save_word_means(means.words, means.vectors, "means.txt")``
     """
     pairs = [(word, vector) for word, vector in zip(words, vectors, strict=True) if not _has_space(word)]
-    _checked([word for word, _ in pairs])
-    _write(path, len(pairs), pairs, binary)
+    _write(path, len(_checked(word for word, _ in pairs)), pairs, binary)
 
 
 def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elmokit.elmo import Elmo, Layers
+from elmokit.encoding import Encoding
 from elmokit.errors import MissingExtra
 
 try:
@@ -38,15 +39,12 @@ class ElmoEmbeddings(Embeddings):
         normalize: bool = True,
     ) -> None:
         self.elmo = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
-        self.pooling, self.layers, self.normalize = pooling, layers, normalize
+        self.encoding = Encoding(pooling, layers, normalize)
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         """Return the vectors of texts as lists of numbers."""
-        vectors = self.elmo.encode(
-            texts, pooling=self.pooling, layers=self.layers, normalize=self.normalize, show_progress=False
-        )
-        found: list[list[float]] = vectors.tolist()
-        return found
+        vectors: list[list[float]] = self.elmo.encode(texts, self.encoding, show_progress=False).tolist()
+        return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of one text, the same as among documents."""

@@ -39,8 +39,7 @@ class ElmoEncoder(ElmoSentenceEncoder):
     ) -> NDArray[np.float32]:
         """Encode batches that each have a column "text". Shape (N, d). The task changes no vector."""
         texts = [text for batch in inputs for text in batch["text"]]
-        found: NDArray[np.float32] = super().encode(texts, show_progress_bar=show_progress_bar, precision=precision)
-        return found
+        return np.asarray(super().encode(texts, show_progress_bar=show_progress_bar, precision=precision))
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -50,9 +49,10 @@ class ElmoEncoder(ElmoSentenceEncoder):
         except ImportError:
             raise MissingExtra("mteb", "mteb", "ElmoEncoder.mteb_model_meta") from None
         elmo = self.elmo
+        made = (elmo.fingerprint, self.pooling, self.layers)
         about = {
             "name": f"elmokit/{Path(elmo.name).name}-{self.pooling.replace('+', '-')}",
-            "revision": self._mark(),
+            "revision": hashlib.sha256(repr(made).encode()).hexdigest()[:16],  # so that MTEB's cache mixes nothing up
             "n_parameters": sum(int(np.prod(shape)) for shape in elmo.config.tensor_shapes().values()),
             "embed_dim": self.get_sentence_embedding_dimension(),
             "similarity_fn_name": ScoringFunction.COSINE,
@@ -60,8 +60,3 @@ class ElmoEncoder(ElmoSentenceEncoder):
             "framework": ["NumPy"],
         }
         return ModelMeta.create_empty(about)
-
-    def _mark(self) -> str:
-        """A revision that differs with weights, pooling and layers, so that MTEB's cache mixes nothing up."""
-        made = (self.elmo.fingerprint, self.pooling, self.layers)
-        return hashlib.sha256(repr(made).encode()).hexdigest()[:16]

@@ -40,20 +40,14 @@ BAD_ROWS = "bad-rows.jsonl"
 class Actors:
     """The number of workers that hold the model, and their resources.
 
-    Args:
-        at_least: minimal number.
-        at_most: maximal number; None for as many as the cluster has room for when the job starts.
-        cpus: CPU cores per worker.
-        gpus: GPUs per worker; None for one if the device is "cuda", else none.
-
     Raises:
         ConfigError: less than one worker, or a maximum below the minimum.
     """
 
     at_least: int = 1
-    at_most: int | None = None
-    cpus: float = 1
-    gpus: float | None = None
+    at_most: int | None = None  # None: as many as the cluster has room for when the job starts
+    cpus: float = 1  # cores per worker
+    gpus: float | None = None  # per worker; None: one if the device is "cuda", else none
 
     def __post_init__(self) -> None:
         if self.at_least < 1 or (self.at_most is not None and self.at_most < self.at_least):
@@ -93,7 +87,7 @@ def embed_files(
     part_rows: int = 4096,
     part_format: str = "parquet",
     actors: Actors = Actors(),
-    on_part: Callable[[Part], None] | None = None,
+    on_part: Callable[[Part], object] = lambda _: None,
 ) -> Embedded:
     """Write the vectors of files to a folder of parts, on a Ray cluster.
 
@@ -149,15 +143,16 @@ def embed_files(
                 line = json.loads(row["line"])
                 files[plan.place_of(line["shard"])].check_unchanged()
                 shards.enter(line)
-                if on_part is not None:
-                    numbers = {"number": line["shard"], "n_rows": line["rows"], "pid": int(row["pid"])}
-                    on_part(Part(**numbers, node=row["node"], n_done=shards.n_rows, n_texts=plan.n_rows))
+                numbers = {"number": line["shard"], "n_rows": line["rows"], "pid": int(row["pid"])}
+                on_part(Part(**numbers, node=row["node"], n_done=shards.n_rows, n_texts=plan.n_rows))
             _check_complete(folder, shards, plan)
             shards.remove_leftovers()  # of workers that were killed
-            n_bad, damaged = sum(survey.n_bad for survey, _ in surveys), tuple(shards.damaged)
-            before = len(plan.finished)
             return Embedded(
-                n_texts=plan.n_rows, n_bad=n_bad, n_parts=plan.n_parts, n_parts_before=before, damaged=damaged
+                n_texts=plan.n_rows,
+                n_bad=sum(survey.n_bad for survey, _ in surveys),
+                n_parts=plan.n_parts,
+                n_parts_before=len(plan.finished),
+                damaged=tuple(shards.damaged),
             )
 
 
@@ -185,10 +180,11 @@ class ElmoEncoder:
         if self._column not in batch:
             there = ", ".join(map(repr, batch))
             raise InputError(f"the data set has no column {self._column!r}; the columns are {there}.")
-        nothing = np.zeros(self._writer.dim, np.float32)
-        vectors = vectors_or_none(self._elmo, self._spec, batch[self._column])
-        made = [nothing if vector is None else vector for vector in vectors]
-        return {**batch, self._output: np.stack(made) if made else np.zeros((0, self._writer.dim), np.float32)}
+        output = np.zeros((len(batch[self._column]), self._writer.dim), np.float32)
+        for row, vector in zip(output, vectors_or_none(self._elmo, self._spec, batch[self._column]), strict=True):
+            if vector is not None:
+                row[:] = vector
+        return {**batch, self._output: output}
 
 
 class _Survey(NamedTuple):

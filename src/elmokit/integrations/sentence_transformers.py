@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo, Layers
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, MissingExtra, TextError
 
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
@@ -47,7 +48,7 @@ class ElmoSentenceEncoder:
         self.elmo = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
         self.pooling, self.layers = pooling, layers
         self.model_card_data = _NoCard()
-        self._width: int = self.elmo.encode_one([], pooling=pooling, layers=layers).shape[0]
+        self._width = self.elmo.width(Encoding(pooling, layers))
 
     def get_sentence_embedding_dimension(self) -> int:
         """Width of a text's vector."""
@@ -83,20 +84,19 @@ class ElmoSentenceEncoder:
         _refuse(prompt_name=prompt_name, truncate_dim=truncate_dim, precision=precision, output_value=output_value)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         if prompt:
-            texts = [prompt + _checked(text, i) for i, text in enumerate(texts)]
+            for i, text in enumerate(texts):
+                if not isinstance(text, str):
+                    kind = type(text).__name__
+                    raise TextError(f"texts[{i}] is {text!r:.60} ({kind}); a prompt goes before strings only.")
+            texts = [prompt + text for text in texts]
         tensors = convert_to_tensor or not convert_to_numpy
         vectors: Any
         if output_value == "token_embeddings":
             words = self.elmo.encode_words(texts, layers=self.layers, show_progress=show_progress_bar)
             vectors = [_tensor(text.vectors) if tensors else text.vectors for text in words]
         else:
-            vectors = self.elmo.encode(
-                texts,
-                pooling=self.pooling,
-                layers=self.layers,
-                normalize=normalize_embeddings,
-                show_progress=show_progress_bar,
-            )
+            encoding = Encoding(self.pooling, self.layers, normalize_embeddings)
+            vectors = self.elmo.encode(texts, encoding, show_progress=show_progress_bar)
             vectors = _tensor(vectors) if tensors else vectors
             vectors = vectors if convert_to_numpy or convert_to_tensor else list(vectors)
         return vectors[0] if isinstance(sentences, str) else vectors
@@ -106,13 +106,11 @@ class ElmoSentenceEncoder:
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return the cosines of all pairs, (N, d) × (M, d) → (N, M): a tensor where one was given, else an array."""
-        products = _unit(embeddings1) @ _unit(embeddings2).T
-        return _like(products, embeddings1, embeddings2)
+        return _like(_unit(embeddings1) @ _unit(embeddings2).T, embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return the cosines of corresponding rows, (N, d) × (N, d) → (N,)."""
-        products = (_unit(embeddings1) * _unit(embeddings2)).sum(axis=1)
-        return _like(products, embeddings1, embeddings2)
+        return _like((_unit(embeddings1) * _unit(embeddings2)).sum(axis=1), embeddings1, embeddings2)
 
 
 def _refuse(*, prompt_name: Any, truncate_dim: Any, precision: Any, output_value: Any) -> None:
@@ -129,12 +127,6 @@ def _refuse(*, prompt_name: Any, truncate_dim: Any, precision: Any, output_value
         raise ConfigError(f"output_value is {output_value!r}; expected 'sentence_embedding' or 'token_embeddings'.")
 
 
-def _checked(text: Any, place: int) -> str:
-    if not isinstance(text, str):
-        raise TextError(f"texts[{place}] is {text!r:.60} ({type(text).__name__}); a prompt goes before strings only.")
-    return text
-
-
 def _unit(vectors: Any) -> NDArray[np.float32]:
     """Rows of length 1; zeros stay zeros."""
     rows = np.atleast_2d(np.asarray(vectors.detach().cpu() if _is_tensor(vectors) else vectors, dtype=np.float32))
@@ -146,8 +138,8 @@ def _is_tensor(vectors: Any) -> bool:
     return type(vectors).__module__.split(".")[0] == "torch"
 
 
-def _like(found: NDArray[np.float32], *given: Any) -> Any:
-    return _tensor(found) if any(_is_tensor(vectors) for vectors in given) else found
+def _like(array: NDArray[np.float32], *given: Any) -> Any:
+    return _tensor(array) if any(map(_is_tensor, given)) else array
 
 
 def _tensor(array: NDArray[np.float32]) -> Any:

@@ -85,9 +85,14 @@ class ElmoPipe:
         """Return the model's name and fingerprint as JSON; no weights."""
         return json.dumps({"format": _FORMAT, "model": model_record(self.elmo)}).encode()
 
-    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = (), place: str | Path = "the pipe") -> "ElmoPipe":  # noqa: ARG002
         """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
-        self._check(data, Path(f"the pipe {self.name!r}"))
+        try:
+            record = json.loads(data)["model"]
+            known = {"name": str(record["name"]), "fingerprint": str(record["fingerprint"])}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise CheckpointError(f"{place}: not what the pipe 'elmo' saves; save the pipeline again.") from None
+        check_record(known, self.elmo, place)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -97,21 +102,12 @@ class ElmoPipe:
         with atomic_path(folder / _FILE) as temporary:
             temporary.write_bytes(self.to_bytes(exclude=exclude))
 
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":  # noqa: ARG002
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":
         """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
         file = Path(path) / _FILE
         if not file.is_file():
             raise MissingFile(f"{file}: no such file; a pipeline that holds 'elmo' has it. Save the pipeline again.")
-        self._check(file.read_bytes(), file)
-        return self
-
-    def _check(self, data: bytes, place: Path) -> None:
-        try:
-            record = json.loads(data)["model"]
-            known = {"name": str(record["name"]), "fingerprint": str(record["fingerprint"])}
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise CheckpointError(f"{place}: not what the pipe 'elmo' saves; save the pipeline again.") from None
-        check_record(known, self.elmo, place)
+        return self.from_bytes(file.read_bytes(), exclude=exclude, place=file)
 
 
 @Language.factory(
@@ -171,8 +167,7 @@ def _rows(part: Doc | Span | Token) -> Vectors:
             " Put 'elmo' behind the pipe that does it: nlp.add_pipe('elmo', last=True)."
         )
     if isinstance(part, Token):
-        found: Vectors = vectors[part.i]
-        return found
+        return np.asarray(vectors[part.i])
     return vectors[part.start : part.end] if isinstance(part, Span) else vectors
 
 

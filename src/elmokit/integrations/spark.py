@@ -66,7 +66,6 @@ def vectors_beside(
     """Make the function from pandas frames to pandas frames that `add_vectors` passes to `mapInPandas`."""
     if spec.words:
         raise ConfigError("add_vectors makes one vector per text; words=True makes one per word.")
-
     spec = spec.anywhere()
 
     def add(frames: Iterator[Any]) -> Iterator[Any]:

@@ -112,13 +112,11 @@ class ElmoLayer(nn.Module):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Weights; without those of a frozen biLM."""
-        found: dict[str, Any] = super().state_dict(*args, **kwargs)
-        if self.fine_tune:
-            return found
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "") + "bilm."
-        for name in [name for name in found if name.startswith(prefix)]:
-            del found[name]
-        return found
+        for name in [] if self.fine_tune else [name for name in state if name.startswith(prefix)]:
+            del state[name]
+        return state
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take what `state_dict` left out from the model itself."""
