@@ -147,7 +147,7 @@ def test_an_end_does_not_wait_longer_than_its_grace(route):
         assert running.wait(timeout=60) == 143
         assert time.monotonic() - begin < 15  # far less than the text takes
         with contextlib.suppress(httpx.TransportError):
-            assert asked.result().status_code == 503
+            assert asked.result().status_code in (200, 503)
         assert "Traceback" not in running.stderr.read()
 
 
