@@ -324,7 +324,7 @@ ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in Num
     "text.char_ids",
     "runtime.backends.numpy",
 )
-ENCODE_LINES = 2040  # the goal: 2,000
+ENCODE_LINES = 2000
 
 # What is larger today. Only take names away.
 LARGE_FILES: set[str] = set()

@@ -49,17 +49,13 @@ class Elmo(LoadedModel):
         MissingExtra: a device or precision that needs PyTorch, which is not installed.
 
     Example:
-        >>> from elmokit.checkpoints import Checkpoint
-        >>> from elmokit.config import BiLSTMConfig, ElmoConfig
-        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=5, bilstm=BiLSTMConfig(cell_width=8))
-        >>> tensors = {name: np.full(shape, 0.1, np.float32) for name, shape in config.tensor_shapes().items()}
-        >>> elmo = Elmo(Checkpoint(config, tensors, words=("<S>", "</S>", "<UNK>", "cat"), name="tiny"))
+        >>> elmo = Elmo.load()
         >>> elmo
-        Elmo('tiny', dim=8, n_layers=3)
+        Elmo('elmokit-english-3', dim=768, n_layers=3)
         >>> elmo.encode(["a cat", ""]).shape
-        (2, 8)
+        (2, 768)
         >>> elmo.encode_words(["a cat"], layers="all")[0]
-        WordVectors('a cat', vectors=(2, 24))
+        WordVectors('a cat', vectors=(2, 2304))
     """
 
     def width(self, encoding: Encoding | None = None) -> int:

@@ -138,12 +138,7 @@ ALIASES = {"show_progress_bar": "show_progress", "normalize_embeddings": "normal
 
 
 def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Options with those that were given under sentence-transformers' names; TypeError for an unknown name.
-
-    Example:
-        >>> with_aliases({"show_progress_bar": False}, show_progress=None)["show_progress"]
-        False
-    """
+    """Options with those that were given under sentence-transformers' names; TypeError for an unknown name."""
     merged = {**options, "convert_to_tensor": False, "convert_to_numpy": True}
     for name, value in aliases.items():
         known = ALIASES.get(name, name)

@@ -10,11 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from elmokit.errors import InputError
-from elmokit.text.char_ids import PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, char_ids_to_word, words_to_char_ids
+from elmokit.text.char_ids import PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, words_to_char_ids
 from elmokit.text.inputs import checked_texts, checked_words
 from elmokit.text.tokens import TOKENIZERS, get_tokenizer
 from elmokit.text.vocab import Vocabulary
 from fuzz_texts import SECONDS, fuzz
+from unit.spelling import spelled
 
 ANY = st.text(alphabet=st.characters(), max_size=60)  # surrogates too
 PIECES = st.lists(
@@ -92,14 +93,14 @@ def test_marks_are_never_parted_from_their_letters(text):
 @given(st.text())
 def test_words_of_48_bytes_and_less_are_spelled_whole(word):
     assume(len(word.encode()) <= 48)
-    assert char_ids_to_word(words_to_char_ids([word])[0]) == word
+    assert spelled(words_to_char_ids([word])[0]) == word
 
 
 @given(ANY, st.integers(3, 60))
 def test_longer_words_are_spelled_from_their_beginning(word, max_characters):
     ids = words_to_char_ids([word], max_characters)[0]
     data = word.encode("utf-8", "ignore")[: max_characters - 2]
-    assert char_ids_to_word(ids) == data.decode("utf-8", "ignore")
+    assert spelled(ids) == data.decode("utf-8", "ignore")
 
 
 @given(st.lists(ANY, max_size=5), st.integers(3, 60))

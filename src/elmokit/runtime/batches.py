@@ -147,12 +147,7 @@ def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, bou
 
 
 def make_pass(forward: Sentence, backward: Sentence) -> Batch:
-    """A batch of one row whose directions read words of their own (the backward one from the end): a segment.
-
-    Example:
-        >>> make_pass(["a", "b"], ["b", "c"]).numbers.tolist()
-        [[2, 3], [4, 3]]
-    """
+    """A batch of one row whose directions read words of their own (the backward one from the end): a segment."""
     seen: dict[str, int] = {}
     read = [[seen.setdefault(word, len(seen) + 2) for word in words] for words in (forward, backward)]
     return one_row([read[0], read[1][::-1]], list(seen))
@@ -201,12 +196,7 @@ def plan_batches(sentences: Sequence[Sentence], *, batch_words: int, max_rows: i
 
 
 def step_blocks(starts: NDArray[Any], max_rows: int) -> Iterator[tuple[int, int]]:
-    """First step and end of blocks of steps whose packed rows are `max_rows` at most together (or one step alone).
-
-    Example:
-        >>> list(step_blocks(np.array([0, 3, 6, 8, 9]), 6))
-        [(0, 2), (2, 4)]
-    """
+    """First step and end of blocks of steps whose packed rows are `max_rows` at most together (or one step alone)."""
     t = 0
     while t < len(starts) - 1:
         end = max(t + 1, int(np.searchsorted(starts, starts[t] + max_rows, side="right")) - 1)

@@ -54,16 +54,3 @@ def lower_ascii(word: str) -> str:
     if word.isascii():
         return word.lower()
     return word.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-
-
-def char_ids_to_word(ids: NDArray[np.integer]) -> str:
-    """The word that a row of ids spells, without bytes of incomplete characters; "<S>" or "</S>" for a boundary.
-
-    Example:
-        >>> char_ids_to_word(words_to_char_ids(["read"])[0])
-        'read'
-    """
-    inner = [int(i) for i in ids if int(i) not in (0, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID)]
-    if inner in ([SENTENCE_BEGIN_ID], [SENTENCE_END_ID]):
-        return BOS if inner[0] == SENTENCE_BEGIN_ID else EOS
-    return bytes(i - 1 for i in inner if i <= 256).decode("utf-8", "ignore")

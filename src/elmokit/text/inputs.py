@@ -37,13 +37,7 @@ def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
 
 
 def checked_words(text: Any, place: int) -> list[str]:
-    """Return the words of a text that is given as a list or tuple; `place` is its index, for the TextError if not.
-
-    Example:
-        >>> checked_words(["a", 3], 7)
-        Traceback (most recent call last):
-        elmokit.errors.TextError: texts[7][1] is 3 (int); expected a word (a string).
-    """
+    """The words of a text that is given as a list or tuple; `place` is its index, for the TextError if it is not."""
     if not isinstance(text, list | tuple):
         missing = text is None or (isinstance(text, float) and text != text)
         hint = " Leave missing texts out, or replace them by ''." if missing else ""

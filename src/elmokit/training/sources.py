@@ -23,25 +23,15 @@ from elmokit.training.store import CorpusStore, OnIndex, build_store, fingerprin
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """The texts to train on.
+    """The texts to train on."""
 
-    Args:
-        files: paths, folders, patterns or "-" for standard input.
-        weights: how often each source (file name up to its first dot) is read per epoch; 1 where not given.
-        column: column of the texts in files that have columns.
-        encoding: character encoding of the files.
-        bad_rows: "stop" at a row that can't be read, or "skip" it.
-        heldout_every: one text in so many is held out, by the hash of its words.
-        n_processes: processes that cut texts into words.
-    """
-
-    files: Sequence[str | Path]
-    weights: Mapping[str, float] | None = None
-    column: str = "text"
-    encoding: str = "utf-8"
-    bad_rows: Literal["stop", "skip"] = "stop"
-    heldout_every: int = 500
-    n_processes: int = 2
+    files: Sequence[str | Path]  # paths, folders, patterns or "-" for standard input
+    weights: Mapping[str, float] | None = None  # how often each source (see `source_name`) is read per epoch; else once
+    column: str = "text"  # of the texts in files that have columns
+    encoding: str = "utf-8"  # of the files' characters
+    bad_rows: Literal["stop", "skip"] = "stop"  # at a row that can't be read
+    heldout_every: int = 500  # one text in so many is held out, by the hash of its words
+    n_processes: int = 2  # that cut texts into words
 
     def texts(self, path: Path) -> Iterator[str]:
         """The texts of one file that are not blank."""
@@ -87,12 +77,7 @@ def find_files(corpus: Sequence[str | Path], *, stdin_copy: Path) -> list[Path]:
 
 
 def source_name(path: Path) -> str:
-    """The name of a source in weights and reports: the file's name up to its first dot.
-
-    Example:
-        >>> source_name(Path("corpus/tweets.txt.xz"))
-        'tweets'
-    """
+    """The name of a source in weights and reports: the file's name up to its first dot."""
     return path.name.split(".", 1)[0] or path.name
 
 

@@ -85,19 +85,11 @@ def pack_segments(
 
 
 class Stream:
-    """Windows of a corpus store, without end, from any position.
+    """Windows of one part of a corpus store, "train" or "heldout", without end, from any position.
 
-    Args:
-        store: the corpus.
-        batch_size: rows of a window (B).
-        bptt: positions of a window (T); None gives each row a text of its own, read in one window.
-        segment: maximum number of positions of a segment; a multiple of `bptt`.
-        seed: seed of the order.
-        weights: how often each source is read per epoch, by name; 1 where not given. Of a fraction, that part of its
-            blocks is drawn anew each epoch.
-        part: "train" or "heldout".
-        block_words: words of a block, about.
-        pool_blocks: number of blocks whose segments are mixed.
+    A window has `batch_size` rows (B) of `bptt` positions (T); None gives each row a text of its own, read in one
+    window. `weights` say how often each source is read per epoch (else once); of a fraction, that part of its blocks,
+    of about `block_words` words, is drawn anew each epoch. The segments of `pool_blocks` blocks are mixed.
     """
 
     def __init__(

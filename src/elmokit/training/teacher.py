@@ -43,18 +43,11 @@ class Teacher:
 
 
 def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
-    """Open a teacher.
+    """Open a teacher; InputError for files of another kind, shape or type.
 
-    Args:
-        path: a folder of sentence-transformers (extra `compare`); a folder with `texts.npy`, or `words.npy` and
-            `words.txt` (a word a line), or all three; one `.npy` file of text vectors, a row per text of the corpus; or
-            word vectors in word2vec's text form (`.vec`, `.txt`, `.gz`).
-        device: where a sentence-transformers model runs.
-
-    Raises:
-        MissingFile: nothing there.
-        InputError: files of another kind, shape or type.
-        MissingExtra: sentence-transformers is needed and not installed.
+    `path` is a folder of sentence-transformers (extra `compare`), which runs on `device`; a folder with `texts.npy`, or
+    `words.npy` and `words.txt` (a word a line), or all three; one `.npy` file of text vectors, a row per text of the
+    corpus; or word vectors in word2vec's text form (`.vec`, `.txt`, `.gz`).
     """
     path = Path(path)
     if not path.exists():

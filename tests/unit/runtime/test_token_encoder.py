@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.runtime.engine import Workers
 from elmokit.runtime.token_encoder import TokenEncoder
-from elmokit.text.char_ids import char_ids_to_word, words_to_char_ids
+from elmokit.text.char_ids import words_to_char_ids
+from unit.spelling import spelled
 
 CONFIG = ElmoConfig(projection_width=2, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=4))
 
@@ -20,7 +21,7 @@ def make(n_words):
     asked = []
 
     def embed(ids):
-        words = [char_ids_to_word(row) for row in ids]
+        words = [spelled(row) for row in ids]
         asked.extend(words)
         return np.array([vector_of(word) for word in words], np.float32)
 

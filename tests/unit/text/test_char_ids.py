@@ -2,7 +2,8 @@
 
 import pytest
 
-from elmokit.text.char_ids import char_ids_to_word, sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+from unit.spelling import spelled
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_boundaries_are_words_of_one_character():
     begin, end = sentence_boundary_ids().tolist()
     assert begin == [259, 257, 260, *[261] * 47]
     assert end == [259, 258, 260, *[261] * 47]
-    assert [char_ids_to_word(ids) for ids in sentence_boundary_ids()] == ["<S>", "</S>"]
+    assert [spelled(ids) for ids in sentence_boundary_ids()] == ["<S>", "</S>"]
 
 
 def test_a_long_word_keeps_its_first_48_bytes_and_its_end():
