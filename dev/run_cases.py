@@ -37,6 +37,7 @@ ARGUMENTS = {
 
 RENAMED = {
     "elmokit.corpora": "elmokit.data",
+    "elmokit.runtime.threads": "elmokit.runtime.engine",
     "elmokit.tasks.bio ": "elmokit.tasks.tagging.bioes ",
     "elmokit.tasks.pairs import": "elmokit import",
     "elmokit.tasks.tag import": "elmokit import",
