@@ -38,7 +38,9 @@ from elmokit import Elmo
 
 CLIENTS = (1, 8, 64)
 POOLINGS = ("mean", "mean", "mean", "max")
-SHARES = {"one": 0.68, "list": 0.13, "words": 0.1, "long": 0.015, "huge": 0.005, "broken": 0.04, "aborted": 0.03}
+SHARES = {"one": 0.7, "list": 0.129, "words": 0.1, "long": 0.008, "huge": 0.003, "broken": 0.04, "aborted": 0.02}
+TEXT_REQUESTS = {10: 400, 100: 80, 1000: 10, 4000: 3}
+"""Requests of texts of a number of words that one client sends; more clients send more together."""
 SMALL = ("one", "list", "words")
 BROKEN = (
     (b'{"input": ', 400),
@@ -271,17 +273,15 @@ def run_texts(options, results):
     print("| words in the text | clients | requests/s | p50 | p99 |\n|---|---|---|---|---|")
     rng, elmo = random.Random(0), Elmo.load(options.model)
     stream = [word for one in tweets() for word in one]
-    with Server(options.model) as server:
-        for n_words, n_requests in ((10, 2000), (100, 600), (1000, 90), (4000, 30)):
-            n_requests = max(3, int(n_requests * options.share))
-            starts = [rng.randrange(len(stream) - n_words) for _ in range(min(n_requests, 300))]
+    with Server(options.model, "--timeout", "600") as server:
+        for n_words in options.words:
+            starts = [rng.randrange(len(stream) - n_words) for _ in range(300 if n_words < 1000 else 16)]
             texts = [" ".join(stream[start : start + n_words]) for start in starts]
             pairs = list(zip(texts, elmo.encode(texts), strict=True))
-            requests = [
-                embeddings("one", [text], [vector]) for text, vector in (rng.choice(pairs) for _ in range(n_requests))
-            ]
             for n_clients in CLIENTS:
-                sent = requests if n_clients > 1 else requests[: max(3, n_requests // 3)]
+                n_requests = max(3, n_clients, int(TEXT_REQUESTS[n_words] * n_clients**0.5 * options.share))
+                chosen = (rng.choice(pairs) for _ in range(n_requests))
+                sent = [embeddings("one", [text], [vector]) for text, vector in chosen]
                 tally, seconds = server.load(sent, n_clients)
                 p50, p99, n = tally.percentiles(["one"])
                 row = {"requests_per_s": round(n / seconds, 1), "p50_ms": p50, "p99_ms": p99, **checked(tally, sent)}
@@ -295,7 +295,7 @@ def run_mixed(options, results):
     )
     print("|---|---|---|---|---|---|---|---|---|")
     material = Material(options.model, options.texts, random.Random(0))
-    with Server(options.model) as server:
+    with Server(options.model, "--timeout", "600") as server:
         for n_clients in options.clients:
             requests = material.mixed(int(10_000 * options.share))
             tally, seconds = server.load(requests, n_clients)
@@ -409,6 +409,7 @@ def main():
     parser.add_argument("run", choices=RUNS)
     parser.add_argument("--share", type=float, default=1.0, help="of the requests")
     parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS, help="of mixed")
+    parser.add_argument("--words", type=int, nargs="*", default=TEXT_REQUESTS, help="of texts")
     parser.add_argument("--model", default="default")
     parser.add_argument("--texts", type=int, default=3000)
     options = parser.parse_args()

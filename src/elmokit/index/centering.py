@@ -23,8 +23,6 @@ class Centering:
     Example:
         >>> centering = Centering(np.array([1.0, 0.0], np.float32))
         >>> units, lengths = centering.units(np.array([[1.0, 2.0], [1.0, 0.0]], np.float32))
-        >>> units.tolist(), lengths.tolist()
-        ([[0.0, 1.0], [0.0, 0.0]], [2.0, 0.0])
         >>> centering.raw(units, lengths).tolist()
         [[1.0, 2.0], [1.0, 0.0]]
     """

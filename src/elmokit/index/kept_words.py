@@ -33,25 +33,14 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def is_content_word(word: str) -> bool:
-    """Whether a word, in lower case, names something: starts with a letter, is longer, and is no function word.
-
-    Example:
-        >>> [word for word in ("the", "cat", "sat", "@home", "3.5", "don’t", ".") if is_content_word(word)]
-        ['cat', 'sat']
-    """
+    """Whether a word, in lower case, names something: starts with a letter, is longer, and is no function word."""
     return len(word) > 1 and word[0].isalpha() and "://" not in word and word.replace("’", "'") not in FUNCTION_WORDS
 
 
 def word_test(words: str | Collection[str]) -> Callable[[str], bool]:
     """What decides whether a word, in lower case, is kept: "content", "all", or a list of words in any case.
 
-    Raises:
-        ConfigError: another string, or an empty list.
-
-    Example:
-        >>> keep = word_test(["Bank"])
-        >>> keep("bank"), keep("banks")
-        (True, False)
+    Raises ConfigError for another string, or an empty list.
     """
     if words == "content":
         return is_content_word

@@ -103,12 +103,7 @@ def group_occurrences(
 
 
 def cluster(units: Vectors, n_clusters: int) -> Labels:
-    """Groups of vectors of length 1 by k-means, 0 the largest; fewer than `n_clusters` where fewer vectors differ.
-
-    Example:
-        >>> cluster(np.array([[1, 0], [0, 1], [0, 1], [0.1, 0.99]], np.float32), 2).tolist()
-        [1, 0, 0, 0]
-    """
+    """Groups of vectors of length 1 by k-means, 0 the largest; fewer than `n_clusters` where fewer vectors differ."""
     try:
         from sklearn.cluster import KMeans
     except ImportError:

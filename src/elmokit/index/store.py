@@ -304,12 +304,7 @@ def numpy_columns(table: Any) -> dict[str, Any]:
 def condition(
     *, word: str | None = None, not_words: Collection[str] = (), documents: Collection[str] | None = None
 ) -> str | None:
-    """An SQL condition that selects a word, leaves words out and selects documents; None if there is none.
-
-    Example:
-        >>> condition(word="o'clock", documents=["a.txt"])
-        "word = 'o''clock' AND document IN ('a.txt')"
-    """
+    """An SQL condition that selects a word, leaves words out and selects documents; None if there is none."""
     parts = [] if word is None else [f"word = {_quoted(word)}"]
     if not_words:
         parts.append(f"word NOT IN ({', '.join(map(_quoted, sorted(not_words)))})")

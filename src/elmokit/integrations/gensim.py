@@ -74,9 +74,6 @@ def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) ->
 def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
     """Vectors that exist already, (V, d), such as an index's means, as a `gensim.models.KeyedVectors`.
 
-    Raises:
-        MissingExtra: gensim is not installed.
-
     Example:
         ``means = index.means(); keyed_vectors(means.words, means.vectors).most_similar("cat")``
     """

@@ -33,12 +33,11 @@ _LONG_TURNS = 4
 """A text of more turns than this is read segment by segment; shorter ones are computed together, which is faster."""
 
 
+@dataclass
 class QueueFull(Exception):
     """Too many words wait already; there should be room after `retry_after` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"busy; try again in {retry_after} s")
-        self.retry_after = retry_after
+    retry_after: int
 
 
 class QueueClosed(Exception):
@@ -141,18 +140,9 @@ class _Part(NamedTuple):
 
 
 class BatchQueue:
-    """A model with its queue and thread.
+    """A model with its queue and thread; see `Settings` for the arguments.
 
-    Args:
-        elmo: the model.
-        batch_words: words that are computed together.
-        batch_ms: milliseconds that the first request of a batch waits for others.
-        max_waiting_words: words in the queue.
-        turn_words: words of a long text that are read in a turn; texts of up to four turns are not long.
-        on_batch: called with every batch, on the queue's thread.
-
-    Example:
-        ``queue = BatchQueue(Elmo.load()); queue.submit(EncodingTask(), [["a", "word"]]).result(); queue.close()``
+    A long text is read `turn_words` at a time; `on_batch` is called with every batch, on the queue's thread.
     """
 
     def __init__(

@@ -106,22 +106,11 @@ def nearest(
 
 
 def planes(vectors: Array) -> tuple[Array, Array]:
-    """A map of every view: the plane of the largest variance (principal components).
+    """A map of every view, (V, N, D): the plane of its largest variance (principal components).
 
     Each map is turned or mirrored to lie as the next one does (orthogonal Procrustes), so that a point's way from one
-    to the next means something.
-
-    Args:
-        vectors: Shape (V, N, D).
-
-    Returns:
-        points around (0, 0), shape (V, N, 2), and the shares of the variance along x and y, shape (V, 2); zeros where
-        all vectors are equal.
-
-    Example:
-        >>> points, shares = planes(np.array([[[0.0, 0, 0], [2, 0, 0], [4, 0, 0]]]))
-        >>> sorted(abs(points[0, :, 0]).round(6).tolist()), shares.round(6).tolist()
-        ([0.0, 2.0, 2.0], [[1.0, 0.0]])
+    to the next means something. Returns points around (0, 0), (V, N, 2), and the shares of the variance along x and y,
+    (V, 2); zeros where all vectors are equal.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=1, keepdims=True, dtype=np.float64)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
@@ -140,10 +129,6 @@ def sense_numbers(vectors: Array) -> NDArray[np.intp]:
     """The sense of each occurrence of a word, from vectors of length 1, (N, D), grouped as in `elmokit.index.senses`.
 
     Numbers count from 0 in the order of first appearance; all are 0 where no grouping is clear. Shape (N,).
-
-    Example:
-        >>> sense_numbers(np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0]])).tolist()
-        [0, 0, 1, 1, 0]
     """
     if float(np.square(vectors - vectors.mean(axis=0)).sum(axis=1).max()) < _SAME:
         return np.zeros(len(vectors), np.intp)
