@@ -198,12 +198,11 @@ def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Iterato
 
     def tell(report: TrainingReport) -> None:
         if not screen.quiet:
-            line = _line(report, n_words)
-            if one_line:  # 79 columns, so that the cursor stays in the line
-                sys.stderr.write(f"\r{_short_line(report, n_words)[:79]:<79}")
+            if one_line:  # the cursor stays in the line
+                sys.stderr.write(f"\r{_line(report, n_words, short=True):<79}")
                 sys.stderr.flush()
             if not one_line or report.heldout is not None:
-                typer.echo(("\n" if one_line else "") + line, err=True)
+                typer.echo(("\n" if one_line else "") + _line(report, n_words), err=True)
         if events is not None:
             events.add(report)
 
@@ -216,29 +215,21 @@ def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Iterato
             events.close()
 
 
-def _short_line(report: TrainingReport, n_words: int) -> str:
-    share = f"{report.n_words / n_words:.0%} of {n_words / 1e6:.3g}M words · " if n_words < 10**12 else ""
-    read = f"{report.n_words / 1e6:.1f}M read · " if not share else ""
-    left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
-    ending = f" · {max(left, 0):.0f} min left" if share else f" · {report.minutes:.1f} min"
-    return f"{share}{read}loss {report.loss:.3f} · {report.words_per_second:,.0f} words/s{ending}"
-
-
-def _line(report: TrainingReport, n_words: int) -> str:
-    """A report as a line of text."""
+def _line(report: TrainingReport, n_words: int, *, short: bool = False) -> str:
+    """A report as a line of text, a short one of at most 79 columns."""
     import resource
 
-    parts = [f"{report.n_words:,} of {n_words:,} words" if n_words < 10**12 else f"{report.n_words:,} words"]
+    known = n_words < 10**12
+    left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
+    loss, speed = f"loss {report.loss:.3f}", f"{report.words_per_second:,.0f} words/s"
+    ending = f"{max(left, 0):.0f} min left" if known else f"{report.minutes:.1f} min"
+    if short:
+        share = f"{report.n_words / n_words:.0%} of {n_words / 1e6:.3g}M words"
+        return " · ".join([share if known else f"{report.n_words / 1e6:.1f}M read", loss, speed, ending])[:79]
+    parts = [f"{report.n_words:,} of {n_words:,} words" if known else f"{report.n_words:,} words"]
     if report.step:
-        left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
-        parts += [
-            f"loss {report.loss:.3f}",
-            f"learning rate {report.learning_rate:.2g}",
-            f"{report.words_per_second:,.0f} words/s",
-            f"{max(left, 0):.0f} min left" if n_words < 10**12 else f"{report.minutes:.1f} min",
-            f"{peak:.1f} GiB",
-        ]
+        parts += [loss, f"learning rate {report.learning_rate:.2g}", speed, ending, f"{peak:.1f} GiB"]
     if report.heldout is not None:
         values = ", ".join(f"{name} {value:.1f}" for name, value in report.heldout.items())
         parts.append(f"held-out perplexity {values}")

@@ -15,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError
 from elmokit.features import WordVectors
+from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.vectorizer import ElmoVectorizer
 from elmokit.text.tokens import get_tokenizer
 
@@ -36,6 +37,15 @@ def scaled_vectors(elmo: Encoder, encoding: Encoding, *, show_progress: bool | N
     """Texts → vectors with mean 0 and standard deviation 1 in each dimension: the steps "elmo" and "scale"."""
     vectorizer = ElmoVectorizer(elmo, **encoding.to_dict(), show_progress=show_progress)
     return Pipeline([("elmo", vectorizer), ("scale", StandardScaler())])
+
+
+def restore_scaler(scale: StandardScaler, saved: SavedHead, width: int) -> StandardScaler:
+    """Set what a scaler had learned when it was saved."""
+    scale.mean_, scale.scale_ = saved.array("mean", width), saved.array("scale", width)
+    if not (scale.scale_ > 0).all():
+        raise ValueError("the scales of the features are not positive")
+    scale.var_, scale.n_features_in_, scale.n_samples_seen_ = scale.scale_**2, width, 1
+    return scale
 
 
 def tfidf(analyzer: Literal["words", "characters"], **options: Any) -> TfidfVectorizer:

@@ -15,7 +15,7 @@ from elmokit.checkpoints import Checkpoint
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import CheckpointError, InputError
 from elmokit.files import checksum
-from elmokit.tasks.classify.features import joined_features, make_features, scaled_vectors, tfidf
+from elmokit.tasks.classify.features import joined_features, make_features, restore_scaler, scaled_vectors, tfidf
 from elmokit.tasks.classify.heads import make_torch_head
 from elmokit.tasks.classify.logistic import linear, one_vs_rest
 from elmokit.tasks.saved import Arrays, SavedHead, load_head, read_head_config, reading_head, save_head
@@ -124,9 +124,7 @@ def _restored_features(saved: SavedHead, made: Any) -> Any:
     width = made.elmo_.width(made.encoding)
     vectors = scaled_vectors(made.elmo_, made.encoding, show_progress=made.show_progress)
     vectors["elmo"].fit([])
-    scale = vectors["scale"]
-    scale.mean_, scale.scale_ = saved.array("mean", width), saved.array("scale", width)
-    scale.var_, scale.n_features_in_, scale.n_samples_seen_ = scale.scale_**2, width, 1
+    restore_scaler(vectors["scale"], saved, width)
     if made.join is None:
         return vectors
     terms = saved.array("terms", None, kind="u").tobytes().decode("utf-8", "surrogatepass").split("\n")

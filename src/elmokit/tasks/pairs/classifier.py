@@ -7,6 +7,7 @@ learned by logistic regression, scores by ridge regression; the penalty is chose
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,7 +41,8 @@ except ImportError as error:  # pragma: no cover - exercised in a virtual enviro
     raise MissingExtra("scikit-learn", "tasks", "sentence pairs") from error
 
 from elmokit.tasks.classify.evaluate import split_rows
-from elmokit.tasks.classify.logistic import fit_logistic, strengths
+from elmokit.tasks.classify.features import restore_scaler
+from elmokit.tasks.classify.logistic import fit_logistic, linear, strengths
 from elmokit.tasks.classify.scores import Scores, score
 
 Kind = Literal["classes", "scores"]
@@ -49,6 +51,7 @@ FILES = "pairs"
 _PENALTIES = 10.0 ** np.arange(-2, 2.5, 0.5)  # of ridge regression, per row
 
 
+@dataclass(eq=False, repr=False)
 class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Predicts a class or a similarity score for pairs of texts; a scikit-learn estimator.
 
@@ -75,26 +78,15 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         ``SentencePairs(elmo).fit([("a cat", "one cat"), ("a cat", "a war")], ["1", "0"]).predict([("a dog", "dogs")])``
     """
 
-    def __init__(
-        self,
-        elmo: Encoder | str | Path = "default",
-        *,
-        kind: Kind = "classes",
-        parts: Sequence[Part] = ("difference", "product"),
-        encoding: Encoding = Encoding(layers="all"),  # frozen
-        C: float | Literal["cv"] = "cv",
-        class_weight: Literal["balanced"] | None = None,
-        seed: int = 0,
-        show_progress: bool | None = None,
-    ) -> None:
-        self.elmo = elmo
-        self.kind = kind
-        self.parts = parts
-        self.encoding = encoding
-        self.C = C
-        self.class_weight = class_weight
-        self.seed = seed
-        self.show_progress = show_progress
+    elmo: Encoder | str | Path = "default"
+    _: KW_ONLY
+    kind: Kind = "classes"
+    parts: Sequence[Part] = ("difference", "product")
+    encoding: Encoding = Encoding(layers="all")
+    C: float | Literal["cv"] = "cv"
+    class_weight: Literal["balanced"] | None = None
+    seed: int = 0
+    show_progress: bool | None = None
 
     def _check(self) -> None:
         if self.kind not in get_args(Kind):
@@ -286,17 +278,14 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         none = np.zeros((0, elmo.width(pairs.encoding)), np.float32)
         width = pair_features(none, none, pairs.parts).shape[1]
         n_rows = 1 if len(classes) <= 2 else len(classes)
-        scale = StandardScaler()
-        scale.mean_, scale.scale_ = head.array("mean", width), head.array("scale", width)
-        if not (scale.scale_ > 0).all():
-            raise ValueError("the scales of the features are not positive")
-        scale.var_, scale.n_features_in_ = scale.scale_**2, width
         coef, intercept = head.array("coef", n_rows, width), head.array("intercept", n_rows)
-        model: Any = Ridge() if regression else LogisticRegression()
-        model.coef_, model.intercept_ = (coef[0], float(intercept[0])) if regression else (coef, intercept)
-        model.n_features_in_, model.classes_ = width, np.arange(len(classes))
+        if regression:
+            model: Any = Ridge()
+            model.coef_, model.intercept_, model.n_features_in_ = coef[0], float(intercept[0]), width
+        else:
+            model = linear(coef, intercept, len(classes), 1.0)
         pairs.classes_, pairs.elmo_ = np.array(classes), elmo
-        pairs.pipeline_ = Pipeline([("scale", scale), ("head", model)])
+        pairs.pipeline_ = Pipeline([("scale", restore_scaler(StandardScaler(), head, width)), ("head", model)])
         return pairs
 
     def __sklearn_clone__(self) -> SentencePairs:

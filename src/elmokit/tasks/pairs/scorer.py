@@ -7,6 +7,7 @@ Vectors of a biLM share a large common part, so plain cosines are all high. `cen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ Method = Literal["cosine", "alignment"]
 Vectors = NDArray[np.floating]
 
 
+@dataclass(eq=False, repr=False)
 class PairScorer:
     """Scores the similarity of pairs without training labels.
 
@@ -41,24 +43,17 @@ class PairScorer:
         ``PairScorer(elmo, center=True).fit(texts).scores([("a cat", "one dog")])``
     """
 
-    def __init__(
-        self,
-        elmo: Encoder,
-        *,
-        method: Method = "alignment",
-        layers: Layers = "mix",
-        idf: bool = False,
-        center: bool = False,
-        show_progress: bool | None = None,
-    ) -> None:
-        if method not in get_args(Method):
-            raise ConfigError(f"method is {method!r}; expected 'cosine' or 'alignment'.")
-        self.elmo = elmo
-        self.method = method
-        self.layers = layers
-        self.idf = idf
-        self.center = center
-        self.show_progress = show_progress
+    elmo: Encoder
+    _: KW_ONLY
+    method: Method = "alignment"
+    layers: Layers = "mix"
+    idf: bool = False
+    center: bool = False
+    show_progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise ConfigError(f"method is {self.method!r}; expected 'cosine' or 'alignment'.")
         self._idf: dict[str, float] | None = None
         self._mean: NDArray[np.float64] | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,7 @@ FILES = "tagger"
 _SETTINGS = ("layers", "hidden_width", "dropout", "learning_rate", "batch_size", "epochs", "patience", "seed")
 
 
+@dataclass(eq=False, repr=False)
 class Tagger:
     """Tags words with a BiLSTM-CRF on frozen ELMo vectors. The defaults suit a few thousand sentences.
 
@@ -57,41 +58,38 @@ class Tagger:
         ``Tagger(elmo).fit([["Ann", "sings"]] * 9, [["B-PER", "O"]] * 9).predict([["Bo", "sings"]])``
     """
 
-    scheme_: Scheme | None = None
-    report_: EpochReport | None = None
-    _network: TagNetwork | None = None
-    _tag_set: TagSet
+    elmo: Encoder
+    _: KW_ONLY
+    layers: int | Literal["learned"] = "learned"
+    scheme: Scheme | Literal["auto"] | None = "auto"
+    hidden_width: int = 200
+    dropout: float = 0.5
+    learning_rate: float = 3e-3
+    batch_size: int = 32
+    epochs: int = 20
+    patience: int = 4
+    seed: int = 0
+    device: str = "cpu"
 
-    def __init__(
-        self,
-        elmo: Encoder,
-        *,
-        layers: int | Literal["learned"] = "learned",
-        scheme: Scheme | Literal["auto"] | None = "auto",
-        hidden_width: int = 200,
-        dropout: float = 0.5,
-        learning_rate: float = 3e-3,
-        batch_size: int = 32,
-        epochs: int = 20,
-        patience: int = 4,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> None:
+    scheme_: Scheme | None = field(default=None, init=False)
+    report_: EpochReport | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
         _check_torch()
-        n_layers = elmo.config.n_layers
+        self._network: TagNetwork | None = None
+        self._tag_set: TagSet
+        n_layers, layers = self.elmo.config.n_layers, self.layers
         is_number = isinstance(layers, int) and not isinstance(layers, bool)
         if layers != "learned" and not (is_number and -n_layers <= int(layers) < n_layers):
             raise ConfigError(f"layers is {layers!r}; expected 'learned' or a layer's number, 0 to {n_layers - 1}.")
-        check_tags([], scheme)
-        counts = {"hidden_width": hidden_width, "batch_size": batch_size, "epochs": epochs, "patience": patience}
-        for name, value in counts.items():
+        check_tags([], self.scheme)
+        for name in ("hidden_width", "batch_size", "epochs", "patience"):
+            value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{name} is {value!r}; expected an integer of at least 1.")
-        if not learning_rate > 0 or not 0 <= dropout < 1:
-            raise ConfigError(f"learning_rate is {learning_rate}, dropout {dropout}; expected > 0, and 0 ≤ and < 1.")
-        self.elmo, self.layers, self.scheme, self.device, self.seed = elmo, layers, scheme, device, seed
-        self.hidden_width, self.dropout, self.learning_rate = hidden_width, dropout, learning_rate
-        self.batch_size, self.epochs, self.patience = batch_size, epochs, patience
+        if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
+            rates = f"learning_rate is {self.learning_rate}, dropout {self.dropout}"
+            raise ConfigError(f"{rates}; expected > 0, and 0 ≤ and < 1.")
 
     @property
     def layer_weights_(self) -> tuple[float, ...]:
