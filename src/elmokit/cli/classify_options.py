@@ -36,9 +36,7 @@ class HeadOptions:
         metavar="HEAD",
     )
     join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
-    strength: str = option(
-        "cv", 'Inverse of the penalty, or "cv" to choose it by cross-validation.', "--C", metavar="C"
-    )
+    strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
     balance: bool = option(True, "Give rare classes more weight.")
     threshold: str = option(
         "0.5",

@@ -66,9 +66,7 @@ class OutputOptions:
 class EngineOptions:
     """Where the work is done."""
 
-    engine: str = option(
-        "local", '"local", or "ray": the cluster at RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray"
-    )
+    engine: str = option("local", '"local", or "ray": RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray")
     actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
     def on_ray(self) -> bool:

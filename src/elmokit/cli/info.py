@@ -29,7 +29,7 @@ def info(
     screen: Screen,
     *,
     model: str = argument(
-        "PATH", '"default", a model, or a classifier, tagger, index, feature file, training run …', "default"
+        "PATH", '"default", a model, classifier, tagger, index, feature file, training run …', "default"
     ),
     whole: bool = option(False, "Print everything, not the first ten lines.", "--all"),
     as_json: bool = option(False, "Print JSON.", "--json"),

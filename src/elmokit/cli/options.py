@@ -97,9 +97,7 @@ class ModelOptions:
 class VectorOptions:
     """Which vectors to compute."""
 
-    pooling: str = option(
-        "mean", '"mean", "max", "mean+max", "first", "last", "first+last" or "sif".', metavar="POOLING"
-    )
+    pooling: str = option("mean", '"mean", "max", "mean+max", "first", "last", "first+last", "sif".', metavar="POOLING")
     layers: Layers = "mix"
 
     def encoding(self, *, normalize: bool = False) -> TextEncoding:

@@ -45,11 +45,9 @@ class LearningOptions:
     """What is learned, and how (see `elmokit.SentencePairs`)."""
 
     kind: str = option(
-        "classes", "Whether labels are classes, or similarity scores (numbers).", metavar="classes|scores"
+        "classes", "Whether labels are classes or similarity scores (numbers).", metavar="classes|scores"
     )
-    parts: str = option(
-        "difference,product", 'Features, separated by commas: "difference", "product", "both" (both vectors).'
-    )
+    parts: str = option("difference,product", 'Features, with commas: "difference", "product", "both" (both vectors).')
     test_size: float = option(0.2, "Share of the rows to hold out.")
     balance: bool = option(False, "Give rare classes more weight.")
     seed: options.Seed = 42
@@ -162,9 +160,7 @@ def score(
     out: options.TableOut = "-",
     columns: PairColumns,
     id_column: options.IdColumn = None,
-    method: str = option(
-        "alignment", "Greedily matched words, or the cosine of the means.", metavar="alignment|cosine"
-    ),
+    method: str = option("alignment", "Greedily matched words, or cosine of the means.", metavar="alignment|cosine"),
     idf: bool = option(False, "Give words that are rare in the file more weight.", "--idf"),
     center: texts.Centering = True,
     layers: options.Layers = "mix",

@@ -82,13 +82,11 @@ class PretrainingOptions:
     name: str = option("", "Name of the model.")
     tokenizer: str | None = option(None, "default, whitespace or characters.")
     word_table: int | None = option(
-        None, "Frequent words with vectors of their own, tied to the softmax; 0 for none.", min=0
+        None, "Frequent words with vectors of their own, tied to the softmax; 0: none.", min=0
     )
     vocabulary: str | None = option(None, "File with the words of the softmax; the most frequent ones if not given.")
     word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
-    teacher: str | None = option(
-        None, "Learn also from a sentence-transformers folder, or from vectors (.npy, .vec).", metavar="PATH"
-    )
+    teacher: str | None = option(None, "Also learn from a sentence-transformers folder, .npy or .vec.", metavar="PATH")
     loss_weight: list[str] = option([], "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
 
 
