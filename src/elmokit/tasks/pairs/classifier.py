@@ -278,6 +278,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         none = np.zeros((0, elmo.width(pairs.encoding)), np.float32)
         width = pair_features(none, none, pairs.parts).shape[1]
         n_rows = 1 if len(classes) <= 2 else len(classes)
+        scale = restore_scaler(StandardScaler(), head, width)
         coef, intercept = head.array("coef", n_rows, width), head.array("intercept", n_rows)
         if regression:
             model: Any = Ridge()
@@ -285,7 +286,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         else:
             model = linear(coef, intercept, len(classes), 1.0)
         pairs.classes_, pairs.elmo_ = np.array(classes), elmo
-        pairs.pipeline_ = Pipeline([("scale", restore_scaler(StandardScaler(), head, width)), ("head", model)])
+        pairs.pipeline_ = Pipeline([("scale", scale), ("head", model)])
         return pairs
 
     def __sklearn_clone__(self) -> SentencePairs:
