@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elmokit import Elmo
+from elmokit import Elmo, reading
 from elmokit.checkpoints import archives, load
 from elmokit.checkpoints.native import FORMAT_VERSION
 from elmokit.errors import ElmoKitError, MissingExtra
@@ -78,7 +78,7 @@ WHOLE = sorted((DATA / "hostile" / "whole").iterdir())
 
 @pytest.mark.parametrize("source", WHOLE, ids=lambda p: p.name)
 def test_hostile_files_are_refused(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "_FREE_BYTES", 1 << 20)  # the true bounds take seconds to reach: next test
+    monkeypatch.setattr(reading, "_FREE_BYTES", 1 << 20)  # the true bounds take seconds to reach: next test
     monkeypatch.setattr(archives, "_MAX_MEMBERS", 100)
     refused(source, tmp_path, monkeypatch)
 
