@@ -68,7 +68,8 @@ class Store:
             database = lancedb.connect(str(folder))
             if width is not None:
                 for name, schema in schemas(width).items():
-                    database.create_table(name, schema=schema, mode="overwrite")
+                    mode = "overwrite" if (folder / f"{name}.lance").exists() else "create"  # Lance warns otherwise
+                    database.create_table(name, schema=schema, mode=mode)
             self._tables: dict[str, Any] = {name: database.open_table(name) for name in (OCCURRENCES, SENTENCES)}
 
     def check_width(self, width: int) -> None:

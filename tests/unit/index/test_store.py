@@ -12,7 +12,7 @@ import pytest
 from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, OutputError, TextError
 from elmokit.index import WordIndex
-from elmokit.index.store import arrow_table, schemas
+from elmokit.index.store import Store, arrow_table, schemas
 from unit.index.corpora import SENTENCES, content, environment, many_lines, model, write_lines
 from unit.tiny_models import tiny_elmo
 
@@ -360,3 +360,9 @@ def test_damaged_tables_raise_our_errors_only(tmp_path, elmo):
     line = [sys.executable, "-c", DAMAGED, *folders]
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_new_index_is_made_without_a_warning_on_standard_error(tmp_path, capfd):
+    Store(tmp_path / "index", width=4)
+    Store(tmp_path / "index", width=4)  # over what an interrupted run left
+    assert "will be created" not in capfd.readouterr().err
