@@ -48,7 +48,8 @@ def rows_of(text):
 
 
 def test_score(run, tmp_path, table, model):
-    done = run("score", table, "--text", "t", "--id", "id", "--model", model)
+    done = run("score", table, "--text", "t", "--id", "id", "--model", model, "--json", tmp_path / "whole.json")
+    assert json.loads((tmp_path / "whole.json").read_text())["n_words"] > 6
     rows = rows_of(done.out)
     expected = [score.perplexity for score in LanguageModel.load(model).surprisal(TEXTS)]
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(6)]
@@ -115,7 +116,10 @@ ARTICLE = "The cat sat. The cat sat on\nthe mat. Dogs ran away!\n\nNobody saw th
 def test_summarise(run, tmp_path, model):
     file = tmp_path / "article.txt"
     file.write_text(ARTICLE)
-    printed = run("summarise", file, "-n", 2, "--model", model).out.splitlines()
+    chosen = tmp_path / "chosen.json"
+    printed = run("-q", "summarise", file, "-n", 2, "--model", model, "--json", chosen).out.splitlines()
+    sentences = json.loads(chosen.read_text())[0]["sentences"]
+    assert [" ".join(one["sentence"].split()) for one in sentences] == printed
     whole = ["The cat sat.", "The cat sat on the mat.", "Dogs ran away!", "Nobody saw the dog."]
     assert len(printed) == 2
     assert set(printed) <= set(whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from elmokit.cli import options, texts
@@ -31,6 +32,9 @@ def score(
     id_column: options.IdColumn = None,
     words: bool = option(False, "Write a row per word, with its surprisals.", "--words"),
     unit: str = option("bits", "Unit of surprisals; perplexity has none.", metavar="nats|bits"),
+    json_file: str | None = option(
+        None, "Also write the perplexity of the file to this file.", "--json", metavar="FILE"
+    ),
     model: options.ModelName = "default",
     threads: options.Threads = None,
     reading: options.ReadingOptions,
@@ -70,6 +74,7 @@ def score(
     screen.end_notes()
     if meter.n_predicted.any():
         whole = meter.result
+        texts.write_json(json_file, asdict(whole))
         line = (
             f"{source}: perplexity {whole.forward:.1f} forward, {whole.backward:.1f} backward, {whole.mean:.1f} mean;"
             f" {whole.n_words:,} words, {whole.unknown:.1%} outside the vocabulary"
