@@ -261,10 +261,9 @@ class Trainer(FittingLoop):
             try:
                 with reading_snapshot(path, shapes=self._shapes()) as (tensors, state):
                     self._restore(tensors, state)
+                return True
             except TrainingError as error:
                 damaged = damaged or error
-                continue
-            return True
         if damaged is not None:
             raise TrainingError(f"{damaged} No other snapshot of the run can be read: start anew in another folder.")
         return False
@@ -286,7 +285,7 @@ class Trainer(FittingLoop):
             return tensors[f"state.{name}"][:, own].contiguous().to(self.device)
 
         forward, backward = (TowerState(part(f"{d}.hidden"), part(f"{d}.cell")) for d in ("forward", "backward"))
-        self.states = (forward, backward)
+        self.states = forward, backward
         rank = min(self.group.rank, len(tensors["random.torch"]) - 1)
         torch.set_rng_state(tensors["random.torch"][rank])
         if "random.cuda" in tensors and self.device.type == "cuda":
