@@ -102,7 +102,11 @@ def environment_of(page: Path, wheel: Path, kept: Path) -> dict[str, str]:
     venv = kept / ("-".join(extras) or "plain")
     base = {"PATH": f"{venv / 'bin'}:/usr/bin:/bin", "HOME": str(kept), "LANG": "C.UTF-8", "TERM": "dumb"}
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    env = base | pip | {"COLUMNS": "80", "ELMOKIT_OFFLINE": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    env = (
+        base
+        | pip
+        | {"COLUMNS": "80", "ELMOKIT_OFFLINE": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PIP_QUIET": "3"}
+    )
     if not venv.is_dir():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         for what in (str(wheel), *([f"elmokit[{','.join(extras)}]"] if extras else [])):
