@@ -150,7 +150,7 @@ class ReportTable:
 
 def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, ReportTable]:
     """The tables of a report by name; those that have no rows, and confusion matrices of more classes, are left out."""
-    ours, f1, several = report.entries[0], report.f1_name, report.several
+    ours, f1, several = report.entries[0], report.f1_name[:26], report.several
     right = ["macro F1", "weighted F1", "all right"] if several else ["weighted F1", "accuracy"]
     spread = [f"F1, {ours.folds.n_folds} folds"] if ours.folds else []
     split = f"{report.n_test:,} rows held out, {report.n_train:,} training rows, seed {report.seed}"
@@ -173,7 +173,7 @@ def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, R
         ),
         "confusion": ReportTable(
             "confusion matrix, held out: rows are the true classes",
-            ["class", *(f"as {label}" for label in few)],
+            ["class", *(f"as {label:.16}" for label in few)],
             [(name, *map("{:,}".format, row)) for name, row in zip(few, ours.held_out.confusion, strict=False)],
         ),
         "learning curve": ReportTable(
