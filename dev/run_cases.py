@@ -36,8 +36,12 @@ ARGUMENTS = {
 """What to give scripts whose README leaves values open."""
 
 RENAMED = {
+    "elmokit.checkpoints.hdf5": "elmokit.hdf5",
     "elmokit.corpora": "elmokit.data",
     "elmokit.runtime.threads": "elmokit.runtime.engine",
+    "elmokit.training.snapshot": "elmokit.fitting",
+    "write_snapshot,read_snapshot": "write_snapshot,reading_snapshot",
+    'read_snapshot(W/"step-1.safetensors")': 'reading_snapshot(W/"step-1.safetensors").__enter__()',
     "elmokit.tasks.bio ": "elmokit.tasks.tagging.bioes ",
     "elmokit.tasks.pairs import": "elmokit import",
     "elmokit.tasks.tag import": "elmokit import",
