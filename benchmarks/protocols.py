@@ -5,8 +5,8 @@
   split: ten stratified folds; for the model that predicts fold k, the strength is chosen on fold k + 1.
 - Similarity scores (SICK-R, STS-B): ridge regression on |u − v| and u · v, standardised; strength chosen on dev.
 - Words in context: two words mean the same if the cosine of their vectors is above a threshold. The layer, and
-  whether the mean vector of train and dev is subtracted first, or the mean and the three largest principal components
-  (Mu & Viswanath 2018, "All-but-the-Top"), are chosen on train; the threshold on train and dev.
+  whether the mean vector of train and dev is subtracted first, or the mean and the three or ten largest principal
+  components (Mu & Viswanath 2018, "All-but-the-Top"), are chosen on dev; the threshold on train and dev.
 """
 
 from __future__ import annotations
@@ -246,24 +246,35 @@ def score_words(encoder: Encoder, examples: WordPairs) -> Figures | None:
         return Figures(values, len(truth))
     train, learned, test = examples.parts == "train", examples.parts != "test", examples.parts == "test"
     cosines = _cosines_by_layer(vectors, learned)
-    on_train = {name: best_threshold(values[train], truth[train])[0] for name, values in cosines.items()}
+    dev = examples.parts == "dev"
+    of_train = {name: best_threshold(values[train], truth[train])[1] for name, values in cosines.items()}
+    on_dev = {name: float(((c[dev] > of_train[name]) == truth[dev]).mean()) for name, c in cosines.items()}
     thresholds = {name: best_threshold(values[learned], truth[learned])[1] for name, values in cosines.items()}
     by_layer = {k: 100 * float(((c[test] > thresholds[k]) == truth[test]).mean()) for k, c in cosines.items()}
-    layer = max(on_train, key=lambda name: on_train[name])
+    layer = max(on_dev, key=lambda name: on_dev[name])
     values = {"accuracy": by_layer[layer], **{f"accuracy, layer {name}": v for name, v in by_layer.items()}}
     return Figures(values, int(test.sum()), {"layer": layer, "threshold": thresholds[layer]})
 
 
 def _cosines_by_layer(vectors: np.ndarray, learned: np.ndarray | None) -> dict[str, np.ndarray]:
-    """By layer ("0", …, "mix"): plain, centred on the pairs `learned`, without their main axes. (L, 2n, D) → (n,)."""
+    """By layer ("0", …, "mix"; "top alone" is what the last LSTM adds), (L, 2n, D) → (n,).
+
+    Plain, centred on the pairs `learned`, and without the three or ten main axes of those.
+    """
     n = vectors.shape[1] // 2
     layers = {str(i): layer for i, layer in enumerate(vectors)} | {"mix": vectors.mean(0)}
+    if len(vectors) > 1:
+        layers["top alone"] = vectors[-1] - vectors[-2]
     if learned is not None:
         both = np.concatenate([learned, learned])
         centred = {name: layer - layer[both].mean(0) for name, layer in layers.items()}
-        axes = {name: np.linalg.eigh(c[both].T @ c[both])[1][:, -3:] for name, c in centred.items()}  # (D, 3)
+        axes = {name: np.linalg.eigh(c[both].T @ c[both])[1] for name, c in centred.items()}  # (D, D), largest last
         layers |= {f"{name} centred": layer for name, layer in centred.items()}
-        layers |= {f"{name} without main axes": c - c @ axes[name] @ axes[name].T for name, c in centred.items()}
+        for n_axes in (3, 10):
+            main = {name: vectors[:, -n_axes:] for name, vectors in axes.items()}
+            layers |= {
+                f"{name} without {n_axes} axes": c - c @ main[name] @ main[name].T for name, c in centred.items()
+            }
     units = {k: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-30) for k, v in layers.items()}
     return {name: np.einsum("nd,nd->n", v[:n], v[n:], dtype=np.float64) for name, v in units.items()}
 

@@ -116,11 +116,11 @@ def test_no_threshold_is_better(pairs):
     assert share == pytest.approx(max(((values > edge - 0.5) == truth).mean() for edge in range(8)))
 
 
-def test_the_layer_is_chosen_on_the_training_part(folder):
+def test_the_layer_is_chosen_on_the_dev_part(folder):
     figures = score_words(Knowing(), find_set("WiC").read(folder))
     assert figures.chosen["layer"] == "1", "of equal figures the plain one is taken"
-    ways = ("", " centred", " without main axes")
-    layers = [f"accuracy, layer {name}{way}" for name in ("0", "1", "mix") for way in ways]
+    ways = ("", " centred", " without 3 axes", " without 10 axes")
+    layers = [f"accuracy, layer {name}{way}" for name in ("0", "1", "mix", "top alone") for way in ways]
     assert set(figures.values) == {"accuracy", *layers}
     assert figures.n_test == 8
 
