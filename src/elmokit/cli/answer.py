@@ -24,7 +24,7 @@ def answer(
     json_file: options.JsonFile = None,
     text: options.TextColumn = "text",
     sentences: bool | None = option(None, "Cut texts into sentences: yes for text files, no for tables."),
-    weight: float = option(0.5, "Weight of similar words against common ones; 0: BM25 alone."),
+    weight: float = option(4.0, "Weight of similar words against common ones; 0: BM25 alone."),
     model: options.ModelOptions,
     reading: options.ReadingOptions,
 ) -> None:

@@ -26,7 +26,7 @@ from elmokit.tasks.alignment import inverse_document_frequencies, weights_of
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.similar import directions
 
-WEIGHT = 0.5
+WEIGHT = 4.0
 """Weight of coverage against BM25, chosen on the development part of WikiQA."""
 
 _MEAN_WORDS = 20_000
