@@ -56,7 +56,7 @@ def trained(model, tmp_path_factory):  # noqa: F811
     folder = tmp_path_factory.mktemp("tag")
     corpus, dev = write(folder / "train.conll", 80), write(folder / "dev.conll", 20, seed=1)
     line = ["tag", "train", corpus, "--dev", dev, "--model", model, "--out", folder / "ner", *OPTIONS]
-    line += ["--json", folder / "scores.json"]
+    line += ["--json", folder / "training.json"]
     done = subprocess.run(
         [sys.executable, "-m", "elmokit", *map(str, line)], capture_output=True, text=True, env=ENVIRONMENT, timeout=300
     )
@@ -150,7 +150,7 @@ def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):  #
 
 
 def test_training_writes_its_scores_as_json(trained):
-    scores = json.loads((trained[0] / "scores.json").read_text())
+    scores = json.loads((trained[0] / "training.json").read_text())
     assert (scores["scheme"], scores["metric"]) == ("IOB2", "F1")
     assert 0 < scores["best_score"] <= 1
     assert sum(scores["layer_weights"]) == pytest.approx(1, abs=1e-3)
