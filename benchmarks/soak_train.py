@@ -2,10 +2,10 @@
 
     python benchmarks/soak_train.py [--kills 200] [--minutes 10]
 
-Every process continues the run in its folder, writes a snapshot after every step, and is killed with SIGKILL after a
-random time (in a tenth of the rounds the newest snapshot is also cut short, as a power failure may). When one ends by
-itself the model is compared with the undisturbed one, number by number, and a new folder is begun, every second one
-with a teacher.
+Every process continues the run in its folder, writes a snapshot after every step, and is killed with SIGKILL a moment
+after up to forty snapshots (in a tenth of the rounds the newest snapshot is also cut short, as a power failure may).
+When one ends by itself the model is compared with the undisturbed one, number by number, and a new folder is begun,
+every second one with a teacher.
 """
 
 import argparse
@@ -59,17 +59,18 @@ def same(one, other):
     return one.layer_mix == other.layer_mix and all(np.array_equal(a, other.tensors[n]) for n, a in one.tensors.items())
 
 
-def wait(pid, seconds):
-    """The exit status, or None if the process was killed because it had not ended in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
+def wait(pid, run, n_snapshots, moment):
+    """The exit status, or None if the process was killed a moment after it had written so many snapshots."""
+    newest = snapshots(run)[-1:]
+    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
+        if n_snapshots and snapshots(run)[-1:] != newest:
+            newest, n_snapshots = snapshots(run)[-1:], n_snapshots - 1
+            if not n_snapshots:
+                time.sleep(moment)
+                os.kill(pid, signal.SIGKILL)
+                return None if os.WIFSIGNALED(os.waitpid(pid, 0)[1]) else 0
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(done[1])
 
 
 def main():
@@ -86,14 +87,12 @@ def main():
         texts = [" ".join(f"w{rng.randrange(200)}" for _ in range(rng.randint(3, 9))) for _ in range(900)]
         (folder / "corpus.txt").write_text("\n".join(texts) + "\n")
         np.save(folder / "texts.npy", np.random.default_rng(0).normal(size=(len(texts), 12)).astype(np.float32))
-        usual = {}
         for teacher in (False, True):
-            start_time = time.perf_counter()
-            assert wait(start(folder, folder / f"undisturbed-{teacher}", teacher), 600) == 0
-            usual[teacher] = time.perf_counter() - start_time
+            undisturbed = folder / f"undisturbed-{teacher}"
+            assert wait(start(folder, undisturbed, teacher), undisturbed / "run", 0, 0) == 0
         teacher, out = False, folder / "out"
         while counts["kills"] < options.kills and time.perf_counter() - began < options.minutes * 60:
-            status = wait(start(folder, out, teacher), rng.uniform(0.2, 1.5) * usual[teacher])
+            status = wait(start(folder, out, teacher), out / "run", rng.randrange(1, 40), rng.uniform(0, 0.05))
             if status is None:
                 counts["kills"] += 1
                 if rng.random() < 0.1 and len(snapshots(out / "run")) > 1:
