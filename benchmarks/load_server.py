@@ -88,12 +88,14 @@ class Tally:
             self.met["wrong"] += difference > 1e-6
 
     def percentiles(self, kinds, beside=()):
-        """p50 and p99 in milliseconds, and how many requests; only those beside a request of other kinds, if named."""
+        """p50 and p99 in milliseconds (None without requests), and the number; only those beside others, if named."""
         others = [span for kind in beside for span in self.times[kind]]
         spans = [span for kind in kinds for span in self.times[kind]]
         if beside:
             spans = [(a, b) for a, b in spans if any(begin < b and a < end for begin, end in others)]
-        p50, p99 = np.percentile([b - a for a, b in spans], [50, 99]) * 1000 if spans else (np.nan, np.nan)
+        if not spans:
+            return None, None, 0
+        p50, p99 = np.percentile([b - a for a, b in spans], [50, 99]) * 1000
         return round(float(p50), 1), round(float(p99), 1), len(spans)
 
 
@@ -313,7 +315,7 @@ def run_mixed(options, results):
             }
             cells = [
                 f"{len(requests) / seconds:.0f}",
-                *(f"{ms:,.0f} ms" for ms in (*small[:2], *beside[:2], long[0], huge[0])),
+                *("" if ms is None else f"{ms:,.0f} ms" for ms in (*small[:2], *beside[:2], long[0], huge[0])),
             ]
             bits = f"{tally.met['same bits']:,} of {tally.met['same bits'] + tally.met['other bits']:,}"
             print(f"| {n_clients} | {' | '.join(cells)} | {bits} |", dict(tally.met), flush=True)
