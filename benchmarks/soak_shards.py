@@ -9,10 +9,10 @@ until all kills are done.
 """
 
 import argparse
+import math
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workload import finish
+from workload import finish, outlives
 
 
 def command(folder, out, shard_rows):
@@ -55,17 +55,6 @@ def shards(out):
     return sorted(out.glob("part-*.npz"))
 
 
-def ends_before(process, out, n_shards, moment):
-    """Whether the process ends by itself before it has written so many more shards and the moment has passed."""
-    before = len(shards(out))
-    while process.poll() is None:
-        if len(shards(out)) >= before + n_shards:
-            time.sleep(moment)
-            return process.poll() is not None
-        time.sleep(0.002)
-    return True
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
@@ -85,8 +74,9 @@ def main():
         while counts["kills"] < options.kills or out.exists():
             process = subprocess.Popen(command(folder, out, options.shard_rows))
             last = counts["kills"] >= options.kills
-            if not ends_before(process, out, np.inf if last else rng.randrange(5), rng.uniform(0, 0.05)):
-                process.send_signal(signal.SIGKILL)
+            n_shards, moment = math.inf if last else rng.randrange(5), rng.uniform(0, 0.05)
+            if outlives(process.poll, lambda: shards(out)[-1:], n_shards, moment):
+                process.kill()
                 process.wait()
                 counts["kills"] += 1
                 if shards(out) and rng.random() < 0.1:

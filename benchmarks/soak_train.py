@@ -9,20 +9,21 @@ every second one with a teacher.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workload import finish
+from workload import finish, outlives
 
 from elmokit.checkpoints import load
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
@@ -32,45 +33,31 @@ from elmokit.training.loop import snapshots
 
 def start(folder, out, teacher):
     """A forked process that trains, or continues; PyTorch is imported already."""
-    if (pid := os.fork()) == 0:
-        try:
-            lstm = BiLSTMConfig(cell_width=16, projection=False, cell_clip=None, projection_clip=None)
-            cnn = CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8)), n_highway=1)
-            options = TrainingOptions(
-                batch_size=8, bptt=8, segment=16, n_words=6000, vocabulary_size=300, n_negatives=20, warmup=5,
-                precision="float32", save_minutes=0.0, evaluate_words=2000, heldout_windows=4,
-            )  # fmt: skip
-            train(
-                Corpus(files=[folder / "corpus.txt"], heldout_every=20, n_processes=1),
-                out,
-                config=ElmoConfig(projection_width=16, char_cnn=cnn, bilstm=lstm, tokenizer="whitespace"),
-                options=options,
-                teacher=folder / "texts.npy" if teacher else None,
-                resume=True,
-            )
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return pid
+    process = multiprocessing.get_context("fork").Process(target=run, args=(folder, out, teacher))
+    process.start()
+    return process
+
+
+def run(folder, out, teacher):
+    lstm = BiLSTMConfig(cell_width=16, projection=False, cell_clip=None, projection_clip=None)
+    cnn = CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8)), n_highway=1)
+    options = TrainingOptions(
+        batch_size=8, bptt=8, segment=16, n_words=6000, vocabulary_size=300, n_negatives=20, warmup=5,
+        precision="float32", save_minutes=0.0, evaluate_words=2000, heldout_windows=4,
+    )  # fmt: skip
+    train(
+        Corpus(files=[folder / "corpus.txt"], heldout_every=20, n_processes=1),
+        out,
+        config=ElmoConfig(projection_width=16, char_cnn=cnn, bilstm=lstm, tokenizer="whitespace"),
+        options=options,
+        teacher=folder / "texts.npy" if teacher else None,
+        resume=True,
+    )
 
 
 def same(one, other):
     one, other = load(one), load(other)
     return one.layer_mix == other.layer_mix and all(np.array_equal(a, other.tensors[n]) for n, a in one.tensors.items())
-
-
-def wait(pid, run, n_snapshots, moment):
-    """The exit status, or None if the process was killed a moment after it had written so many snapshots."""
-    newest = snapshots(run)[-1:]
-    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
-        if n_snapshots and snapshots(run)[-1:] != newest:
-            newest, n_snapshots = snapshots(run)[-1:], n_snapshots - 1
-            if not n_snapshots:
-                time.sleep(moment)
-                os.kill(pid, signal.SIGKILL)
-                return None if os.WIFSIGNALED(os.waitpid(pid, 0)[1]) else 0
-        time.sleep(0.002)
-    return os.waitstatus_to_exitcode(done[1])
 
 
 def main():
@@ -88,12 +75,20 @@ def main():
         (folder / "corpus.txt").write_text("\n".join(texts) + "\n")
         np.save(folder / "texts.npy", np.random.default_rng(0).normal(size=(len(texts), 12)).astype(np.float32))
         for teacher in (False, True):
-            undisturbed = folder / f"undisturbed-{teacher}"
-            assert wait(start(folder, undisturbed, teacher), undisturbed / "run", 0, 0) == 0
+            process = start(folder, folder / f"undisturbed-{teacher}", teacher)
+            process.join()
+            assert process.exitcode == 0
         teacher, out = False, folder / "out"
         while counts["kills"] < options.kills and time.perf_counter() - began < options.minutes * 60:
-            status = wait(start(folder, out, teacher), out / "run", rng.randrange(1, 40), rng.uniform(0, 0.05))
-            if status is None:
+            process = start(folder, out, teacher)
+            poll, n_snapshots, moment = (
+                partial(getattr, process, "exitcode"),
+                rng.randrange(1, 40),
+                rng.uniform(0, 0.05),
+            )
+            if outlives(poll, lambda: snapshots(out / "run")[-1:], n_snapshots, moment):
+                process.kill()
+                process.join()
                 counts["kills"] += 1
                 if rng.random() < 0.1 and len(snapshots(out / "run")) > 1:
                     newest = snapshots(out / "run")[-1]
@@ -101,8 +96,8 @@ def main():
                     counts["cuts"] += 1
                 continue
             counts["finished"] += 1
-            counts["failed"] += status != 0
-            counts["changed"] += status == 0 and not same(out, folder / f"undisturbed-{teacher}")
+            counts["failed"] += process.exitcode != 0
+            counts["changed"] += process.exitcode == 0 and not same(out, folder / f"undisturbed-{teacher}")
             shutil.rmtree(out)
             teacher = not teacher
             print(counts, flush=True)

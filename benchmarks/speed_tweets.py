@@ -16,7 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+from workload import SHARED
+
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -34,7 +36,7 @@ def write_tweets(shared, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("ELMOKIT_SHARED", ROOT.parent / "shared")))
+    parser.add_argument("--shared", type=Path, default=SHARED)
     options = parser.parse_args()
     seconds = {precision: [] for precision in PRECISIONS}
     with tempfile.TemporaryDirectory() as folder:

@@ -104,6 +104,19 @@ class Clock:
         self.wall, self.cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
 
 
+def outlives(poll, newest, n_changes, moment):
+    """Whether a process (`poll` is None while it runs) goes on a moment after its newest file has changed n times."""
+    known = newest()
+    while poll() is None:
+        if n_changes <= 0:
+            time.sleep(moment)
+            return poll() is None
+        time.sleep(0.002)
+        if (now := newest()) != known:
+            known, n_changes = now, n_changes - 1
+    return False
+
+
 def finish(name, result):
     """Keep the result as JSON and print it as the last line."""
     load = os.getloadavg()[0]
