@@ -28,9 +28,9 @@ def load(path):
 
 
 def arrays(path):
-    from elmokit.hdf5 import read_datasets
+    from elmokit.hdf5 import read_arrays
 
-    read_datasets(path)
+    read_arrays(path, dtype="f4")
 
 
 def bundle(path):

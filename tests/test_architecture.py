@@ -23,6 +23,7 @@ PACKAGE = Path(elmokit.__file__).parent
 
 ROWS = (
     (
+        "blocks",
         "config",
         "encoding",
         "errors",

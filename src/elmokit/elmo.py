@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.checkpoints import EMBEDDED as EMBEDDED
 from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
@@ -24,12 +25,15 @@ from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
 from elmokit.progress import progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
 from elmokit.runtime.pooling import Reduce, word_shares
-from elmokit.text.inputs import checked_texts, checked_words, text_blocks
+from elmokit.text.inputs import checked_texts, checked_words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Array = NDArray[Any]
+
+BLOCK_TEXTS, BLOCK_WORDS = 4096, 65_536
+"""Bounds of a block of a stream: enough to sort texts by length, little memory."""
 
 
 class Elmo(LoadedModel):
@@ -167,7 +171,7 @@ class Elmo(LoadedModel):
         show = rest.pop("show_progress", rest.pop("show_progress_bar", None))
         words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("encoding", total=_length(texts), show=show) as advance:
-            for block in text_blocks(words, len):
+            for block in blocks(words, BLOCK_TEXTS, weigh=len, most=BLOCK_WORDS):
                 yield from self.encode(block, encoding, show_progress=False, **rest)
                 advance(len(block))
 
@@ -218,7 +222,7 @@ class Elmo(LoadedModel):
         start = self._state(state)
         split = (self._split(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
-            for block in text_blocks(split, lambda pair: len(pair[0])):
+            for block in blocks(split, BLOCK_TEXTS, weigh=lambda pair: len(pair[0]), most=BLOCK_WORDS):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
                 reduce = Reduce(sentences, encoding, self.layer_mix)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
+from elmokit.blocks import blocks
+from elmokit.errors import ConfigError, InputError
 from elmokit.files import atomic_path
 from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.reading import check_unpacked_size, open_zip, reading
@@ -32,31 +33,22 @@ _BLOCK_WORDS = 65_536
 def read_word_vectors(path: str | Path) -> list[Text]:
     """Words, offsets and vectors of each text of a file; all vectors share one array."""
     path = Path(path)
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file.")
-    with reading(path, error=InputError, what="file of word vectors (Features.save writes them)"):
-        try:
-            arrays = read_arrays(path) if path.suffix == ".h5" else _read_npz(path)
-        except CheckpointError as error:
-            raise ValueError(str(error).removeprefix(f"{path}: ")) from None
+    what = "file of word vectors (Features.save writes them)"
+    with reading(path, error=InputError, what=what):
+        if path.suffix == ".h5":
+            arrays = read_arrays(path, error=InputError, what=what)
+        else:
+            with open_zip(path) as archive:
+                check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file.items())
         return list(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
-    with open_zip(path) as archive:
-        check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file.items())
-
-
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
-    """Write texts as they come, for a corpus whose vectors do not fit into memory; return their number.
+    """Write texts as they come, for instance from `Elmo.encode_words_stream`; return their number.
 
     An .h5 file grows block by block; an .npz file is put together in memory.
-
-    Args:
-        path: where to; ends in .h5 or .npz.
-        texts: any number, for instance `Elmo.encode_words_stream(…)`.
 
     Raises:
         ConfigError: another ending, or texts whose vectors differ in width or layers.
@@ -128,7 +120,7 @@ def _from_rows(arrays: Mapping[str, Array]) -> Iterator[Text]:
 def _append_blocks(file: Any, texts: Iterable[WordVectors]) -> int:
     """Append to an HDF5 file block by block; ends are counted on over the blocks."""
     n_texts = 0
-    for block in _blocks(texts):
+    for block in blocks(texts, _BLOCK_WORDS, weigh=lambda text: 1 + len(text.words), most=_BLOCK_WORDS):
         n_texts += len(block)
         arrays = _packed(block)
         for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):
@@ -139,19 +131,6 @@ def _append_blocks(file: Any, texts: Iterable[WordVectors]) -> int:
         for name, array in _packed([]).items():
             file.create_dataset(name, data=array)
     return n_texts
-
-
-def _blocks(texts: Iterable[WordVectors]) -> Iterator[list[WordVectors]]:
-    block: list[WordVectors] = []
-    n_words = 0
-    for text in texts:
-        block.append(text)
-        n_words += 1 + len(text.words)
-        if n_words >= _BLOCK_WORDS:
-            yield block
-            block, n_words = [], 0
-    if block:
-        yield block
 
 
 def _append(file: Any, name: str, array: Array, *, axis: int) -> None:

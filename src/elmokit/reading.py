@@ -86,7 +86,7 @@ def read_json(
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip after checking the size of its directory, which `zipfile` reads whole."""
+    """Open a zip after checking the size of its directory, which `zipfile` reads whole; ValueError if it is refused."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - (1 << 17)))
         tail = file.read()
@@ -96,21 +96,19 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         sizes = [size for size in sizes if size != 0xFFFFFFFF]
         sizes.append(int.from_bytes(tail[end64 + 40 : end64 + 48], "little"))
     if max(sizes, default=0) > _MAX_DIRECTORY_BYTES:
-        raise CheckpointError(f"{path}: the archive lists far more files than a model has; refused.")
+        raise ValueError("the archive lists far more files than a model has; refused")
     archive = zipfile.ZipFile(path)
     for member in archive.infolist():
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             archive.close()
-            raise CheckpointError(f"{path}: compressed by another method than deflate; pack it as an ordinary zip.")
+            raise ValueError("compressed by another method than deflate; pack it as an ordinary zip")
     return archive
 
 
 def check_unpacked_size(path: Path, n_bytes: int) -> None:
-    """Refuse an archive that holds, or claims to hold, more than its budget."""
+    """Refuse an archive that holds, or claims to hold, more than its budget, by a ValueError."""
     if n_bytes > _FREE_BYTES + _MAX_EXPANSION * path.stat().st_size:
-        raise CheckpointError(
-            f"{path}: {path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb."
-        )
+        raise ValueError(f"{path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb")
 
 
 def check_header(path: str | Path, *, error: type[ElmoKitError] = CheckpointError) -> None:

@@ -13,7 +13,7 @@ from elmokit.errors import InputError
 from elmokit.text.char_ids import PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, words_to_char_ids
 from elmokit.text.inputs import checked_texts, checked_words
 from elmokit.text.tokens import TOKENIZERS, get_tokenizer
-from elmokit.text.vocab import Vocabulary
+from elmokit.text.vocab import Vocabulary, write_words
 from fuzz_texts import SECONDS, fuzz
 from unit.spelling import spelled
 
@@ -144,7 +144,7 @@ def test_a_vocabulary_file_comes_back(tmp_path_factory, counts, with_counts):
     if not with_counts:
         vocabulary = Vocabulary(vocabulary.words)
     path = tmp_path_factory.mktemp("vocabulary") / "words.txt"
-    path.write_bytes("".join(f"{line}\n" for line in vocabulary.lines()).encode())
+    write_words(path, vocabulary.words, vocabulary.counts)
     again = Vocabulary.from_file(path)
     assert (again.words, again.counts) == (vocabulary.words, vocabulary.counts)
 

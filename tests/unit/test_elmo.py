@@ -126,7 +126,7 @@ def test_normalized_vectors_have_length_one_and_zeros_stay_zeros(elmo):
 
 
 def test_streams_give_the_same_numbers_in_order_and_read_no_further_than_needed(elmo, monkeypatch):
-    monkeypatch.setattr("elmokit.text.inputs.BLOCK_TEXTS", 4)
+    monkeypatch.setattr("elmokit.elmo.BLOCK_TEXTS", 4)
     taken = []
 
     def texts():

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from elmokit.hdf5 import surviving_file
+from elmokit.hdf5 import SurvivingFile
 
 CODE = """
 import resource, sys, numpy as np
@@ -34,7 +34,7 @@ def test_the_first_failure_is_told_at_the_end(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill():
-        with surviving_file(tmp_path / "a") as file:
+        with SurvivingFile(tmp_path / "a") as file:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
             assert file.write(bytes(5000)) == 5000
             assert file.tell() == 5000
@@ -51,7 +51,7 @@ def test_the_first_failure_is_told_at_the_end(tmp_path):
 
 def test_what_fits_is_an_ordinary_file(tmp_path):
     values = np.arange(100_000.0)
-    with surviving_file(tmp_path / "a.h5") as disk, h5py.File(disk, "w") as file:
+    with SurvivingFile(tmp_path / "a.h5") as disk, h5py.File(disk, "w") as file:
         file["values"] = values
     with h5py.File(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["values"][:], values)

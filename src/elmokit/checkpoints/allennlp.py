@@ -17,21 +17,14 @@ from numpy.typing import NDArray
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
-from elmokit.checkpoints.source import (
-    CheckpointFiles,
-    Format,
-    check_finite,
-    fitting,
-    read_options,
-    vocabulary_beside,
-    write_words,
-)
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, vocabulary_beside
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
 from elmokit.files import atomic_path, write_json
-from elmokit.hdf5 import dataset_shapes, hdf5_file, is_hdf5, read_datasets
+from elmokit.hdf5 import dataset_shapes, hdf5_file, is_hdf5, read_arrays
 from elmokit.reading import printable, reading
+from elmokit.text.vocab import write_words
 
 _SOFTMAX = ("softmax/W", "softmax/b")
 
@@ -47,7 +40,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     """Read a folder or a pair of files."""
     options_path, weights_path = _find_pair(source)
     options = read_options(options_path)
-    arrays = {name.removeprefix("lm/"): array for name, array in read_datasets(weights_path).items()}
+    arrays = {name.removeprefix("lm/"): array for name, array in read_arrays(weights_path, dtype="f4").items()}
     refuse_other_kinds(weights_path, arrays)
     inside = {name: arrays.pop(name) for name in _SOFTMAX if name in arrays}
     config = config_from_options(options, options_path, weights_path, arrays)
@@ -171,7 +164,7 @@ def _softmax(
         path = next((p for p in files if "softmax" in p.name and _names(p) == set(_SOFTMAX)), path)
         if path == weights_path:
             return None
-        arrays = read_datasets(path)
+        arrays = read_arrays(path, dtype="f4")
     softmax = Softmax(*(arrays[name] for name in _SOFTMAX))
     if softmax.weight.shape[1] != config.projection_width:
         raise CheckpointError(
@@ -183,7 +176,7 @@ def _softmax(
 
 def read_token_embeddings(path: Path) -> NDArray[Any]:
     """Token vectors of a vocabulary that were computed once and kept (`dump_token_embeddings`)."""
-    arrays = read_datasets(path)
+    arrays = read_arrays(path, dtype="f4")
     if set(arrays) != {"embedding"} or arrays["embedding"].ndim != 2:
         raise CheckpointError(
             f"{path}: expected one dataset, embedding (words, projection); found {sorted(arrays)[:5]}."

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule, pad_row
-from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, read_words
+from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
+from elmokit.text.vocab import read_words
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
 _WORDS = "word_emb_layer.embedding.weight"

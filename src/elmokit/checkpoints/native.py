@@ -18,20 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, digest_of
-from elmokit.checkpoints.source import (
-    EMBEDDED,
-    CheckpointFiles,
-    Format,
-    check_finite,
-    fitting,
-    read_options,
-    read_words,
-    write_words,
-)
+from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format, check_finite, fitting, read_options
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile, OutputError
 from elmokit.files import atomic_path, checksum, write_json
 from elmokit.reading import printable, reading
+from elmokit.text.vocab import read_words, write_words
 
 FORMAT_VERSION = 1
 """What we write, and the newest that we read."""

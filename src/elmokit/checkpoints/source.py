@@ -5,7 +5,7 @@ Readers that several formats share are here too: configurations and vocabularies
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,12 @@ import numpy as np
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
-from elmokit.reading import read_bytes, read_json, reading
+from elmokit.reading import read_json, reading
+from elmokit.text.vocab import MAXTERMID, read_words
 
 _MAX_OPTIONS_BYTES = 4 << 20
-_MAX_WORDS_BYTES, _MAX_WORDS = 128 << 20, 4_000_000
 EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"
 """The folder of the model inside the package, known as "default"."""
-
-_SKIPPED_LINE = "!!!MAXTERMID"
-_NO_MARKS = bytes(set(range(256)) - set(b"\t\n"))  # all bytes but tabs and line ends
-
-
-class NotUTF8(CheckpointError):
-    """A vocabulary in another encoding than UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -76,38 +69,6 @@ def read_options(path: Path) -> dict[str, Any]:
     return read_json(path, max_bytes=_MAX_OPTIONS_BYTES, what="configuration of a model: not a JSON file")
 
 
-def read_words(path: Path, *, skip_maxtermid: bool = False) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """Read a vocabulary file: a word a line, with its count after a tab where every line has one."""
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such vocabulary file.")
-    data = read_bytes(path, max_bytes=_MAX_WORDS_BYTES)
-    if data.count(b"\n") > _MAX_WORDS:
-        raise CheckpointError(f"{path}: more than {_MAX_WORDS:,} lines are too many for a vocabulary.")
-    try:
-        text = data.decode("utf-8-sig").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise NotUTF8(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
-    text = text.replace("\r\n", "\n").removesuffix("\r")
-    if skip_maxtermid:
-        text = "\n".join(line for line in text.split("\n") if line != _SKIPPED_LINE)
-    return _with_counts(text) or (tuple(text.split("\n")) if data else (), None)
-
-
-def _with_counts(text: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-    """Words and counts, where every line ends in a tab and a number."""
-    marks = text.encode().translate(None, _NO_MARKS)
-    if marks == b"\t\n" * (len(marks) // 2) + b"\t":  # one tab a line: cut them all at once
-        fields = text.replace("\n", "\t").split("\t")
-    else:
-        lines = text.split("\n")
-        fields = [part for line in lines for part in line.rsplit("\t", 1)] if all("\t" in x for x in lines) else []
-    words, counts = fields[::2], fields[1::2]
-    digits = "".join(counts)
-    if not (digits.isascii() and digits.isdigit() and all(counts) and max(map(len, counts)) < 19):
-        return None
-    return tuple(words), tuple(map(int, counts))
-
-
 def vocabulary_beside(
     options_path: Path, *, needed: bool
 ) -> tuple[tuple[str, ...] | None, tuple[int, ...] | None, dict[str, str]]:
@@ -119,25 +80,12 @@ def vocabulary_beside(
     for path in (folder / "vocab.txt.gz", folder / "vocab.txt", *sorted(folder.glob("vocab*.txt"))):
         if path.is_file():
             try:
-                return *read_words(path, skip_maxtermid=True), {}
-            except NotUTF8 as error:
-                if needed:
+                return *read_words(path, skip=(MAXTERMID,)), {}
+            except CheckpointError as error:
+                if needed or not isinstance(error.__cause__, UnicodeDecodeError):
                     raise
                 return None, None, {"vocabulary": f"left out, {str(error).removeprefix(f'{path}: ')}"}
     return None, None, {}
-
-
-def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) -> None:
-    """Write a vocabulary file that `read_words` reads back as it was."""
-    words = list(words)
-    for word in words:
-        if any(mark in word for mark in "\n\r\t"):
-            raise CheckpointError(f"{path}: the word {word!r} holds a tab or line end; no line can hold it.")
-    lines = words if counts is None else [f"{w}\t{n}" for w, n in zip(words, counts, strict=True)]
-    try:
-        path.write_bytes("".join(line + "\n" for line in lines).encode("utf-8"))
-    except UnicodeEncodeError as error:
-        raise CheckpointError(f"{path}: the vocabulary has half a surrogate pair ({error.reason}).") from None
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elmokit.blocks import blocks
 from elmokit.cli import options
 from elmokit.cli.commands import option
 from elmokit.cli.screen import Screen
-from elmokit.data.blocks import blocks
 from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from elmokit.blocks import SizedStream
 from elmokit.cli import options, texts
 from elmokit.cli.commands import argument, option
 from elmokit.cli.screen import Screen
-from elmokit.data.blocks import SizedStream
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError
 

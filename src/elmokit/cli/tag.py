@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elmokit.blocks import blocks
 from elmokit.cli import options, texts
 from elmokit.cli.commands import Commands, argument, option
 from elmokit.cli.screen import Screen
-from elmokit.data.blocks import blocks
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from elmokit import files
+from elmokit.blocks import blocks
 from elmokit.cli import options
 from elmokit.cli.screen import Screen
-from elmokit.data.blocks import blocks
 from elmokit.data.streams import STDIN
 from elmokit.errors import InputError
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.compat.sentences import checked_sentences
-from elmokit.data.blocks import blocks
 from elmokit.elmo import Elmo as _Elmo
 from elmokit.errors import InputError
 from elmokit.features import Features

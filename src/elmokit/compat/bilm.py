@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from elmokit import checkpoints
 from elmokit.checkpoints.allennlp import read_token_embeddings
-from elmokit.checkpoints.source import read_words
 from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError, MissingExtra
 from elmokit.hdf5 import hdf5_file
 from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
+from elmokit.text.vocab import MAXTERMID, read_words
 
 try:
     import torch
@@ -58,7 +58,7 @@ class TokenBatcher:
     """
 
     def __init__(self, lm_vocab_file: str | Path) -> None:
-        words, _ = read_words(Path(lm_vocab_file), skip_maxtermid=True)
+        words, _ = read_words(Path(lm_vocab_file), skip=(MAXTERMID,))
         self._ids = {word: i for i, word in enumerate(words, start=1)}
         for mark in ("<S>", "</S>", "<UNK>"):
             if mark not in self._ids:
@@ -200,7 +200,7 @@ def dump_token_embeddings(
     vocab_file: str | Path, options_file: str | Path, weight_file: str | Path | None, outfile: str | Path
 ) -> None:
     """Write the token vectors of a vocabulary, a word a line, to HDF5: dataset "embedding" of shape (V, P)."""
-    words, _ = read_words(Path(vocab_file), skip_maxtermid=True)
+    words, _ = read_words(Path(vocab_file), skip=(MAXTERMID,))
     checkpoint = checkpoints.load(options_file, weights=weight_file)
     if checkpoint.config.char_cnn is None:
         raise CheckpointError(f"{options_file}: a model of words has its token vectors in its own table.")

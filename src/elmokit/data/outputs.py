@@ -25,7 +25,7 @@ from elmokit.data.parquet import parquet_rows, parquet_vectors, storable
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
 from elmokit.files import atomic_path
-from elmokit.hdf5 import surviving_file
+from elmokit.hdf5 import SurvivingFile
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
@@ -123,7 +123,7 @@ def _arrays(name: str, values: Sequence[Any]) -> dict[str, NDArray[Any]]:
 def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
     import h5py
 
-    with surviving_file(path) as disk, h5py.File(disk, "w") as file:
+    with SurvivingFile(path) as disk, h5py.File(disk, "w") as file:
         file.attrs["about"] = json.dumps(about)
         file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from elmokit.data.blocks import SizedStream, blocks
+from elmokit.blocks import SizedStream, blocks
 from elmokit.data.outputs import vector_file
 from elmokit.data.tables import Row
 from elmokit.elmo import Elmo

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
+from elmokit.blocks import blocks
 from elmokit.checkpoints import Checkpoint
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import CheckpointError, ConfigError, InputError
@@ -25,7 +26,7 @@ from elmokit.progress import progress_bar
 from elmokit.runtime import Engine
 from elmokit.runtime.engine import Workers
 from elmokit.runtime.pooling import mix_layers
-from elmokit.text.inputs import Text, checked_texts, checked_words, text_blocks
+from elmokit.text.inputs import Text, checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
 
@@ -112,7 +113,7 @@ class LanguageModel:
         total = len(texts) if isinstance(texts, Sized) else None
         sentences = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("scoring", total=total, show=show_progress) as advance:
-            for block in text_blocks(sentences, len, most=(_WORDS, _TEXTS)):
+            for block in blocks(sentences, _TEXTS, weigh=len, most=_WORDS):
                 for surprisal in self._surprisal(block):
                     advance(1)
                     yield surprisal

@@ -6,13 +6,11 @@ table (its column names would be), bytes, and missing values, with their place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from elmokit.encoding import Text as Text
 from elmokit.errors import TextError
-
-Item = TypeVar("Item")
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
@@ -52,24 +50,3 @@ def checked_words(text: Any, place: int) -> list[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return f"{text if len(text) <= 60 else text[:59] + '…'} ({type(value).__name__})"
-
-
-BLOCK_WORDS, BLOCK_TEXTS = 65_536, 4096
-"""Bounds of a block of texts: enough to sort texts by length, little memory."""
-
-
-def text_blocks(
-    items: Iterable[Item], n_words: Callable[[Item], int], *, most: tuple[int, int] | None = None
-) -> Iterator[list[Item]]:
-    """Cut a stream of texts, in any form, into lists of a bounded number of words and texts (`most`)."""
-    block: list[Item] = []
-    words, texts = most or (BLOCK_WORDS, BLOCK_TEXTS)
-    room = words
-    for item in items:
-        block.append(item)
-        room -= n_words(item)
-        if room <= 0 or len(block) == texts:
-            yield block
-            block, room = [], words
-    if block:
-        yield block

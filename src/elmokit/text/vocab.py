@@ -6,13 +6,70 @@ Counts are kept where known, for frequency-weighted pooling (SIF). Reads the voc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from elmokit.errors import InputError, MissingFile
+from elmokit.errors import CheckpointError, ElmoKitError, InputError, MissingFile
+from elmokit.reading import read_bytes
 from elmokit.text.char_ids import BOS, EOS, UNK
 
-_SKIPPED_LINE = "!!!MAXTERMID"
+MAXTERMID = "!!!MAXTERMID"
+"""A line of some vocabularies of bilm-tf that is no word."""
+
+_MAX_BYTES, _MAX_WORDS = 128 << 20, 4_000_000
+_NO_MARKS = bytes(set(range(256)) - set(b"\t\n"))  # all bytes but tabs and line ends
+
+
+def read_words(
+    path: Path, *, skip: Collection[str] = (), error: type[ElmoKitError] = CheckpointError
+) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """Read a vocabulary file: a word a line, with its count after a tab where every line that is not skipped has one.
+
+    `error` is raised for other files; its cause is a UnicodeDecodeError for one in another encoding than UTF-8.
+    """
+    if not path.is_file():
+        raise MissingFile(f"{path}: no such vocabulary file.")
+    data = read_bytes(path, max_bytes=_MAX_BYTES, error=error)
+    if not data:
+        return (), None
+    if data.count(b"\n") > _MAX_WORDS:
+        raise error(f"{path}: more than {_MAX_WORDS:,} lines are too many for a vocabulary.")
+    try:
+        text = data.decode("utf-8-sig").removesuffix("\n")
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: not a UTF-8 text file ({problem.reason} at byte {problem.start}).") from problem
+    text = text.replace("\r\n", "\n").removesuffix("\r")
+    if skip:
+        text = "\n".join(line for line in text.split("\n") if line not in skip)
+    return _with_counts(text) or (tuple(text.split("\n")), None)
+
+
+def _with_counts(text: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+    """Words and counts, where every line ends in a tab and a number."""
+    marks = text.encode().translate(None, _NO_MARKS)
+    if marks == b"\t\n" * (len(marks) // 2) + b"\t":  # one tab a line: cut them all at once
+        fields = text.replace("\n", "\t").split("\t")
+    else:
+        lines = text.split("\n")
+        fields = [part for line in lines for part in line.rsplit("\t", 1)] if all("\t" in x for x in lines) else []
+    words, counts = fields[::2], fields[1::2]
+    digits = "".join(counts)
+    if not (digits.isascii() and digits.isdigit() and all(counts) and max(map(len, counts)) < 19):
+        return None
+    return tuple(words), tuple(map(int, counts))
+
+
+def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) -> None:
+    """Write a vocabulary file that `read_words` reads back as it was."""
+    words = list(words)
+    for word in words:
+        if any(mark in word for mark in "\n\r\t"):
+            raise CheckpointError(f"{path}: the word {word!r} holds a tab or line end; no line can hold it.")
+    lines = words if counts is None else [f"{w}\t{n}" for w, n in zip(words, counts, strict=True)]
+    try:
+        path.write_bytes("".join(line + "\n" for line in lines).encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise CheckpointError(f"{path}: the vocabulary has half a surrogate pair ({error.reason}).") from None
 
 
 class Vocabulary:
@@ -76,22 +133,8 @@ class Vocabulary:
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
         """Read a UTF-8 file: a word a line, maybe its count after a tab; bilm-tf's `!!!MAXTERMID` is skipped."""
-        path = Path(path)
-        if not path.exists():
-            raise MissingFile(f"{path}: no such vocabulary file.")
+        words = read_words(Path(path), skip=(MAXTERMID, ""), error=InputError)
         try:
-            lines = path.read_bytes().decode("utf-8").split("\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}).") from None
-        rows = [line.rstrip("\r").split("\t") for line in lines if line.strip("\r\n") and line != _SKIPPED_LINE]
-        with_counts = bool(rows) and all(len(row) == 2 and row[1].isdigit() for row in rows)
-        try:
-            return cls([row[0] for row in rows], [int(row[1]) for row in rows] if with_counts else None)
+            return cls(*words)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-
-    def lines(self) -> Iterable[str]:
-        """The lines of a vocabulary file: each word, and its count after a tab if counts are known."""
-        if self.counts is None:
-            return self.words
-        return [f"{word}\t{count}" for word, count in zip(self.words, self.counts, strict=True)]

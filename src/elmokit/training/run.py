@@ -23,7 +23,7 @@ from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import OutputError, TrainingError
 from elmokit.files import atomic_path, locked
 from elmokit.fitting import prefixed, reading_snapshot
-from elmokit.text.vocab import Vocabulary
+from elmokit.text.vocab import Vocabulary, write_words
 from elmokit.training.distributed import process_group
 from elmokit.training.identity import check_identity, check_vocabulary, identity_of
 from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
@@ -217,8 +217,8 @@ class _Run:
             given, size = self.vocabulary, o.vocabulary_size
             made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=size)
             with atomic_path(kept) as temporary:
-                lines = made.extended(self.known_words).lines()
-                temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+                extended = made.extended(self.known_words)
+                write_words(temporary, extended.words, extended.counts)
         if teacher is not None:
             seconds, width = o.minutes and o.minutes * 60 * _TEACHER_SHARE, self.config.projection_width
             build_targets(

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from elmokit.checkpoints import Checkpoint, Softmax, detect, load, save
-from elmokit.checkpoints.source import read_words
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
+from elmokit.text.vocab import read_words
 from golden import make_tiny
 
 
@@ -118,7 +118,7 @@ def test_other_hdf5_files_are_named_for_what_they_are(folder, datasets, message)
 
 def test_a_web_page_saved_as_weights(folder):
     (folder / "weights.hdf5").write_text("<html>404</html>")
-    with pytest.raises(CheckpointError, match="not an HDF5 file"):
+    with pytest.raises(CheckpointError, match="lacks the signature"):
         load(folder / "options.json", weights=folder / "weights.hdf5")
 
 

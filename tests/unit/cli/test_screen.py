@@ -9,9 +9,9 @@ import termios
 
 import pytest
 
+from elmokit.blocks import blocks
 from elmokit.cli.options import parse_layers
 from elmokit.cli.screen import Screen
-from elmokit.data.blocks import blocks
 from elmokit.errors import ConfigError
 
 
