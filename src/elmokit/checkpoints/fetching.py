@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import urllib.parse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MARK = "fetched.json"
 """Written last into a model's folder: name, addresses and SHA-256 of its files."""
 
 _ATTEMPTS, _TIMEOUT, _CHUNK = 4, 30.0, 1 << 18
+_LEAST_PACE = 1000  # bytes a second, once _TIMEOUT has passed
 _MAX_BYTES = 16 << 30
 _PASSING = (408, 416, 425, 429)  # 416: the part is as long as the file, or longer
 _PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", "*.pkl", "*.zip", "weights.th"]
@@ -189,7 +191,7 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
         expected = n_bytes + int(response.headers.get("Content-Length") or 0)
         bar = progress_bar(f"fetching {file.name}", total=expected, show=show, unit="B")
         with bar as advance, part.open("ab" if n_bytes else "wb") as output:
-            for chunk in response.iter_content(_CHUNK):
+            for chunk in _pieces(response):
                 n_bytes += len(chunk)
                 if n_bytes > _MAX_BYTES:
                     raise CheckpointError(f"{file.url}: more than {_MAX_BYTES:,} bytes came; no model is that large.")
@@ -197,6 +199,22 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
                 advance(len(chunk))
     if "Content-Length" in response.headers and n_bytes != expected:
         raise requests.ConnectionError(f"{n_bytes:,} of {expected:,} bytes came")
+
+
+def _pieces(response: Any) -> Iterator[bytes]:
+    """The body as it comes; an attempt ends once the body has come more slowly than `_LEAST_PACE` for too long."""
+    import requests
+    import urllib3
+
+    start, n_bytes = time.monotonic(), 0
+    try:
+        while piece := response.raw.read1(_CHUNK):
+            yield piece
+            n_bytes += len(piece)
+            if n_bytes < _LEAST_PACE * (time.monotonic() - start - _TIMEOUT):
+                raise requests.ConnectionError(f"fewer than {_LEAST_PACE:,} bytes a second came")
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError(error) from None
 
 
 def _check_response(response: Any, **_: Any) -> None:

@@ -1,5 +1,6 @@
 """Models by name and address, against a real HTTP server on this machine that misbehaves as servers do."""
 
+import contextlib
 import hashlib
 import shutil
 import threading
@@ -20,6 +21,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.plan, self.log, self.etag = {}, [], [], '"v1"'
+        self.stopped = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -58,6 +60,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         body = data[start:]
+        if todo == "drip":
+            with contextlib.suppress(OSError):  # the client has left
+                while body and not self.server.stopped.wait(0.02):
+                    self.wfile.write(body[:1])
+                    body = body[1:]
+            self.close_connection = True
+            return
         self.wfile.write(body[: len(body) // 2] if todo == "drop" else body)
         if todo == "drop":
             self.wfile.flush()
@@ -75,6 +84,7 @@ def server(monkeypatch, tmp_path):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+    server.stopped.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -120,7 +130,7 @@ def test_broken_connections_are_tried_again(server, model):
     assert len(server.log) == 4
     assert [asked for _, asked in server.log[:2]] == [None, None]
     half = len(server.files["/weights.hdf5"]) // 2
-    assert server.log[2][1] == f"bytes={half // 1000 * 1000}-"  # goes on where it ended
+    assert server.log[2][1] == f"bytes={half}-"  # goes on where it ended
     assert {path.name for path in folder.iterdir()} == {"options.json", "weights.hdf5", fetching.MARK, ".lock"}
 
 
@@ -133,7 +143,7 @@ def test_a_later_run_fetches_what_is_missing(server, model):
     server.log.clear()
     fetching.fetch("tiny")
     half = len(server.files["/weights.hdf5"]) // 2
-    assert server.log == [("/weights.hdf5", f"bytes={half // 1000 * 1000}-")]
+    assert server.log == [("/weights.hdf5", f"bytes={half}-")]
     assert load("tiny").name == "tiny"
 
 
@@ -288,3 +298,17 @@ def test_hugging_face_needs_its_package(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingExtra, match=r"elmokit\[hub\]"):
         load("hf:someone/model")
+
+
+def test_a_download_that_only_drips_ends_and_goes_on_where_it_ended(server, model, monkeypatch):
+    monkeypatch.setattr(fetching, "_TIMEOUT", 0.2)
+    server.plan = ["drip", "serve"]
+    assert load("tiny").name == "tiny"
+    assert server.log[1][1].startswith("bytes="), "the second attempt asks for the rest"
+
+
+def test_a_server_that_always_drips_is_given_up(server, model, monkeypatch):
+    monkeypatch.setattr(fetching, "_TIMEOUT", 0.1)
+    server.plan = ["drip"] * 4
+    with pytest.raises(MissingFile, match=r"fewer than 1,000 bytes a second came.*Fetch by hand"):
+        load("tiny")
