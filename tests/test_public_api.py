@@ -136,4 +136,4 @@ def test_there_are_examples_to_run():
     finder = doctest.DocTestFinder(exclude_empty=True)
     names = ("elmokit.config", "elmokit.elmo", "elmokit.features", "elmokit.text.tokens", "elmokit.runtime.batches")
     found = [test for name in names for test in finder.find(importlib.import_module(name)) if test.examples]
-    assert len(found) >= 15
+    assert len(found) >= 10

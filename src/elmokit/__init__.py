@@ -36,48 +36,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BiLSTMConfig",
-    "CharCNNConfig",
-    "Checkpoint",
-    "Elmo",
-    "ElmoConfig",
-    "ElmoKitError",
-    "ElmoVectorizer",
-    "Encoding",
-    "Features",
-    "LanguageModel",
-    "LayerMix",
-    "MultiLabelClassifier",
-    "SentencePairs",
-    "State",
-    "Tagger",
-    "TextClassifier",
-    "WordIndex",
-    "WordVectors",
-    "__version__",
-]
+__all__ = ["BiLSTMConfig", "CharCNNConfig", "Checkpoint", "Elmo", "ElmoConfig", "ElmoKitError", "ElmoVectorizer"]
+__all__ += ["Encoding", "Features", "LanguageModel", "LayerMix", "MultiLabelClassifier", "SentencePairs", "State"]
+__all__ += ["Tagger", "TextClassifier", "WordIndex", "WordVectors", "__version__"]
 
-_HOMES = {
-    "BiLSTMConfig": "elmokit.config",
-    "CharCNNConfig": "elmokit.config",
-    "Checkpoint": "elmokit.checkpoints",
-    "Elmo": "elmokit.elmo",
-    "ElmoConfig": "elmokit.config",
-    "ElmoKitError": "elmokit.errors",
-    "ElmoVectorizer": "elmokit.tasks.vectorizer",
-    "Encoding": "elmokit.encoding",
-    "Features": "elmokit.features",
-    "LanguageModel": "elmokit.tasks.language_model",
-    "LayerMix": "elmokit.config",
-    "MultiLabelClassifier": "elmokit.tasks.classify",
-    "SentencePairs": "elmokit.tasks.pairs.classifier",
-    "State": "elmokit.runtime",
-    "Tagger": "elmokit.tasks.tagging.tagger",
-    "TextClassifier": "elmokit.tasks.classify",
-    "WordIndex": "elmokit.index",
-    "WordVectors": "elmokit.features",
+_EXPORTS = {
+    "checkpoints": ["Checkpoint"],
+    "config": ["BiLSTMConfig", "CharCNNConfig", "ElmoConfig", "LayerMix"],
+    "elmo": ["Elmo"],
+    "encoding": ["Encoding"],
+    "errors": ["ElmoKitError"],
+    "features": ["Features", "WordVectors"],
+    "index": ["WordIndex"],
+    "runtime": ["State"],
+    "tasks.classify": ["MultiLabelClassifier", "TextClassifier"],
+    "tasks.language_model": ["LanguageModel"],
+    "tasks.pairs.classifier": ["SentencePairs"],
+    "tasks.tagging.tagger": ["Tagger"],
+    "tasks.vectorizer": ["ElmoVectorizer"],
 }
+_HOMES = {name: f"elmokit.{module}" for module, names in _EXPORTS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,4 @@
-"""What a biLM is made of, as frozen values that all other modules read.
-
-A configuration says everything that decides the *function* (shapes, clips, skip connections, tokenizer), nothing about
-where or how fast it runs, and the names and shapes of the tensors that belong to it.
+"""What a biLM is made of, as frozen values: all that decides its *function*, and its tensors' names and shapes.
 
 Axis letters, used everywhere: B sentences · T words · C characters per word (50) · P projection width ·
 L layers (1 token layer + LSTM layers) · 2P width of one word vector · V vocabulary of the softmax.
@@ -78,8 +75,8 @@ class CharCNNConfig:
             n, known = self.n_characters, len(self.characters)
             _refuse(known != n - 1, f"char_cnn has {known} characters but n_characters {n}; expected one row more.")
         _refuse(not self.filters, "char_cnn.filters is empty: give at least one (width, number) pair.")
-        known_activation = self.activation in ("relu", "tanh")
-        _refuse(not known_activation, f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
+        unknown = self.activation not in ("relu", "tanh")
+        _refuse(unknown, f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
         smallest = min(self.embedding_width, self.n_highway + 1, *(size for pair in self.filters for size in pair))
         _refuse(smallest < 1, f"char_cnn has a size below 1: {self}.")
         least = max(3, *(width for width, _ in self.filters))
@@ -108,16 +105,11 @@ class BiLSTMConfig:
     """The stacked LSTMs of both directions.
 
     Args:
-        n_layers: LSTM layers per direction (2 in the published models).
-        cell_width: width of the cell (4096 in the original).
+        n_layers: LSTM layers per direction.
+        cell_width: width of the cell.
         projection: whether a linear layer maps the cell's output to P; without it, cell_width equals P.
-        cell_clip: bound on the cell state's absolute value; None for none.
-        projection_clip: bound on the projected output's absolute value; None for none.
+        cell_clip, projection_clip: bounds on absolute values of the cell state and the projected output; None for none.
         skip_connections: whether each layer from the second on adds its input to its output.
-
-    Example:
-        >>> BiLSTMConfig(cell_width=64).n_layers
-        2
     """
 
     n_layers: int = 2
@@ -212,17 +204,15 @@ class ElmoConfig:
         _refuse(both, "a model has either char_cnn or n_words; with both, it has word_width too.")
         apart = self.word_width and (cnn is None or not cnn.projection)
         _refuse(apart, "word_width is for words beside a char_cnn with a projection that joins them.")
-        if self.word_table:
-            right = self.word_table > 0 and cnn is not None and not self.n_words
-            _refuse(
-                not right, f"word_table is {self.word_table}; it stands beside a char_cnn and without n_words, or is 0."
-            )
+        n = self.word_table
+        wrong = n and (n < 0 or cnn is None or self.n_words)
+        _refuse(wrong, f"word_table is {n}; it stands beside a char_cnn and without n_words, or is 0.")
         if cnn is not None and not cnn.projection:
             n = cnn.n_filters
             _refuse(n != P, f"char_cnn has {n} filters and no projection, so projection_width must be {n}, not {P}.")
         if not lstm.projection:
-            C = lstm.cell_width
-            _refuse(C != P, f"bilstm has cell_width {C} and no projection, so projection_width must be {C}, not {P}.")
+            n = lstm.cell_width
+            _refuse(n != P, f"bilstm has cell_width {n} and no projection, so projection_width must be {n}, not {P}.")
 
     @property
     def dim(self) -> int:
@@ -236,12 +226,7 @@ class ElmoConfig:
 
     @property
     def n_params(self) -> int:
-        """Number of parameters of the biLM, without the padding row, layer mix and softmax.
-
-        Example:
-            >>> ElmoConfig(bilstm=BiLSTMConfig(cell_width=4096)).n_params
-            93600848
-        """
+        """Number of parameters of the biLM, without the padding row, layer mix and softmax."""
         padding_rows = ("char_cnn.embedding.weight", "word_embedding.weight")
         shapes = self.tensor_shapes().items()
         return sum(math.prod(shape) - (shape[1] if name in padding_rows else 0) for name, shape in shapes)
@@ -251,21 +236,13 @@ class ElmoConfig:
 
         Linear weights are (out, in); convolutions (filters, embedding_width, width); LSTM gates are stacked
         in the order input, forget, candidate, output, with the forget bias (+1 in TensorFlow) inside.
-
-        Example:
-            >>> shapes = ElmoConfig().tensor_shapes()
-            >>> shapes["forward_layers.0.weight_ih"], shapes["forward_layers.0.weight_hr"]
-            ((16384, 512), (512, 4096))
         """
         P, C = self.projection_width, self.bilstm.cell_width
         shapes: dict[str, tuple[int, ...]] = {}
-        if self.char_cnn is None:
-            shapes["word_embedding.weight"] = (self.n_words, P)
-        else:
-            cnn = self.char_cnn
+        if self.n_words:
+            shapes["word_embedding.weight"] = (self.n_words, self.word_width or P)
+        if (cnn := self.char_cnn) is not None:
             E, F = cnn.embedding_width, cnn.n_filters
-            if self.word_width:
-                shapes["word_embedding.weight"] = (self.n_words, self.word_width)
             shapes["char_cnn.embedding.weight"] = (cnn.n_characters, E)
             for i, (width, n) in enumerate(cnn.filters):
                 shapes[f"char_cnn.convolutions.{i}.weight"] = (n, E, width)
@@ -296,12 +273,7 @@ class ElmoConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ElmoConfig:
-        """A configuration from what `to_dict` gave; ConfigError for an unknown name or a value of the wrong kind.
-
-        Example:
-            >>> ElmoConfig.from_dict(ElmoConfig().to_dict()) == ElmoConfig()
-            True
-        """
+        """A configuration from what `to_dict` gave; ConfigError for an unknown name or a value of the wrong kind."""
         parts = dict(values)
         try:
             for name, kind in (("char_cnn", CharCNNConfig), ("bilstm", BiLSTMConfig)):

@@ -67,11 +67,7 @@ class Elmo(LoadedModel):
         return (encoding or Encoding()).width(self.config)
 
     def tokenize(self, texts: Iterable[Text]) -> list[list[str]]:
-        """The words of each text, as `encode` takes them: of strings by the model's tokenizer, of lists as they are.
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words; says which.
-        """
+        """The words of each text: of strings by the model's tokenizer, of lists as they are; TextError for others."""
         return [self._words(text, i) for i, text in enumerate(checked_texts(texts))]
 
     def encode(
@@ -94,10 +90,7 @@ class Elmo(LoadedModel):
         Args:
             texts: N texts: strings, which the model's tokenizer splits into words, or lists of words.
             encoding: which vectors, as one value; replaces the next four arguments.
-            pooling: see `Encoding`.
-            layers: see `Encoding`.
-            layer_weights: see `Encoding`.
-            normalize: see `Encoding`.
+            pooling, layers, layer_weights, normalize: see `Encoding`.
             show_progress: True draws a bar, False never does, None does in terminals and notebooks after two seconds.
             state: where the LSTMs start with every text: None for zeros, "warm" for a fixed state that has read a
                 little English, or a `State` of one row.
@@ -143,9 +136,7 @@ class Elmo(LoadedModel):
         """The vector of one text, (d,): the row that `encode` gives for it.
 
         Args:
-            text: a string or a list of words.
-            encoding: see `encode`.
-            options: see `encode`.
+            text, encoding, options: see `encode`.
 
         Returns:
             the vector.
@@ -161,8 +152,7 @@ class Elmo(LoadedModel):
 
         Args:
             texts: any number of texts, for instance a generator.
-            encoding: see `encode`.
-            options: see `encode`.
+            encoding, options: see `encode`.
 
         Yields:
             each text's vector, in the order of the texts; the same numbers as from `encode`. Shape (d,).
@@ -187,10 +177,6 @@ class Elmo(LoadedModel):
             N `WordVectors`: words, their places in the text (None where words were given), and vectors of shape
             (T, d), or (L, T, 2P) for "each".
 
-        Raises:
-            TextError: a text that is neither a string nor a list of words; says which.
-            ConfigError: layers or state that are not known or do not fit the model.
-
         Example:
             ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
         """
@@ -209,10 +195,7 @@ class Elmo(LoadedModel):
 
         Args:
             texts: any number of strings or lists of words.
-            layers: see `encode_words`.
-            layer_weights: see `encode`.
-            show_progress: see `encode`.
-            state: see `encode`.
+            layers, layer_weights, show_progress, state: see `encode_words`.
 
         Yields:
             what `encode_words` gives for each text, in order; `elmokit.features.save_word_vectors` takes it.
@@ -242,11 +225,8 @@ class Elmo(LoadedModel):
             state: what the previous step returned; None at first.
 
         Returns:
-            word vectors of all layers, (L, T, 2P) each, and the state after the batch.
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words; says which.
-            ConfigError: a state of another model.
+            word vectors of all layers, (L, T, 2P) each, and the state after the batch; ConfigError for a state of
+            another model.
         """
         split = [self._split(text, i) for i, text in enumerate(checked_texts(texts))]
         layers, after = self._engine.step([words for words, _ in split], state)
@@ -264,11 +244,7 @@ class Elmo(LoadedModel):
             encoding: how texts are encoded; see `encode`.
 
         Returns:
-            similarities from -1 to 1; 0 where a text has no words. Shape (N, M).
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words.
-            ConfigError: vectors of different widths.
+            similarities from -1 to 1; 0 where a text has no words. Shape (N, M). ConfigError for different widths.
 
         Example:
             ``elmo.similarity("Stick to it.", ["Go on!", "The stick broke."])``

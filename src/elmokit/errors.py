@@ -45,17 +45,7 @@ class TrainingError(ElmoKitError, RuntimeError):
 
 
 class MissingExtra(ElmoKitError, ImportError):
-    """An optional package that is needed here and not installed.
-
-    Args:
-        package: the package that could not be imported.
-        extra: the extra of elmokit that brings it.
-        purpose: what it is needed for, as the end of "… is needed for".
-
-    Example:
-        >>> MissingExtra("torch", "torch", "training").extra
-        'torch'
-    """
+    """An optional package that is needed here, in an extra of elmokit; `purpose` ends "… is needed for"."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(

@@ -122,16 +122,13 @@ class Features(Sequence[WordVectors]):
         return f"Features({len(self):,} text{'s' * (len(self) != 1)}, {n_words:,} words{layers}, width {shape[-1]})"
 
     def _repr_html_(self) -> str:
-        """The texts, their number of words and shape of vectors, for notebooks."""
+        """A table for notebooks."""
         shown = enumerate(self._texts[:_ROWS_SHOWN])
         rows = [(i, _shortened(" ".join(text.words), 100), len(text), text.vectors.shape) for i, text in shown]
         return _html_table(repr(self), ("", "text", "words", "vectors"), rows, n_left_out=len(self) - len(rows))
 
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
-        """All texts in one array, padded with zeros to the longest, as networks take them.
-
-        Returns:
-            vectors, (N, T, D) or (N, L, T, D), and a mask that is True where a word is, (N, T).
+        """All texts in one array, padded with zeros, (N, T, D) or (N, L, T, D), and a mask of the words, (N, T).
 
         Raises:
             ConfigError: texts whose vectors differ in width or layers.
@@ -155,10 +152,9 @@ class Features(Sequence[WordVectors]):
         return vectors, np.arange(longest) < lengths[:, None]
 
     def to_pandas(self) -> Any:
-        """A pandas data frame with a row per word; MissingExtra where pandas is not installed.
+        """A pandas data frame (extra `pandas`) with a row per word.
 
-        Returns:
-            columns "text" (its number), "word", "start", "end" (missing where words were given) and "vector".
+        Columns: "text" (its number), "word", "start", "end" (missing where words were given) and "vector".
         """
         try:
             import pandas as pd
@@ -172,10 +168,7 @@ class Features(Sequence[WordVectors]):
         return frame.astype({"text": "int64", "start": "Int64", "end": "Int64"})
 
     def save(self, path: str | Path) -> None:
-        """Write all texts to one file, whole or not at all; for the errors see `save_word_vectors`.
-
-        Args:
-            path: where to; ends in .npz or .h5.
+        """Write all texts to one file, .npz or .h5, whole or not at all; for the errors see `save_word_vectors`.
 
         Example:
             >>> import tempfile
@@ -188,13 +181,7 @@ class Features(Sequence[WordVectors]):
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
-        """Read what `save` or `elmokit embed --words` wrote.
-
-        Args:
-            path: the .npz or .h5 file. One from the command has no texts without words.
-
-        Returns:
-            the features; the vectors of all texts share one array.
+        """Read what `save` or `elmokit embed --words` (which leaves out texts without words) wrote.
 
         Raises:
             MissingFile: no such file.

@@ -76,16 +76,10 @@ def write_json(path: str | Path, values: object, **options: Any) -> None:
 
 @contextmanager
 def locked(path: Path, busy: str, *, wait: bool = False, required: bool = False) -> Iterator[None]:
-    """Keep out other processes that lock the same file, as long as this process is in the block.
+    """Keep out other processes that lock the same file, which is created, as long as this process is in the block.
 
-    Args:
-        path: the file, which is created.
-        busy: message of the error if another process holds the lock.
-        wait: wait for the other process instead.
-        required: refuse to go on where there are no such locks (Windows).
-
-    Raises:
-        OutputError: another process holds the lock, or there are no locks and one is required.
+    If another process holds the lock, OutputError(busy), or `wait`. Windows has no such locks: OutputError if one is
+    `required`.
     """
     try:
         import fcntl

@@ -20,22 +20,17 @@ from elmokit.checkpoints import Checkpoint, digest_of
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import Encoding, Layers
 from elmokit.errors import CheckpointError, ConfigError
-from elmokit.runtime.backends import PRECISIONS as BACKEND_PRECISIONS
+from elmokit.runtime.backends import choose_precision
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
 from elmokit.runtime.pooling import Reduce, word_shares
-from elmokit.runtime.precision import choose_precision
 from elmokit.runtime.token_encoder import CACHE_WORDS
 from elmokit.text.tokens import get_tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PRECISIONS = (*BACKEND_PRECISIONS, "auto")
-
-
 Array = NDArray[Any]
-
 Start = State | Literal["warm"] | None
 
 
@@ -77,8 +72,6 @@ class LoadedModel:
             raise ConfigError(
                 f"Elmo({checkpoint!r}): expected a Checkpoint. To read a model: Elmo.load({checkpoint!r})."
             )
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
         self.config: ElmoConfig = checkpoint.config
         self.layer_mix: LayerMix = checkpoint.layer_mix
         self.name: str = checkpoint.name
@@ -120,16 +113,12 @@ class LoadedModel:
                 published model ("original", "small" …; `elmokit.checkpoints` lists them), which is downloaded once; or
                 a folder or file: elmokit's own, AllenNLP's options and HDF5 weights or model archive, TensorFlow and
                 TF-Hub checkpoints, ELMoForManyLangs.
-            options: the options file of a pair; `weights` is then needed.
-            weights: the weights of a pair.
-            device: see `Elmo`.
-            precision: see `Elmo`.
-            n_threads: see `Elmo`.
-            cache_words: see `Elmo`.
+            options, weights: both files of a pair.
+            device, precision, n_threads, cache_words: see `Elmo`.
 
         Returns:
-            the model. In this documentation L is its number of layers (the token layer and each LSTM layer), P the
-            width of one direction, 2P the width of a word vector, T the words of a text.
+            the model. L is its number of layers (the token layer and each LSTM layer), P the width of one direction,
+            2P the width of a word vector, T the words of a text.
 
         Raises:
             MissingFile: no such file or folder.
@@ -153,17 +142,14 @@ class LoadedModel:
         return model
 
     def checkpoint(self) -> Checkpoint:
-        """The model's arrays: the checkpoint it was made of, or (without softmax) read again from its files.
-
-        Returns:
-            the checkpoint.
+        """The checkpoint that the model was made of, or its files (without softmax), read again.
 
         Raises:
             CheckpointError: the files have changed since the model was loaded.
         """
-        if self._checkpoint is not None or self._source is None:
-            assert self._checkpoint is not None, "a model comes from a checkpoint or from files"
+        if self._checkpoint is not None:
             return self._checkpoint
+        assert self._source is not None, "a model comes from a checkpoint or from files"
         source, options = self._source
         checkpoint = checkpoints.load(source, weights=options["weights"], with_softmax=False)
         if _sum_of(checkpoint) != self._sum:
@@ -173,15 +159,11 @@ class LoadedModel:
     def save(self, folder: str | Path) -> None:
         """Write the model to a folder in elmokit's own format, for `Elmo.load`.
 
-        Args:
-            folder: where to; it must not hold another model.
-
         Raises:
             CheckpointError: the files that the model was loaded from have changed.
             OutputError: the folder can't be written.
         """
-        kept = dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name)
-        checkpoints.save(kept, folder)
+        checkpoints.save(dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name), folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
@@ -224,14 +206,8 @@ class LoadedModel:
     ) -> Iterator[Array | None]:
         """Encode one long text a segment at a time, for servers that let other work come between.
 
-        Args:
-            words: T words.
-            encoding: see `Elmo.encode`; None for all layers apart, without pooling.
-            pooled: whether the result is one vector; else a vector per word.
-            turn_words: words in a segment. It does not change the result.
-
-        Yields:
-            None after each segment, and last the vector, (d,), or the word vectors, (T, d) or (L, T, 2P).
+        Yields None after each segment of `turn_words` words, and last the vector, (d,), or, unless `pooled`, the word
+        vectors, (T, d), or (L, T, 2P) without an encoding.
         """
         encoding = encoding or (Encoding() if pooled else None)
         shares = word_shares(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else None

@@ -1,8 +1,7 @@
-"""Perplexity as bilm-tf defines it, for training, for tasks and for the command line.
+"""Perplexity as bilm-tf defines it: exp of the mean negative log likelihood per predicted word with the full softmax.
 
-exp of the mean negative log likelihood per predicted word with the full softmax. `</S>` (backward: `<S>`) is predicted
-once per text and counts. Words outside the vocabulary count as `<UNK>`, so figures compare only between models of one
-vocabulary.
+`</S>` (backward: `<S>`) is predicted once per text and counts. Words outside the vocabulary count as `<UNK>`, so
+figures compare only between models of one vocabulary.
 """
 
 from __future__ import annotations

@@ -30,15 +30,8 @@ _MAX_DIRECTORY_BYTES = 4 << 20  # the list of members at the end of a zip
 def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, what: str = "file") -> Iterator[None]:
     """Turn every exception of a reader into one of our errors that names the file; `what` is what it should have been.
 
-    Errors of elmokit pass unchanged, and so do `ImportError` and interrupts. A missing file becomes `MissingFile`;
-    everything else (`KeyError`, `RecursionError`, `MemoryError`, panics of Rust libraries …) becomes `error`.
-
-    Example:
-        >>> with reading("model.json", what="configuration"):
-        ...     {}["layers"]
-        Traceback (most recent call last):
-        ...
-        elmokit.errors.CheckpointError: model.json: not a readable configuration (KeyError: 'layers').
+    Errors of elmokit, `ImportError` and interrupts pass unchanged. A missing file becomes `MissingFile`; everything
+    else (`KeyError`, `RecursionError`, `MemoryError`, panics of Rust libraries …) becomes `error`.
     """
     try:
         yield

@@ -86,7 +86,7 @@ class ModelOptions:
         from elmokit.elmo import Elmo
 
         if self.precision == "auto":
-            from elmokit.runtime.precision import choose_precision
+            from elmokit.runtime.backends import choose_precision
 
             chosen, reason = choose_precision(self.device)
             screen.note(f"precision {chosen}: {reason}")

@@ -53,9 +53,7 @@ class State:
         """The state before anything was read: zeros.
 
         Args:
-            config: the model.
-            n_rows: B, sentences in a batch.
-            dtype: of the arrays.
+            config, n_rows, dtype: the model, the number of sentences B, the type of the arrays.
 
         Returns:
             the state.
@@ -76,8 +74,7 @@ class State:
         """A copy in which some rows are another state's; it grows (by zeros) where it must.
 
         Args:
-            rows: the rows to be replaced.
-            other: a state with one row for each of them.
+            rows, other: the rows to be replaced, and a state with one row for each of them.
 
         Returns:
             the copy.

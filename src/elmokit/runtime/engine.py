@@ -38,9 +38,9 @@ BATCH_WORDS = 4096
 class Engine:
     """A biLM that computes layers, without gradients.
 
-    Arguments and errors are those of `elmokit.Elmo`, and: `tensors` by the names of `ElmoConfig.tensor_shapes()`, which
-    are copied, packed for speed; `words`, the vocabulary of a model with a word table; `batch_words`, words that are
-    read together, which bounds the memory; `backend`, which replaces the one that `device` and `precision` choose.
+    Arguments and errors are those of `elmokit.Elmo`, and: `tensors` by the names of `ElmoConfig.tensor_shapes()`;
+    `words`, the vocabulary of a model with a word table; `batch_words`, words that are read together, which bounds the
+    memory; `backend`, which replaces the one that `device` and `precision` choose.
 
     Example:
         >>> from elmokit.config import BiLSTMConfig
@@ -64,8 +64,7 @@ class Engine:
         cache_words: int = CACHE_WORDS,
         backend: Backend | None = None,
     ) -> None:
-        if isinstance(cache_words, bool) or not isinstance(cache_words, int) or cache_words < 0:
-            raise ConfigError(f"cache_words is {cache_words!r}; expected a number of words, 0 for no cache.")
+        _check_number("cache_words", cache_words, 0, "0 for no cache")
         self.config, self.batch_words = config, batch_words
         self.backend = backend or make_backend(config, tensors, device=device, precision=precision)
         self.dtype = self.backend.dtype
@@ -83,8 +82,7 @@ class Engine:
         Yields the index of a sentence and its result, in the order of computation; each index once. At most `max_rows`
         sentences are read side by side. Raises ConfigError for a state of another model or of several rows.
         """
-        if isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < 1:
-            raise ConfigError(f"batch_size is {max_rows!r}; expected a number of texts, at least 1.")
+        _check_number("batch_size", max_rows, 1, "a number of texts")
         plan = plan_batches(sentences, batch_words=self.batch_words, max_rows=max_rows)
         start = self.after_boundary(state)
         for i in plan.empty:
@@ -177,6 +175,11 @@ class Engine:
         return slab, after
 
 
+def _check_number(name: str, value: object, least: int, meaning: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} is {value!r}; expected {least} or more, {meaning}.")
+
+
 @cache
 def _blas_libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
@@ -192,36 +195,31 @@ class _SingleThreadedBlas:
     so we call the function below that check.
     """
 
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew, in a forked child: only the forking thread is left, so nobody computes or holds the lock."""
+    def __init__(self) -> None:  # also in a forked child: only the forking thread is left, so nobody holds the lock
         self.lock, self.n_users, self.before = Lock(), 0, [0]
 
-    def _set_threads(self, numbers: Iterable[int]) -> None:
-        for library, n in zip(_blas_libraries(), numbers, strict=True):
-            getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
+    def _add_user(self, change: int) -> None:
+        with self.lock:
+            first, self.n_users = not self.n_users, self.n_users + change
+            if first:
+                self.before = [library.get_num_threads() for library in _blas_libraries()]
+            for library, before in (
+                zip(_blas_libraries(), self.before, strict=True) if first or not self.n_users else ()
+            ):
+                getattr(library, "_real_set_num_threads", library.set_num_threads)(1 if self.n_users else before)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with self.lock:
-            if self.n_users == 0:
-                self.before = [library.get_num_threads() for library in _blas_libraries()]
-                self._set_threads([1] * len(self.before))
-            self.n_users += 1
+        self._add_user(1)
         try:
             yield
         finally:
-            with self.lock:
-                self.n_users -= 1
-                if self.n_users == 0:
-                    self._set_threads(self.before)
+            self._add_user(-1)
 
 
 single_threaded_blas = _SingleThreadedBlas()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=single_threaded_blas.forget)
+    os.register_at_fork(after_in_child=single_threaded_blas.__init__)  # type: ignore[misc]
 
 
 class Workers:
@@ -233,8 +231,8 @@ class Workers:
     """
 
     def __init__(self, n_threads: int | None = None) -> None:
-        if n_threads is not None and (isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1):
-            raise ConfigError(f"n_threads is {n_threads!r}; expected 1 or more, or None for one per core.")
+        if n_threads is not None:
+            _check_number("n_threads", n_threads, 1, "or None for one per core")
         known = hasattr(os, "sched_getaffinity")  # Linux
         self.n_threads = n_threads or (len(os.sched_getaffinity(0)) if known else os.cpu_count()) or 1
         self._process, self._here = 0, local()

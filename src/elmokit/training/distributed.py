@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from elmokit.errors import ConfigError
-from elmokit.runtime.precision import cpu_has_bfloat16
+from elmokit.runtime.backends import cpu_has_bfloat16
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
+from elmokit.runtime import kernels as library
 from elmokit.runtime.backends import make_backend
 from elmokit.runtime.backends.native import GAP, NativeTower
 from elmokit.runtime.batches import Buffers, State, make_batch
-from elmokit.runtime.kernels import NativeProduct, available, library, native_precisions
-from elmokit.runtime.kernels.weights import round_rows, to_bfloat16
+from elmokit.runtime.kernels import available, native_precisions
+from elmokit.runtime.kernels.weights import NativeProduct, round_rows, to_bfloat16
 from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
@@ -171,7 +172,7 @@ def test_without_the_loops_everything_works(broken, tmp_path, monkeypatch):
     if broken == "not a library":
         broken_library.write_bytes(b"no library")
     code = (
-        "import sys, numpy as np; from pathlib import Path; from elmokit.runtime.kernels import library;"
+        "import sys, numpy as np; from pathlib import Path; from elmokit.runtime import kernels as library;"
         f"library.LIBRARY = Path({str(broken_library)!r}) if {broken != 'switched off'} else library.LIBRARY;"
         "assert library.native_precisions() == (); from elmokit import Elmo;"
         "np.save(sys.argv[1], Elmo.load().encode(['without the loops', 'too']))"

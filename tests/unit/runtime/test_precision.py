@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elmokit import Elmo
-from elmokit.runtime import precision
+from elmokit.runtime import backends as precision
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_auto_gives_the_vectors_of_what_it_picked(monkeypatch):
 def test_choosing_does_not_import_torch():
     import subprocess
 
-    code = "import sys, elmokit.runtime.precision as p; p.choose_precision(); assert 'torch' not in sys.modules"
+    code = "import sys, elmokit.runtime.backends as p; p.choose_precision(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

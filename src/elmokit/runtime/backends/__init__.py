@@ -7,7 +7,9 @@ and PyTorch (extra `torch`) computes bfloat16 and everything on GPUs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +53,7 @@ def make_backend(
     ConfigError: they are not known or do not go together. MissingExtra: PyTorch is needed and not installed.
     """
     if precision not in PRECISIONS:
-        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))}.")
+        raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))} or 'auto'.")
     on_cpu = device in ("auto", "cpu")
     if precision == "float64" and not on_cpu:
         raise ConfigError(f"precision 'float64' is for the CPU, not {device!r}.")
@@ -69,3 +71,34 @@ def make_backend(
     from elmokit.runtime.backends.torch import TorchBackend
 
     return TorchBackend(config, tensors, device="cpu" if on_cpu else device, precision=precision)
+
+
+@cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16 (Linux on x86-64 tells; elsewhere: no)."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("flags") and {"avx512_bf16", "amx_bf16"} & set(line.split()) for line in lines)
+
+
+def choose_precision(device: str = "cpu") -> tuple[str, str]:
+    """What the precision "auto" means on a device, and the reason in a few words: bfloat16 where it is computed fast.
+
+    It is never the default: float32 is the reference, and results should not depend on the machine.
+    """
+    if device in ("auto", "cpu"):
+        native = "bfloat16" in native_precisions()
+        if not native and not cpu_has_bfloat16():
+            return "float32", "the processor does not multiply in bfloat16"
+        if not native and find_spec("torch") is None:
+            return "float32", "neither compiled loops nor PyTorch, one of which bfloat16 needs, is installed"
+        return "bfloat16", "the processor multiplies in bfloat16"
+    if find_spec("torch") is None:
+        return "float32", f"PyTorch, which {device} needs, is not installed"
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        return "bfloat16", "the GPU multiplies in bfloat16"
+    return "float32", f"{device} is not known to multiply in bfloat16"

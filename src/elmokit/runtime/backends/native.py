@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elmokit.config import CharCNNConfig, ElmoConfig
 from elmokit.runtime.backends.numpy import BLOCK_BYTES, CpuBackend, highway_weights
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers
-from elmokit.runtime.kernels.library import Convolutions, Filters, Highway, Layer, address, function
+from elmokit.runtime.kernels import Convolutions, Filters, Highway, Layer, address, function
 from elmokit.runtime.kernels.weights import TERMS, NativeProduct, lanes, pack, round_rows, up
 
 Array = NDArray[Any]

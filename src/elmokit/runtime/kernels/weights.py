@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.runtime.batches import MULTIPLE, Buffers, aligned
-from elmokit.runtime.kernels.library import address, chosen, function
+from elmokit.runtime.kernels import address, chosen, function
 
 Array = NDArray[Any]
 
