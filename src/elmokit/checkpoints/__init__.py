@@ -11,20 +11,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from elmokit.checkpoints import allennlp, allennlp_archive, fetching, manylangs, native, tensorflow
+import numpy as np
+
+from elmokit.checkpoints import allennlp, fetching, manylangs, native, tensorflow, torch_file
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, digest_of, with_token_embeddings
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, digest_of
 from elmokit.checkpoints.native import recorded_sums
 from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format
-from elmokit.errors import CheckpointError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, ConfigError, MissingFile, OutputError
 from elmokit.reading import printable, reading
 
-__all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax"]
-__all__ += ["check_tensors", "detect", "digest_of", "load", "recorded_sums", "save", "with_token_embeddings"]
+__all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax", "detect", "digest_of", "load", "recorded_sums"]
+__all__ += ["save"]
 
 FORMATS: tuple[Format, ...] = (native.FORMAT, manylangs.FORMAT, tensorflow.HUB, tensorflow.TRAINING)
-FORMATS += (allennlp.FORMAT, allennlp_archive.FORMAT)
+FORMATS += (allennlp.FORMAT, torch_file.FORMAT)
 """All formats, in the order in which they are tried."""
 
 
@@ -62,28 +64,33 @@ def load(source: str | Path, *, weights: str | Path | None = None, with_softmax:
         >>> load(folder).config == config
         True
     """
-    with _opened(source, weights) as thing, reading(thing.path, what="checkpoint"):
-        checkpoint = _detect(thing).read(replace(thing, with_softmax=with_softmax))
+    with _opened(source, weights) as thing:
+        try:
+            with reading(thing.path, what="checkpoint"):
+                checkpoint = _check_finite(_detect(thing).read(replace(thing, with_softmax=with_softmax)))
+        except (ConfigError, CheckpointError) as error:  # those of parts that do not fit name no file
+            named = any(str(place) in str(error) for place in (thing.folder, thing.weights or thing.folder))
+            raise CheckpointError(str(error) if named else f"{thing.path}: {error}") from error
     return fetching.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
 
 
 def save(
     checkpoint: Checkpoint, folder: str | Path, *, format: str = "native", storage: native.Storage = "float32"
 ) -> None:
-    """Write a checkpoint into a folder, which is created where it is missing.
+    """Write a checkpoint into a folder, which is created where it is missing; files of other names stay.
 
     Args:
-        checkpoint: what to write.
-        folder: files of the same names are replaced, others stay.
+        checkpoint, folder: what to write where.
         format: "native" or "allennlp".
         storage: of the native format: "float32" (exact), "float16" or "int8".
 
     Raises:
-        CheckpointError: unknown format, or one that can only be read.
+        CheckpointError: unknown format, or one that can only be read; weights that are NaN or infinite.
         OutputError: the folder can't be created or written.
     """
     folder = Path(folder)
     forms = {form.name: form for form in FORMATS if form.write is not None}
+    _check_finite(checkpoint)
     if format not in forms:
         known = ", ".join(map(repr, forms))
         raise CheckpointError(f"format is {format!r}; a checkpoint can be written as {known}.")
@@ -116,6 +123,19 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Checkpoi
             yield CheckpointFiles(folder)
     else:
         yield CheckpointFiles(path, second)
+
+
+def _check_finite(checkpoint: Checkpoint) -> Checkpoint:
+    """Check that no weight is NaN or infinite."""
+    arrays = dict(checkpoint.tensors)
+    if checkpoint.softmax is not None:
+        arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name, array in arrays.items():
+            # one NaN or infinity shows in the sum, which takes half the time of looking at each number
+            if not np.isfinite(array.sum(dtype=np.float32)) and not np.isfinite(array).all():
+                raise CheckpointError(f"{name} holds NaN or infinite numbers; the file is damaged or diverged.")
+    return checkpoint
 
 
 def _local(source: str | Path) -> Path:

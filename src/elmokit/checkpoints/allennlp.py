@@ -1,13 +1,13 @@
 """AllenNLP's and bilm-tf's published format: `options.json` and an HDF5 file of TensorFlow arrays (read, write).
 
 The format of the official models, of the NLPL repository (`model.hdf5`, `options.json`, `vocab.txt`), SeqVec, PubMed
-and others. See `options` and `tensorflow_layout` for its parts. A softmax goes to `softmax_weights.hdf5`, as the
-official models' did; one inside the file of weights is read too.
+and others. A softmax goes to `softmax_weights.hdf5`, as the official models' did; one inside the weights is read too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
-from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, vocabulary_beside
+from elmokit.checkpoints.source import CheckpointFiles, Format, read_options, vocabulary_beside
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile
@@ -51,18 +51,16 @@ def read(source: CheckpointFiles) -> Checkpoint:
         words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
         metadata |= problem
     extra = options.get("elmokit", {})
-    with fitting(source.folder), reading(options_path, what='part "elmokit" of the options'):
+    with reading(options_path, what='part "elmokit" of the options'):
         mix = LayerMix(**extra.get("layer_mix", {}))
         metadata |= dict(extra.get("metadata", extra.get("facts", {})))
-        softmax = _softmax(source, config, inside, weights_path) if source.with_softmax else None
         name = printable(str(extra.get("name", "")))
-        checkpoint = Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
-    return check_finite(checkpoint, weights_path)
+    softmax = _softmax(source, config, inside, weights_path) if source.with_softmax else None
+    return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
     """Write `options.json`, `weights.hdf5` and, where there are, `vocab.txt` and `softmax_weights.hdf5`."""
-    check_finite(checkpoint, folder)
     config, what = checkpoint.config, ""
     if config.word_width or (config.char_cnn and config.char_cnn.characters):
         what = "reads a dictionary of characters (ELMoForManyLangs)"
@@ -70,7 +68,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         what = "adds a table of frequent words to its character CNN"
     if what:
         raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has none; write it as 'native'.")
-    write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(checkpoint.config), checkpoint.tensors))
+    write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}
         write_hdf5(folder / "softmax_weights.hdf5", softmax)
@@ -106,10 +104,9 @@ def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
 
 def _names(path: Path) -> set[str]:
     """Names of the datasets; none where the file can't be read."""
-    try:
+    with suppress(CheckpointError, MissingFile):
         return set(dataset_shapes(path))
-    except (CheckpointError, MissingFile):
-        return set()
+    return set()
 
 
 def _holds_bilm(path: Path) -> bool:
@@ -172,16 +169,6 @@ def _softmax(
             f" {config.projection_width}: are both files of one model?"
         )
     return softmax
-
-
-def read_token_embeddings(path: Path) -> NDArray[Any]:
-    """Token vectors of a vocabulary that were computed once and kept (`dump_token_embeddings`)."""
-    arrays = read_arrays(path, dtype="f4")
-    if set(arrays) != {"embedding"} or arrays["embedding"].ndim != 2:
-        raise CheckpointError(
-            f"{path}: expected one dataset, embedding (words, projection); found {sorted(arrays)[:5]}."
-        )
-    return arrays["embedding"]
 
 
 FORMAT = Format("allennlp", "AllenNLP / bilm-tf (options.json, HDF5 weights)", recognise, read, write)

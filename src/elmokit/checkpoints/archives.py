@@ -1,7 +1,7 @@
 """Unpack zip and tar archives of strangers into a temporary folder, within bounds.
 
-Refused are members outside the folder, links, devices, directories of members that are too large to read, and
-archives that inflate to far more than weights do. All limits are checked before memory is taken, or while inflating.
+Refused, by a ValueError inside `unpacked`, are members outside the folder, links, devices, directories of members that
+are too large to read, and archives that inflate to far more than weights do, before memory is taken.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _unpack_zip(path: Path, folder: Path) -> None:
     with open_zip(path) as archive:
         for i, info in enumerate(archive.infolist()):
             if not info.is_dir():
-                with archive.open(info) as member, _target(path, info.filename, folder, i).open("xb") as file:
+                with archive.open(info) as member, _target(info.filename, folder, i).open("xb") as file:
                     n_bytes += _copy(path, member, file, n_bytes)
 
 
@@ -80,28 +80,28 @@ def _unpack_tar(path: Path, plain: Path, folder: Path) -> None:
     else:
         with opener(path, "rb") as stream, plain.open("wb") as file:
             _copy(path, stream, file)
-    with plain.open("rb") as content, plain.open("rb") as raw, tarfile.open(fileobj=_Headers(raw, path)) as tar:
+    with plain.open("rb") as content, plain.open("rb") as raw, tarfile.open(fileobj=_Headers(raw)) as tar:
         for i, entry in enumerate(tar):
             if entry.isdir():
                 continue
             if not entry.isfile() or entry.issparse():
-                raise CheckpointError(f"{path}: {printable(entry.name)!r} is a link or device; models have none.")
+                raise ValueError(f"{printable(entry.name)!r} is a link or device; models have none")
             content.seek(entry.offset_data)
-            with _target(path, entry.name, folder, i).open("xb") as file:
+            with _target(entry.name, folder, i).open("xb") as file:
                 if _copy(path, content, file, most=entry.size) < entry.size:
-                    raise CheckpointError(f"{path}: the archive is damaged or cut off. Fetch it again.")
+                    raise ValueError("a file ends too early; fetch the archive again")
 
 
 class _Headers(io.RawIOBase):
     """The headers of a tar as `tarfile` reads them: it trusts the sizes that they claim, we do not."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        self._file, self._path, self._left = file, path, _MAX_HEADER_BYTES
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, _MAX_HEADER_BYTES
 
     def read(self, size: int = -1) -> bytes:
         self._left -= max(size, 0)
         if not 0 <= size <= _MAX_ONE_HEADER_BYTES or self._left < 0:
-            raise CheckpointError(f"{self._path}: the archive has headers far larger than a model needs; refused.")
+            raise ValueError("the archive has headers far larger than a model needs; refused")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -118,20 +118,15 @@ def _opener(path: Path) -> Any:
     return next((opener for magic, opener in _OPENERS if start.startswith(magic)), open)
 
 
-def _target(path: Path, name: str, folder: Path, number: int) -> Path:
+def _target(name: str, folder: Path, number: int) -> Path:
     """Where a member goes; its folder is made."""
     if number >= _MAX_MEMBERS:
-        raise CheckpointError(f"{path}: more than {_MAX_MEMBERS:,} files; this is no archive of a model.")
+        raise ValueError(f"more than {_MAX_MEMBERS:,} files; this is no archive of a model")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0] == "/" or ".." in parts or ":" in name or "\0" in name:
-        raise CheckpointError(f"{path}: the member {printable(name)!r} would be written outside its folder; refused.")
+        raise ValueError(f"the member {printable(name)!r} would be written outside its folder; refused")
     target = folder.joinpath(*parts)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: the member {printable(name)!r} can't be unpacked ({error.strerror}).") from None
-    if target.exists():
-        raise CheckpointError(f"{path}: two members are called {printable(name)!r}; refused.")
+    target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 

@@ -46,9 +46,8 @@ def _published(row: dict[str, Any]) -> Published:
     return Published(files=files, **row)
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return rows
+def _rows(name: str) -> Any:
+    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
 
 
 CATALOGUE = tuple(map(_published, _rows("published.json")))
@@ -74,12 +73,7 @@ def families() -> tuple[Family, ...]:
 
 
 def find(name: str) -> Published | None:
-    """Return the published model of a name of the catalogue, "nlpl:NUMBER" or "nlpl:PART/NUMBER", or None.
-
-    Example:
-        >>> find("nlpl:144").files[0].url
-        'http://vectors.nlpl.eu/repository/11/144.zip'
-    """
+    """Return the published model of a name of the catalogue, "nlpl:NUMBER" or "nlpl:PART/NUMBER", or None."""
     match = re.fullmatch(r"nlpl:(?:(\d{1,3})/)?(\d{1,6})", name)
     if match is None:
         return next((model for model in CATALOGUE if model.name == name), None)

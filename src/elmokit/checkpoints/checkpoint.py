@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -75,12 +75,22 @@ class Checkpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_tensors(self.config, {name: array.shape for name, array in self.tensors.items()})
+        self._check_tensors()
         for name, array in self.tensors.items():
             if array.dtype.kind != "f":
                 raise CheckpointError(f"{name} has the type {array.dtype}; expected floating-point numbers.")
         self.layer_mix.shares(self.config.n_layers)
         self._check_words()
+
+    def _check_tensors(self) -> None:
+        expected = self.config.tensor_shapes()
+        for name, shape in expected.items():
+            if name not in self.tensors:
+                raise CheckpointError(f"the tensor {name} {shape} is missing: do configuration and weights fit?")
+            if (actual := self.tensors[name].shape) != shape:
+                raise CheckpointError(f"{name} has the shape {actual}; the configuration needs {shape}: do both fit?")
+        if left_over := [name for name in self.tensors if name not in expected]:
+            raise CheckpointError(f"the tensor {left_over[0]} is left over: the configuration has no place for it.")
 
     def _check_words(self) -> None:
         if self.softmax is not None and self.softmax.weight.shape[1] != self.config.projection_width:
@@ -109,41 +119,6 @@ class Checkpoint:
                     f"the vocabulary has {len(self.words)} words, but the {place} has {n_words} rows:"
                     " is it the vocabulary that the model was trained with?"
                 )
-
-
-def check_tensors(config: ElmoConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that names and shapes are those of a configuration."""
-    expected = config.tensor_shapes()
-    for name, shape in expected.items():
-        if name not in shapes:
-            raise CheckpointError(
-                f"the tensor {name} {shape} is missing: do configuration and weights belong together?"
-            )
-        if tuple(shapes[name]) != shape:
-            raise CheckpointError(
-                f"{name} has the shape {tuple(shapes[name])}; the configuration needs {shape}: are both of one model?"
-            )
-    left_over = [name for name in shapes if name not in expected]
-    if left_over:
-        raise CheckpointError(
-            f"the tensor {left_over[0]} is left over (one of {len(left_over)}): the configuration has no place for it."
-        )
-
-
-def with_token_embeddings(
-    checkpoint: Checkpoint, table: NDArray[Any], words: tuple[str, ...] | None = None
-) -> Checkpoint:
-    """Replace a model's character CNN by a table of token vectors."""
-    if table.ndim != 2 or table.shape[1] != checkpoint.config.projection_width:
-        raise CheckpointError(
-            f"the token embeddings have the shape {table.shape}; this model needs rows of width"
-            f" {checkpoint.config.projection_width}: were they made with another model?"
-        )
-    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0, word_table=0)
-    padded = np.concatenate([np.zeros_like(table[:1], shape=(1, table.shape[1])), table])
-    own = dict(checkpoint.tensors) | {"word_embedding.weight": padded}
-    tensors = {name: own[name] for name in config.tensor_shapes()}
-    return replace(checkpoint, config=config, tensors=tensors, words=words, word_counts=None, softmax=None)
 
 
 def digest_of(checkpoint: Checkpoint) -> str:

@@ -3,14 +3,12 @@
 A token is its word's vector beside a character CNN over Unicode characters, joined by the projection; the LSTMs are
 AllenNLP's. The published configuration is often missing, and all released models share one, so its values stand in;
 sizes are read off the tensors anyway. Dictionaries are cut at the *last* tab and not stripped: the original strips,
-and so loses all words that are some kind of space. A model of words alone has its
-projection folded into the table; words of more than 48 characters are then looked up whole.
+and so loses all words that are some kind of space. A model of words alone has its projection folded into the table.
 Source: HIT-SCIR/ELMoForManyLangs (b3de5f1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.checkpoints.mapping import Rule, pad_row
-from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options
+from elmokit.checkpoints.source import CheckpointFiles, Format, read_options
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
@@ -49,22 +47,21 @@ def read(source: CheckpointFiles) -> Checkpoint:
     options = _options(folder)
     words = _dictionary(folder / "word.dic", arrays.get(_WORDS), _WORD_MARKS)
     characters = _dictionary(folder / "char.dic", arrays.get(_MANYLANGS.table), _CHARACTER_MARKS)
-    if words is not None and characters is None:
-        arrays = _folded(arrays, folder)
+    sizes = {}
     if words is not None:
         words = tuple(_OUR_MARKS.get(word, word) for word in words)
-    with fitting(folder):
-        sizes = {} if words is None else {"n_words": len(words) + 1}
-        if words is not None and characters is not None:
-            sizes["word_width"] = arrays[_WORDS].shape[1]
-        config = _MANYLANGS.config(
-            arrays, lstm=options["encoder"], cnn=options["token_embedder"], characters=characters, **sizes
-        )
-        tables = {_WORDS: "word_embedding.weight", _MANYLANGS.table: "char_cnn.embedding.weight"}
-        rules = [Rule(theirs, (ours,), (pad_row(),)) for theirs, ours in tables.items() if theirs in arrays]
-        tensors = convert([*_MANYLANGS.rules(config), *rules], config, arrays, folder, folder / _ENCODER)
-        checkpoint = Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
-    return check_finite(checkpoint, folder)
+        sizes = {"n_words": len(words) + 1, "word_width": 0 if characters is None else arrays[_WORDS].shape[1]}
+        if characters is None:
+            with reading(folder / _EMBEDDER, what="table of words with its projection"):
+                weight, bias = arrays.pop("projection.weight"), arrays.pop("projection.bias")
+                arrays[_WORDS] = arrays[_WORDS] @ weight.T + bias
+    config = _MANYLANGS.config(
+        arrays, lstm=options["encoder"], cnn=options["token_embedder"], characters=characters, **sizes
+    )
+    tables = {_WORDS: "word_embedding.weight", _MANYLANGS.table: "char_cnn.embedding.weight"}
+    rules = [Rule(theirs, (ours,), (pad_row(),)) for theirs, ours in tables.items() if theirs in arrays]
+    tensors = convert([*_MANYLANGS.rules(config), *rules], config, arrays, folder, folder / _ENCODER)
+    return Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
 
 
 def _options(folder: Path) -> dict[str, dict[str, Any]]:
@@ -106,14 +103,6 @@ def _dictionary(path: Path, table: NDArray[Any] | None, marks: tuple[str, ...]) 
     if missing:
         raise CheckpointError(f"{path}: lacks {missing[0]!r}; is it the dictionary of an ELMoForManyLangs model?")
     return tuple(tokens)
-
-
-def _folded(arrays: Mapping[str, NDArray[Any]], folder: Path) -> dict[str, NDArray[Any]]:
-    """A model of words alone: each word's projected vector in place of table and projection."""
-    rest = dict(arrays)
-    with reading(folder / _EMBEDDER, what="table of words with its projection"):
-        table = rest.pop(_WORDS)
-        return rest | {_WORDS: table @ rest.pop("projection.weight").T + rest.pop("projection.bias")}
 
 
 FORMAT = Format("manylangs", "ELMoForManyLangs (encoder.pkl, token_embedder.pkl, dictionaries)", recognise, read)

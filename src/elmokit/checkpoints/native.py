@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, check_tensors, digest_of
-from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format, check_finite, fitting, read_options
+from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, digest_of
+from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format, read_options
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, OutputError
 from elmokit.files import atomic_path, checksum, write_json
 from elmokit.reading import printable, reading
 from elmokit.text.vocab import read_words, write_words
@@ -46,19 +46,16 @@ def read(source: CheckpointFiles) -> Checkpoint:
     folder = source.folder
     values = read_options(folder / CONFIG)
     _check_version(folder / CONFIG, values)
-    with fitting(folder), reading(folder / CONFIG, what="configuration; a part is missing or of the wrong kind"):
+    with reading(folder / CONFIG, what="configuration; a part is missing or of the wrong kind"):
         _check_sums(folder, values.get("sha256", {}))
         config = ElmoConfig.from_dict(values["config"])
         mix = LayerMix(**values.get("layer_mix", {}))
         arrays = _read_arrays(folder / WEIGHTS, with_softmax=source.with_softmax)
         softmax = _softmax(arrays)
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
-        check_tensors(config, {name: array.shape for name, array in arrays.items()})
-        tensors = {name: arrays[name] for name in config.tensor_shapes()}
         name = printable(str(values.get("name", "")))
         metadata = dict(values.get("metadata", values.get("facts", {})))  # "facts" until 0.1
-        checkpoint = Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
-    return check_finite(checkpoint, folder / WEIGHTS)
+        return Checkpoint(config, arrays, mix, words, counts, softmax, name, metadata)
 
 
 def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:
@@ -68,7 +65,6 @@ def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32")
 
     if storage not in ("float32", "float16", "int8"):
         raise CheckpointError(f"storage is {storage!r}; expected 'float32', 'float16' or 'int8'.")
-    check_finite(checkpoint, folder)
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
         arrays[_SOFTMAX[1]] = checkpoint.softmax.bias
@@ -173,20 +169,15 @@ def _read_arrays(path: Path, *, with_softmax: bool) -> dict[str, NDArray[Any]]:
     stored = read_tensors(path)
     arrays: dict[str, NDArray[Any]] = {}
     for name, array in stored.items():
-        if not with_softmax and name.startswith("softmax."):
+        if name.endswith(_SCALE) or (name.startswith("softmax.") and not with_softmax):
             continue
+        arrays[name] = array.astype(np.float32, copy=False)
         if array.dtype == np.int8:
-            arrays[name] = _dequantised(name, array, stored)
-        elif not name.endswith(_SCALE):
-            arrays[name] = array.astype(np.float32, copy=False)
+            scale = stored.get(name + _SCALE)
+            if scale is None or scale.shape != array.shape[:1]:
+                raise CheckpointError(f"{name} is int8, but {name}{_SCALE} of shape {array.shape[:1]} is missing.")
+            arrays[name] *= scale.astype(np.float32).reshape(-1, *(1,) * (array.ndim - 1))
     return arrays
-
-
-def _dequantised(name: str, array: NDArray[Any], stored: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    scale = stored.get(name + _SCALE)
-    if scale is None or scale.shape != array.shape[:1]:
-        raise CheckpointError(f"{name} is stored as int8 but {name}{_SCALE} of shape {array.shape[:1]} is missing.")
-    return array * scale.astype(np.float32).reshape(-1, *(1,) * (array.ndim - 1))
 
 
 def read_tensors(path: Path, *, types: Mapping[str, str] = _TYPES) -> dict[str, NDArray[Any]]:
@@ -196,8 +187,6 @@ def read_tensors(path: Path, *, types: Mapping[str, str] = _TYPES) -> dict[str, 
     which is most of a short command's start. Every place is checked before it is used.
     Source: https://huggingface.co/docs/safetensors#format
     """
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; it holds the model's weights.")
     with reading(path, what="safetensors file; was it cut off?"):
         data = np.memmap(path, mode="c", dtype=np.uint8)
         n_header = int.from_bytes(data[:8].tobytes(), "little")

@@ -15,7 +15,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.checkpoints.source import fitting
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
@@ -28,7 +27,7 @@ def config_from_options(
 ) -> ElmoConfig:
     """The configuration that options and the presence of arrays describe."""
     what = 'ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'
-    with fitting(options_path), reading(options_path, what=what):
+    with reading(options_path, what=what):
         lstm = options["lstm"]
         C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
         if max(n_layers, int(options.get("char_cnn", {}).get("n_highway") or 0)) > _MAX_LAYERS:

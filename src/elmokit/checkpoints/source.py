@@ -1,21 +1,15 @@
-"""`CheckpointFiles`, what every format's reader takes: a file or folder, maybe with its weights. And `Format` itself.
-
-Readers that several formats share are here too: configurations and vocabularies of strangers, within bounds.
-"""
+"""`Format`, a way to read checkpoints, `CheckpointFiles`, what it reads, and the readers that formats share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.errors import CheckpointError, ConfigError, MissingFile
-from elmokit.reading import read_json, reading
+from elmokit.errors import CheckpointError
+from elmokit.reading import read_json
 from elmokit.text.vocab import MAXTERMID, read_words
 
 _MAX_OPTIONS_BYTES = 4 << 20
@@ -49,11 +43,7 @@ class CheckpointFiles:
 
 @dataclass(frozen=True)
 class Format:
-    """A format of checkpoints: how to know, read and write it.
-
-    `recognise` is cheap and never raises; `write` puts a checkpoint into an existing folder, and is None where formats
-    are only read.
-    """
+    """A format of checkpoints: how to know (which is cheap), read and maybe write it, into an existing folder."""
 
     name: str
     title: str
@@ -64,8 +54,6 @@ class Format:
 
 def read_options(path: Path) -> dict[str, Any]:
     """Read the JSON object of a model's configuration."""
-    if not path.is_file():
-        raise MissingFile(f"{path}: no such file; it holds the model's configuration.")
     return read_json(path, max_bytes=_MAX_OPTIONS_BYTES, what="configuration of a model: not a JSON file")
 
 
@@ -86,28 +74,3 @@ def vocabulary_beside(
                     raise
                 return None, None, {"vocabulary": f"left out, {str(error).removeprefix(f'{path}: ')}"}
     return None, None, {}
-
-
-@contextmanager
-def fitting(place: Path) -> Iterator[None]:
-    """Name a file or folder in every error about parts that do not fit together."""
-    try:
-        with reading(place, what="checkpoint"):
-            yield
-    except (ConfigError, CheckpointError) as error:
-        raise CheckpointError(str(error) if str(place) in str(error) else f"{place}: {error}") from error
-
-
-def check_finite(checkpoint: Checkpoint, place: Path) -> Checkpoint:
-    """Check that no weight is NaN or infinite."""
-    arrays = dict(checkpoint.tensors)
-    if checkpoint.softmax is not None:
-        arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}
-    with np.errstate(over="ignore", invalid="ignore"):
-        for name, array in arrays.items():
-            # one NaN or infinity shows in the sum, which takes half the time of looking at each number
-            if not np.isfinite(array.sum(dtype=np.float32)) and not np.isfinite(array).all():
-                raise CheckpointError(
-                    f"{place}: {name} holds NaN or infinite numbers; the file is damaged or diverged."
-                )
-    return checkpoint

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import CheckpointError, MissingFile
-from elmokit.reading import reading
+from elmokit.reading import read_bytes, reading
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES, _BLOCK_TRAILER_BYTES = 48, 5
@@ -52,32 +51,25 @@ class Bundle:
         """One variable."""
         entry = self.entries[name]
         path = self.prefix.with_name(f"{self.prefix.name}.data-{entry.shard:05d}-of-{self.n_shards:05d}")
-        if entry.sliced or entry.type not in _TYPES:
-            what = "kept in slices" if entry.sliced else f"of TensorFlow's type {entry.type}"
-            raise CheckpointError(f"{path}: the variable {name} is {what}; only whole arrays of numbers are read.")
-        if not path.is_file():
-            raise MissingFile(f"{path}: no such file; {self.prefix.name}.index says that it holds the numbers.")
-        dtype = np.dtype(_TYPES[entry.type])
-        n_numbers = math.prod(entry.shape)
-        if len(entry.shape) > _MAX_AXES:
-            raise CheckpointError(f"{path}: the variable {name} has {len(entry.shape)} axes; this is not believed.")
-        if entry.size != n_numbers * dtype.itemsize or entry.offset + entry.size > path.stat().st_size:
-            raise CheckpointError(
-                f"{path}: the variable {name} {entry.shape} should lie at bytes {entry.offset:,} to"
-                f" {entry.offset + entry.size:,}, but the file has {path.stat().st_size:,}: was it cut off?"
-            )
         with reading(path, what=f"data file of TensorFlow: the variable {name}"):
+            if entry.sliced or entry.type not in _TYPES:
+                what = "kept in slices" if entry.sliced else f"of TensorFlow's type {entry.type}"
+                raise ValueError(f"it is {what}; only whole arrays of numbers are read")
+            if len(entry.shape) > _MAX_AXES:
+                raise ValueError(f"it has {len(entry.shape)} axes; this is not believed")
+            dtype, n_numbers = np.dtype(_TYPES[entry.type]), math.prod(entry.shape)
+            end, n_bytes = entry.offset + entry.size, path.stat().st_size
+            if entry.size != n_numbers * dtype.itemsize or end > n_bytes:
+                place = f"{entry.shape} at bytes {entry.offset:,} to {end:,}"
+                raise ValueError(f"it should lie {place}, but the file has {n_bytes:,}: was it cut off?")
             return np.fromfile(path, dtype=dtype, count=n_numbers, offset=entry.offset).reshape(entry.shape)
 
 
 def open_bundle(index_path: Path) -> Bundle:
     """Read the index of a bundle."""
-    if not index_path.is_file():
-        raise MissingFile(f"{index_path}: no such file; it lists a TensorFlow checkpoint's variables.")
-    if index_path.stat().st_size > _MAX_INDEX_BYTES:
-        raise CheckpointError(f"{index_path}: too large for the index of a TensorFlow checkpoint.")
+    data = read_bytes(index_path, max_bytes=_MAX_INDEX_BYTES)
     with reading(index_path, what="index of a TensorFlow checkpoint; is it whole?"):
-        pairs = dict(_table(index_path.read_bytes()))
+        pairs = dict(_table(data))
         n_shards = _first(pairs.pop(b"", b""), 1, 1)
         entries = {key.decode("utf-8"): _entry(value) for key, value in pairs.items()}
     return Bundle(index_path.with_name(index_path.name.removesuffix(".index")), entries, n_shards)

@@ -29,7 +29,7 @@ from elmokit.checkpoints.mapping import (
     transpose,
 )
 from elmokit.checkpoints.options import config_from_options, training_metadata
-from elmokit.checkpoints.source import CheckpointFiles, Format, check_finite, fitting, read_options, vocabulary_beside
+from elmokit.checkpoints.source import CheckpointFiles, Format, read_options, vocabulary_beside
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError
@@ -139,11 +139,6 @@ def _sizes(config: ElmoConfig) -> str:
     return f"dim {config.bilstm.cell_width}, projection_dim {config.projection_width}"
 
 
-def _recognise_training(source: CheckpointFiles) -> bool:
-    """Look for the index of a TensorFlow checkpoint outside a SavedModel."""
-    return bool(source.files(".index")) and source.folder.name != "variables"
-
-
 def _read_training(source: CheckpointFiles) -> Checkpoint:
     """Read a folder of a training run, or one of its checkpoints by its .index file; optimiser slots are left out."""
     index_path = _newest_index(source)
@@ -158,11 +153,9 @@ def _read_training(source: CheckpointFiles) -> Checkpoint:
     tensors = convert(rules_for(config), config, arrays, index_path, options_path)
     words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
     metadata = training_metadata(options) | problem
-    with fitting(source.folder):
-        if "global_step" in bundle.entries:
-            metadata["global_step"] = int(bundle.read("global_step").item())
-        checkpoint = Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, metadata=metadata)
-    return check_finite(checkpoint, index_path)
+    if "global_step" in bundle.entries:
+        metadata["global_step"] = int(bundle.read("global_step").item())
+    return Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, metadata=metadata)
 
 
 def _newest_index(source: CheckpointFiles) -> Path:
@@ -191,10 +184,12 @@ def _softmax(bundle: Bundle, place: Path, options: dict[str, Any], arrays: dict[
     return None
 
 
+def _recognise_training(source: CheckpointFiles) -> bool:
+    return bool(source.files(".index")) and source.folder.name != "variables"  # of a SavedModel
+
+
 def _recognise_hub(source: CheckpointFiles) -> bool:
-    """Whether there are a graph and its variables."""
-    graphs = ("saved_model.pb", "tfhub_module.pb")
-    return any(source.has(name) for name in graphs) and (source.path / "variables").is_dir()
+    return (source.has("saved_model.pb") or source.has("tfhub_module.pb")) and (source.path / "variables").is_dir()
 
 
 def _read_hub(source: CheckpointFiles) -> Checkpoint:
@@ -214,9 +209,7 @@ def _read_hub(source: CheckpointFiles) -> Checkpoint:
     config = config_from_options(options, place, index_path, arrays)
     tensors = convert(rules_for(config), config, arrays, index_path, place)
     metadata = {} if known else {"assumed": "skip connections, clips at 3, relu, 50 characters: Google's module"}
-    with fitting(source.path):
-        checkpoint = Checkpoint(config, tensors, _layer_mix(bundle), metadata=metadata)
-    return check_finite(checkpoint, index_path)
+    return Checkpoint(config, tensors, _layer_mix(bundle), metadata=metadata)
 
 
 def _options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict[str, Any]:
@@ -252,10 +245,6 @@ def _layer_mix(bundle: Bundle) -> LayerMix:
     )
 
 
-TRAINING = Format(
-    "bilm-tf",
-    "bilm-tf training checkpoint (model.ckpt-N.index, options.json)",
-    _recognise_training,
-    _read_training,
-)
+_TITLE = "bilm-tf training checkpoint (model.ckpt-N.index, options.json)"
+TRAINING = Format("bilm-tf", _TITLE, _recognise_training, _read_training)
 HUB = Format("tfhub", "TF-Hub module (saved_model.pb, variables/)", _recognise_hub, _read_hub)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from elmokit import checkpoints
-from elmokit.checkpoints.allennlp_archive import archive_rules
 from elmokit.checkpoints.mapping import apply_rules, revert_rules
+from elmokit.checkpoints.torch_file import archive_rules
 from elmokit.compat.allennlp_embedder import ElmoEmbedder
 from elmokit.compat.sentences import checked_sentences
 from elmokit.errors import ConfigError, MissingExtra

@@ -9,6 +9,7 @@ last word for the end of a sentence. Files are UTF-8, whatever the locale.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
-from elmokit.checkpoints.allennlp import read_token_embeddings
+from elmokit.checkpoints import Checkpoint
 from elmokit.compat.sentences import checked_sentences
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError, MissingExtra
-from elmokit.hdf5 import hdf5_file
+from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.runtime import Engine
 from elmokit.runtime.pooling import mix_layers
 from elmokit.text.vocab import MAXTERMID, read_words
@@ -99,9 +100,7 @@ class BidirectionalLanguageModel:
     ) -> None:
         checkpoint = checkpoints.load(options_file, weights=weight_file)
         if embedding_weight_file is not None and not use_character_inputs:
-            checkpoint = checkpoints.with_token_embeddings(
-                checkpoint, read_token_embeddings(Path(embedding_weight_file))
-            )
+            checkpoint = _with_token_embeddings(checkpoint, Path(embedding_weight_file))
         if (checkpoint.config.char_cnn is not None) != use_character_inputs:
             raise CheckpointError(
                 f"{options_file}: use_character_inputs={use_character_inputs}, but the model reads"
@@ -136,6 +135,21 @@ class BidirectionalLanguageModel:
         if self._states[0].hidden.shape[1] != n_rows:
             raise InputError(f"stateful: batches must stay of one size ({self._states[0].hidden.shape[1]} so far).")
         return True
+
+
+def _with_token_embeddings(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """The model with the token vectors that `dump_token_embeddings` wrote in place of its character CNN."""
+    arrays, P = read_arrays(path, dtype="f4"), checkpoint.config.projection_width
+    table = arrays.get("embedding")
+    if table is None or len(arrays) > 1 or table.ndim != 2 or table.shape[1] != P:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise CheckpointError(
+            f"{path}: expected one dataset, embedding (words, {P}), made with this model; got {shapes}."
+        )
+    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0, word_table=0)
+    own = dict(checkpoint.tensors) | {"word_embedding.weight": np.pad(table, ((1, 0), (0, 0)))}
+    tensors = {name: own[name] for name in config.tensor_shapes()}
+    return replace(checkpoint, config=config, tensors=tensors, words=None, word_counts=None, softmax=None)
 
 
 def weight_layers(

@@ -31,8 +31,8 @@ WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
 class ColumnSentence:
     """One sentence of a column file: the values of each word, the word included. Shape (T, n_columns).
 
-    `line` is the line number of the first word, from 1; `comments` are the comment lines before it, unchanged;
-    `starts_document` tells whether a -DOCSTART- line precedes it.
+    `line` is the number of its first line, from 1; `comments` are the lines before it, unchanged; `starts_document`
+    tells whether a -DOCSTART- line precedes it.
     """
 
     rows: tuple[tuple[str, ...], ...]
@@ -57,10 +57,8 @@ def read_columns(
             yes if the file is named .conllu.
         encoding: the character encoding; a byte-order mark is skipped.
 
-    Raises:
-        MissingFile: no such file.
-        InputError: a line in another encoding, without a required column, or with another number of columns than the
-            first word of its sentence.
+    InputError: a line in another encoding, without a required column, or with more or fewer columns than the first word
+    of its sentence.
 
     Example:
         >>> import tempfile
@@ -139,17 +137,10 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 
 @contextmanager
 def column_file(path: str | Path) -> Iterator[WriteSentence]:
-    """Open a column file for a function that takes a sentence and additional columns; "-" is standard output.
+    """Open a column file, written whole or not at all, for a function that takes a sentence and additional columns.
 
-    The file is written whole or not at all. Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a
-    value holds a space or the file is named .conllu, else by spaces.
-
-    Example:
-        >>> with column_file("-") as write:
-        ...     write(ColumnSentence((("EU",), ("rejects",))), [["B-ORG", "O"]])
-        EU B-ORG
-        rejects O
-        <BLANKLINE>
+    "-" is standard output. Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a value holds a
+    space or the file is named .conllu, else by spaces.
     """
     if str(path) == STDIN:
         yield lambda sentence, more: print(_text(sentence, more, tabs=False))  # noqa: T201

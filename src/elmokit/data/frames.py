@@ -6,6 +6,7 @@ at a time. Values become strings, as from a file, except in the columns named in
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,7 @@ def read_rows(
         bad_rows: what to do with a missing value: "stop", "skip" the row, or "keep" it as "" (None where values keep
             their type). A `Table` has its own setting.
 
-    Raises:
-        InputError: a column that does not exist or exists twice, a missing value, a value that is no text, an object
-            that is no table.
-        MissingFile: no such file.
-        MissingExtra: a Parquet file without pyarrow.
+    InputError: a column that does not exist or exists twice, a bad value, an object that is no table.
 
     Example:
         >>> for row in read_rows({"tweet": ["so happy", None], "n": [1, 2]}, ["tweet", "n"], bad_rows="skip"):
@@ -87,8 +84,6 @@ def _names(source: Any) -> list[str] | None:
         return [str(name) for name in source]
     if _is_data_set(source):
         return None if source.column_names is None else list(source.column_names)
-    if _is_record_batch(source):
-        return list(source.schema.names)
     frame = _frame(source)
     return None if frame is None else [str(name) for name in frame.columns]
 
@@ -106,8 +101,6 @@ def _values(source: Any, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     if frame is not None:
         yield from frame.select(list(columns)).iter_rows(named=True, buffer_size=_BLOCK)
         return
-    if _is_record_batch(source):
-        source = source.to_pylist()
     if isinstance(source, str | bytes) or not isinstance(source, Iterable):
         raise _no_table(source)
     if hasattr(source, "select_columns"):
@@ -124,6 +117,8 @@ def _frame(source: Any) -> Any:
 
     if isinstance(source, str | bytes | list):
         return None
+    if type(source).__name__ == "RecordBatch":
+        source = sys.modules["pyarrow"].Table.from_batches([source])
     try:
         frame = narwhals.from_native(source, eager_only=True, pass_through=True)
     except narwhals.exceptions.DuplicateError as error:
@@ -133,10 +128,6 @@ def _frame(source: Any) -> Any:
 
 def _is_data_set(value: Any) -> bool:
     return hasattr(value, "column_names") and hasattr(value, "features")
-
-
-def _is_record_batch(value: Any) -> bool:
-    return type(value).__name__ == "RecordBatch"  # of pyarrow, which need not be there
 
 
 def _plain(value: Any) -> Any:

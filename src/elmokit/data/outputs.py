@@ -1,8 +1,7 @@
-"""Vectors and tables → files, block by block, whole or not at all.
+"""Vectors and tables → files, block by block, whole or not at all; the suffix chooses the format.
 
 A file of vectors is one matrix (a row per text or word) with columns beside it: the row of the input table, its id,
-the word. The suffix chooses the format. The matrix is streamed, so memory does not grow with the corpus (the columns
-of an ``.npz`` file are kept until the end). Nothing is pickled.
+the word. Memory does not grow with the corpus, but for the columns of an ``.npz`` file.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _MAX_PADDING = 16
 def vector_file(
     path: str | Path, *, dim: int, about: Mapping[str, Any], format: str | None = None
 ) -> Iterator[WriteVectors]:
-    r"""Open a file for vectors that are written block by block."""
+    """Open a file for vectors that are written block by block."""
     path = Path(path)
     suffix = path.suffix.lower() if format is None else f".{format}"
     if suffix not in _VECTOR_FILES:
@@ -56,7 +55,7 @@ def vector_file(
 @contextmanager
 def _npy(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
     with path.open("wb") as file, _matrix(file, dim) as write:
-        yield lambda _columns, vectors: write(vectors)
+        yield lambda _, vectors: write(vectors)
 
 
 @contextmanager
@@ -65,8 +64,7 @@ def _matrix(file: BinaryIO, dim: int) -> Iterator[Callable[[NDArray[np.float32]]
     n_rows = 0
 
     def header() -> None:
-        description = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, dim)}
-        np.lib.format.write_array_header_1_0(file, description)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (n_rows, dim)})
 
     def write(vectors: NDArray[np.float32]) -> None:
         nonlocal n_rows

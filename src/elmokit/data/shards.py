@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from elmokit.data.streams import STDIN
-from elmokit.errors import ConfigError, InputError, MissingFile, OutputError
+from elmokit.errors import ConfigError, InputError, OutputError
 from elmokit.files import atomic_path, checksum, locked
-from elmokit.reading import read_bytes
+from elmokit.reading import read_bytes, reading
 
 MANIFEST = "manifest.jsonl"
 _MAX_MANIFEST_BYTES = 64 << 20  # half a million shards
@@ -30,20 +30,6 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
 
     A folder belongs to one job, described as JSON. Raises `OutputError` if another run uses the folder, it belongs to
     another job, its manifest is damaged, or it can't be written.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for _ in range(2):  # nothing is left to do the second time
-        ...     with open_shards(folder, job={"input": "a"}, suffix=".txt") as shards:
-        ...         for number in range(2):
-        ...             if not shards.has(number):
-        ...                 with shards.write(number, n_rows=1) as path:
-        ...                     print("writing", path.suffix, path.write_text("vectors"))
-        writing .txt 7
-        writing .txt 7
-        >>> sorted(path.name for path in folder.glob("*.txt"))
-        ['part-000000.txt', 'part-000001.txt']
     """
     folder = Path(folder)
     try:
@@ -63,10 +49,18 @@ class Shards:
         self._listed: dict[int, dict[str, Any]] = {}
         self.damaged: list[str] = []
         lines = _lines(folder / MANIFEST)
+        before = lines[0]["job"] if lines else job
+        for name in [*before, *job]:
+            if before.get(name) != job.get(name):
+                raise OutputError(
+                    f"{folder}: this folder was started with {name} {before.get(name)!r}, but now it is"
+                    f" {job.get(name)!r}. Use the same settings to resume, or choose another folder."
+                )
         if not lines:
-            self._begin(job)
-        else:
-            _check_same_job(folder, lines[0]["job"], job)
+            with atomic_path(folder / MANIFEST) as path:
+                path.write_text(json.dumps({"job": job}) + "\n", encoding="utf-8")
+                _flush(path)
+            _flush(folder)
         for number, line in {line["shard"]: line for line in lines[1:]}.items():
             path = self.path(number)
             if path.is_file() and path.stat().st_size == line["bytes"] and checksum(path) == line["sha256"]:
@@ -80,12 +74,6 @@ class Shards:
         for pattern in (f".part-*{self._suffix}", f"..part-*{self._suffix}", f".{Path(MANIFEST).stem}-*"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-    def _begin(self, job: dict[str, Any]) -> None:
-        with atomic_path(self.folder / MANIFEST) as path:
-            path.write_text(json.dumps({"job": job}) + "\n", encoding="utf-8")
-            _flush(path)
-        _flush(self.folder)
 
     def path(self, number: int) -> Path:
         """The path of a shard."""
@@ -149,11 +137,9 @@ class InputFile:
         if str(source) == STDIN:
             raise ConfigError("shards need an input that can be read again, which standard input can't; give a file.")
         path = Path(source)
-        try:
+        with reading(path, error=InputError):
             state = _state(path)
             return cls(path, checksum(path), state)
-        except FileNotFoundError:
-            raise MissingFile(f"{path}: no such file.") from None
 
     def check_unchanged(self) -> None:
         """Compare with the file as it is now."""
@@ -190,15 +176,6 @@ def _lines(manifest: Path) -> list[dict[str, Any]]:
         raise OutputError(
             f"{manifest}: damaged ({error}). Restore it, or delete it and the shards to start again."
         ) from None
-
-
-def _check_same_job(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    name = next((name for name in [*before, *now] if before.get(name) != now.get(name)), None)
-    if name is not None:
-        raise OutputError(
-            f"{folder}: this folder was started with {name} {before.get(name)!r}, but now it is {now.get(name)!r}."
-            " Use the same settings to resume, or choose another folder."
-        )
 
 
 def _flush(path: Path) -> None:

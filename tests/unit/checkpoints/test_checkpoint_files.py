@@ -54,7 +54,7 @@ def test_missing_and_left_over_datasets_are_named(folder):
 def test_nan_is_refused(folder):
     with h5py.File(folder / "weights.hdf5", "a") as file:
         file[CELL + "B"][3] = np.nan
-    with pytest.raises(CheckpointError, match=r"weights.hdf5: forward_layers.1.bias holds NaN"):
+    with pytest.raises(CheckpointError, match=r"model: forward_layers.1.bias holds NaN"):
         load(folder)
 
 

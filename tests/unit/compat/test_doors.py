@@ -227,7 +227,7 @@ def test_cached_token_embeddings_give_the_same_layers(skip, tmp_path):
     with pytest.raises(CheckpointError, match="embedding_weight_file"):
         bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False)
     write_hdf5(tmp_path / "wide.hdf5", {"embedding": np.zeros((7, 5))})
-    with pytest.raises(CheckpointError, match=r"\(7, 5\).*width 4"):
+    with pytest.raises(CheckpointError, match=r"words, 4.*\(7, 5\)"):
         bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False, embedding_weight_file=tmp_path / "wide.hdf5")
     with pytest.raises(CheckpointError, match="expected one dataset, embedding"):
         bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False, embedding_weight_file=pair[1])
