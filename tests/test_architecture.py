@@ -85,6 +85,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "rich": (("cli.",), False),
     "tqdm": (("progress", "cli.screen"), False),
     "requests": (("checkpoints.fetching",), False),
+    "urllib3": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
     "h5py": (("hdf5", "data.outputs", "cli.info"), False),
     "safetensors": (("checkpoints.native", "tasks.", "fitting."), False),
