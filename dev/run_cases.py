@@ -52,6 +52,7 @@ RENAMED = {
     "tokenize_characters, tokenize_default, tokenize_whitespace = map(TOKENIZERS.get, sorted(TOKENIZERS))",
     "fit(X, X, pd": "fit(list(zip(X, X)), pd",
     "fit(X,X[::-1],": "fit(list(zip(X,X[::-1])),",
+    '"tag.json","tag.safetensors"': '"tagger.json","tagger.safetensors"',
     'predict(["a"],["b"])': 'predict([("a","b")])',
 }
 """Modules and calls that had other names when the scripts were written."""

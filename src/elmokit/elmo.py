@@ -22,7 +22,7 @@ from elmokit.encoding import Layers as Layers
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.features import Features, WordVectors
 from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
-from elmokit.progress import progress_bar
+from elmokit.progress import ShowProgress, progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
 from elmokit.runtime.pooling import Reduce, word_shares
 from elmokit.text.inputs import checked_texts, checked_words
@@ -79,7 +79,7 @@ class Elmo(LoadedModel):
         layers: Layers = "mix",
         layer_weights: Sequence[float] | None = None,
         normalize: bool = False,
-        show_progress: bool | None = None,
+        show_progress: ShowProgress = None,
         state: Start = None,
         word_frequencies: Mapping[str, float] | None = None,
         batch_size: int = MAX_ROWS,
@@ -91,7 +91,8 @@ class Elmo(LoadedModel):
             texts: N texts: strings, which the model's tokenizer splits into words, or lists of words.
             encoding: which vectors, as one value; replaces the next four arguments.
             pooling, layers, layer_weights, normalize: see `Encoding`.
-            show_progress: True draws a bar, False never does, None does in terminals and notebooks after two seconds.
+            show_progress: True draws a bar, False never does, None does in terminals and notebooks after two seconds; a
+                function is called instead with the number of texts done since the last call.
             state: where the LSTMs start with every text: None for zeros, "warm" for a fixed state that has read a
                 little English, or a `State` of one row.
             word_frequencies: how often words occur, counts or shares, for "sif"; None takes the model's own counts.
@@ -162,8 +163,7 @@ class Elmo(LoadedModel):
         words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
         with progress_bar("encoding", total=_length(texts), show=show) as advance:
             for block in blocks(words, BLOCK_TEXTS, weigh=len, most=BLOCK_WORDS):
-                yield from self.encode(block, encoding, show_progress=False, **rest)
-                advance(len(block))
+                yield from self.encode(block, encoding, show_progress=advance, **rest)
 
     def encode_words(self, texts: Iterable[Text], **options: Unpack[WordOptions]) -> Features:
         """A vector per word.
@@ -188,7 +188,7 @@ class Elmo(LoadedModel):
         *,
         layers: Layers = "mix",
         layer_weights: Sequence[float] | None = None,
-        show_progress: bool | None = None,
+        show_progress: ShowProgress = None,
         state: Start = None,
     ) -> Iterator[WordVectors]:
         """A vector per word, for corpora larger than memory.

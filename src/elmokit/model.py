@@ -20,6 +20,7 @@ from elmokit.checkpoints import Checkpoint, digest_of
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import Encoding, Layers
 from elmokit.errors import CheckpointError, ConfigError
+from elmokit.progress import ShowProgress
 from elmokit.runtime.backends import choose_precision
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
@@ -39,7 +40,7 @@ class WordOptions(TypedDict, total=False):
 
     layers: Layers
     layer_weights: Sequence[float] | None
-    show_progress: bool | None
+    show_progress: ShowProgress
     state: Start
 
 

@@ -17,17 +17,23 @@ DELAY = 2.0
 Advance = Callable[[int], object]
 """Takes the number of items done since the last call."""
 
+ShowProgress = bool | Advance | None
+"""What `show_progress` takes: whether a bar is drawn, or what is called instead."""
+
 
 @contextmanager
-def progress_bar(what: str, *, total: int | None, show: bool | None = None, unit: str = "it") -> Iterator[Advance]:
+def progress_bar(what: str, *, total: int | None, show: ShowProgress = None, unit: str = "it") -> Iterator[Advance]:
     """A bar for the work in the block, such as "encoding": at once, never, or (None) after `DELAY` where people look.
 
-    The unit "B" counts bytes, shown in k, M and G.
+    A function is called in place of a bar. The unit "B" counts bytes, shown in k, M and G.
 
     Example:
         >>> with progress_bar("counting", total=2, show=False) as advance:
         ...     advance(2)
     """
+    if callable(show):
+        yield show
+        return
     if show is False or (show is None and not (sys.stderr.isatty() or "ipykernel" in sys.modules)):
         yield lambda n: None  # noqa: ARG005
         return

@@ -344,6 +344,13 @@ def test_progress_is_drawn_on_standard_error_only_if_asked_for(elmo, capsys):
     assert "6/6" in err
 
 
+@pytest.mark.parametrize("encode", ["encode", "encode_words", "encode_stream", "encode_words_stream"])
+def test_a_function_is_told_of_progress_while_a_block_of_texts_is_encoded(elmo, encode):
+    texts, told = [f"text number {i}" for i in range(600)], []  # three batches, one block of a stream
+    assert len(list(getattr(elmo, encode)(texts, show_progress=told.append))) == 600
+    assert told == [1] * 600
+
+
 def test_the_embedded_model_loads_and_tells_senses_apart():
     elmo = Elmo.load()
     texts = [
