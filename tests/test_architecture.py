@@ -133,7 +133,6 @@ SERVER_FILES = tuple(
         "errors",
         "explorer",
         "middleware",
-        "pages",
         "run",
         "schemas",
         "service",

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -14,8 +15,11 @@ import h5py
 import numpy as np
 import pyarrow.parquet
 import pytest
+import typer.main
 
 from elmokit.checkpoints import Checkpoint, save
+from elmokit.cli import main
+from elmokit.cli.app import app
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 CONFIG = ElmoConfig(
@@ -279,6 +283,30 @@ COMMANDS = (["embed"], ["clean"], ["info"], ["classify", "train"], ["classify", 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_has_an_example(command):
     assert f"Example:  elmokit {' '.join(command)}" in run(*command, "--help").stdout
+
+
+def commands(command=None, name=()):
+    """The whole name of every command, and the command."""
+    command = command or typer.main.get_command(app)
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield name, command
+    for key, child in (children or {}).items():
+        yield from commands(child, (*name, key))
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=" ".join(one[0])) for one in commands()])
+def test_help_shows_arguments_as_people_read_them(name, command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*name, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    shown = [one.metavar if one.required else f"[{one.metavar}]" for one in arguments]
+    assert " ".join(text.split("\n\n")[0].split()) == " ".join(["Usage: elmokit", *name, "[OPTIONS]", *shown])
+    rows = [line.split("  ")[1] for line in text.partition("Arguments:\n")[2].partition("\n\n")[0].splitlines()]
+    assert [row for row in rows if row] == [one.metavar for one in arguments]
+    assert not re.search(r"<\w+>", text.partition("Arguments:")[2])
 
 
 def test_help_names_every_command():

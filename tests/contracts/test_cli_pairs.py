@@ -84,9 +84,15 @@ def test_score(table, model, options):  # noqa: F811
     assert "'stars' and score: Pearson" in done.stderr
 
 
+def test_score_of_standard_input_is_that_of_the_file(table, model):  # noqa: F811
+    with open(table, encoding="utf-8") as file:
+        piped = run("pairs", "score", "-", "--input-format", "csv", "--id", "id", *COLUMNS, "--model", model, stdin=file)
+    assert piped.stdout == run("pairs", "score", table, *COLUMNS, "--model", model).stdout
+
+
 def test_mistakes_are_told_in_one_paragraph(tmp_path, table, model):  # noqa: F811
     assert "no column 'sentence1'" in fails("pairs", "score", table, "--model", model)
-    assert "give a file" in fails("pairs", "score", "-", "--model", model)
+    assert "--input-format" in fails("pairs", "score", "-", "--model", model)
     assert "pairs.json" in fails("pairs", "predict", tmp_path, table)
     wrong = "row 1: id is 'r0'; expected a number"
     assert wrong in fails("pairs", "score", table, *COLUMNS, "--label", "id", "--model", "no-such-model")

@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra server")
 
 import elmokit
-from elmokit.server import explorer, pages
+from elmokit.server import explorer
+from elmokit.server.app import PAGE_HEADERS
 
 PAGE = Path(elmokit.__file__).parent / "server" / "page"
 TEXTS = ["I read it.", "Can you read this letter?", "They read, and read."]
@@ -137,10 +138,10 @@ def test_every_part_of_the_page_is_served_with_its_headers(address):
     for name in ["", *(f"page/{path.name}" for path in PAGE.iterdir())]:
         with urllib.request.urlopen(f"{address}/{name}", timeout=30) as answer:
             body = answer.read()
-            for header, value in pages.HEADERS.items():
+            for header, value in PAGE_HEADERS.items():
                 assert answer.headers[header] == value, (name, header)
         assert body == (PAGE / (name.removeprefix("page/") or "index.html")).read_bytes()
-    policy = pages.HEADERS["Content-Security-Policy"]
+    policy = PAGE_HEADERS["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert "http" not in policy

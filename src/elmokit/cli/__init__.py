@@ -20,8 +20,6 @@ from typing import NoReturn
 
 from elmokit.errors import ElmoKitError
 
-_INTERRUPTED = "interrupted; nothing half-written is left behind."
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
@@ -33,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a label that the terminal can't show is no reason to fail
     with _ending_on_sigterm(), one_paragraph(debug=debug):
         from elmokit.cli.app import app
-        from elmokit.cli.screen import Screen
+        from elmokit.cli.screen import screen
 
-        code = app(arguments, prog_name="elmokit", standalone_mode=False, obj=Screen(quiet=quiet))
+        screen.begin(quiet=quiet)
+        code = app(arguments, prog_name="elmokit", standalone_mode=False)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
         if code == 130:  # how newer parsers hand Ctrl-C on
@@ -72,36 +71,30 @@ def one_paragraph(*, debug: bool) -> Iterator[None]:
     """Turn exceptions into one paragraph on standard error and an exit code."""
     try:
         yield
-    except KeyboardInterrupt:
-        _fail(_INTERRUPTED, 130, debug=debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
         raise SystemExit(141) from None
-    except ElmoKitError as error:
-        _fail(str(error), 1, debug=debug)
-    except OSError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, which prints itself
+            error.show()
+            raise SystemExit(error.exit_code) from None
+        if debug:
+            traceback.print_exc()
+        message, code = _told(error, debug=debug)
+        print(f"elmokit: {message}", file=sys.stderr)  # noqa: T201 -- the one place where errors are printed
+        raise SystemExit(code) from None
+
+
+def _told(error: BaseException, *, debug: bool) -> tuple[str, int]:
+    """What people are told of an error, and the exit code."""
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # the parser's name for Ctrl-C
+        return "interrupted; nothing half-written is left behind.", 130
+    if isinstance(error, ElmoKitError):
+        return str(error), 1
+    if isinstance(error, OSError):
         full = " The disk is full: free some space or write elsewhere." if error.errno == errno.ENOSPC else ""
-        _fail(f"{error}.{full}", 1, debug=debug)
-    except MemoryError:
-        _fail("not enough memory: give fewer or shorter texts at once, or a smaller model.", 1, debug=debug)
-    except Exception as error:
-        _tell_parser_errors(error, debug=debug)
-        hint = "" if debug else " Run again with --debug and report what it shows."
-        # a bug of ours
-        _fail(f"this should not have happened ({type(error).__name__}: {error}).{hint}", 1, debug=debug)
-
-
-def _tell_parser_errors(error: Exception, *, debug: bool) -> None:
-    """Print the exceptions of the parser: Ctrl-C under its own name, and usage errors, which print themselves."""
-    if type(error).__name__ == "Abort":
-        _fail(_INTERRUPTED, 130, debug=debug)
-    if hasattr(error, "show") and hasattr(error, "exit_code"):
-        error.show()
-        raise SystemExit(error.exit_code) from None
-
-
-def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    print(f"elmokit: {message}", file=sys.stderr)  # noqa: T201 -- the one place where errors are printed
-    raise SystemExit(code)
+        return f"{error}.{full}", 1
+    if isinstance(error, MemoryError):
+        return "not enough memory: give fewer or shorter texts at once, or a smaller model.", 1
+    hint = "" if debug else " Run again with --debug and report what it shows."  # a bug of ours
+    return f"this should not have happened ({type(error).__name__}: {error}).{hint}", 1

@@ -2,34 +2,116 @@
 
 from __future__ import annotations
 
-import json
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import elmokit
 from elmokit import files
-from elmokit.cli import options, texts
-from elmokit.cli.classify_options import ColumnOptions, HeadOptions, ReportOptions, number, snapshots
+from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError, InputError, OutputError
 
-app = Commands(no_args_is_help=True, rich_markup_mode=None, help="Train a text classifier, and use it.")
+app = Commands("Train a text classifier, and use it.")
 FILES = "classifier"
 
 
-@app.command(no_args_is_help=True)
+@dataclass(frozen=True, kw_only=True)
+class ColumnOptions(options.TextOptions):
+    """Which columns of a table hold texts and labels."""
+
+    label: str = option("label", "Column with the labels.", metavar="COLUMN")
+    separator: str | None = option(
+        None,
+        'Separator of several labels per text, for instance ";" (logistic head).',
+        "--labels-separator",
+        metavar="CHARACTER",
+    )
+
+    def labelled(self) -> tuple[list[str], list[Any]]:
+        """Texts, and the label or the labels of each; checked before the texts are encoded."""
+        table = self.table(self.source)
+        rows = [row.values for row in table.rows([self.text, self.label], labels=[self.label])]
+        screen.end_notes()
+        words, labels = [row[self.text] for row in rows], [row[self.label] for row in rows]
+        if self.separator is not None:
+            return words, [[part.strip() for part in cell.split(self.separator) if part.strip()] for cell in labels]
+        if not labels:
+            raise InputError(f"{self.source}: no rows to learn from.")
+        n_classes = len(set(labels))
+        if n_classes < 2:
+            same = f"all {len(labels)} rows have the {self.label!r} {labels[0]!r}"
+            raise InputError(f"{self.source}: {same}; it takes two labels to learn.")
+        if n_classes > max(20, len(labels) // 2):
+            different = f"{self.label!r} has {n_classes} different values in {len(labels)} rows"
+            raise InputError(f"{self.source}: {different}; is it the column with the labels (--label)?")
+        return words, labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """What learns, and how."""
+
+    head: str = option(
+        "logistic",
+        '"logistic", "bilstm" (reads the words in order) or "finetune" (trains the model further), with the extra'
+        ' "torch".',
+        metavar="HEAD",
+    )
+    join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
+    strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
+    balance: bool = option(True, "Give rare classes more weight.")
+    threshold: str = option(
+        "0.5",
+        'Probability from which the positive one of two classes is predicted; "f1" chooses the best.',
+        metavar="PROBABILITY",
+    )
+    positive: str | None = option(None, "Positive one of two classes; the last in sorted order if not given.")
+    over: str = option("attention", 'How the words of "bilstm" become one vector: "attention" or "max".')
+    epochs: int | None = option(None, 'Passes over the rows at most ("bilstm", "finetune").', min=1)
+
+    def settings(self, out: str) -> dict[str, Any]:
+        """The arguments of `TextClassifier`."""
+        from elmokit.tasks.classify.heads import new_head
+
+        head: Any = self.head
+        if self.head == "bilstm":
+            head = new_head(self.head, over=self.over)
+        elif self.head == "finetune":
+            head = new_head(self.head, snapshots=_snapshots(out))
+        threshold = options.number_or("--threshold", self.threshold, "f1")
+        return {"head": head, "threshold": threshold} | {x: getattr(self, x) for x in ("join", "positive", "epochs")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """How to evaluate, and what to show."""
+
+    test_size: float = option(0.2, "Share of the rows held out.")
+    seed: options.Seed = 42
+    folds: int = option(0, "Also cross-validate over all rows, with this many folds.")
+    baseline: bool = option(True, "Show TF-IDF baselines beside it.")
+    compare_cleaning: bool = option(False, "Also evaluate the classic cleaning recipe, in steps.", "--compare-cleaning")
+    learning_curve: bool = option(False, "Also train on a tenth, a quarter and half of the rows.", "--learning-curve")
+    mistakes: int = option(0, "Number of most confident mistakes to show, at most 10.", min=0)
+    details: bool = option(False, "Also show calibration, and precision by recall.", "--details")
+    json_file: str | None = option(None, "Also write the report to this file.", "--json", metavar="FILE")
+    html: str | None = option(None, 'Also write the report as a page with figures (extra "plots").', metavar="FILE")
+
+
+@app.command()
 def train(
-    screen: Screen,
     *,
-    source: options.Source,
+    table: ColumnOptions,
     out: str = option(..., "Folder to write the classifier to.", "--out", "-o", metavar="FOLDER"),
-    columns: ColumnOptions,
     cleaning: str = option("", 'Cleaning steps, separated by commas, as in "elmokit clean".'),
     head: HeadOptions,
     report: ReportOptions,
     vectors: options.VectorOptions = options.VectorOptions(pooling="mean+max", layers="mix"),
     model: options.ModelOptions,
-    reading: options.ReadingOptions,
 ) -> None:
     """Train a classifier on labelled texts and report how good it is.
 
@@ -43,19 +125,19 @@ def train(
     from elmokit.tasks.classify.evaluate import fit_and_report
     from elmokit.tasks.classify.html_report import report_page
 
-    _check_options(columns, head, reading)
+    _check_options(table, head)
     if report.html is not None:
         check_plots("the HTML report")
-    rows, labels = _read_rows(screen, source, columns, reading)
+    rows, labels = table.labelled()
     for path in filter(None, (out, report.json_file, report.html)):
         _check_writable(path)
-    classifier = _classifier(
-        columns,
-        head.settings(out),
-        elmo=model.load(screen),
+    several = table.separator is not None
+    classifier: Any = (elmokit.MultiLabelClassifier if several else elmokit.TextClassifier)(
+        **({} if several else head.settings(out)),
+        elmo=model.load(),
         encoding=vectors.encoding(),
         cleaning=options.split_names(cleaning),
-        C=number("--C", head.strength, "cv"),
+        C=options.number_or("--C", head.strength, "cv"),
         class_weight="balanced" if head.balance else None,
         seed=report.seed,
         show_progress=screen.show_progress,
@@ -71,55 +153,23 @@ def train(
         beside=_cleaned(classifier) if report.compare_cleaning else None,
         learning_curve=report.learning_curve,
     )
-    show_report(screen, evaluated, report)
+    show_report(evaluated, report)
     values = evaluated.to_dict()
-    metadata = {"text": columns.text, "label": columns.label, "labels_separator": columns.separator, "report": values}
-    classifier.save(out, metadata=metadata)
+    recorded = {"text": table.text, "label": table.label, "labels_separator": table.separator, "report": values}
+    classifier.save(out, metadata=recorded)
     if head.head == "finetune":
-        _remove_snapshots(snapshots(out))
-    if report.json_file is not None:
-        _write_text(report.json_file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        _remove_snapshots(_snapshots(out))
+    for path in filter(None, (report.json_file, report.html)):
+        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+    options.write_json(report.json_file, values)
     if report.html is not None:
-        _write_text(report.html, report_page(evaluated, source=source))
+        with files.atomic_path(report.html) as temporary:
+            temporary.write_text(report_page(evaluated, source=table.source), encoding="utf-8")
     screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
-
-
-def _read_rows(
-    screen: Screen, source: str, columns: ColumnOptions, reading: options.ReadingOptions
-) -> tuple[list[str], list[Any]]:
-    """Texts, and the label or the labels of each; checked before the texts are encoded."""
-    rows = [
-        row.values for row in reading.table(screen, source).rows([columns.text, columns.label], labels=[columns.label])
-    ]
-    screen.end_notes()
-    words, labels = [row[columns.text] for row in rows], [row[columns.label] for row in rows]
-    if columns.separator is not None:
-        return words, [[part.strip() for part in cell.split(columns.separator) if part.strip()] for cell in labels]
-    if not labels:
-        raise InputError(f"{source}: no rows to learn from.")
-    n_classes, column = len(set(labels)), columns.label
-    if n_classes < 2:
-        raise InputError(
-            f"{source}: all {len(labels)} rows have the {column!r} {labels[0]!r}; it takes two labels to learn."
-        )
-    if n_classes > max(20, len(labels) // 2):
-        raise InputError(
-            f"{source}: {column!r} has {n_classes} different values in {len(labels)} rows; is it the column with the"
-            " labels (--label)?"
-        )
-    return words, labels
-
-
-def _classifier(columns: ColumnOptions, head: dict[str, Any], **settings: Any) -> Any:
-    from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
-
-    return TextClassifier(**settings, **head) if columns.separator is None else MultiLabelClassifier(**settings)
 
 
 def _cleaned(classifier: Any) -> dict[str, Any]:
     """The classifier after the classic cleaning recipe, in steps; with lemmas only if simplemma is installed."""
-    from importlib.util import find_spec
-
     from elmokit.text.cleaning import TUTORIAL_RECIPE
 
     recipes = {"cleaned: urls": ("urls", "spaces"), "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1]}
@@ -129,7 +179,7 @@ def _cleaned(classifier: Any) -> dict[str, Any]:
     return {name: type(classifier)(**{**settings, "cleaning": recipe}) for name, recipe in recipes.items()}
 
 
-def show_report(screen: Screen, evaluated: Any, shown: ReportOptions) -> None:
+def show_report(evaluated: Any, shown: ReportOptions) -> None:
     """Print the tables of a report that were asked for."""
     from elmokit.tasks.classify.report import report_tables
 
@@ -141,9 +191,8 @@ def show_report(screen: Screen, evaluated: Any, shown: ReportOptions) -> None:
             screen.table(table.names, rows, title=table.title, caption=table.caption)
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def predict(
-    screen: Screen,
     *,
     folder: str = argument("MODEL", "Folder that `classify train` wrote."),
     source: options.Source,
@@ -152,7 +201,7 @@ def predict(
         None, "Column with the texts, if not as in training.", "--text", "--column", "-c", metavar="COLUMN"
     ),
     id_column: options.IdColumn = None,
-    proba: bool = option(False, "Also write the probability of each class.", "--proba"),
+    proba: options.Proba = False,
     model: options.MovedModel = None,
     reading: options.ReadingOptions,
 ) -> None:
@@ -163,38 +212,39 @@ def predict(
     Example:  elmokit classify predict model/ test.csv --out submission.csv
     """
     from elmokit.tasks.classify import load_any
-    from elmokit.tasks.saved import open_model, read_head_config
+    from elmokit.tasks.saved import open_model
 
-    recorded = {"text": "text", "label": "label", "labels_separator": ";"}
-    metadata = read_head_config(folder, FILES)["metadata"]
-    recorded |= {name: value for name, value in metadata.items() if isinstance(value, str)}
-    table = reading.table(screen, source)
-    text = texts.column_of(table, text or recorded["text"])
-    id_column = texts.id_of(table, id_column)
-    total = options.check_all_rows(table, [text, *([id_column] if id_column else [])])
+    recorded = options.trained_on(folder, FILES, {"text": "text", "label": "label", "labels_separator": ";"})
+    table = reading.table(source)
+    column = "text" if table.kind == "txt" else text or recorded["text"]
+    checked = options.RowResults(table, [column], id_column)
     classifier = load_any(folder, open_model(folder, FILES, model)).set_params(show_progress=False)
 
     def results(rows: list[Any]) -> list[list[Any]]:
-        probabilities = classifier.predict_proba([row.values[text] for row in rows])
+        probabilities = classifier.predict_proba([row.values[column] for row in rows])
         best = classifier.decide(probabilities)
         labels = [recorded["labels_separator"].join(one) if isinstance(one, tuple) else one for one in best]
-        more = probabilities.round(6).tolist() if proba else [[]] * len(labels)
-        return [[label, *values] for label, values in zip(labels, more, strict=True)]
+        return options.with_probabilities(labels, probabilities if proba else None)
 
     names = [recorded["label"], *(f"probability_{label}" for label in classifier.classes_ if proba)]
-    texts.write_results(screen, table, out, [text], id_column, names, results, n_rows=total)
+    checked.write(out, names, results)
 
 
-def _check_options(columns: ColumnOptions, head: HeadOptions, reading: options.ReadingOptions) -> None:
+def _check_options(table: ColumnOptions, head: HeadOptions) -> None:
     single = (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None)
-    if columns.separator is not None and single:
+    if table.separator is not None and single:
         raise ConfigError(
             "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --positive."
         )
-    if reading.bad_rows == "keep" and columns.separator is None:
+    if table.bad_rows == "keep" and table.separator is None:
         raise ConfigError(
             "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
         )
+
+
+def _snapshots(out: str) -> Path:
+    """Folder of the snapshots of --head finetune."""
+    return Path(out) / "run"
 
 
 def _remove_snapshots(folder: Path) -> None:
@@ -206,21 +256,10 @@ def _remove_snapshots(folder: Path) -> None:
 
 
 def _check_writable(path: str) -> None:
-    """Check before the work that a file or folder can be written; leave nothing behind."""
-    place = Path(path).absolute()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        if place != Path(path).absolute():
-            raise OutputError(f"{path}: the folder can't be created, {place} is a file.")
-        place = place.parent
-    probe = place / ".elmokit-can-write"
-    with files.atomic_path(probe):
-        pass
-    probe.unlink()
-
-
-def _write_text(path: str, text: str) -> None:
-    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
-    with files.atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Check before the work that a file or folder can be written."""
+    whole = Path(path).absolute()
+    place = next(part for part in (whole, *whole.parents) if part.exists())
+    if not place.is_dir() and place != whole:
+        raise OutputError(f"{path}: the folder can't be created, {place} is a file.")
+    if not os.access(place if place.is_dir() else place.parent, os.W_OK):
+        raise OutputError(f"{path}: can't be written: no permission to write to {place}.")

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from elmokit.cli import options
 from elmokit.cli.commands import option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.errors import InputError
 
 
 def clean(
-    screen: Screen,
     *,
-    source: options.Source,
-    text: options.TextColumn = "text",
+    texts: options.TextOptions,
     out: options.TableOut = "-",
     steps: str = option(
         "urls,punctuation,lowercase,digits,spaces",
         "Steps in order, separated by commas: urls, punctuation, lowercase, digits, spaces, lemmas.",
     ),
     into: str | None = option(None, "New column for the cleaned text; without it, the text is replaced."),
-    reading: options.ReadingOptions,
 ) -> None:
     """Clean a column of texts; all other columns stay as they are.
 
@@ -29,20 +28,23 @@ def clean(
 
     Example:  elmokit clean tweets.csv --text tweet --into clean_tweet --out clean.csv
     """
-    from elmokit.data.outputs import table_file
     from elmokit.text import cleaning
 
     recipe = cleaning.check_recipe(options.split_names(steps))
-    rows = reading.table(screen, source).rows()
+    table, column = texts.open()
+    rows = table.rows()
     first = next(rows, None)
-    names = list(first.values) if first is not None else [text]
-    if text not in names:
-        raise InputError(f"{source}: no column {text!r}; the columns are {', '.join(map(repr, names))}.")
-    target = into or text
-    with table_file(out, names if target in names else [*names, target]) as write, screen.progress() as advance:
+    names = list(first.values) if first is not None else [column]
+    if column not in names:
+        raise InputError(f"{texts.source}: no column {column!r}; the columns are {', '.join(map(repr, names))}.")
+    target = into or column
+
+    def lines() -> Iterator[Any]:
         for n, row in enumerate(chain([first] if first else [], rows), start=1):
-            values = {**row.values, target: cleaning.clean(row.values[text], recipe)}
-            write(list(values.values()))
+            yield list({**row.values, target: cleaning.clean(row.values[column], recipe)}.values())
             if n % 1000 == 0:
                 advance("texts", n, None)
+
+    with screen.progress() as advance:
+        options.write_table(out, names if target in names else [*names, target], lines())
     screen.end_notes()

@@ -9,12 +9,10 @@ from dataclasses import MISSING, Field, field, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from elmokit.cli.screen import Screen
-
-_SHOWN = {int: "N", float: "NUMBER", str: "TEXT"}
-"""How the types of options without a metavar are shown."""
-
+_SHOWN = {int: "N", float: "NUMBER", str: "TEXT"}  # options without a metavar
+_EMPTY = inspect.Parameter.empty
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,57 +33,64 @@ def _declared(default: Any, info: Any) -> Any:
 
 
 class Commands(typer.Typer):
-    """A typer app whose commands may take a `Screen` and dataclasses of options (see `elmokit.cli.options`).
+    """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
 
-    Every field of such a parameter becomes an option. A default of the parameter replaces the defaults of the fields.
+    Every field of such a parameter becomes an option, those that a subclass adds first. A default of the parameter
+    replaces the defaults of the fields. A command that needs arguments prints its help if it gets none.
     """
+
+    def __init__(self, help: str, **settings: Any) -> None:
+        super().__init__(help=help, no_args_is_help=True, rich_markup_mode=None, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
         """Register a function as a command; see `typer.Typer.command`."""
-        register = super().command(name, **settings)
+        register = super().command
 
         def decorate(function: F) -> F:
-            register(with_flat_options(function))
+            flat = with_flat_options(function)
+            parameters = inspect.signature(flat).parameters.values()
+            needs_some = any(one.default is _EMPTY for one in parameters)
+            register(name, cls=_Command, no_args_is_help=needs_some, **settings)(flat)
             return function
 
         return decorate
 
 
+class _Command(TyperCommand):
+    """Shows an argument in usage and help as FILE; newer versions of typer write {FILE} and FILE <str>."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        arguments = [one for one in self.params if one.param_type_name == "argument"]
+        return ["[OPTIONS]", *(f"{one.metavar}" if one.required else f"[{one.metavar}]" for one in arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for kind in ("argument", "option"):
+            shown = [one for one in self.get_params(ctx) if one.param_type_name == kind]
+            records = [(one.metavar, record) for one in shown if (record := one.get_help_record(ctx))]
+            if records:
+                with formatter.section(f"{kind.title()}s"):
+                    formatter.write_dl([(name if kind == "argument" else of, help) for name, (of, help) in records])
+
+
 def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of typer's context and single options that calls `function` with its screen and its dataclasses."""
+    """A function of single options that calls `function` with its dataclasses."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type] = {}
     flat: list[inspect.Parameter] = []
-
-    def add(name: str, hint: Any, default: Any) -> None:
-        if isinstance(default, Field):
-            hint, default = Annotated[hint, default.metadata["declared"]], _default(default)
-        kind, *infos = get_args(hint) if get_args(hint)[1:] else (hint,)
-        for info in infos:
-            if isinstance(info, typer.models.OptionInfo) and info.metavar is None:
-                shown = (text for of, text in _SHOWN.items() if of in (kind, *get_args(kind)))
-                info.metavar = next(shown, None)
-        flat.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
-
     for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints.get(name, Any)
-        if hint is Screen:
-            add("ctx", typer.Context, inspect.Parameter.empty)
-        elif isinstance(hint, type) and is_dataclass(hint):
+        hint = hints[name]
+        if isinstance(hint, type) and is_dataclass(hint):
             groups[name] = hint
             of_fields = get_type_hints(hint, include_extras=True)
-            for one in fields(hint):
-                info = one.metadata.get("declared")
-                shown = Annotated[of_fields[one.name], info] if info is not None else of_fields[one.name]
-                default = parameter.default
-                add(one.name, shown, _default(one) if default is parameter.empty else getattr(default, one.name))
+            for one in sorted(fields(hint), key=lambda one: one.name not in groups[name].__annotations__):
+                flat.append(
+                    _parameter(one.name, of_fields[one.name], one, getattr(parameter.default, one.name, _EMPTY))
+                )
         else:
-            add(name, hint, parameter.default)
+            flat.append(_parameter(name, hint, parameter.default))
 
     @functools.wraps(function)
     def call(**values: Any) -> Any:
-        if "ctx" in values:
-            values["screen"] = values.pop("ctx").obj
         for name, group in groups.items():
             values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
         return function(**values)
@@ -95,7 +100,16 @@ def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _default(one: Field[Any]) -> Any:
-    if one.default is not MISSING:
-        return one.default
-    return inspect.Parameter.empty if one.default_factory is MISSING else one.default_factory()
+def _parameter(name: str, hint: Any, declared: Any, default: Any = _EMPTY) -> inspect.Parameter:
+    """A parameter for typer; `declared` is a plain default, or what `option` and `argument` return."""
+    if isinstance(declared, Field):
+        hint = Annotated[hint, declared.metadata["declared"]] if declared.metadata else hint
+        factory = declared.default_factory
+        declared = declared.default if factory is MISSING else factory()
+        declared = _EMPTY if declared is MISSING else declared
+    kind, *infos = get_args(hint) if get_args(hint)[1:] else (hint,)
+    for info in infos:
+        if isinstance(info, typer.models.OptionInfo) and info.metavar is None:
+            info.metavar = next((text for of, text in _SHOWN.items() if of in (kind, *get_args(kind))), None)
+    default = declared if default is _EMPTY else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

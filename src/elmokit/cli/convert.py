@@ -1,15 +1,18 @@
-"""`elmokit convert` and `elmokit push`: a checkpoint of any format → our format, AllenNLP's, ONNX, or a hub."""
+"""`elmokit convert`, `push` and `examples`: models in another format or on a hub, and the sample files in a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import elmokit
 from elmokit.cli.commands import argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
+from elmokit.errors import MissingFile, OutputError
+
+SUFFIXES = (".csv", ".conll", ".ipynb", ".txt", ".py")
 
 
 def convert(
-    screen: Screen,
     *,
     source: str = argument("SRC", '"default", a folder, file, archive, published name or address.'),
     target: str = argument("DST", 'A folder; for "onnx" a file.'),
@@ -41,7 +44,6 @@ def convert(
 
 
 def push(
-    screen: Screen,
     *,
     folder: str = argument("FOLDER", 'What elmokit convert or train wrote, or "default".'),
     repository: str = argument("USER/MODEL", "On the Hugging Face hub."),
@@ -54,3 +56,26 @@ def push(
     from elmokit.checkpoints import EMBEDDED, fetching
 
     screen.say(fetching.push(EMBEDDED if folder == "default" else Path(folder), repository, private=private))
+
+
+def examples(*, folder: str = argument("FOLDER", "Folder to write to.", "examples")) -> None:
+    """Copy the sample files of the documentation to a folder; existing files are not replaced.
+
+    Example:  elmokit examples
+    """
+    package, target = Path(elmokit.__file__).parent, Path(folder)
+    places = (package / "examples", package.parent.parent / "examples")  # in the package, or in a source checkout
+    source = next((place for place in places if (place / "product_tweets.csv").is_file()), None)
+    if source is None:
+        raise MissingFile(f"{places[0]}: no sample files in this installation.")
+    for path in sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES):
+        copy = target / path.relative_to(source)
+        if copy.exists():
+            screen.note(f"{copy} exists already")
+            continue
+        try:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        except OSError as error:
+            raise OutputError(f"{copy}: the file can't be written ({error.strerror}).") from None
+        screen.say(str(copy))

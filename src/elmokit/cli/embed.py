@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import elmokit
 from elmokit.blocks import blocks
 from elmokit.cli import options
 from elmokit.cli.commands import option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
     from elmokit.data.tables import Table
-    from elmokit.elmo import Elmo
     from elmokit.integrations.ray import Actors
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
@@ -29,7 +29,7 @@ _SHARDS_HELP = "Write a folder of files with this many texts each; resumes after
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputOptions(options.ReadingOptions):
+class InputOptions(options.TextOptions):
     """How to read the input, where `--format` means the output."""
 
     format: str | None = option(None, options.FORMAT_HELP, "--input-format", metavar="FORMAT")
@@ -69,42 +69,33 @@ class EngineOptions:
     engine: str = option("local", '"local", or "ray": RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray")
     actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
-    def on_ray(self) -> bool:
-        """Whether Ray does the work; ConfigError for an unknown engine, or `--actors` without Ray."""
-        if self.engine not in ("local", "ray"):
-            raise ConfigError(f"--engine is {self.engine!r}; expected 'local' or 'ray'.")
-        if self.engine == "local" and self.actors is not None:
-            raise ConfigError("--actors needs --engine ray.")
-        return self.engine == "ray"
-
-    def how_many(self) -> Actors:
-        """The number of actors; ConfigError for neither a number nor a range."""
+    def on_ray(self) -> Actors | None:
+        """The number of actors, if Ray does the work; ConfigError for an unknown engine, or a wrong `--actors`."""
+        if self.engine == "local" and self.actors is None:
+            return None
+        if self.engine != "ray":
+            wrong = "--actors needs --engine ray" if self.engine == "local" else f"--engine is {self.engine!r}"
+            raise ConfigError(f"{wrong}; expected --engine 'local' or 'ray'.")
         from elmokit.integrations.ray import Actors
 
+        numbers = (self.actors or "").split(":")
         if self.actors is None:
             return Actors()
-        try:
-            numbers = [int(part) for part in self.actors.split(":")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2):
+        if len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
             raise ConfigError(f'--actors is {self.actors!r}; expected a number, or a range such as "1:16".')
-        return Actors(at_least=numbers[0], at_most=numbers[-1])
+        return Actors(at_least=int(numbers[0]), at_most=int(numbers[-1]))
 
 
 def embed(
-    screen: Screen,
     *,
-    source: options.Source,
+    texts: InputOptions,
     output: OutputOptions,
-    text: options.TextColumn = "text",
     id_column: options.IdColumn = None,
     words: bool = option(False, "One vector per word instead of one per text.", "--words"),
     vectors: options.VectorOptions,
     normalize: bool = option(False, "Scale text vectors to length 1.", "--normalize"),
     model: options.ModelOptions,
     engine: EngineOptions,
-    reading: InputOptions,
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
 
@@ -120,9 +111,9 @@ def embed(
     """
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
-    output, reading = _formats(screen, output, reading)
+    output, texts = _formats(output, texts)
     allennlp = output.allennlp()
-    start, table, on_ray = time.monotonic(), reading.table(screen, source), engine.on_ray()
+    start, (table, text), actors = time.monotonic(), texts.open(), engine.on_ray()
     spec = VectorSpec(
         model=model.model,
         words=words,
@@ -131,52 +122,47 @@ def embed(
         device=model.device,
         n_threads=model.threads,
     )
-    if on_ray and allennlp is not None:
+    if actors is not None and allennlp is not None:
         raise ConfigError("--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local.")
-    if on_ray:
+    if actors is not None:
         columns = {"column": text, "id_column": id_column}
-        written = _embed_on_ray(screen, table, output, spec, columns, engine.how_many())
+        written = _embed_on_ray(table, output, spec, columns, actors)
     else:
-        if Path(source).exists() and Path(output.out).exists() and Path(source).samefile(output.out):
+        if Path(texts.source).exists() and Path(output.out).exists() and Path(texts.source).samefile(output.out):
             raise ConfigError(f"--out {output.out} is the input itself; choose another name.")
         names = [text, *([id_column] if id_column else [])]
         n_rows = options.check_all_rows(table, names)
-        elmo = model.load(screen)
+        elmo = model.load()
+        writer = VectorWriter(elmo, spec, column=text, id_column=id_column)
         if allennlp is not None:
             written = _write_allennlp(elmo, table, text, output.out, allennlp)
+        elif output.shard_rows is not None:
+            written = _write_shards(writer, table, names, output, n_rows)
         else:
-            write = _write_file if output.shard_rows is None else _write_shards
-            writer = VectorWriter(elmo, spec, column=text, id_column=id_column)
-            written = write(screen, writer, table, names, output, n_rows)
+            how: dict[str, Any] = {"format": output.output_format, "show_progress": screen.show_progress}
+            n_texts = writer.write_file(output.out, table.rows(names), n_rows=n_rows, **how)
+            written = f"{'word vectors of ' if words else ''}{n_texts:,} texts, {writer.dim} numbers each"
     screen.end_notes()
     screen.done(f"{output.out}: {written}, in {time.monotonic() - start:.1f} s")
 
 
-def _formats(screen: Screen, output: OutputOptions, reading: InputOptions) -> tuple[OutputOptions, InputOptions]:
+def _formats(output: OutputOptions, texts: InputOptions) -> tuple[OutputOptions, InputOptions]:
     """Sort out `--format`, which meant the input in version 0.1: it still does where it can't mean the output."""
     from elmokit.data.outputs import VECTOR_SUFFIXES
 
     given, suffix = output.output_format, Path(output.out).suffix.lower()
-    if given is None or given == ALLENNLP or reading.format is not None:
-        return output, reading
+    if given is None or given == ALLENNLP or texts.format is not None:
+        return output, texts
     format = given.lower().lstrip(".")
     named = output.shard_rows is None and suffix in VECTOR_SUFFIXES and suffix != f".{format}"
     if named or (f".{format}" not in VECTOR_SUFFIXES and format in ("tsv", "txt")):
         screen.note(f"--format {format} is taken as the format of the input; write --input-format {format}.")
-        return replace(output, output_format=None), replace(reading, format=format)
-    return replace(output, output_format=format), reading
-
-
-def _write_file(
-    screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
-) -> str:
-    how: dict[str, Any] = {"format": output.output_format, "show_progress": screen.show_progress}
-    n_texts = writer.write_file(output.out, table.rows(columns), n_rows=n_rows, **how)
-    return f"{'word vectors of ' if writer.spec.words else ''}{n_texts:,} texts, {writer.dim} numbers each"
+        return replace(output, output_format=None), replace(texts, format=format)
+    return replace(output, output_format=format), texts
 
 
 def _write_shards(
-    screen: Screen, writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
+    writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
 ) -> str:
     """Write the shards that are not there yet."""
     from elmokit.data.shards import InputFile, open_shards
@@ -202,18 +188,18 @@ def _write_shards(
     return f"{n_texts:,} texts in {-(-n_texts // size):,} files"
 
 
-def _write_allennlp(elmo: Elmo, table: Table, column: str, out: str, layers: str) -> str:
+def _write_allennlp(elmo: elmokit.Elmo, table: Table, column: str, out: str, layers: str) -> str:
     from elmokit.compat.allennlp_embedder import write_allennlp_hdf5
 
     def embed_batch(batch: list[list[str]]) -> list[Any]:
         return [text.vectors for text in elmo.encode_words(batch, layers="each", show_progress=False)]
 
-    texts: Iterable[str] = (row.values[column] for row in table.rows([column]))
+    texts = (row.values[column] for row in table.rows([column]))
     return f"AllenNLP's layout, {write_allennlp_hdf5(texts, out, embed_batch, output_format=layers):,} texts"
 
 
 def _embed_on_ray(
-    screen: Screen, table: Table, output: OutputOptions, spec: VectorSpec, columns: Mapping[str, Any], actors: Actors
+    table: Table, output: OutputOptions, spec: VectorSpec, columns: Mapping[str, Any], actors: Actors
 ) -> str:
     from elmokit.integrations.ray import BAD_ROWS, embed_files
 

@@ -5,37 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Option
 
+import elmokit
 from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
-from elmokit.cli.screen import Screen
-from elmokit.cli.texts import write_json
+from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
-
-if TYPE_CHECKING:
-    from elmokit.index import WordIndex
 
 Folder = Annotated[str, Option("--db", help="The folder of the index.", metavar="DIR")]
 Exact = Annotated[bool, Option("--exact", help="Compare everything, without the nearest-neighbor index.")]
 WORD = argument("WORD", "The word.")
 
-app = Commands(
-    no_args_is_help=True, rich_markup_mode=None, help="Index the words of a corpus in context, and search the index."
-)
+app = Commands("Index the words of a corpus in context, and search the index.")
 
 
-def _open(db: str) -> WordIndex:
-    from elmokit.index import WordIndex
-
-    return WordIndex.open(db)
-
-
-@app.command(no_args_is_help=True)
+@app.command()
 def build(
-    screen: Screen,
     *,
     sources: list[str] = argument("FILE…", "Text (a sentence per line) or tables."),
     db: Folder,
@@ -50,27 +38,25 @@ def build(
 
     Example:  elmokit index build corpus.txt --db corpus.index
     """
-    from elmokit.index import WordIndex
     from elmokit.index.description import FILE, Description
 
-    tables = [reading.table(screen, source) for source in sources]
+    tables = [reading.table(source) for source in sources]
     columns = [column] if document is None else [column, document]
     counts = [options.check_all_rows(table, columns) for table in tables]
-    total = None if None in counts else sum(count for count in counts if count is not None)
     folder = Path(db)
     if (folder / FILE).exists():
         described = Description.read(folder)
         elmo = described.load_model(folder, device=model.device, precision=model.precision, n_threads=model.threads)
-        index = WordIndex.open(folder, elmo=elmo)
+        index = elmokit.WordIndex.open(folder, elmo=elmo)
     else:
         kept = words if words in ("content", "all") else options.split_names(words)
-        index = WordIndex.create(folder, model.load(screen), layers=options.parse_layers(layers), words=kept)
-    done_before = {str(table.source): index.last_row(str(table.source)) for table in tables}
-    for source, row in done_before.items():
-        if row:
-            screen.note(f"{source}: {row:,} rows are in the index; resuming after row {row:,}")
-    if total is not None:
-        total = max(total - sum(done_before.values()), 0)
+        index = elmokit.WordIndex.create(folder, model.load(), layers=options.parse_layers(layers), words=kept)
+    n_before = 0
+    for table in tables:
+        if row := index.last_row(str(table.source)):
+            screen.note(f"{table.source}: {row:,} rows are in the index; resuming after row {row:,}")
+            n_before += row
+    total = None if None in counts else max(sum(filter(None, counts)) - n_before, 0)
     with screen.progress() as advance:
         n_added = index.build(
             tables, column=column, document=document, on_progress=lambda what, done, _: advance(what, done, total)
@@ -80,12 +66,12 @@ def build(
 
 
 @app.command()
-def info(screen: Screen, *, db: Folder, as_json: bool = option(False, "Print JSON.", "--json")) -> None:
+def info(*, db: Folder, as_json: bool = option(False, "Print JSON.", "--json")) -> None:
     """Show what an index contains.
 
     Example:  elmokit index info --db corpus.index
     """
-    values = _open(db).about()
+    values = elmokit.WordIndex.open(db).about()
     if as_json:
         screen.say(json.dumps(values, indent=2, ensure_ascii=False))
         return
@@ -93,9 +79,8 @@ def info(screen: Screen, *, db: Folder, as_json: bool = option(False, "Print JSO
         screen.say(f"{name}: {value:,}" if type(value) is int else f"{name}: {value}")
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def similar(
-    screen: Screen,
     *,
     word: str = WORD,
     db: Folder,
@@ -108,19 +93,18 @@ def similar(
 
     Example:  elmokit index similar bank --context "We sat on the bank of the river." --db corpus.index
     """
-    neighbours = _open(db).most_similar(word, context=context, topn=k, exact=exact)
+    neighbours = elmokit.WordIndex.open(db).most_similar(word, context=context, topn=k, exact=exact)
     rows = []
     for near in neighbours:
         example = near.occurrences[0].marked() if near.occurrences else ""
         rows.append((near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", example))
     title = f"used like {word!r}" + ("" if context is None else f" in: {context}")
     screen.table(["word", "sense", "similarity", "count", "example"], rows, title=title)
-    write_json(json_file, [asdict(near) for near in neighbours])
+    options.write_json(json_file, [asdict(near) for near in neighbours])
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def sentences(
-    screen: Screen,
     *,
     text: str = argument("TEXT", "The text."),
     db: Folder,
@@ -132,40 +116,36 @@ def sentences(
 
     Example:  elmokit index sentences "They walked by the water." --db corpus.index
     """
-    matches = _open(db).search_sentences(text, k=k, exact=exact)
+    matches = elmokit.WordIndex.open(db).search_sentences(text, k=k, exact=exact)
     for one in matches:
         screen.say(f"{one.similarity:.3f}  {one.document}:{one.row}  {one.text}")
-    write_json(json_file, [asdict(one) for one in matches])
+    options.write_json(json_file, [asdict(one) for one in matches])
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def delete(
-    screen: Screen,
-    *,
-    document: str = argument("DOCUMENT", "Its name: the file's, or the value of --document."),
-    db: Folder,
+    *, document: str = argument("DOCUMENT", "Its name: the file's, or the value of --document."), db: Folder
 ) -> None:
     """Delete a document from an index.
 
     Example:  elmokit index delete corpus.txt --db corpus.index
     """
-    screen.done(f"{db}: {_open(db).delete(document):,} sentences deleted")
+    screen.done(f"{db}: {elmokit.WordIndex.open(db).delete(document):,} sentences deleted")
 
 
 @app.command()
-def optimize(screen: Screen, *, db: Folder) -> None:
+def optimize(*, db: Folder) -> None:
     """Merge small files, free deleted space, update the search index.
 
     Example:  elmokit index optimize --db corpus.index
     """
-    index = _open(db)
+    index = elmokit.WordIndex.open(db)
     index.optimize()
     screen.done(f"{db}: {index.about()['bytes']:,} bytes")
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def export(
-    screen: Screen,
     *,
     output: str = argument("FILE", "Output file in word2vec's format: .txt or .bin."),
     db: Folder,
@@ -177,13 +157,12 @@ def export(
     """
     from elmokit.integrations.gensim import save_word_means
 
-    means = _open(db).means(min_count=min_count)
+    means = elmokit.WordIndex.open(db).means(min_count=min_count)
     save_word_means(means.words, means.vectors, output)
     screen.done(f"{output}: {len(means.words):,} words")
 
 
 def senses(
-    screen: Screen,
     *,
     word: str = WORD,
     db: Folder,
@@ -195,7 +174,7 @@ def senses(
 
     Example:  elmokit senses read --db corpus.index
     """
-    result = _open(db).senses(word, n_senses=n_senses)
+    result = elmokit.WordIndex.open(db).senses(word, n_senses=n_senses)
     score = "" if result.silhouette is None else f", silhouette {result.silhouette:.2f}"
     rows = []
     for sense in result:
@@ -203,11 +182,10 @@ def senses(
         rows.append((f"{sense.number}  {sense.name}", f"{sense.share:.0%}", ", ".join(sense.collocates[:5]), shown))
     title = f"{result.word}: {result.count:,} occurrences, {result.looked_at:,} looked at{score}"
     screen.table(["sense", "share", "beside it", "examples"], rows, title=title, gap=True)
-    write_json(json_file, result.to_dict())
+    options.write_json(json_file, result.to_dict())
 
 
 def shift(
-    screen: Screen,
     *,
     db: list[str] = option(..., "The folders of the two indexes: --db A --db B."),
     words: str = option("", "Words to compare, with commas. Default: all frequent ones."),
@@ -224,19 +202,16 @@ def shift(
 
     Example:  elmokit shift --db novels.index --db tweets.index
     """
-    from elmokit.data.outputs import table_file
     from elmokit.index import shift as compare
 
     if len(db) != 2:
         raise ConfigError(f"--db was given {len(db)} times; expected two indexes: --db A --db B.")
     kept = options.split_names(words) or None
-    changes = compare(_open(db[0]), _open(db[1]), words=kept, min_count=min_count, by=by)
+    changes = compare(*map(elmokit.WordIndex.open, db), words=kept, min_count=min_count, by=by)
     names = ("word", "count A", "count B", "apd", "prt", "within A", "within B", "excess")
     rows = [(c.word, c.count_a, c.count_b, c.apd, c.prt, c.within_a, c.within_b, c.excess) for c in changes]
     shown = [(row[0], *(f"{n:,}" if isinstance(n, int) else f"{n:.3f}" for n in row[1:])) for row in rows[:k]]
     screen.table(names, shown, title=f"A: {db[0]}, B: {db[1]}; {len(changes):,} words")
-    write_json(json_file, [asdict(change) for change in changes])
+    options.write_json(json_file, [asdict(change) for change in changes])
     if out is not None:
-        with table_file(out, [name.replace(" ", "_").lower() for name in names]) as write:
-            for row in rows:
-                write(row)
+        options.write_table(out, [name.replace(" ", "_").lower() for name in names], rows)

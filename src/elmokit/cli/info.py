@@ -5,28 +5,21 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from elmokit.cli.commands import argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.reading import printable, read_json, reading
 
 _LINES = 10
 _MAX_CHARACTERS, _MAX_ITEMS = 200, 8
-_FOLDERS = {
-    "classifier.json": "classifier",
-    "pairs.json": "sentence pairs",
-    "tagger.json": "tagger",
-    "index.json": "index of words",
-    "store.json": "training texts",
-}
 _FIRST = ("model", "name", "source", "classes", "tags", "encoding", "pooling", "layers", "head", "words", "dim")
 
 
 def info(
-    screen: Screen,
     *,
     model: str = argument(
         "PATH", '"default", a model, classifier, tagger, index, feature file, training run …', "default"
@@ -55,20 +48,17 @@ def _describe(place: str) -> dict[str, Any]:
     """Find out what a path is and describe it."""
     path = Path(place)
     if place != "default" and path.is_dir():
-        for name, kind in _FOLDERS.items():
+        for name, (kind, describe) in _FOLDERS.items():
             if (path / name).is_file():
-                return {"kind": kind} | _of_settings(path / name)
-        if (path / "manifest.jsonl").is_file():
-            return {"kind": "shards of vectors"} | _of_shards(path)
+                return {"kind": kind} | describe(path / name)
         snapshots = sorted(path.glob("step-*.safetensors"))
         if snapshots and not (path / "model.safetensors").is_file():
             return {"kind": "training run", "snapshots": len(snapshots)} | _of_snapshot(snapshots[-1])
-    reader = _READERS.get(path.suffix)
+    reader = _FILES.get(path.suffix)
     if place != "default" and path.is_file() and reader is not None:
         with reading(path, what="file of vectors"):
-            values = reader(path)
-        if values:
-            return {"kind": "vectors"} | values
+            if values := reader(path):
+                return {"kind": "vectors"} | values
     return _of_model(place)
 
 
@@ -96,27 +86,19 @@ def _of_settings(path: Path) -> dict[str, Any]:
     values = read_json(path, what="description")
     metadata = values.pop("metadata", values.pop("facts", None))
     metadata = dict(metadata) if isinstance(metadata, dict) else {}
-    report = metadata.pop("report", None)
+    held_out = {}
+    with suppress(KeyError, IndexError, TypeError, ValueError):
+        scores = metadata.pop("report", None)["entries"][0]["held_out"]
+        held_out["held out"] = f"weighted F1 {scores['weighted_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
     ordered = {name: values[name] for name in _FIRST if name in values} | values
-    settings = {name: value for name, value in ordered.items() if not _is_learned(value)}
-    return _held_out(report) | settings | metadata
+    return held_out | {name: value for name, value in ordered.items() if not _is_learned(value)} | metadata
 
 
 def _is_learned(value: Any) -> bool:
     return isinstance(value, list) and len(value) > _MAX_ITEMS and all(isinstance(x, int | float) for x in value)
 
 
-def _held_out(report: Any) -> dict[str, Any]:
-    """The first scores of a report."""
-    try:
-        scores = report["entries"][0]["held_out"]
-        return {"held out": f"weighted F1 {scores['weighted_f1']:.3f}, accuracy {scores['accuracy']:.3f}"}
-    except (KeyError, IndexError, TypeError, ValueError):
-        return {}
-
-
-def _of_shards(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.jsonl"
+def _of_shards(path: Path) -> dict[str, Any]:
     with reading(path, what="manifest"), path.open(encoding="utf-8") as file:
         lines = [json.loads(line) for line in islice(file, 1_000_000)]
         job = lines[0].get("job", lines[0])
@@ -182,9 +164,17 @@ def _arrays(arrays: Mapping[str, str]) -> dict[str, Any]:
     return ({"texts": int(ends)} if ends.isdigit() else {}) | dict(arrays)
 
 
-_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+_FILES: dict[str, Callable[[Path], dict[str, Any]]] = {
     ".npy": _of_npy, ".npz": _of_npz, ".h5": _of_hdf5, ".hdf5": _of_hdf5,
 }  # fmt: skip
+_FOLDERS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+    "classifier.json": ("classifier", _of_settings),
+    "pairs.json": ("sentence pairs", _of_settings),
+    "tagger.json": ("tagger", _of_settings),
+    "index.json": ("index of words", _of_settings),
+    "store.json": ("training texts", _of_settings),
+    "manifest.jsonl": ("shards of vectors", _of_shards),
+}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,64 +1,64 @@
-"""Options that several commands share, declared once: single options, and groups of them as dataclasses."""
+"""What several commands share, declared once: options, groups of them, and what is read and written with them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Option
 
+import elmokit
+from elmokit import files
+from elmokit.blocks import blocks
 from elmokit.cli.commands import option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from elmokit.data.tables import Table
-    from elmokit.elmo import Elmo
-    from elmokit.encoding import Encoding as TextEncoding
+    from elmokit.data.tables import Row, Table
 
-Source = Annotated[
-    str,
-    typer.Argument(metavar="FILE", help='CSV, TSV, JSON lines, Parquet or text file, also compressed; "-" for stdin.'),
-]
+_SOURCE_HELP = 'CSV, TSV, JSON lines, Parquet or text file, also compressed; "-" for stdin.'
+Source = Annotated[str, typer.Argument(metavar="FILE", help=_SOURCE_HELP)]
 TextColumn = Annotated[str, Option("--text", "--column", "-c", help="Column with the texts.", metavar="COLUMN")]
-IdColumn = Annotated[
-    str | None, Option("--id", help="Column that identifies the rows; copied to the output.", metavar="COLUMN")
-]
-TABLE_OUT_HELP = 'Output table: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.'
-TableOut = Annotated[str, Option("--out", "--output", "-o", help=TABLE_OUT_HELP, metavar="FILE")]
+_ID_HELP = "Column that identifies the rows; copied to the output."
+IdColumn = Annotated[str | None, Option("--id", help=_ID_HELP, metavar="COLUMN")]
+_TABLE_OUT_HELP = 'Output table: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.'
+TableOut = Annotated[str, Option("--out", "--output", "-o", help=_TABLE_OUT_HELP, metavar="FILE")]
+Proba = Annotated[bool, Option("--proba", help="Also write the probability of each class.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the random numbers.")]
 Count = Annotated[int, Option("-n", "-k", help="Number of results to show.", min=1)]
 JsonFile = Annotated[str | None, Option("--json", help="Also write the results to this file.", metavar="FILE")]
-ModelName = Annotated[
-    str, Option("--model", help='"default", a folder with a checkpoint, or a published model.', metavar="MODEL")
-]
+_MODEL_HELP = '"default", a folder with a checkpoint, or a published model.'
+ModelName = Annotated[str, Option("--model", help=_MODEL_HELP, metavar="MODEL")]
 MovedModel = Annotated[str | None, Option("--model", help="The ELMo model, if it has moved.", metavar="MODEL")]
-DEVICE_HELP = '"cpu", "cuda", "cuda:N" or "mps"; GPUs need the extra "torch".'
-Device = Annotated[str, Option("--device", help=DEVICE_HELP, metavar="DEVICE")]
+_DEVICE_HELP = '"cpu", "cuda", "cuda:N" or "mps"; GPUs need the extra "torch".'
+Device = Annotated[str, Option("--device", help=_DEVICE_HELP, metavar="DEVICE")]
 Threads = Annotated[int | None, Option("--threads", help="Number of CPU threads; all cores if not given.", min=1)]
 LAYERS_HELP = '"mix", "all" (concatenated), layer numbers such as "2" or "1,2" (0: token layer), weights "0.2,0.3,0.5".'
 Layers = Annotated[str, Option("--layers", help=LAYERS_HELP, metavar="LAYERS")]
+_CENTER_HELP = "Subtract the mean vector of the file first."
+Centering = Annotated[bool, Option("--center/--no-center", "--centre/--no-centre", help=_CENTER_HELP)]
 Encoding = Annotated[str, Option("--encoding", help="Character encoding of the input, for instance cp1252.")]
 FORMAT_HELP = "Format of the input if its name does not tell: csv, tsv, jsonl, parquet or txt."
-BAD_ROWS_HELP = 'Rows that can\'t be used: "stop", "skip" them, or "keep" missing texts as empty ones.'
+_BAD_ROWS_HELP = 'Rows that can\'t be used: "stop", "skip" them, or "keep" missing texts as empty ones.'
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """How to read the input table."""
+    """How to read tables."""
 
-    bad_rows: str = option("stop", BAD_ROWS_HELP, "--bad-rows", metavar="stop|skip|keep")
+    bad_rows: str = option("stop", _BAD_ROWS_HELP, "--bad-rows", metavar="stop|skip|keep")
     encoding: Encoding = "utf-8"
     format: str | None = option(None, FORMAT_HELP, "--input-format", "--format", metavar="FORMAT")
     delimiter: str | None = option(None, r'Field delimiter of a CSV file, "\t" for tabs.', metavar="CHARACTER")
     no_header: bool = option(False, "The table has no header; its columns are called 1, 2, and so on.", "--no-header")
 
-    def table(self, screen: Screen, source: str) -> Table:
-        """The input table of a command; rows that are left out are reported on the screen."""
+    def table(self, source: str) -> Table:
+        """A table; rows that are left out are reported on the screen."""
         from elmokit.data.tables import Table
 
         return Table(
@@ -73,6 +73,25 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextOptions(ReadingOptions):
+    """A table, its column with texts, and how to read it."""
+
+    source: Source
+    text: TextColumn = "text"
+
+    def open(self) -> tuple[Table, str]:
+        """The table, and its column with the texts: of a plain text file "text", whatever was asked for."""
+        table = self.table(self.source)
+        return table, "text" if table.kind == "txt" else self.text
+
+    def read(self, *more: str) -> tuple[list[Row], list[str]]:
+        """All usable rows with their texts; `more` are other columns to read."""
+        table, column = self.open()
+        rows = read_rows(table, [column, *more])
+        return rows, [row.values[column] for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which model to use, and on what."""
 
@@ -81,16 +100,14 @@ class ModelOptions:
     precision: str = option("float32", '"float32", "bfloat16" or "auto".', metavar="PRECISION")
     threads: Threads = None
 
-    def load(self, screen: Screen) -> Elmo:
+    def load(self) -> elmokit.Elmo:
         """Load the model."""
-        from elmokit.elmo import Elmo
-
         if self.precision == "auto":
             from elmokit.runtime.backends import choose_precision
 
             chosen, reason = choose_precision(self.device)
             screen.note(f"precision {chosen}: {reason}")
-        return Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.threads)
+        return elmokit.Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +117,22 @@ class VectorOptions:
     pooling: str = option("mean", '"mean", "max", "mean+max", "first", "last", "first+last", "sif".', metavar="POOLING")
     layers: Layers = "mix"
 
-    def encoding(self, *, normalize: bool = False) -> TextEncoding:
+    def encoding(self, *, normalize: bool = False) -> elmokit.Encoding:
         """The options as one value."""
-        from elmokit.encoding import Encoding, holds_weights
+        from elmokit.encoding import holds_weights
 
         layers = parse_layers(self.layers)
-        if holds_weights(layers):
-            return Encoding(pooling=self.pooling, layer_weights=layers, normalize=normalize)
-        return Encoding(pooling=self.pooling, layers=layers, normalize=normalize)
+        chosen: Any = {"layer_weights" if holds_weights(layers) else "layers": layers}
+        return elmokit.Encoding(pooling=self.pooling, normalize=normalize, **chosen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions(ModelOptions, VectorOptions):
+    """Which vectors to compute, with which model, and on what."""
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """The vectors of texts, (N, D)."""
+        return self.load().encode(texts, self.encoding(), show_progress=screen.show_progress)
 
 
 def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
@@ -115,6 +140,85 @@ def check_all_rows(table: Table, columns: Sequence[str]) -> int | None:
     if str(table.source) == STDIN:
         return None
     return sum(1 for _ in dataclasses.replace(table, on_skip=None).rows(columns))
+
+
+def read_rows(table: Table, columns: Sequence[str], *, labels: Sequence[str] = ()) -> list[Row]:
+    """Read all usable rows; InputError if there are none."""
+    rows = list(table.rows(columns, labels=labels))
+    screen.end_notes()
+    if not rows:
+        raise InputError(f"{table.source}: no usable rows.")
+    return rows
+
+
+def id_of(table: Table, id_column: str | None) -> str | None:
+    """The column that names the rows: the one given, else "id" if there is one."""
+    has_id = id_column is None and str(table.source) != STDIN and "id" in table.columns()
+    return "id" if has_id else id_column
+
+
+class RowResults:
+    """The rows of a table, read once to check them, and a table with their ids (else numbers) and their results."""
+
+    def __init__(self, table: Table, columns: Sequence[str], id_column: str | None = None) -> None:
+        self.table, self.id = table, id_of(table, id_column)
+        self.columns = [*columns, *([self.id] if self.id else [])]
+        self.n_rows = check_all_rows(table, self.columns)
+
+    def write(
+        self,
+        out: str,
+        names: Sequence[str],
+        results: Callable[[list[Row]], Iterable[Sequence[Any]]],
+        *,
+        block: int = 8192,
+    ) -> None:
+        """Write the results, which are computed block by block."""
+        n_done = 0
+        with screen.progress() as advance:
+
+            def lines() -> Iterable[Sequence[Any]]:
+                nonlocal n_done
+                for rows in blocks(self.table.rows(self.columns), block):
+                    for row, values in zip(rows, results(rows), strict=True):
+                        yield [row.values[self.id] if self.id else row.number, *values]
+                    n_done += len(rows)
+                    advance("texts", n_done, self.n_rows)
+
+            write_table(out, [self.id or "row", *names], lines())
+        screen.end_notes()
+        if out != STDIN:
+            screen.done(f"{out}: {n_done:,} rows")
+
+
+def with_probabilities(labels: Sequence[Any], probabilities: Any | None) -> list[list[Any]]:
+    """Results of rows: a label, and the probability of each class unless that is None, (N, C)."""
+    more = [[]] * len(labels) if probabilities is None else probabilities.round(6).tolist()
+    return [[label, *values] for label, values in zip(labels, more, strict=True)]
+
+
+def trained_on(folder: str, kind: str, otherwise: dict[str, Any]) -> dict[str, Any]:
+    """What a saved head records of its training table; `otherwise` where it records nothing of that type."""
+    from elmokit.tasks.saved import read_head_config
+
+    saved = read_head_config(folder, kind)["metadata"]
+    types = {name: type(value) for name, value in otherwise.items()}
+    return otherwise | {name: value for name, value in saved.items() if type(value) is types.get(name)}
+
+
+def write_table(out: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table, whole or not at all."""
+    from elmokit.data.outputs import table_file
+
+    with table_file(out, names) as write:
+        for row in rows:
+            write(row)
+
+
+def write_json(path: str | None, value: object) -> None:
+    """Write results to the file of `--json`, whole or not at all; None writes nothing."""
+    if path is not None:
+        files.write_json(path, value, indent=2, ensure_ascii=False)
 
 
 def parse_layers(text: str) -> Any:
@@ -133,3 +237,11 @@ def parse_layers(text: str) -> Any:
 def split_names(text: str) -> list[str]:
     """The names in a value such as "urls, spaces"."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def number_or(name: str, text: str, word: str, kind: Callable[[str], Any] = float) -> Any:
+    """The value of an option that takes a number or one word."""
+    try:
+        return text if text == word else kind(text)
+    except ValueError:
+        raise ConfigError(f'{name} is {text!r}; expected a number or "{word}".') from None

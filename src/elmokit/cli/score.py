@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import elmokit
 from elmokit.blocks import SizedStream
-from elmokit.cli import options, texts
+from elmokit.cli import options
 from elmokit.cli.commands import argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from elmokit.perplexity import Surprisal
 
 TEXT = argument("TEXT", "The text, in quotation marks.")
@@ -24,20 +24,15 @@ _WORD_COLUMNS = ("place", "word", "known", "forward", "backward", "mean")
 
 
 def score(
-    screen: Screen,
     *,
-    source: options.Source,
+    texts: options.TextOptions,
     out: options.TableOut = "-",
-    text: options.TextColumn = "text",
     id_column: options.IdColumn = None,
     words: bool = option(False, "Write a row per word, with its surprisals.", "--words"),
     unit: str = option("bits", "Unit of surprisals; perplexity has none.", metavar="nats|bits"),
-    json_file: str | None = option(
-        None, "Also write the perplexity of the file to this file.", "--json", metavar="FILE"
-    ),
+    json_file: options.JsonFile = None,
     model: options.ModelName = "default",
     threads: options.Threads = None,
-    reading: options.ReadingOptions,
 ) -> None:
     """Compute how well a language model predicts texts: the perplexity of each, or the surprisal of every word.
 
@@ -47,16 +42,14 @@ def score(
 
     Example:  elmokit score tweets.csv --text tweet --out scores.csv
     """
-    from elmokit.data.outputs import table_file
     from elmokit.perplexity import PER_NAT, PerplexityMeter
-    from elmokit.tasks.language_model import LanguageModel
 
     if unit not in PER_NAT:
         raise ConfigError(f"--unit is {unit!r}; expected 'nats' or 'bits'.")
-    column = texts.column_of(table := reading.table(screen, source), text)
+    table, column = texts.open()
     columns = [column, *([id_column] if id_column else [])]
     total = options.check_all_rows(table, columns)
-    language_model, meter = LanguageModel.load(model, n_threads=threads), PerplexityMeter()
+    language_model, meter = elmokit.LanguageModel.load(model, n_threads=threads), PerplexityMeter()
     read: deque[object] = deque()  # names of the rows whose surprisals are not written yet
 
     def stream() -> Iterator[str]:
@@ -64,22 +57,22 @@ def score(
             read.append(row.values[id_column] if id_column else row.number)
             yield row.values[column]
 
-    sized = stream() if total is None else SizedStream(stream(), total)
-    with table_file(out, [id_column or "row", *(_WORD_COLUMNS if words else _TEXT_COLUMNS)]) as write:
+    def lines() -> Iterator[list[object]]:
+        sized = stream() if total is None else SizedStream(stream(), total)
         for surprisal in language_model.surprisal(sized, show_progress=screen.show_progress):
             surprisal.add_to(meter)
             name = read.popleft()
             for values in _word_rows(surprisal, PER_NAT[unit]) if words else [_text_row(surprisal)]:
-                write([name, *values])
+                yield [name, *values]
+
+    options.write_table(out, [id_column or "row", *(_WORD_COLUMNS if words else _TEXT_COLUMNS)], lines())
     screen.end_notes()
     if meter.n_predicted.any():
         whole = meter.result
-        texts.write_json(json_file, asdict(whole))
-        line = (
-            f"{source}: perplexity {whole.forward:.1f} forward, {whole.backward:.1f} backward, {whole.mean:.1f} mean;"
-            f" {whole.n_words:,} words, {whole.unknown:.1%} outside the vocabulary"
-        )
-        screen.note(line) if out == STDIN else screen.say(line)
+        options.write_json(json_file, asdict(whole))
+        perplexities = f"perplexity {whole.forward:.1f} forward, {whole.backward:.1f} backward, {whole.mean:.1f} mean"
+        counts = f"{whole.n_words:,} words, {whole.unknown:.1%} outside the vocabulary"
+        (screen.note if out == STDIN else screen.say)(f"{texts.source}: {perplexities}; {counts}")
 
 
 def _text_row(surprisal: Surprisal) -> list[object]:
@@ -87,17 +80,14 @@ def _text_row(surprisal: Surprisal) -> list[object]:
     return [whole.n_words, surprisal.n_unknown, *(round(x, 3) for x in (whole.forward, whole.backward, whole.mean))]
 
 
-def _word_rows(surprisal: Surprisal, scale: float) -> list[list[object]]:
+def _word_rows(surprisal: Surprisal, scale: float) -> Iterator[list[object]]:
     s = surprisal
     columns = zip(s.words, s.known, s.forward, s.backward, s.mean, strict=True)
-    return [
-        [place, word, int(known), *(round(float(value) * scale, 4) for value in values)]
-        for place, (word, known, *values) in enumerate(columns, 1)
-    ]
+    for place, (word, known, *values) in enumerate(columns, 1):
+        yield [place, word, int(known), *(round(float(value) * scale, 4) for value in values)]
 
 
 def fill(
-    screen: Screen,
     *,
     text: str = TEXT,
     n: options.Count = 10,
@@ -114,20 +104,19 @@ def fill(
 
     Example:  elmokit fill "Thank you very ___ for your help."
     """
-    from elmokit.tasks.language_model import GAP, LanguageModel
+    from elmokit.tasks.language_model import GAP
 
-    language_model = LanguageModel.load(model, n_threads=threads)
+    language_model = elmokit.LanguageModel.load(model, n_threads=threads)
     if GAP in text:
         candidates = language_model.fill(text, n=n, direction=direction)  # type: ignore[arg-type]
     else:
         candidates = language_model.next_words(text, n=n)
-    texts.write_json(json_file, [vars(one) for one in candidates])
+    options.write_json(json_file, [vars(one) for one in candidates])
     rows = [(c.word, f"{c.probability:.1%}", f"{c.forward:.2f}", f"{c.backward:.2f}") for c in candidates]
     screen.table(["word", "probability", "forward, nats", "backward, nats"], rows)
 
 
 def substitutes(
-    screen: Screen,
     *,
     text: str = TEXT,
     word: str = argument("WORD", "The word of the text to replace."),
@@ -140,9 +129,7 @@ def substitutes(
 
     Example:  elmokit substitutes "The movie was great fun." movie
     """
-    from elmokit.tasks.language_model import LanguageModel
-
-    replacements = LanguageModel.load(model, n_threads=threads).substitutes(text, word, n=n)
-    texts.write_json(json_file, [vars(one) for one in replacements])
+    replacements = elmokit.LanguageModel.load(model, n_threads=threads).substitutes(text, word, n=n)
+    options.write_json(json_file, [vars(one) for one in replacements])
     rows = [(r.word, f"{r.score:.4f}", f"{r.probability:.1%}", f"{r.cosine:.2f}") for r in replacements]
     screen.table(["word", "score", "probability", "cosine"], rows)

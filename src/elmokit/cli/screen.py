@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import typer
@@ -14,16 +14,18 @@ Advance = Callable[[str, int, "int | None"], None]
 
 _DELAY = 0.5
 _NOTES_SHOWN = 5
-_WIDTH = 80
-"""Columns of a table that is not printed to a terminal."""
+_WIDTH = 80  # columns of a table that is not printed to a terminal
 
 
 class Screen:
-    """Where a command prints; `quiet` leaves out notes, summaries and progress bars, never results and errors."""
+    """Where commands print; `quiet` leaves out notes, summaries and progress bars, never results and errors."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.quiet = quiet
-        self._n_notes = 0
+        self.begin(quiet=quiet)
+
+    def begin(self, *, quiet: bool) -> None:
+        """Forget the notes of a command before."""
+        self.quiet, self._n_notes = quiet, 0
 
     @property
     def show_progress(self) -> bool | None:
@@ -42,23 +44,22 @@ class Screen:
     def note(self, text: str) -> None:
         """Print a note on standard error; of many, only the first five."""
         self._n_notes += 1
-        if not self.quiet and self._n_notes <= _NOTES_SHOWN:
+        if self._n_notes <= _NOTES_SHOWN:
+            self.report(text)
+
+    def report(self, text: str) -> None:
+        """Print how far long work has come, on standard error; not if quiet."""
+        if not self.quiet:
             typer.echo(text, err=True)
 
     def end_notes(self, what: str = "rows left out") -> None:
         """Print the number of notes if not all were shown."""
-        if not self.quiet and self._n_notes > _NOTES_SHOWN:
-            typer.echo(f"{self._n_notes} {what} in all", err=True)
+        if self._n_notes > _NOTES_SHOWN:
+            self.report(f"{self._n_notes} {what} in all")
         self._n_notes = 0
 
     def table(
-        self,
-        names: Sequence[str],
-        rows: Iterable[Sequence[str]],
-        *,
-        title: str = "",
-        caption: str = "",
-        gap: bool = False,
+        self, names: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "", gap: bool = False
     ) -> None:
         """Print a table that fits the terminal, or 80 columns; `gap` puts an empty line between its rows.
 
@@ -85,21 +86,22 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[Advance]:
         """Progress bars on standard error: only on a terminal, and only for work that lasts half a second."""
-        bars: dict[str, Any] = {}
-
-        def advance(stage: str, done: int, total: int | None) -> None:
-            from tqdm import tqdm
-
-            if stage not in bars:
-                bars[stage] = tqdm(desc=stage, total=total, delay=_DELAY, leave=False, position=len(bars))
-            bars[stage].total = total
-            bars[stage].update(done - bars[stage].n)
-
         if self.quiet or not sys.stderr.isatty():
             yield lambda _stage, _done, _total: None
             return
-        try:
+        from tqdm import tqdm
+
+        with ExitStack() as stack:
+            bars: dict[str, Any] = {}
+
+            def advance(stage: str, done: int, total: int | None) -> None:
+                if stage not in bars:
+                    bars[stage] = stack.enter_context(tqdm(desc=stage, delay=_DELAY, leave=False, position=len(bars)))
+                bars[stage].total = total
+                bars[stage].update(done - bars[stage].n)
+
             yield advance
-        finally:
-            for bar in bars.values():
-                bar.close()
+
+
+screen = Screen()
+"""The screen of the running command."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typer import Option
 
 from elmokit.cli import options
 from elmokit.cli.commands import option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.errors import MissingExtra, MissingFile
 
 EXPLORER_PORT = 8765
@@ -49,7 +48,6 @@ class AccessOptions:
 
 
 def serve(
-    screen: Screen,
     *,
     db: Db = None,
     access: AccessOptions,
@@ -67,16 +65,17 @@ def serve(
 
     Example:  elmokit serve --port 8000
     """
-    settings: dict[str, Any] = {"model_id": name, "encoding": vectors.encoding(normalize=normalize)}
+    settings: dict[str, Any] = {"model_id": name, "encoding": vectors.encoding(normalize=normalize), **vars(limits)}
     settings |= {"token": _token(access.token_file), "cors_origins": tuple(access.cors or ())}
-    settings |= {"allowed_hosts": tuple(access.allow_host or ()), **dataclasses.asdict(limits)}
-    binding: dict[str, Any] = {"host": access.host, "port": access.port, "n_workers": workers}
-    on_ready = lambda address: screen.say(f"{address}/v1 (Ctrl-C ends it)")  # noqa: E731
-    _run("the server", model, db, settings, **binding, on_ready=on_ready)
+    settings |= {"allowed_hosts": tuple(access.allow_host or ())}
+
+    def ready(address: str) -> None:
+        screen.say(f"{address}/v1 (Ctrl-C ends it)")
+
+    _run("the server", model, db, settings, host=access.host, port=access.port, n_workers=workers, on_ready=ready)
 
 
 def explore(
-    screen: Screen,
     *,
     db: Db = None,
     port: int | None = option(None, "Port. Default: 8765, or any free one if that is taken."),
@@ -97,8 +96,8 @@ def explore(
 
             webbrowser.open(f"{address}/")
 
-    chosen_port = EXPLORER_PORT if port is None else port
-    _run("the explorer", model, db, {}, port=chosen_port, any_port=port is None, on_ready=ready)
+    binding = {"port": EXPLORER_PORT if port is None else port, "any_port": port is None}
+    _run("the explorer", model, db, {}, **binding, on_ready=ready)
 
 
 def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[str, Any], **binding: Any) -> None:
@@ -108,13 +107,8 @@ def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[
         from elmokit.server.settings import Settings
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "server", what) from None
-    chosen: dict[str, Any] = {
-        "model": model.model,
-        "device": model.device,
-        "precision": model.precision,
-        "n_threads": model.threads,
-    }
-    run_server(ServeConfig(**chosen, db=db), Settings(**settings), **binding)
+    config = ServeConfig(model.model, model.device, model.precision, n_threads=model.threads, db=db)
+    run_server(config, Settings(**settings), **binding)
 
 
 def _token(path: str | None) -> str | None:

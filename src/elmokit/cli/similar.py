@@ -1,27 +1,27 @@
-"""`elmokit similar` and `elmokit duplicates`: the similar texts of a file."""
+"""`elmokit similar`, `duplicates`, `cluster` and `map`: the texts of a file, compared by their vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from typing import Any
 
-from elmokit.cli import options, texts
+from elmokit.cli import options
 from elmokit.cli.commands import option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
+from elmokit.errors import ConfigError
 
 
 def similar(
-    screen: Screen,
     *,
-    source: options.Source,
+    texts: options.TextOptions,
     query: list[str] | None = option(None, "Find texts similar to this one; may be repeated."),
     out: options.TableOut = "-",
     n: options.Count = 10,
-    text: options.TextColumn = "text",
-    center: texts.Centering = True,
-    vectors: options.VectorOptions,
-    model: options.ModelOptions,
-    reading: options.ReadingOptions,
+    center: options.Centering = True,
+    vectors: options.EncoderOptions,
 ) -> None:
     """Find the texts most similar to the queries, or, without queries, to each text of the file.
 
@@ -29,51 +29,137 @@ def similar(
 
     Example:  elmokit similar tweets.csv --text tweet --query "my screen broke" --out like.csv
     """
-    from elmokit.data.outputs import table_file
     from elmokit.tasks.similar import directions, mean_of, nearest
 
-    rows, words = texts.read_texts(screen, reading, source, text)
-    elmo, encoding, bar = model.load(screen), vectors.encoding(), screen.show_progress
-    encoded = elmo.encode(words, encoding, show_progress=bar)
-    mean = mean_of(encoded) if center else None
-    among = asked = directions(encoded, mean=mean)
-    if query:
-        asked = directions(elmo.encode(query, encoding, show_progress=bar), mean=mean)
-    nearby = nearest(asked, among, n, skip_self=not query)
+    rows, words = texts.read()
+    encoded = vectors.encode([*words, *(query or [])])
+    mean = mean_of(encoded[: len(words)]) if center else None
+    among = directions(encoded[: len(words)], mean=mean)
+    nearby = nearest(directions(encoded[len(words) :], mean=mean) if query else among, among, n, skip_self=not query)
     names: list[Any] = list(query) if query else [row.number for row in rows]
-    with table_file(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"]) as write:
+
+    def lines() -> Iterator[list[Any]]:
         for name, numbers, cosines in zip(names, nearby.rows.tolist(), nearby.cosines.tolist(), strict=True):
             for rank, (number, cosine) in enumerate(zip(numbers, cosines, strict=True), 1):
-                write([name, rank, rows[number].number, round(cosine, 4), words[number]])
+                yield [name, rank, rows[number].number, round(cosine, 4), words[number]]
+
+    options.write_table(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"], lines())
     if out != STDIN:
         screen.done(f"{out}: {nearby.rows.shape[1]} texts for each of {len(names):,}")
 
 
 def duplicates(
-    screen: Screen,
     *,
-    source: options.Source,
+    texts: options.TextOptions,
     out: options.TableOut = "-",
     threshold: float = option(0.95, "Texts with a cosine above this are near-duplicates."),
-    text: options.TextColumn = "text",
-    center: texts.Centering = True,
-    vectors: options.VectorOptions,
-    model: options.ModelOptions,
-    reading: options.ReadingOptions,
+    center: options.Centering = True,
+    vectors: options.EncoderOptions,
 ) -> None:
     """Find groups of near-duplicates: texts linked by pairs whose cosine is above a threshold.
 
     Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
     """
-    from elmokit.data.outputs import table_file
     from elmokit.tasks.similar import directions, distinct_rows, duplicate_groups, mean_of
 
-    rows, words = texts.read_texts(screen, reading, source, text)
-    encoded = model.load(screen).encode(words, vectors.encoding(), show_progress=screen.show_progress)
+    rows, words = texts.read()
+    encoded = vectors.encode(words)
     groups = duplicate_groups(directions(encoded, mean=mean_of(encoded) if center else None), threshold=threshold)
-    with table_file(out, ["group", "row", "text"]) as write:
-        for number, group in enumerate(groups, 1):
-            for place in group:
-                write([number, rows[place].number, words[place]])
+    numbered = ((number, place) for number, group in enumerate(groups, 1) for place in group)
+    lines = ([number, rows[place].number, words[place]] for number, place in numbered)
+    options.write_table(out, ["group", "row", "text"], lines)
     left = len(distinct_rows(len(rows), groups))
-    screen.note(f"{source}: {len(groups):,} groups; {left:,} of {len(rows):,} texts are left if each keeps its first")
+    counts = f"{len(groups):,} groups; {left:,} of {len(rows):,} texts are left if each keeps its first"
+    screen.note(f"{texts.source}: {counts}")
+
+
+def cluster(
+    *,
+    texts: options.TextOptions,
+    out: str = option(..., "Where to: .csv, .tsv, .jsonl or .parquet.", "--out", "-o"),
+    clusters: str = option("auto", 'How many, or "auto": 2 to 12, by the largest silhouette.', "--clusters", "-k"),
+    seed: options.Seed = 0,
+    json_file: options.JsonFile = None,
+    vectors: options.EncoderOptions,
+) -> None:
+    """Group texts by k-means and name each cluster by the words it uses more than the others (extra "tasks").
+
+    Example:  elmokit cluster tweets.csv --text tweet --clusters 8 --out groups.csv
+    """
+    n_clusters = _number(clusters)
+    rows, words = texts.read()
+    numbers, labels, silhouette = _clustered(_points(vectors, words), words, n_clusters, seed)
+    texts_of = zip(rows, numbers, words, strict=True)
+    lines = ([row.number, number + 1, labels[number], shown] for row, number, shown in texts_of)
+    options.write_table(out, ["row", "cluster", "label", "text"], lines)
+    names = ("cluster", "texts", "words")
+    sizes = [(number + 1, numbers.count(number), label) for number, label in enumerate(labels)]
+    screen.table(names, [(str(number), f"{n:,}", label) for number, n, label in sizes])
+    summary = [dict(zip(names, one, strict=True)) for one in sizes]
+    options.write_json(json_file, {"silhouette": silhouette, "clusters": summary})
+    chosen = "" if silhouette is None else f", chosen by silhouette ({silhouette:.3f})"
+    screen.done(f"{out}: {len(rows):,} texts in {len(labels)} clusters{chosen}")
+
+
+def map_texts(
+    *,
+    texts: options.TextOptions,
+    out: str = option(..., "Output file: .html (interactive) or .png.", "--out", "-o"),
+    method: str = option("pca", '"umap" needs the extra "umap".', metavar="pca|umap"),
+    color: str | None = option(None, "A column whose values give the colors.", "--color", "--colour"),
+    clusters: str | None = option(None, 'Color by clusters: their number, or "auto".', "--clusters", "-k"),
+    seed: options.Seed = 0,
+    vectors: options.EncoderOptions,
+) -> None:
+    """Draw a map of texts, similar texts close together: an HTML page or a PNG (extras "tasks", "plots").
+
+    Example:  elmokit map tweets.csv --text tweet --color label --out map.html
+    """
+    from elmokit.tasks.maps import draw_map, plane_of, write_map_page
+
+    suffix = Path(out).suffix.lower()
+    if suffix not in (".html", ".png") or (color and clusters):
+        raise ConfigError(f"--out {out}: expected .html or .png; and give --color or --clusters, not both.")
+    rows, words = texts.read(*([color] if color else []))
+    points = _points(vectors, words)
+    plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
+    groups = [row.values[color] for row in rows] if color else None
+    if clusters:
+        numbers, labels, _ = _clustered(points, words, _number(clusters), seed)
+        groups = [f"{number + 1}: {labels[number]}" for number in numbers]
+    title = f"{Path(texts.source).name}: {len(rows):,} texts, {method.upper()}, {date.today().isoformat()}"
+    if suffix == ".html":
+        write_map_page(out, plane, words, groups, title=title, rows=[row.number for row in rows])
+    else:
+        draw_map(out, plane, groups, title=title)
+    kept = "" if plane.share is None else f"; the plane keeps {plane.share:.0%} of the vectors' variance"
+    screen.done(f"{out}: {len(rows):,} texts{kept}")
+
+
+def _points(vectors: options.EncoderOptions, words: list[str]) -> Any:
+    """Centered vectors of length 1. Shape (N, D)."""
+    from elmokit.tasks.similar import directions, mean_of
+
+    encoded = vectors.encode(words)
+    return directions(encoded, mean=mean_of(encoded))
+
+
+def _number(text: str) -> int | None:
+    number = options.number_or("--clusters", text, "auto", int)
+    if number != "auto" and number < 1:
+        raise ConfigError(f'--clusters is {text!r}; expected a number of 1 or more, or "auto".')
+    return None if number == "auto" else number
+
+
+def _clustered(
+    points: Any, words: list[str], n_clusters: int | None, seed: int
+) -> tuple[list[int], list[str], float | None]:
+    """The cluster of each text, the label of each cluster, and the silhouette if it chose their number."""
+    from elmokit.tasks.cluster import cluster_texts, cluster_words, looks_english
+
+    clusters = cluster_texts(points, n_clusters, seed=seed)
+    english = looks_english(words)
+    if not english:
+        screen.note("the texts do not look English, the only language scikit-learn has stop words for: names keep them")
+    names = cluster_words(words, clusters.numbers, stop_words="english" if english else None)
+    return clusters.numbers.tolist(), [" ".join(of_one) for of_one in names], clusters.silhouette

@@ -8,22 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+import elmokit
 from elmokit.blocks import blocks
-from elmokit.cli import options, texts
+from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import InputError
 
 if TYPE_CHECKING:
     from elmokit.data.conll import ColumnSentence
-    from elmokit.tasks.tagging.tagger import Tagger
 
-app = Commands(
-    no_args_is_help=True, rich_markup_mode=None, help="Tag words: names, chunks, parts of speech (extra torch)."
-)
+app = Commands("Tag words: names, chunks, parts of speech (extra torch).")
 FILES = "tagger"
 SOURCE = argument("FILE", 'Column file (CoNLL), also .gz .xz .zst; "-" for stdin. .conllu: CoNLL-U.')
 FOLDER = argument("TAGGER", "Folder that `tag train` wrote.")
@@ -52,9 +48,8 @@ class TaggerOptions:
     seed: options.Seed = 0
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def train(
-    screen: Screen,
     *,
     source: str = SOURCE,
     out: str = option(..., "Folder to write the tagger to.", "--out", "-o", metavar="FOLDER"),
@@ -75,36 +70,30 @@ def train(
 
     Example:  elmokit tag train eng.train --dev eng.testa --tag 3 --out ner/
     """
-    from elmokit.tasks.tagging.tagger import Tagger
-
     places = columns.word, columns.tag
-    words, tags, known_scheme = _checked(screen, source, places, encoding, None if scheme == "none" else scheme)
-    judged = None if dev is None else _checked(screen, dev, places, encoding, known_scheme)[:2]
-    settings: dict[str, Any] = {"layers": _layers(layers), "scheme": known_scheme, "device": model.device}
-    tagger = Tagger(model.load(screen), **settings, **asdict(training))
+    words, tags, known_scheme = _checked(source, places, encoding, None if scheme == "none" else scheme)
+    judged = None if dev is None else _checked(dev, places, encoding, known_scheme)[:2]
+    settings: dict[str, Any] = {"layers": options.number_or("--layers", layers, "learned", int), **asdict(training)}
+    tagger = elmokit.Tagger(model.load(), scheme=known_scheme, device=model.device, **settings)
     what = "accuracy" if known_scheme is None else "F1"
 
     def show(report: Any) -> None:
-        if not screen.quiet:
-            mark = " (best so far)" if report.best_epoch == report.epoch else ""
-            line = (
-                f"epoch {report.epoch} of {training.epochs} · loss {report.loss:.3f} · {what} {report.score:.4f}{mark}"
-            )
-            typer.echo(f"{line} · {report.seconds:.0f} s", err=True)
+        best = " (best so far)" if report.best_epoch == report.epoch else ""
+        numbers = f"loss {report.loss:.3f} · {what} {report.score:.4f}{best} · {report.seconds:.0f} s"
+        screen.report(f"epoch {report.epoch} of {training.epochs} · {numbers}")
 
     folder, bar = Path(out) / "run", screen.show_progress
     tagger.fit(words, tags, dev=judged, folder=folder, resume=resume, show_progress=bar, on_epoch=show)
     tagger.save(out, metadata=asdict(columns))
     assert tagger.report_ is not None
     weights, report = tagger.layer_weights_, {"scheme": known_scheme, "metric": what, **asdict(tagger.report_)}
-    texts.write_json(json_file, report | {"layer_weights": weights})
+    options.write_json(json_file, report | {"layer_weights": weights})
     best = f"{what} {tagger.report_.best_score:.3f} on the dev part in epoch {tagger.report_.best_epoch}"
     screen.done(f"{out}: {best}; layer weights {', '.join(f'{x:.2f}' for x in weights)}")
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def predict(
-    screen: Screen,
     *,
     folder: str = FOLDER,
     source: str = SOURCE,
@@ -121,7 +110,7 @@ def predict(
     """
     from elmokit.data.conll import column_file, read_columns
 
-    columns = _saved_columns(folder)
+    columns = options.trained_on(folder, FILES, asdict(TagColumns()))
     place = 0 if plain else columns["word"] if word is None else word
 
     def read(tokenizer: str) -> Iterator[ColumnSentence]:
@@ -142,9 +131,8 @@ def predict(
         screen.done(f"{out}: {n_sentences:,} sentences")
 
 
-@app.command(no_args_is_help=True)
+@app.command()
 def evaluate(
-    screen: Screen,
     *,
     folder: str = FOLDER,
     source: str = SOURCE,
@@ -159,11 +147,11 @@ def evaluate(
 
     Example:  elmokit tag evaluate ner/ eng.testb --json scores.json
     """
-    columns = _saved_columns(folder)
+    columns = options.trained_on(folder, FILES, asdict(TagColumns()))
     places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
     words, tags = _columns(source, places, encoding)
     metrics = _load(folder, model, device).evaluate(words, tags, show_progress=screen.show_progress)
-    texts.write_json(json_file, asdict(metrics))
+    options.write_json(json_file, asdict(metrics))
     screen.say(f"{source}: {len(words):,} sentences\n{metrics}")
 
 
@@ -176,7 +164,7 @@ def _columns(source: str, places: tuple[int, int], encoding: str) -> tuple[list[
     return [one.column(places[0]) for one in sentences], [one.column(places[1]) for one in sentences]
 
 
-def _checked(screen: Screen, source: str, places: tuple[int, int], encoding: str, scheme: Any) -> tuple[Any, Any, Any]:
+def _checked(source: str, places: tuple[int, int], encoding: str, scheme: Any) -> tuple[Any, Any, Any]:
     """Words, valid tags and their scheme; a note says what was converted or repaired."""
     from elmokit.tasks.tagging.bioes import check_tags
 
@@ -202,23 +190,7 @@ def _plain_sentences(source: str, encoding: str, tokenizer: str) -> Iterator[Col
             yield ColumnSentence(words, row.number)
 
 
-def _layers(text: str) -> Any:
-    try:
-        return text if text == "learned" else int(text)
-    except ValueError:
-        raise ConfigError(f'--layers is {text!r}; expected "learned" or the number of a layer.') from None
-
-
-def _saved_columns(folder: str) -> dict[str, int]:
-    """The columns a tagger was trained on."""
-    from elmokit.tasks.saved import read_head_config
-
-    saved = read_head_config(folder, FILES)["metadata"]
-    return {"word": 0, "tag": -1, **{name: value for name, value in saved.items() if isinstance(value, int)}}
-
-
-def _load(folder: str, model: str | None, device: str) -> Tagger:
+def _load(folder: str, model: str | None, device: str) -> elmokit.Tagger:
     from elmokit.tasks.saved import open_model
-    from elmokit.tasks.tagging.tagger import Tagger
 
-    return Tagger.load(folder, open_model(folder, FILES, model), device=device)
+    return elmokit.Tagger.load(folder, open_model(folder, FILES, model), device=device)

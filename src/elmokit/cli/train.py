@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +16,13 @@ import typer
 
 from elmokit.cli import options as shared
 from elmokit.cli.commands import argument, option
-from elmokit.cli.screen import Screen
+from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
     from elmokit.training import Corpus, TrainingOptions, TrainingReport
 
+_ENDLESS = 10**15  # words of a run that a time limit ends
 CORPUS = argument("CORPUS...", 'Files, folders or patterns; a text a line, also .gz .xz .zst; or "-".')
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder to write the model to.", metavar="FOLDER")]
 
@@ -67,11 +70,10 @@ class RunOptions:
 
     def changed(self, options: TrainingOptions, **more: Any) -> TrainingOptions:
         """The training options with what the command line says otherwise."""
-        words = int(self.words) if self.words is not None else 10**15 if self.minutes is not None else None
-        given: dict[str, Any] = {"n_words": words, "minutes": self.minutes, "learning_rate": self.learning_rate}
-        given |= {"batch_size": self.batch_size, "precision": self.precision, "seed": self.seed}
-        given |= {"save_minutes": self.save_minutes, **more}
-        return replace(options, **{name: value for name, value in given.items() if value is not None})
+        words = int(self.words) if self.words is not None else _ENDLESS if self.minutes is not None else None
+        given = {"n_words": words, **vars(self), **more}
+        known = {one.name for one in fields(options)}
+        return replace(options, **{x: value for x, value in given.items() if x in known and value is not None})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +93,7 @@ class PretrainingOptions:
 
 
 def train(
-    screen: Screen,
-    *,
-    corpus: list[str] = CORPUS,
-    out: Out,
-    model: PretrainingOptions,
-    run: RunOptions,
-    reading: CorpusOptions,
+    *, corpus: list[str] = CORPUS, out: Out, model: PretrainingOptions, run: RunOptions, reading: CorpusOptions
 ) -> None:
     """Train a biLM on your own corpus (needs the extra "torch").
 
@@ -112,27 +108,16 @@ def train(
     weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
     options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
     config = preset.config if model.word_table is None else replace(preset.config, word_table=model.word_table)
-    with _reporting(screen, run.tensorboard, options.n_words) as tell, screen.progress() as advance:
-        report = train(
-            reading.corpus(corpus),
-            out,
-            config=config,
-            options=options,
-            vocabulary=model.vocabulary,
-            word_vectors=model.word_vectors,
-            teacher=model.teacher,
-            device=run.device,
-            resume=run.resume,
-            name=model.name,
-            on_report=tell,
-            on_progress=advance,
-        )
-    _draw_curve(screen, out)
-    screen.done(f"{out}: {_line(report, options.n_words)}")
+    given: dict[str, Any] = {
+        "vocabulary": model.vocabulary,
+        "word_vectors": model.word_vectors,
+        "teacher": model.teacher,
+    }
+    work = partial(train, reading.corpus(corpus), out, config=config, options=options, name=model.name, **given)
+    _trained(work, out, run, options.n_words)
 
 
 def tune(
-    screen: Screen,
     *,
     corpus: list[str] = CORPUS,
     out: Out,
@@ -157,19 +142,7 @@ def tune(
     options = run.changed(TrainingOptions(decay=0.5, warmup=50, frozen_words=frozen, evaluate_words=fifth))
     if frozen:
         screen.note("the model has no softmax weights: a new softmax is fitted first, with the biLM frozen")
-    with _reporting(screen, run.tensorboard, options.n_words) as tell, screen.progress() as advance:
-        report = tune(
-            start,
-            reading.corpus(corpus),
-            out,
-            options=options,
-            device=run.device,
-            resume=run.resume,
-            on_report=tell,
-            on_progress=advance,
-        )
-    _draw_curve(screen, out)
-    screen.done(f"{out}: {_line(report, options.n_words)}")
+    _trained(partial(tune, start, reading.corpus(corpus), out, options=options), out, run, options.n_words)
 
 
 def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str, float]:
@@ -184,63 +157,51 @@ def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str,
     return numbers
 
 
-@contextmanager
-def _reporting(screen: Screen, tensorboard: str | None, n_words: int) -> Iterator[Callable[[TrainingReport], None]]:
-    """A function that prints each report (on a terminal into one line) and writes event files where asked."""
-    events = None
-    if tensorboard is not None:
-        from elmokit.training.curves import EventFiles
+def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_words: int) -> None:
+    """Train with reports (on a terminal in one line), event files where asked, and a picture of the loss."""
+    from elmokit.training.curves import EventFiles, draw_curve
 
-        events = EventFiles(tensorboard)
-    one_line = sys.stderr.isatty()
+    one_line = sys.stderr.isatty() and not screen.quiet
+    with ExitStack() as stack:
+        advance = stack.enter_context(screen.progress())
+        events = None if run.tensorboard is None else stack.enter_context(closing(EventFiles(run.tensorboard)))
+        if one_line:
+            stack.callback(sys.stderr.write, "\n")
 
-    def tell(report: TrainingReport) -> None:
-        if not screen.quiet:
+        def tell(report: TrainingReport) -> None:
+            line = _line(report, n_words)
             if one_line:  # the cursor stays in the line
-                sys.stderr.write(f"\r{_line(report, n_words, short=True):<79}")
+                width = shutil.get_terminal_size().columns - 1
+                sys.stderr.write(f"\r{line[:width]:<{width}}")
                 sys.stderr.flush()
             if not one_line or report.heldout is not None:
-                typer.echo(("\n" if one_line else "") + _line(report, n_words), err=True)
-        if events is not None:
-            events.add(report)
+                screen.report(f"\n{line}" if one_line else line)
+            if events is not None:
+                events.add(report)
 
-    try:
-        yield tell
-    finally:
-        if one_line and not screen.quiet:
-            sys.stderr.write("\n")
-        if events is not None:
-            events.close()
+        report = work(device=run.device, resume=run.resume, on_report=tell, on_progress=advance)
+    if find_spec("matplotlib") is not None:
+        draw_curve(Path(out) / "run" / "log.jsonl", Path(out) / "loss.png")
+    else:
+        screen.note("no picture of the loss: install it with  pip install 'elmokit[plots]'")
+    screen.done(f"{out}: {_line(report, n_words)}")
 
 
-def _line(report: TrainingReport, n_words: int, *, short: bool = False) -> str:
-    """A report as a line of text, a short one of at most 79 columns."""
+def _line(report: TrainingReport, n_words: int) -> str:
+    """A report as a line of text, the most important figures first."""
     import resource
 
-    known = n_words < 10**12
-    left = (n_words - report.n_words) / max(report.words_per_second, 1e-9) / 60
-    loss, speed = f"loss {report.loss:.3f}", f"{report.words_per_second:,.0f} words/s"
-    ending = f"{max(left, 0):.0f} min left" if known else f"{report.minutes:.1f} min"
-    if short:
-        share = f"{report.n_words / n_words:.0%} of {n_words / 1e6:.3g}M words"
-        return " · ".join([share if known else f"{report.n_words / 1e6:.1f}M read", loss, speed, ending])[:79]
+    known = n_words < _ENDLESS
     parts = [f"{report.n_words:,} of {n_words:,} words" if known else f"{report.n_words:,} words"]
     if report.step:
+        left = max(n_words - report.n_words, 0) / max(report.words_per_second, 1e-9) / 60
+        ending = f"{left:.0f} min left" if known else f"{report.minutes:.1f} min"
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
-        parts += [loss, f"learning rate {report.learning_rate:.2g}", speed, ending, f"{peak:.1f} GiB"]
+        parts += [f"loss {report.loss:.3f}", f"{report.words_per_second:,.0f} words/s", ending]
+        parts += [f"learning rate {report.learning_rate:.2g}", f"{peak:.1f} GiB"]
     if report.heldout is not None:
         values = ", ".join(f"{name} {value:.1f}" for name, value in report.heldout.items())
         parts.append(f"held-out perplexity {values}")
     if report.teacher_similarity is not None:
         parts.append(f"similarity to the teacher {report.teacher_similarity:.3f}")
     return " · ".join(parts)
-
-
-def _draw_curve(screen: Screen, out: str) -> None:
-    """Draw the loss beside the checkpoint if matplotlib is installed."""
-    if find_spec("matplotlib") is not None:
-        from elmokit.training.curves import draw_curve
-
-        draw_curve(Path(out) / "run" / "log.jsonl", Path(out) / "loss.png")
-    else:
-        screen.note("no picture of the loss: install it with  pip install 'elmokit[plots]'")

@@ -6,24 +6,21 @@ A block is what an interruption may cost and what memory holds. A text counts as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
 from elmokit.errors import TextError
 from elmokit.features import WordVectors
-from elmokit.index.centering import Centering, unit
-from elmokit.index.description import Description
+from elmokit.index.description import Centering, Description, unit
 from elmokit.index.kept_words import is_content_word, word_test
 from elmokit.index.store import Columns, Store
 
-BLOCK = 2048
-"""Sentences that are written together."""
-
+BLOCK = 2048  # sentences that are written together
 _REPORT_EVERY = 64
 
 
@@ -56,25 +53,25 @@ def write_sentences(
     store: Store,
     elmo: Elmo,
     description: Description,
-    sentences: Iterable[NewSentence],
+    sentences: Iterator[NewSentence],
     *,
-    block: int = BLOCK,
-    on_progress: Callable[[int], object] = lambda _: None,
+    block: int,
+    on_progress: Callable[[int, None], object],
 ) -> int:
     """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences.
 
     `on_progress` is called with the number of sentences encoded so far, every 64 and at the end of a block.
     """
-    n_added, n_done, rest = 0, 0, iter(sentences)
+    n_added = n_done = 0
     number = store.next_sentence()
-    while chosen := list(islice(rest, block)):
+    for chosen in blocks(sentences, block):
         encoded = []
         texts = (sentence.text for sentence in chosen)
         for words in elmo.encode_words_stream(texts, layers=description.layers, show_progress=False):
             encoded.append(words)
             n_done += 1
             if n_done % _REPORT_EVERY == 0 or len(encoded) == len(chosen):
-                on_progress(n_done)
+                on_progress(n_done, None)
         occurrences, about = _columns(description, number, chosen, encoded)
         store.append(occurrences, about)
         n_added, number = n_added + len(occurrences["word"]), number + len(chosen)

@@ -19,20 +19,10 @@ from elmokit.elmo import Elmo
 from elmokit.encoding import Text
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
+from elmokit.index import results
 from elmokit.index.build import sentence_vector
-from elmokit.index.centering import Centering, unit
-from elmokit.index.description import Description
-from elmokit.index.results import (
-    MapPoint,
-    Neighbour,
-    Neighbours,
-    Occurrence,
-    Senses,
-    Sentence,
-    WordMap,
-    WordMeans,
-    grouped,
-)
+from elmokit.index.description import Centering, Description, unit
+from elmokit.index.results import Neighbour, Neighbours, Occurrence, Senses, Sentence
 from elmokit.index.senses import find_senses
 from elmokit.index.store import OCCURRENCES, SENTENCES, Store, condition
 from elmokit.projection import principal_plane
@@ -109,18 +99,10 @@ class IndexReader:
         }
 
     def vector(self, word: str, context: Text, *, position: int | None = None) -> Vector:
-        """The vector of a word in a text, centred and of length 1.
+        """The vector of a word in a text (or list of words) that holds it, centred and of length 1. Shape (d,).
 
-        Args:
-            word: the word; upper and lower case are the same.
-            context: a text or a list of words that holds it.
-            position: the number of the word in the text, from 0; None for the first that fits.
-
-        Returns:
-            the vector. Shape (d,).
-
-        Raises:
-            InputError: the text does not hold the word, or not there.
+        Upper and lower case are the same. `position` is the number of the word in the text, from 0; None for the first
+        that fits. Raises InputError if the text does not hold the word, or not there.
         """
         text = self._encode(context)
         place = _place(word, text.words, position)
@@ -151,8 +133,7 @@ class IndexReader:
             position: the number of the word in the context, from 0; None for the first that fits.
             positive: more words to be similar to, alone or in context: "king", ("bank", "a river bank").
             negative: words to be dissimilar to.
-            topn: the largest number of words (or senses of words), as gensim calls it.
-            k: another name of `topn`.
+            topn: the largest number of words (or senses of words), as gensim calls it; `k` is another name.
             documents: search these documents only; only with a context.
             exact: compare all occurrences, without the nearest-neighbour index.
 
@@ -180,7 +161,7 @@ class IndexReader:
         for n_hits in (10 * topn, 100 * topn):
             hits, units = self._search(target, k=n_hits, where=condition(documents=documents), exact=exact)
             others = [i for i, hit in enumerate(hits) if hit.text not in texts]
-            neighbours = grouped([hits[i] for i in others], units[others], senses, topn)
+            neighbours = results.grouped([hits[i] for i in others], units[others], senses, topn)
             if len(neighbours) == topn or len(hits) < n_hits:
                 break
         return Neighbours(query, neighbours)
@@ -195,18 +176,9 @@ class IndexReader:
         documents: Collection[str] | None = None,
         exact: bool = False,
     ) -> list[Occurrence]:
-        """Find the occurrences nearest to a vector.
+        """Find the `k` occurrences nearest to a vector from `vector`, (d,), best first.
 
-        Args:
-            vector: from `vector`. Shape (d,).
-            k: the largest number of occurrences.
-            word: search occurrences of this word only.
-            not_words: leave out occurrences of these words.
-            documents: search these documents only.
-            exact: compare all occurrences.
-
-        Returns:
-            occurrences, best first.
+        Only of `word`, of other words than `not_words`, in these `documents`; `exact` compares all occurrences.
         """
         without = {other.lower() for other in not_words}
         where = condition(word=None if word is None else word.lower(), not_words=without, documents=documents)
@@ -228,50 +200,47 @@ class IndexReader:
         return self._sample(word, limit)[0]
 
     def senses(self, word: str, *, n_senses: int | None = None, limit: int = 1000) -> Senses:
-        """The senses of a word: clusters of its occurrences, each named by its neighbours.
+        """The senses of a word: clusters of at most `limit` of its occurrences, each named by its neighbours.
 
-        Args:
-            word: the word; upper and lower case are the same.
-            n_senses: number of senses; None chooses 1 to 6 by the silhouette.
-            limit: the largest number of occurrences that are clustered.
-
-        Returns:
-            the senses, most frequent first; cached until the index changes.
-
-        Raises:
-            InputError: the word does not occur.
-            ConfigError: `n_senses` below 1 or above the number of occurrences.
-            MissingExtra: scikit-learn is not installed.
+        `n_senses` None chooses 1 to 6 by the silhouette. The most frequent sense comes first; cached until the index
+        changes. Raises InputError if the word does not occur, ConfigError for a number of senses below 1 or above that
+        of the occurrences, MissingExtra without scikit-learn.
         """
         return self._clustered(word, n_senses, limit)[0]
 
-    def word_map(self, word: str, *, n_senses: int | None = None, limit: int = 500) -> WordMap:
+    def word_map(self, word: str, *, n_senses: int | None = None, limit: int = 500) -> results.WordMap:
         """The occurrences of a word in a plane (two principal components), each with its sense; see `senses`."""
         senses, occurrences, units = self._clustered(word, n_senses, limit)
         points, explained = principal_plane(units)
-        shown = tuple(MapPoint(x, y, one) for (x, y), one in zip(points.tolist(), occurrences, strict=True))
-        return WordMap(word.lower(), senses, shown, explained)
+        shown = tuple(results.MapPoint(x, y, one) for (x, y), one in zip(points.tolist(), occurrences, strict=True))
+        return results.WordMap(word.lower(), senses, shown, explained)
 
-    def means(self, *, min_count: int = 5) -> WordMeans:
+    def means(self, *, min_count: int = 5) -> results.WordMeans:
         """A static vector per word that occurs `min_count` times or more: the mean of its occurrences, of length 1."""
 
-        def compute() -> WordMeans:
+        def compute() -> results.WordMeans:
             counts = self.words(min_count=min_count)
             vectors = self.word_sums({word: i for i, word in enumerate(counts)})
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-            return WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
+            return results.WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
 
         return self._cached(("means", min_count), compute)
 
     def word_sums(self, places: Mapping[str, int], *, centering: Centering | None = None) -> NDArray[np.float64]:
         """Sums of unit vectors, one row per word at its place, (V, d); `centering` replaces the index's own."""
-
-        def moved(units: Vector, lengths: Vector) -> Vector:
-            own = self.description.centering
-            return units if centering is None else centering.units(own.raw(units, lengths))[0]
-
-        return self._store.word_sums(places, self.dim, moved=moved)
+        own, sums = self.description.centering, np.zeros((len(places), self.dim))
+        for block in self._store.scan(OCCURRENCES, ["word", "length", "vector"]):
+            vectors = block["vector"]
+            if centering is not None:
+                vectors = centering.units(own.raw(vectors, block["length"]))[0]
+            rows = np.array([places.get(word, -1) for word in block["word"]])
+            order = np.argsort(rows, kind="stable")
+            order = order[np.searchsorted(rows[order], 0) :]
+            if len(order):
+                present, starts = np.unique(rows[order], return_index=True)
+                sums[present] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
+        return sums
 
     def _cached(self, key: Any, compute: Callable[[], T]) -> T:
         with self._lock:

@@ -1,6 +1,6 @@
 """What an index answers, as plain values: each prints as a line and shows as a table in a notebook.
 
-Similarities are cosines of centred vectors (`elmokit.index.centering`): 1 for the same vector, 0 for unrelated ones.
+Similarities are cosines of centred vectors (`elmokit.index.description`): 1 for the same vector, 0 for unrelated ones.
 A value holds text and numbers only, so it can be kept, sent and compared.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.index.centering import unit
+from elmokit.index.description import unit
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.results import Occurrence, Sense, Senses
 

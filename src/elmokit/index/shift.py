@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError
-from elmokit.index.centering import Centering
+from elmokit.index.description import Centering
 from elmokit.index.results import Shift
 from elmokit.index.word_index import WordIndex
 

@@ -8,7 +8,7 @@ Vectors are float16 of length 1, compared by cosine. Damaged files raise `Checkp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,18 +28,9 @@ Columns = Mapping[str, Any]
 
 OCCURRENCES, SENTENCES = "occurrences", "sentences"
 
-Moved = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""Takes unit vectors (n, d) and the lengths (n,) that they had, returns other vectors (n, d)."""
-
-ANN_ROWS = 20_000
-"""Below so many rows all of them are compared, which takes about 2 µs a row."""
-
-_ANN_STALE = 0.2
-"""The share of rows outside the nearest-neighbour index from which on it is made anew."""
-
-_SAMPLE, _ITERATIONS = 64, 10
-"""Rows per partition that its centre is learned from, and rounds: Lance's 256 and 50 bring no recall here."""
-
+ANN_ROWS = 20_000  # below so many all rows are compared, which takes about 2 µs a row
+_ANN_STALE = 0.2  # share of rows outside the nearest-neighbour index from which on it is made anew
+_SAMPLE, _ITERATIONS = 64, 10  # rows per partition to learn its centre, and rounds: Lance's 256 and 50 bring no recall
 _SCAN_ROWS = 8192
 
 UNFINISHED = {f"{name}.lance" for name in (OCCURRENCES, SENTENCES)}
@@ -181,19 +172,6 @@ class Store:
                     counts[value["values"]] += value["counts"]
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
-    def word_sums(self, places: Mapping[str, int], width: int, *, moved: Moved) -> NDArray[np.float64]:
-        """The sum of each word's vectors after `moved`, in the row that `places` gives it. Shape (V, d)."""
-        sums = np.zeros((len(places), width))
-        for block in self.scan(OCCURRENCES, ["word", "length", "vector"]):
-            vectors = moved(block["vector"], block["length"])
-            rows = np.array([places.get(word, -1) for word in block["word"]])
-            order = np.argsort(rows, kind="stable")
-            order = order[np.searchsorted(rows[order], 0) :]
-            if len(order):
-                present, starts = np.unique(rows[order], return_index=True)
-                sums[present] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
-        return sums
-
     def scan(self, table: str, columns: Sequence[str], *, where: str | None = None) -> Iterator[dict[str, Any]]:
         """Rows in the order in which they were added, in blocks of `numpy_columns`; `where` is an SQL condition."""
         with self._reading():
@@ -214,10 +192,7 @@ class Store:
     def nearest(
         self, table: str, vector: NDArray[np.float32], columns: Sequence[str], *, k: int, where: str | None, exact: bool
     ) -> dict[str, Any]:
-        """The k rows nearest to a vector, with their `_distance`: one minus the cosine, rising.
-
-        `where` is an SQL condition; `exact` compares all rows.
-        """
+        """The k rows nearest to a vector, with their `_distance`, one minus the cosine; `exact` compares all rows."""
         with self._reading():
             query = self._tables[table].search(vector.astype(np.float32), vector_column_name="vector")
             query = query.distance_type("cosine").limit(k).select([*columns, "_distance"])
@@ -226,38 +201,25 @@ class Store:
             query = query.bypass_vector_index() if exact else query.nprobes(ann.probes).refine_factor(ann.refine)
             return numpy_columns(query.to_arrow())
 
-    def _sentences(self, ids: Collection[int]) -> dict[int, tuple[str, int]]:
-        """Text and row of each sentence that is there, by number."""
-        if not ids:
-            return {}
-        where = f"id IN ({_listed(np.array(sorted(ids)))})"
-        blocks = self.scan(SENTENCES, ["id", "text", "row"], where=where)
-        return {
-            number: (text, row)
-            for block in blocks
-            for number, text, row in zip(block["id"].tolist(), block["text"], block["row"].tolist(), strict=True)
-        }
-
     def with_sentences(self, rows: Columns, similarities: NDArray[Any]) -> tuple[list[Occurrence], NDArray[np.float32]]:
         """Join n occurrences with their sentences and similarities, (n,): results, and their vectors (m, d).
 
         Occurrences whose sentence is gone (or not there yet) are left out.
         """
         ids = rows["sentence"].tolist()
-        sentences = self._sentences(set(ids))
+        sentences: dict[int, tuple[str, int]] = {}
+        if ids:
+            where = f"id IN ({_listed(np.unique(ids))})"
+            for block in self.scan(SENTENCES, ["id", "text", "row"], where=where):
+                places = zip(block["text"], block["row"].tolist(), strict=True)
+                sentences |= dict(zip(block["id"].tolist(), places, strict=True))
         kept = [i for i, number in enumerate(ids) if number in sentences]
+        places = zip(rows["start"].tolist(), rows["end"].tolist(), strict=True)
+        found = zip(rows["word"], ids, places, rows["document"], similarities.tolist(), strict=True)
         occurrences = [
-            Occurrence(
-                rows["word"][i],
-                sentences[ids[i]][0],
-                int(rows["start"][i]),
-                int(rows["end"][i]),
-                rows["document"][i],
-                sentences[ids[i]][1],
-                ids[i],
-                similarity=float(similarities[i]),
-            )
-            for i in kept
+            Occurrence(word, sentences[number][0], start, end, document, sentences[number][1], number, similarity)
+            for word, number, (start, end), document, similarity in found
+            if number in sentences
         ]
         return occurrences, rows["vector"][kept]
 

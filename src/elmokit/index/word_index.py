@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -109,17 +110,11 @@ class WordIndex(IndexReader):
         """Open the index of a folder, or make it if there is none.
 
         Args:
-            folder: the folder.
-            elmo: the model, as in `create`; an index that is there must have been made with it.
-            layers: as in `create`; not compared with those of an index that is there.
-            words: as in `create`; not compared either.
+            folder, elmo, layers, words: as in `create`. An index that is there must have been made with this model; its
+                layers and words are not compared.
 
         Returns:
-            the index.
-
-        Raises:
-            CheckpointError: damaged files, or another model than the index was made with.
-            OutputError: the folder holds something else, or can't be created.
+            the index. Raises as `open` and `create` do.
         """
         if not (Path(folder) / FILE).exists():
             return cls.create(folder, elmo, layers=layers, words=words)
@@ -182,9 +177,7 @@ class WordIndex(IndexReader):
         if isinstance(texts, str):
             raise InputError("texts is one string; expected a list of sentences: [text].")
         with self._writing():
-            return self._write(
-                numbered(texts, document=document, after=self.last_row(document)), BLOCK, lambda *_: None
-            )
+            return self._write(numbered(texts, document=document, after=self.last_row(document)))
 
     def delete(self, document: str) -> int:
         """Delete a document; the number of its sentences. Raises InputError if there is no such document."""
@@ -216,21 +209,14 @@ class WordIndex(IndexReader):
             finally:
                 self._cache.clear()
 
-    def _write(self, rows: Iterable[NewSentence], block: int, on_progress: OnProgress) -> int:
-        rest = iter(rows)
+    def _write(self, rows: Iterator[NewSentence], block: int = BLOCK, on_progress: OnProgress = lambda *_: None) -> int:
         if self.description.mean is None:
-            first = list(islice(rest, _CENTERING_TEXTS))
+            first = list(islice(rows, _CENTERING_TEXTS))
             if not first:
                 return 0
             centering = fit_centering(self.elmo, self.description, [sentence.text for sentence in first])
             self.description = self.description.with_centering(centering)
             self.description.write(self.folder)
-            rest = chain(first, rest)
-        return write_sentences(
-            self._store,
-            self.elmo,
-            self.description,
-            rest,
-            block=block,
-            on_progress=lambda n: on_progress("sentences", n, None),
-        )
+            rows = chain(first, rows)
+        tell = partial(on_progress, "sentences")
+        return write_sentences(self._store, self.elmo, self.description, rows, block=block, on_progress=tell)

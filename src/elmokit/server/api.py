@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_QUERY_WORDS = 2000
-"""Words of a query of the index."""
+_QUERY_WORDS = 2000  # of a query of the index
 
 routes = APIRouter()
 _MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {code: RESPONSES[code] for code in (400, 401, 403, 404, 429)}

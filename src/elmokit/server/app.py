@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from elmokit import __version__
@@ -11,12 +12,12 @@ from elmokit.elmo import Elmo
 from elmokit.errors import MissingExtra
 
 try:
-    from fastapi import APIRouter, FastAPI, Request, Response
+    from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
     from fastapi.middleware.cors import CORSMiddleware
 except ImportError as error:  # pragma: no cover - exercised without FastAPI
     raise MissingExtra("FastAPI", "server", "the server") from error
 
-from elmokit.server import api, explorer, pages
+from elmokit.server import api, explorer
 from elmokit.server.batching import BatchQueue, EncodingTask
 from elmokit.server.errors import add_error_handlers
 from elmokit.server.metrics import Metrics
@@ -29,8 +30,23 @@ if TYPE_CHECKING:
     from elmokit.index import WordIndex
 
 _CLOSING_S = 1.0
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+"""Of every file of a page: nothing from elsewhere, nothing inline, in no frame."""
+_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
+_PARTS = {part.name: part.read_bytes() for part in (files("elmokit.server") / "page").iterdir()}
 
 monitoring = APIRouter(tags=["Monitoring"])
+pages = APIRouter()
 
 
 def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings | None = None) -> FastAPI:
@@ -75,7 +91,7 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
     app.state.service, app.state.metrics, app.state.readings = service, metrics, ReadingCache()
     app.include_router(api.routes)
     app.include_router(monitoring)
-    for routes in (explorer.routes, pages.routes) if settings.token is None else ():
+    for routes in (explorer.routes, pages) if settings.token is None else ():
         app.include_router(routes, include_in_schema=False)
     add_error_handlers(app)
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
@@ -118,3 +134,24 @@ async def metric_lines(request: Request) -> Response:
     """Give the metrics in Prometheus' text format."""
     lines = request.app.state.metrics.text(request.app.state.service.queue.waiting_words)
     return Response(lines, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@pages.get("/page/{name}")
+async def page(name: str) -> Response:
+    """A page or a part of one: read once, under fixed names, so no path of a request reaches the file system."""
+    if name not in _PARTS:
+        raise HTTPException(404)
+    kind = _TYPES[name.rpartition(".")[2]]
+    return Response(_PARTS[name], media_type=kind, headers=PAGE_HEADERS)
+
+
+@pages.get("/")
+async def explorer_page() -> Response:
+    """The explorer."""
+    return await page("index.html")
+
+
+@pages.get("/docs")
+async def docs_page() -> Response:
+    """The description of the API."""
+    return await page("docs.html")

@@ -27,10 +27,8 @@ from elmokit.features import WordVectors
 Words = Sequence[str]
 
 _SMOOTHING, _FIRST_RATE = 0.2, 10_000.0
-_SHARE_OF_OLDEST, _SHARE_ALONE = 0.25, 0.5
-"""Parts of a batch that the oldest request gets, beside others and alone: small turns let small requests in sooner."""
-_LONG_TURNS = 4
-"""A text of more turns than this is read segment by segment; shorter ones are computed together, which is faster."""
+_SHARE_OF_OLDEST, _SHARE_ALONE = 0.25, 0.5  # of a batch, beside others and alone: small turns let small requests in
+_LONG_TURNS = 4  # a text of more turns is read segment by segment; shorter ones together, which is faster
 
 
 @dataclass
@@ -81,7 +79,7 @@ class EncodingTask:
 
 
 class BatchStats(NamedTuple):
-    """Requests, texts and words in a batch, and the seconds it took."""
+    """What was computed together, and the seconds it took."""
 
     n_requests: int
     n_texts: int

@@ -9,8 +9,7 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-WRITE_TIMEOUT_S = 30.0
-"""A client that reads less than about 48 kB of its answer in this time is cut off."""
+WRITE_TIMEOUT_S = 30.0  # a client that reads less than about 48 kB of its answer in this time is cut off
 
 
 class LimitedConnection(H11Protocol):

@@ -18,16 +18,11 @@ from elmokit.server.errors import CLOSE, RequestError, busy, shutting_down, too_
 from elmokit.server.metrics import Metrics
 from elmokit.server.settings import Settings
 
-OPEN_PATHS = ("/healthz", "/readyz")
-"""Answered without a token and at any load, for those who watch processes."""
-
+OPEN_PATHS = ("/healthz", "/readyz")  # answered without a token and at any load, for those who watch processes
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:\[\]/?#@,]+)(:\d{1,5})?")
-_DROPPED_BODIES = 16
-"""A refused request may send this many times `max_bytes`: clients read the answer only after they have sent all."""
-_DROPPING_S = 2.0
-"""Seconds that each piece of a refused body may take."""
-_HELD_BODIES = 64
-"""Bodies of `max_bytes` that are held at a time, of all clients together."""
+_DROPPED_BODIES = 16  # a refused request may send so many `max_bytes`: clients read the answer after they have sent all
+_DROPPING_S = 2.0  # that each piece of a refused body may take
+_HELD_BODIES = 64  # of `max_bytes` that are held at a time, of all clients together
 _CLIENT_LEFT = 499
 
 

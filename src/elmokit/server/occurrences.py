@@ -20,11 +20,9 @@ from elmokit.runtime.pooling import mix_layers
 Array = NDArray[Any]
 Place = tuple[int, int]
 
-_SAME = 1e-6
-"""Squared distances below this are rounding."""
+_SAME = 1e-6  # squared distances below this are rounding
 _MAX_SENSES = 6
-_CONVINCING = 0.1
-"""The silhouette below which there is one sense."""
+_CONVINCING = 0.1  # the silhouette below which there is one sense
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,13 +35,10 @@ from elmokit.server.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-_CONFIG = "ELMOKIT_SERVE"
-"""Environment variable that tells worker processes what to serve."""
+_CONFIG = "ELMOKIT_SERVE"  # environment variable that tells worker processes what to serve
 _METRICS = "PROMETHEUS_MULTIPROC_DIR"
-_ACCEPTED, _QUEUED = 64, 2048
-"""Connections that asyncio accepts in a turn of its loop, and that may wait in the kernel."""
-_WANTED_FILES, _SPARE_FILES = 4096, 256
-"""File descriptors to ask for, and those not used for connections; a few turns pass until one is closed."""
+_ACCEPTED, _QUEUED = 64, 2048  # connections that asyncio accepts in a turn of its loop, and that wait in the kernel
+_WANTED_FILES, _SPARE_FILES = 4096, 256  # file descriptors to ask for, and those that are not for connections
 
 
 @dataclass(frozen=True)
@@ -76,18 +73,9 @@ def run_server(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    Args:
-        config: what to serve.
-        settings: limits and choices. On a loopback address the allowed hosts default to the names of this machine.
-        host: address to bind.
-        port: port to bind; 0 for any that is free.
-        any_port: whether to take any free port if that one is taken.
-        n_workers: number of processes.
-        on_ready: called with the server's address, on a thread, once requests are accepted.
-
-    Raises:
-        ConfigError: the address is taken, not allowed, or not one of this machine.
-        ElmoKitError: a model or index that can't be opened.
+    Port 0 is any free one, and `any_port` takes one if the port is taken. On a loopback address the allowed hosts
+    default to the names of this machine. `on_ready` is called with the server's address, on a thread, once requests
+    are accepted. Raises ConfigError for an address that is taken, not allowed, or not one of this machine.
     """
     if host in LOOPBACK and not settings.allowed_hosts:
         settings = settings.model_copy(update={"allowed_hosts": LOOPBACK})

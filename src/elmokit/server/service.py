@@ -35,15 +35,11 @@ Body = TypeVar("Body", bound=BaseModel)
 
 _JSON = TypeAdapter(Any)
 _N_THREADS = 4
-_TEXT_CHARACTERS = 50_000
-"""Characters that are split at a time; between two pieces other requests have their turn."""
-_WORD_CHARACTERS = 512
-"""Characters of a word that reach the model. No model reads further, and its cache must not hold more."""
-_SLOW_BYTES = 1_000_000
-"""Size of a body that may be parsed by Python, slower and into more memory."""
+_TEXT_CHARACTERS = 50_000  # that are split at a time; between two pieces other requests have their turn
+_WORD_CHARACTERS = 512  # of a word that reach the model: none reads further, and its cache must not hold more
+_SLOW_BYTES = 1_000_000  # of a body that may be parsed by Python, slower and into more memory
 _CHUNK_BYTES = 65_536
-_LARGE_ANSWER, _N_LARGE_ANSWERS = 100_000, 8
-"""Answers of more numbers than this are large; so many are held at a time, until the client has read them."""
+_LARGE_ANSWER, _N_LARGE_ANSWERS = 100_000, 8  # numbers in a large answer, and how many are held until clients read them
 
 
 class SplitText(NamedTuple):

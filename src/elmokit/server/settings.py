@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    PlainSerializer,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
 
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError
@@ -39,40 +31,23 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model_id: str | None = None
-    """Name that clients ask for; None for the model's own."""
-    encoding: EncodingField = Encoding()
-    """Which vectors a request gets that does not say."""
-    max_bytes: Count = 4_000_000
-    """Size of a request's body."""
-    max_texts: Count = 2048
-    """Texts in a request."""
-    max_words: Count = 50_000
-    """Words in a request, all texts together."""
-    max_values: Count = 2_000_000
-    """Numbers in an answer."""
-    max_requests: Count = 256
-    """Requests in progress whose body has arrived; further ones get status 429."""
-    max_waiting_words: Count = 200_000
-    """Words that wait for the model; a request that would exceed it gets status 429."""
-    max_connections: Count = 1000
-    """Open connections. At the limit the one that has been idle longest is closed for a new one."""
-    batch_words: Count = 4096
-    """Words that are computed together; longer requests are computed in turns of this size."""
-    batch_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
-    """Milliseconds that the first request of a batch waits for others."""
-    timeout_s: Seconds = 60.0
-    """Seconds from the first byte of a request to the first byte of its answer."""
-    header_timeout_s: Seconds = 10.0
-    """Seconds in which the headers of a request must arrive."""
-    shutdown_s: Seconds = 15.0
-    """Seconds that requests in progress have to finish after SIGTERM."""
-    token: Annotated[str | None, Field(repr=False, pattern=r"^[ -~]*[!-~][ -~]*$")] = None
-    """Bearer token that clients must send; None for none."""
-    cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may send requests from a browser."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Host names that clients may use; empty for any."""
+    model_id: str | None = None  # name that clients ask for; None for the model's own
+    encoding: EncodingField = Encoding()  # which vectors a request gets that does not say
+    max_bytes: Count = 4_000_000  # of a request's body
+    max_texts: Count = 2048  # in a request
+    max_words: Count = 50_000  # in a request, all texts together
+    max_values: Count = 2_000_000  # numbers in an answer
+    max_requests: Count = 256  # in progress, their bodies received; further ones get status 429
+    max_waiting_words: Count = 200_000  # for the model; a request that would exceed it gets status 429
+    max_connections: Count = 1000  # open at a time; at the limit a new one closes the one that has been idle longest
+    batch_words: Count = 4096  # computed together; longer requests are computed in turns of this size
+    batch_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0  # that the first request of a batch waits
+    timeout_s: Seconds = 60.0  # from the first byte of a request to the first byte of its answer
+    header_timeout_s: Seconds = 10.0  # in which the headers of a request must arrive
+    shutdown_s: Seconds = 15.0  # that requests in progress have to finish after SIGTERM
+    token: Annotated[str | None, Field(repr=False, pattern=r"^[ -~]*[!-~][ -~]*$")] = None  # that clients must send
+    cors_origins: tuple[str, ...] = ()  # whose pages may send requests from a browser
+    allowed_hosts: tuple[str, ...] = ()  # names that clients may use; empty for any
 
     def __init__(self, **values: Any) -> None:
         try:

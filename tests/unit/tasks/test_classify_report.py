@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from elmokit.cli.classify import show_report
-from elmokit.cli.classify_options import ReportOptions
-from elmokit.cli.screen import Screen
+from elmokit.cli.classify import ReportOptions, show_report
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
 from elmokit.tasks.classify.html_report import report_page
@@ -110,7 +108,7 @@ def test_precision_at_a_recall_is_the_best_one_there():
 
 def test_every_table_of_the_terminal_shows_the_reports_figures(capsys):
     report = fit_and_report(TextClassifier(WordHash(), C=1.0), TEXTS, LABELS, n_folds=2, learning_curve=True)
-    show_report(Screen(), report, ReportOptions(details=True, mistakes=1))
+    show_report(report, ReportOptions(details=True, mistakes=1))
     shown = capsys.readouterr().out
     for title in (
         "learning curve",
