@@ -86,7 +86,8 @@ def test_score(table, model, options):  # noqa: F811
 
 def test_score_of_standard_input_is_that_of_the_file(table, model):  # noqa: F811
     with open(table, encoding="utf-8") as file:
-        piped = run("pairs", "score", "-", "--input-format", "csv", "--id", "id", *COLUMNS, "--model", model, stdin=file)
+        options = ["--input-format", "csv", "--id", "id", *COLUMNS, "--model", model]
+        piped = run("pairs", "score", "-", *options, stdin=file)
     assert piped.stdout == run("pairs", "score", table, *COLUMNS, "--model", model).stdout
 
 
