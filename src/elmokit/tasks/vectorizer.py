@@ -103,7 +103,11 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row; nothing is learned from them."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = tags.requires_fit = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return text_tags(super().__sklearn_tags__())
+
+
+def text_tags(tags: Tags) -> Tags:
+    """scikit-learn's tags of an estimator that takes texts, one to a row."""
+    tags.input_tags.string = tags.input_tags.one_d_array = tags.requires_fit = True
+    tags.input_tags.two_d_array = False
+    return tags

@@ -10,27 +10,26 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from elmokit import fitting
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError, TrainingError
-from elmokit.fitting import FittingLoop, prefixed, reading_snapshot, write_snapshot
 from elmokit.nn.bilstm import TowerState
 from elmokit.perplexity import PerplexityMeter
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.distributed import ONE_PROCESS, ProcessGroup, autocast_type
 from elmokit.training.objective import BatchMaker, PretrainingModel
-from elmokit.training.options import LOSSES, TrainingOptions, TrainingReport
+from elmokit.training.options import TrainingOptions, TrainingReport
 from elmokit.training.store import CorpusStore
 from elmokit.training.stream import Position, Stream, Window
 from elmokit.training.teacher import TeacherTargets
@@ -44,7 +43,7 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
 
 
-class Trainer(FittingLoop):
+class Trainer:
     """A pretraining run: takes steps until the words or minutes are used up.
 
     ConfigError for a batch size that the processes can't share, or a model without characters. `weights`: see `Stream`.
@@ -69,9 +68,8 @@ class Trainer(FittingLoop):
             raise ConfigError("training needs a model that reads characters; this one looks words up in a table.")
         torch.manual_seed(options.seed)
         self.options, self.folder, self.device, self.group = options, folder, torch.device(device), group
-        self.network = self.model = PretrainingModel(
-            config, vocabulary.words, options, None if teacher is None else teacher.widths
-        ).to(self.device)
+        widths = None if teacher is None else teacher.widths
+        self.model = PretrainingModel(config, vocabulary.words, options, widths).to(self.device)
         torch.manual_seed(options.seed + group.rank)  # dropout differs from process to process
         self.make_batch = BatchMaker(store, store.targets(vocabulary), config.char_cnn.max_characters, teacher)
         stream = partial(
@@ -81,13 +79,12 @@ class Trainer(FittingLoop):
         self.stream = stream(weights=weights)
         self.heldout = stream(part="heldout") if store.n_texts("heldout") else None
         self.optimizer = _make_optimizer(self.model, options)
-        self.clip_norm = options.clip_norm
         self.generator = torch.Generator().manual_seed(options.seed + 1)
         self.autocast = autocast_type(options.precision, self.device)
         self.own_rows = options.batch_size // group.size
         self.states = self.model.initial_states(self.own_rows)
         self.position = Position()
-        self.n_words, self.seconds, self.best = 0, 0.0, math.inf
+        self.step, self.n_words, self.seconds, self.best, self.gradient_norm = 0, 0, 0.0, math.inf, 0.0
         self.losses: list[float] = []
         self._stop = False
 
@@ -104,13 +101,10 @@ class Trainer(FittingLoop):
         self.report = TrainingReport(self.step, self.n_words, math.nan, self.learning_rate(), 0.0, self.seconds / 60)
         self._windows, self._parallel = self.stream.windows(self.position), self._joined()
         with self._stopping_on_signals():
-            self.run()
+            while self.progress() < 1:
+                self._after_step(self.take_step())
         self.save()
         return self.report
-
-    def is_done(self) -> bool:
-        """Whether the words or minutes are used up."""
-        return self.progress() >= 1
 
     def progress(self) -> float:
         """Share of the words or minutes that is used up."""
@@ -123,17 +117,17 @@ class Trainer(FittingLoop):
         left = (1.0 - self.progress()) / o.decay if o.decay else 1.0
         return o.learning_rate * max(0.0, min(1.0, (self.step + 1) / max(o.warmup, 1), left))
 
-    def learning_rates(self) -> Sequence[float]:
-        """The same rate for all groups."""
-        return [self.learning_rate()] * len(self.optimizer.param_groups)
-
-    def add_gradients(self) -> float:
-        """Add the gradients of the next windows; return the mean language model loss."""
+    def take_step(self) -> float:
+        """Take a step over the next windows; return the mean language model loss."""
+        n, rates = self.options.gradient_accumulation_steps, [self.learning_rate()] * len(self.optimizer.param_groups)
+        self.model.train()
         frozen = not self.model.bilm.forward_layers.layer(0).weight_ih.requires_grad
         if frozen and self.n_words >= self.options.frozen_words:
             self._parallel = self._joined()
-        n = self.options.gradient_accumulation_steps
-        return sum(self._add_window(next(self._windows)) for _ in range(n)) / n
+        loss = sum(self._add_window(next(self._windows)) for _ in range(n)) / n
+        norm = fitting.take_step(self.model, self.optimizer, loss, rates, self.options.clip_norm, self.step)
+        self.gradient_norm, self.step = norm, self.step + 1
+        return loss
 
     def _joined(self) -> nn.Module:
         """The model, joined with those of the other processes; its biLM frozen at the start where asked."""
@@ -151,7 +145,7 @@ class Trainer(FittingLoop):
             losses, counts, self.states, taught, _ = self._parallel(batch, self.states, negatives)
         sums = self.group.sum(torch.cat([losses.detach().double(), counts.double()]))
         n_targets = float(sums[2] + sums[3])
-        scale = self.group.size / n_targets * (LOSSES | dict(o.loss_weights))["lm"]
+        scale = self.group.size / n_targets * o.all_loss_weights["lm"]
         if o.optimizer == "adagrad":
             scale *= o.bptt  # as bilm-tf scales its loss; Adagrad's accumulator makes it matter
         ((losses.sum() * scale + taught) / o.gradient_accumulation_steps).backward()
@@ -162,13 +156,13 @@ class Trainer(FittingLoop):
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
 
-    def after_step(self, loss: float) -> None:
+    def _after_step(self, loss: float) -> None:
         """Evaluate, report, save and stop where due."""
         now = time.monotonic()
         self.losses.append(loss)
         self.seconds = now - self._started
         every = self.options.evaluate_words
-        evaluate = self._words_evaluated // every != self.n_words // every or self.is_done()
+        evaluate = self._words_evaluated // every != self.n_words // every or self.progress() >= 1
         if evaluate or now - self._reported >= self._report_seconds:
             heldout, similarity = self.evaluate() if evaluate else (None, None)
             mean = sum(self.losses) / len(self.losses)
@@ -196,11 +190,11 @@ class Trainer(FittingLoop):
         perplexity, similarity = None, None
         if self.heldout is not None and self.group.is_main:
             perplexity, similarity = self.heldout_scores(self.options.heldout_windows)
-            weights = LOSSES | dict(self.options.loss_weights)
+            weights = self.options.all_loss_weights
             score = weights["lm"] * math.log(perplexity["mean"]) + weights["text"] * (1 - (similarity or 0.0))
             if score < self.best:
                 self.best = score
-                self._write(self.folder / BEST, self._model_tensors())
+                self._write(self.folder / BEST, self._weights())
         self.group.barrier()
         return perplexity, similarity
 
@@ -226,19 +220,23 @@ class Trainer(FittingLoop):
         scores = {name: getattr(meter.result, name) for name in ("forward", "backward", "mean")}
         return scores, float(cosines[0] / cosines[1]) if cosines[1] else None
 
-    def _model_tensors(self) -> dict[str, Tensor]:
-        return {f"model.{name}": tensor for name, tensor in self.weights().items()}
+    def _weights(self) -> dict[str, Tensor]:
+        """The parameters by name, tied ones once."""
+        return {f"model.{name}": parameter.detach() for name, parameter in self.model.named_parameters()}
+
+    def _carried(self) -> dict[str, Tensor]:
+        """The LSTM states of this process's rows, by the names that they have in a snapshot."""
+        states = zip(("forward", "backward"), self.states, strict=True)
+        return {f"state.{name}.{part}": getattr(x, part) for name, x in states for part in ("hidden", "cell")}
 
     def _write(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
         state = {"step": self.step, "n_words": self.n_words, "seconds": self.seconds, "best": self.best}
-        write_snapshot(path, tensors, {**state, "position": asdict(self.position)})
+        fitting.write_snapshot(path, tensors, {**state, "position": asdict(self.position)})
 
     def save(self) -> None:
         """Write a snapshot and remove the oldest ones."""
-        tensors = {**self._model_tensors(), **self.optimizer_tensors()}
-        for name, state in zip(("forward", "backward"), self.states, strict=True):
-            tensors[f"state.{name}.hidden"] = torch.cat(self.group.gather(state.hidden), dim=1)
-            tensors[f"state.{name}.cell"] = torch.cat(self.group.gather(state.cell), dim=1)
+        tensors = {**self._weights(), **fitting.optimizer_tensors(self.optimizer)}
+        tensors |= {name: torch.cat(self.group.gather(state), dim=1) for name, state in self._carried().items()}
         generators = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -257,9 +255,12 @@ class Trainer(FittingLoop):
         TrainingError: there are snapshots, but none can be read or fits the model.
         """
         damaged: TrainingError | None = None
+        shapes = {name: tuple(weight.shape) for name, weight in self._weights().items()}
+        for name, own in self._carried().items():
+            shapes[name] = own.shape[0], self.options.batch_size, own.shape[2]
         for path in reversed(snapshots(self.folder)):
             try:
-                with reading_snapshot(path, shapes=self._shapes()) as (tensors, state):
+                with fitting.reading_snapshot(path, shapes=shapes) as (tensors, state):
                     self._restore(tensors, state)
                 return True
             except TrainingError as error:
@@ -268,24 +269,12 @@ class Trainer(FittingLoop):
             raise TrainingError(f"{damaged} No other snapshot of the run can be read: start anew in another folder.")
         return False
 
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of weights and states in a snapshot of this run."""
-        shapes = {name: tuple(tensor.shape) for name, tensor in self._model_tensors().items()}
-        for name, state in zip(("forward", "backward"), self.states, strict=True):
-            for part, tensor in (("hidden", state.hidden), ("cell", state.cell)):
-                shapes[f"state.{name}.{part}"] = (tensor.shape[0], self.options.batch_size, tensor.shape[2])
-        return shapes
-
     def _restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        self.model.load_weights(prefixed(tensors, "model."))
-        self.restore_optimizer(tensors)
+        self.model.load_weights(fitting.prefixed(tensors, "model."))
+        fitting.restore_optimizer(self.optimizer, tensors)
         own = slice(self.group.rank * self.own_rows, (self.group.rank + 1) * self.own_rows)
-
-        def part(name: str) -> Tensor:
-            return tensors[f"state.{name}"][:, own].contiguous().to(self.device)
-
-        forward, backward = (TowerState(part(f"{d}.hidden"), part(f"{d}.cell")) for d in ("forward", "backward"))
-        self.states = forward, backward
+        parts = [tensors[name][:, own].contiguous().to(self.device) for name in self._carried()]
+        self.states = TowerState(*parts[:2]), TowerState(*parts[2:])
         rank = min(self.group.rank, len(tensors["random.torch"]) - 1)
         torch.set_rng_state(tensors["random.torch"][rank])
         if "random.cuda" in tensors and self.device.type == "cuda":
@@ -297,18 +286,17 @@ class Trainer(FittingLoop):
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
-        def ask(_signal: int, _frame: FrameType | None) -> None:
+        def ask(*_: object) -> None:
             self._stop = True
 
-        try:
-            before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: the caller handles signals
-            before = {}
+        before: dict[int, Any] = {}
+        with suppress(ValueError):  # not the main thread: the caller handles signals
+            before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

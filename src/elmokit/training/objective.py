@@ -21,7 +21,7 @@ from elmokit.config import ElmoConfig
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.nn.softmax import SampledSoftmax
-from elmokit.training.options import LOSSES, TrainingOptions
+from elmokit.training.options import TrainingOptions
 from elmokit.training.store import CorpusStore
 from elmokit.training.stream import Window
 
@@ -82,7 +82,7 @@ class TeacherHeads(nn.Module):
         self.mix = nn.Parameter(torch.zeros(config.n_layers))
         self.text = nn.Linear(2 * P, text_width) if text_width else None
         self.word = nn.Linear(P, word_width) if word_width else None
-        self.weights, self.temperature = LOSSES | dict(options.loss_weights), options.temperature
+        self.weights, self.temperature = options.all_loss_weights, options.temperature
 
     def forward(self, pooled: Tensor, vectors: Tensor, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         """The weighted losses, and (sum of cosines to the teacher's text vectors, number of texts).

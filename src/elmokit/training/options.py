@@ -59,6 +59,11 @@ class TrainingOptions:
             if name not in LOSSES or not weight >= 0:
                 raise ConfigError(f"loss weight {name}={weight}: expected 0 or more for one of {', '.join(LOSSES)}.")
 
+    @property
+    def all_loss_weights(self) -> dict[str, float]:
+        """The weight of every loss."""
+        return LOSSES | dict(self.loss_weights)
+
 
 @dataclass(frozen=True)
 class TrainingReport:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,7 +34,6 @@ from elmokit.training.teacher import OnProgress, Teacher, TeacherTargets, build_
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 VOCABULARY = "vocabulary.txt"
-EQUAL = LayerMix()
 _TEACHER_SHARE = 0.4
 """Share of the minutes that a teacher may take at most."""
 
@@ -80,17 +79,9 @@ def train(
         InputError: a corpus or teacher that can't be read.
         TrainingError: training can't go on, or the run was begun by an older version.
     """
-
-    def begin(trainer: Trainer, words: Vocabulary) -> None:
-        if word_vectors is not None:
-            begin_with(trainer.model, *read_word_vectors(word_vectors), words, seed=options.seed)
-        elif trainer.make_batch.teacher is not None and trainer.make_batch.teacher.widths[1]:
-            known = trainer.make_batch.teacher.word_list(trainer.make_batch.store)
-            begin_with(trainer.model, *known, words, n_words=0)
-
     opened = None if teacher is None else open_teacher(teacher, device=device)
-    run = _Run(corpus, Path(out), config, options, device, resume, name, vocabulary, opened, on_report, on_progress)
-    return run.execute(begin)
+    run = _Run(corpus, Path(out), config, options, device, resume, name, on_report, on_progress)
+    return replace(run, vocabulary=vocabulary, word_vectors=word_vectors, teacher=opened).execute()
 
 
 def tune(
@@ -112,13 +103,8 @@ def tune(
 
     Args:
         start: the checkpoint to start from.
-        corpus: what to read.
-        out: folder of the new checkpoint.
-        options: how to train.
-        device: "cpu", "cuda" or "cuda:N".
-        resume: continue from the newest snapshot in `out`.
+        corpus, out, options, device, resume, on_progress: see `train`.
         on_report: called with each report; the first one, before any step, holds the perplexity at the start.
-        on_progress: called while the corpus is indexed.
 
     Returns:
         the last report; the checkpoint is in `out`.
@@ -126,18 +112,8 @@ def tune(
     Raises:
         the errors of `train`.
     """
-
-    def begin(trainer: Trainer, vocabulary: Vocabulary) -> None:
-        _start_from(trainer, start, vocabulary)
-        heldout, _ = trainer.evaluate()
-        if on_report is not None and trainer.group.is_main:
-            on_report(TrainingReport(0, 0, math.nan, trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
-
-    known = start.words if start.config.word_table and start.words else ()
-    run = _Run(
-        corpus, Path(out), start.config, options, device, resume, start.name, None, None, on_report, on_progress, known
-    )
-    return run.execute(begin, start.layer_mix)
+    run = _Run(corpus, Path(out), start.config, options, device, resume, start.name, on_report, on_progress, start)
+    return run.execute()
 
 
 @dataclass(frozen=True)
@@ -151,13 +127,14 @@ class _Run:
     device: str
     resume: bool
     name: str
-    vocabulary: str | Path | None
-    teacher: Teacher | None
     on_report: OnReport | None
     on_progress: OnProgress | None
-    known_words: tuple[str, ...] = ()
+    start: Checkpoint | None = None
+    vocabulary: str | Path | None = None
+    word_vectors: str | Path | None = None
+    teacher: Teacher | None = None
 
-    def execute(self, begin: Callable[[Trainer, Vocabulary], None], layer_mix: LayerMix = EQUAL) -> TrainingReport:
+    def execute(self) -> TrainingReport:
         """Train, or continue, and write the checkpoint."""
         folder, weights = self.out / "run", self.corpus.weights or {}
         if snapshots(folder) and not self.resume:
@@ -183,7 +160,7 @@ class _Run:
             )  # fmt: skip
             trainer.seconds = 0.0 if targets is None else targets.seconds
             if not (self.resume and trainer.resume()):
-                begin(trainer, vocabulary)
+                self._begin(trainer, vocabulary)
             report = trainer.fit(self.on_report)
             if group.is_main:
                 metadata = {
@@ -195,7 +172,7 @@ class _Run:
                     **{"device": self.device, "processes": group.size},
                 }
                 metadata = json.loads(json.dumps(metadata))
-                save(checkpoint_of(folder, config, vocabulary, layer_mix, name=self.name, metadata=metadata), self.out)
+                save(self._checkpoint(folder, config, vocabulary, metadata), self.out)
         return report
 
     def _prepare(self, folder: Path) -> None:
@@ -208,7 +185,7 @@ class _Run:
         identity = identity_of(self.config, o, weights, None if teacher is None else teacher.identity)
         check_identity(folder, identity, begun=begun)
         if self.resume:
-            check_vocabulary(kept, self.vocabulary, self.known_words)
+            check_vocabulary(kept, self.vocabulary, self._known_words)
         on_index = None if tell is None else lambda source, n: tell(f"indexing {source}", n, None)
         tokenizer = self.config.tokenizer
         store = open_store(self.corpus, folder / "store", tokenizer=tokenizer, on_progress=on_index, keep=begun)
@@ -217,7 +194,7 @@ class _Run:
             given, size = self.vocabulary, o.vocabulary_size
             made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=size)
             with atomic_path(kept) as temporary:
-                extended = made.extended(self.known_words)
+                extended = made.extended(self._known_words)
                 write_words(temporary, extended.words, extended.counts)
         if teacher is not None:
             seconds, width = o.minutes and o.minutes * 60 * _TEACHER_SHARE, self.config.projection_width
@@ -226,36 +203,48 @@ class _Run:
                 seed=o.seed, seconds=seconds, on_progress=tell,
             )  # fmt: skip
 
+    @property
+    def _known_words(self) -> tuple[str, ...]:
+        """The words of the word table that training starts from."""
+        return self.start.words or () if self.start and self.start.config.word_table else ()
 
-def checkpoint_of(
-    folder: Path,
-    config: ElmoConfig,
-    vocabulary: Vocabulary,
-    layer_mix: LayerMix = EQUAL,
-    *,
-    name: str,
-    metadata: Mapping[str, Any],
-) -> Checkpoint:
-    """The checkpoint of a run: its best weights by held-out text, else the newest, with its learned layer mix."""
-    path = folder / BEST if (folder / BEST).exists() else next(iter(reversed(snapshots(folder))), None)
-    if path is None:
-        raise TrainingError(f"{folder}: no snapshot to make a checkpoint from; train first.")
-    with reading_snapshot(path) as (tensors, _):
-        arrays = {key: tensor.float().numpy() for key, tensor in prefixed(tensors, "model.").items()}
-        if config.word_table:
-            arrays["softmax.weight"] = arrays["bilm.word_table.weight"]
-        if "heads.mix" in arrays:
-            layer_mix = LayerMix(weights=tuple(arrays["heads.mix"].tolist()))
-        return Checkpoint(
-            config=config,
-            tensors={key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()},
-            layer_mix=layer_mix,
-            words=vocabulary.words,
-            word_counts=vocabulary.counts,
-            softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
-            name=name,
-            metadata=metadata,
-        )
+    def _begin(self, trainer: Trainer, vocabulary: Vocabulary) -> None:
+        """Set the weights that training starts from, where they are not random."""
+        targets = trainer.make_batch.teacher
+        if self.start is not None:
+            _start_from(trainer, self.start, vocabulary)
+            heldout, _ = trainer.evaluate()
+            if self.on_report is not None and trainer.group.is_main:
+                self.on_report(TrainingReport(0, 0, math.nan, trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
+        elif self.word_vectors is not None:
+            begin_with(trainer.model, *read_word_vectors(self.word_vectors), vocabulary, seed=self.options.seed)
+        elif targets is not None and targets.widths[1]:
+            begin_with(trainer.model, *targets.word_list(trainer.make_batch.store), vocabulary, n_words=0)
+
+    def _checkpoint(
+        self, folder: Path, config: ElmoConfig, vocabulary: Vocabulary, metadata: Mapping[str, Any]
+    ) -> Checkpoint:
+        """The best weights by held-out text, else the newest, with the layer mix that a teacher taught."""
+        path = folder / BEST if (folder / BEST).exists() else next(iter(reversed(snapshots(folder))), None)
+        if path is None:
+            raise TrainingError(f"{folder}: no snapshot to make a checkpoint from; train first.")
+        with reading_snapshot(path) as (tensors, _):
+            arrays = {key: tensor.float().numpy() for key, tensor in prefixed(tensors, "model.").items()}
+            if config.word_table:
+                arrays["softmax.weight"] = arrays["bilm.word_table.weight"]
+            layer_mix = self.start.layer_mix if self.start else LayerMix()
+            if "heads.mix" in arrays:
+                layer_mix = LayerMix(weights=tuple(arrays["heads.mix"].tolist()))
+            return Checkpoint(
+                config=config,
+                tensors={key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()},
+                layer_mix=layer_mix,
+                words=vocabulary.words,
+                word_counts=vocabulary.counts,
+                softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
+                name=self.name,
+                metadata=metadata,
+            )
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:

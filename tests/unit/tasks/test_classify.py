@@ -13,7 +13,6 @@ from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
 from elmokit.tasks.checks import check_labels
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
-from elmokit.tasks.classify.saved import read_classifier_config
 from elmokit.tasks.classify.scores import calibration_bins, calibration_error
 from unit.tasks.encoders import WordHash, messages
 
@@ -115,7 +114,7 @@ def test_damaged_classifiers_are_refused(tmp_path, learned):
     with pytest.raises(MissingFile, match=r"classifier\.json: no such file"):
         TextClassifier.load(tmp_path, WordHash())
     learned.save(tmp_path)
-    config = read_classifier_config(tmp_path)
+    config = json.loads((tmp_path / "classifier.json").read_text())
     (tmp_path / "classifier.safetensors").write_bytes(b"other")
     with pytest.raises(CheckpointError, match="does not belong to"):
         TextClassifier.load(tmp_path, WordHash())

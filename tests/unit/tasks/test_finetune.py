@@ -137,15 +137,8 @@ def test_parts_join_from_the_top_and_learn_more_slowly_below():
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     moved, data = [], torch.ones(8, 2)
 
-    class Objective:
-        def batches(self, rng):
-            return [rng.permutation(8)]
-
-        def loss(self, net, rows):
-            return torch.nn.functional.cross_entropy(net(data[rows]), torch.from_numpy(rows % 2))
-
-        def score(self, net):
-            return -float(self.loss(net, np.arange(8)))
+    def loss(net, rows):
+        return torch.nn.functional.cross_entropy(net(data[rows]), torch.from_numpy(rows % 2))
 
     def look(_report):
         now = network.state_dict()
@@ -153,8 +146,10 @@ def test_parts_join_from_the_top_and_learn_more_slowly_below():
 
     fit(
         lambda: network,
-        Objective(),
         FitOptions(n_epochs=6, slow_down=2.0),
+        batches=lambda rng: [rng.permutation(8)],
+        loss=loss,
+        score=lambda net: -float(loss(net, np.arange(8))),
         parts=lambda net: [list(layer.parameters()) for layer in reversed(net)],
         on_epoch=look,
     )

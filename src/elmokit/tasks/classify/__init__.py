@@ -13,10 +13,10 @@ except ImportError as error:
 
 from elmokit.tasks.classify.classifier import TextClassifier as TextClassifier
 from elmokit.tasks.classify.multilabel import MultiLabelClassifier as MultiLabelClassifier
-from elmokit.tasks.classify.saved import is_multi_label, read_classifier_config
+from elmokit.tasks.classify.saved import is_multi_label
 
 
 def load_any(folder: str | Path, elmo: Encoder | None = None) -> Any:
     """Read a classifier of either kind."""
-    kind = MultiLabelClassifier if is_multi_label(read_classifier_config(folder)) else TextClassifier
+    kind = MultiLabelClassifier if is_multi_label(folder) else TextClassifier
     return kind.load(folder, elmo)

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.classify.torch_head import Array, Collate, HeadDefaults, TorchHead
+from elmokit.tasks.classify.torch_head import Array, TorchHead
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
-Over = Literal["attention", "max"]
 _HIDDEN = 64
 
 
 class _Network(nn.Module):
-    def __init__(self, n_layers: int, width: int, hidden_width: int, n_classes: int, over: Over) -> None:
+    def __init__(self, n_layers: int, width: int, n_classes: int, over: str) -> None:
         super().__init__()
         self.over = over
         self.mix = LayerMixer(n_layers, layer_norm=True)
         self.dropout = nn.Dropout(0.4)
-        self.lstm = PackedLSTM(width, hidden_width)
-        self.attention = nn.Linear(2 * hidden_width, 1)
-        self.classes = nn.Linear(2 * hidden_width, n_classes)
+        self.lstm = PackedLSTM(width, _HIDDEN)
+        self.attention = nn.Linear(2 * _HIDDEN, 1)
+        self.classes = nn.Linear(2 * _HIDDEN, n_classes)
 
     def forward(self, layers: Tensor, mask: Tensor) -> Tensor:  # (L, B, T, 2P), (B, T) → (B, K)
         x = self.dropout(self.mix(layers, mask))  # (B, T, 2P)
@@ -52,28 +50,25 @@ class BiLSTMHead(TorchHead):
     """A BiLSTM over word vectors.
 
     Args:
-        over: how words become one vector: "attention" or "max".
+        over: how words become one vector: "attention" or "max"; ConfigError in `fit` for another.
         class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
-
-    Raises:
-        ConfigError: in `fit`, an unknown `over`.
 
     Example:
         ``TextClassifier(elmo, head=BiLSTMHead(over="max"))``
     """
 
-    over: Over = "attention"
+    over: Literal["attention", "max"] = "attention"
 
-    defaults: ClassVar[HeadDefaults] = HeadDefaults(n_epochs=15, patience=0.15, least_steps=600, learning_rate=3e-3)
+    default_epochs: ClassVar[int] = 15
+    least_steps: ClassVar[int] = 600
+    patience: ClassVar[float] = 0.15
+    rates: ClassVar[dict[str, float]] = {"learning_rate": 3e-3}
 
     def _make_network(self, X: Sequence[Array], n_classes: int) -> nn.Module:
         if self.over not in ("attention", "max"):
             raise ConfigError(f'over is {self.over!r}; expected "attention" or "max".')
         n_layers, _, width = X[0].shape
-        return _Network(n_layers, width, _HIDDEN, n_classes, self.over)
+        return _Network(n_layers, width, n_classes, self.over)
 
-    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module:
-        return _Network(config.n_layers, config.dim, _HIDDEN, n_classes, self.over)
-
-    def _collate(self, X: Sequence[Array], network: nn.Module) -> Collate:  # noqa: ARG002
-        return lambda rows: pad_layers([X[int(row)] for row in rows])
+    def _inputs(self, network: Any, X: Sequence[Array], rows: Array) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return pad_layers([X[int(row)] for row in rows])

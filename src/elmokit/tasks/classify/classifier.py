@@ -20,12 +20,13 @@ from sklearn.utils import Tags
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.checks import Label, check_labels, check_strength, text_list
+from elmokit.tasks.checks import Label, check_label_sets, check_labels, check_strength, text_list
 from elmokit.tasks.classify.features import make_features
-from elmokit.tasks.classify.heads import make_torch_head
+from elmokit.tasks.classify.heads import make_torch_head, start_of
 from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, strengths
 from elmokit.tasks.classify.saved import load_classifier, save_classifier
-from elmokit.tasks.classify.scores import Scores, score
+from elmokit.tasks.classify.scores import Scores, label_matrix, score
+from elmokit.tasks.vectorizer import text_tags
 from elmokit.text.cleaning import check_recipe, clean
 
 HEADS = ("logistic", "bilstm", "finetune")
@@ -69,15 +70,10 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1, or 'f1'.")
 
     def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> Any:
-        """Fit the classifier.
+        """Fit the classifier on texts (a list, a column of a data frame) and their labels.
 
-        Args:
-            texts: n texts: a list, a column of a data frame …
-            labels: for each text a class (string, number or boolean); for `MultiLabelClassifier` the labels of each:
-                a list, tuple or set of strings, which may be empty.
-
-        Returns:
-            itself.
+        `labels` are the class of each (string, number or boolean); for `MultiLabelClassifier` the labels of each: a
+        list, tuple or set of strings, which may be empty. Returns the classifier.
 
         Raises:
             InputError: a missing text or label, fewer than two classes, different numbers of texts and labels.
@@ -95,12 +91,15 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         X = features.fit_transform(self.clean(texts))
         head = self._fit_head(X, y, float(self.C) if C is None and self.C != "cv" else C)
         self.pipeline_ = Pipeline([("features", features), ("head", head)])
-        self.threshold_ = self._threshold(head, X, y)
+        if self.threshold == "f1":
+            self.threshold_ = best_threshold(head, X, y, positive=self.positive_, seed=self.seed)
+        else:
+            self.threshold_ = float(self.threshold)
         return self
 
     def check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
-        """The labels as plain values, one for each text; see `elmokit.tasks.checks`."""
-        return check_labels(labels, n_texts=n_texts)
+        """The labels of each text as plain values; see `elmokit.tasks.checks`."""
+        return check_label_sets(labels, n_texts=n_texts) if self.several else check_labels(labels, n_texts=n_texts)
 
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
         """Set `classes_`, and return each row's class number (n,), or for several labels which it has (n, K)."""
@@ -135,11 +134,6 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if missing:
             raise ConfigError(f"class_weight has no weight for {missing}.")
         return {k: float(self.class_weight[label]) for k, label in enumerate(self.classes_.tolist())}
-
-    def _threshold(self, head: Any, X: Any, y: NDArray[np.integer]) -> float:
-        if self.threshold != "f1":
-            return float(self.threshold)
-        return best_threshold(head, X, y, positive=self.positive_, seed=self.seed)
 
     def _set_classes(self, classes: list[Any]) -> None:
         as_array = np.array(classes)
@@ -188,14 +182,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return self.decide(self.predict_proba(texts))
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[Any]) -> Scores:
-        """Scores on texts whose classes are known; `print` shows them as scikit-learn's classification_report.
-
-        Args:
-            texts: n texts.
-            labels: as in `fit`.
-
-        Returns:
-            accuracy, F1 per class, confusion matrix.
+        """Accuracy, F1 per class and confusion matrix on texts and labels as in `fit`; `print` shows a table.
 
         Raises:
             InputError: not fitted yet, a missing text or label, or a class that was not in the training rows.
@@ -211,7 +198,10 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def compare(self, labels: list[Any], probabilities: NDArray[np.floating], classes: Sequence[Any]) -> Scores:
         """Scores of the decisions for some probabilities; `classes` are those of the report."""
-        return score(labels, self.decide(probabilities).tolist(), classes)
+        decided = self.decide(probabilities)
+        if self.several:
+            return score(label_matrix(labels, classes), label_matrix(decided, classes), classes)
+        return score(labels, decided.tolist(), classes)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "pipeline_"):
@@ -220,9 +210,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write `classifier.json` and `classifier.safetensors`, and a fine-tuned biLM to the folder `bilm`; no pickle.
 
-        Args:
-            folder: target folder; created if it does not exist.
-            metadata: JSON values to keep with it, such as names of columns and the report.
+        The folder is created. `metadata` are JSON values to keep with it, such as names of columns and the report.
 
         Raises:
             InputError: not fitted yet.
@@ -233,21 +221,26 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     @classmethod
     def load(cls, folder: str | Path, elmo: Encoder | None = None) -> Any:
-        """Read a classifier that `save` wrote.
+        """Read a classifier that `save` wrote, with the model that it was trained with.
 
-        Args:
-            folder: folder of the classifier.
-            elmo: the model it was trained with; None loads the recorded one, if it is the embedded model, lies at a
-                local path or is in the catalogue.
-
-        Returns:
-            the fitted classifier.
+        `elmo` None loads the recorded one, if it is the embedded model, lies at a local path or is in the catalogue.
 
         Raises:
             MissingFile: no classifier there.
             CheckpointError: damaged files, another model than it was trained with, or another kind of classifier.
         """
         return load_classifier(cls, folder, elmo)
+
+    def attach(self, elmo: Encoder) -> None:
+        """Let a fitted classifier use another object of the same model, one without a cache around it for instance."""
+        self.elmo_, features = elmo, self.pipeline_["features"]
+        if self.head_name == "finetune":
+            self.pipeline_["head"].start = start_of(elmo)
+        elif self.head_name == "bilstm":
+            features.kw_args["elmo"] = elmo
+        else:
+            vectors = features.transformer_list[0][1] if self.join else features
+            vectors["elmo"].model = elmo
 
     def __sklearn_clone__(self) -> Any:
         """An unfitted copy with the same settings that shares the model."""
@@ -260,10 +253,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return text_tags(super().__sklearn_tags__())
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +19,11 @@ from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, InputError
-from elmokit.progress import progress_bar
+from elmokit.progress import Advance, progress_bar
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.features import EncodeOnce, tfidf
-from elmokit.tasks.classify.heads import attach
-from elmokit.tasks.classify.report import (
-    ClassifierReport,
-    Folds,
-    LearningPoint,
-    Mistake,
-    ReportEntry,
-    Spread,
-    main_f1,
-)
+from elmokit.tasks.classify.report import ClassifierReport, Folds, LearningPoint, Mistake, ReportEntry, Spread, main_f1
 from elmokit.tasks.classify.scores import (
     PrecisionRecall,
     Scores,
@@ -98,22 +88,23 @@ def fit_and_report(
             classifier.fit_checked(texts, labels, C=ours.C)
         finally:
             classifier.elmo = given
-        attach(classifier, elmo)
+        classifier.attach(elmo)
         advance(1)
-    bins = () if classifier.several else calibration_bins(held_out.probabilities.max(1), trial.right(held_out))
+    several, confidence, right = classifier.several, held_out.probabilities.max(1), trial.right(held_out)
+    bins = () if several else calibration_bins(confidence, right)
     return ClassifierReport(
         model=elmo.name,
         encoding=classifier.encoding.to_dict(),
         cleaning=tuple(classifier.cleaning),
         classes=trial.classes,
-        several=classifier.several,
+        several=several,
         positive=trial.positive,
         n_train=len(trial.train),
         n_test=len(trial.test),
         test_size=test_size,
         seed=seed,
         entries=(ours, *others),
-        mistakes=() if classifier.several else trial.mistakes(held_out),
+        mistakes=() if several else trial.mistakes(held_out),
         calibration_error=calibration_error(bins) if bins else None,
         calibration=bins,
         precision_recall=trial.curves(held_out),
@@ -146,12 +137,11 @@ def baseline(classifier: BaseTextClassifier, analyzer: Any, elmo: Any = "default
     return made
 
 
-@dataclass(frozen=True, eq=False)
-class _HeldOut:
-    """Predictions for n held-out rows: their scores, probabilities (n, K), what was decided, classes learned."""
+class _HeldOut(NamedTuple):
+    """Predictions for n held-out rows."""
 
     scores: Scores
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float64]  # (n, K) of all classes; 0 for those without training rows
     predicted: Sequence[Any]
     learned: Sequence[int]
     C: Any
@@ -170,17 +160,15 @@ class _Trial:
         seed: int,
     ) -> None:
         self.texts, self.labels, (self.train, self.test) = texts, labels, rows
-        self.several, several = classifier.several, classifier.several
+        self.several = several = classifier.several
         self.classes = tuple(sorted({label for row in labels for label in row} if several else set(labels)))
-        number = {label: k for k, label in enumerate(self.classes)}
-        numbers = np.zeros(len(labels), int) if several else np.array([number[label] for label in labels])
+        self.positive = None
         if not several:
             self._check_classes()
-        self.positive = None
-        if len(self.classes) == 2 and not several:
-            self.positive = self.classes[1] if classifier.positive is None else classifier.positive
-        most = int(np.bincount(numbers).max())
-        if n_folds and not 2 <= n_folds <= most:
+            if len(self.classes) == 2:
+                self.positive = self.classes[1] if classifier.positive is None else classifier.positive
+        numbers = np.zeros(len(labels), int) if several else np.array([self.classes.index(label) for label in labels])
+        if n_folds and not 2 <= n_folds <= np.bincount(numbers).max():
             raise ConfigError(f"{n_folds} folds: expected at least 2, and at most the rows of the largest class.")
         cv = (KFold if several else StratifiedKFold)(max(n_folds, 2), shuffle=True, random_state=seed)
         with warnings.catch_warnings():
@@ -188,24 +176,20 @@ class _Trial:
             self.folds = list(cv.split(texts, numbers)) if n_folds else []
 
     def _check_classes(self) -> None:
+        learned = {self.labels[i] for i in self.train}
         if len(self.classes) < 2:
             raise InputError(
                 f"all {len(self.labels)} labels are {self.classes[0]!r}; it takes two classes to learn from."
             )
-        learned = {self.labels[i] for i in self.train}
         if len(learned) < 2:
             raise InputError(
                 f"the {len(self.train)} training rows are all {learned.pop()!r}: of {len(self.labels)} rows, too few"
                 " have another label. Give more rows of it, or another seed."
             )
 
-    def run(
-        self, name: str, estimator: BaseTextClassifier, advance: Callable[[int], object]
-    ) -> tuple[ReportEntry, _HeldOut]:
+    def run(self, name: str, estimator: BaseTextClassifier, advance: Advance) -> tuple[ReportEntry, _HeldOut]:
         """Evaluate a classifier on the held-out rows and in the folds."""
         start = time.perf_counter()
-        if isinstance(estimator.elmo, EncodeOnce):
-            estimator.elmo.encode_ahead(estimator, self.texts)
         held_out = self.predict(estimator, self.train, self.test)
         seconds = time.perf_counter() - start
         advance(1)
@@ -215,16 +199,13 @@ class _Trial:
             advance(1)
         folds = None
         if of_folds:
-            folds = Folds(
-                n_folds=len(of_folds),
-                f1=Spread.of([main_f1(s, self.positive) for s in of_folds]),
-                weighted_f1=Spread.of([s.weighted_f1 for s in of_folds]),
-                accuracy=Spread.of([s.accuracy for s in of_folds]),
-            )
+            f1 = Spread.of([main_f1(s, self.positive) for s in of_folds])
+            weighted, accuracy = Spread.of([s.weighted_f1 for s in of_folds]), Spread.of([s.accuracy for s in of_folds])
+            folds = Folds(n_folds=len(of_folds), f1=f1, weighted_f1=weighted, accuracy=accuracy)
         return ReportEntry(name=name, held_out=held_out.scores, folds=folds, C=held_out.C, seconds=seconds), held_out
 
     def run_others(
-        self, others: Mapping[str, BaseTextClassifier], advance: Callable[[int], object]
+        self, others: Mapping[str, BaseTextClassifier], advance: Advance
     ) -> tuple[list[ReportEntry], list[str]]:
         """Evaluate others; also tell which could not be fitted, and why."""
         entries, skipped = list[ReportEntry](), list[str]()
@@ -243,10 +224,11 @@ class _Trial:
         fitted.fit_checked([self.texts[i] for i in train], [self.labels[i] for i in train], C=C)
         learned = [self.classes.index(label) for label in fitted.classes_.tolist()]
         shares = fitted.predict_proba([self.texts[i] for i in test])
-        probabilities = np.zeros((len(test), len(self.classes)))  # classes without training rows stay at 0
+        probabilities = np.zeros((len(test), len(self.classes)))
         probabilities[:, learned] = shares
         scores = fitted.compare([self.labels[i] for i in test], shares, self.classes)
-        return _HeldOut(scores, probabilities, list(fitted.decide(shares)), learned, fitted.C_)
+        decided = fitted.decide(shares)
+        return _HeldOut(scores, probabilities, decided if self.several else decided.tolist(), learned, fitted.C_)
 
     def learning_curve(self, estimator: BaseTextClassifier, whole: ReportEntry) -> tuple[LearningPoint, ...]:
         """F1 after fitting on growing parts of the training rows; parts of one class are left out."""
@@ -261,28 +243,27 @@ class _Trial:
 
     def curves(self, held_out: _HeldOut) -> tuple[PrecisionRecall, ...]:
         """Curves of the classes that were learned and are among the held-out rows; of two classes the positive one."""
-        labels = [self.labels[i] if self.several else (self.labels[i],) for i in self.test]
-        truth, curves = label_matrix(labels, self.classes), []
-        for k, label in enumerate(self.classes):
-            if k in held_out.learned and truth[:, k].any() and self.positive in (None, label):
-                curves.append(precision_recall(str(label), truth[:, k], held_out.probabilities[:, k]))
-        return tuple(curves)
+        truth = label_matrix([self.labels[i] if self.several else (self.labels[i],) for i in self.test], self.classes)
+        return tuple(
+            precision_recall(str(label), truth[:, k], held_out.probabilities[:, k])
+            for k, label in enumerate(self.classes)
+            if k in held_out.learned and truth[:, k].any() and self.positive in (None, label)
+        )
 
     def right(self, held_out: _HeldOut) -> NDArray[np.bool_]:
         """Which held-out rows got their class."""
-        return np.array([self.labels[i] == said for i, said in zip(self.test, held_out.predicted, strict=True)])
+        return np.array([self.labels[i] == decided for i, decided in zip(self.test, held_out.predicted, strict=True)])
 
     def mistakes(self, held_out: _HeldOut) -> tuple[Mistake, ...]:
         """The most confident mistakes."""
         confidence = held_out.probabilities.max(1)
         wrong = sorted(np.flatnonzero(~self.right(held_out)).tolist(), key=lambda i: -confidence[i])
-        predicted = {str(label): label for label in self.classes}
         return tuple(
             Mistake(
                 row=int(self.test[i]),
                 text=self.texts[self.test[i]],
                 label=self.labels[self.test[i]],
-                predicted=predicted[str(held_out.predicted[i])],
+                predicted=held_out.predicted[i],
                 probability=float(confidence[i]),
             )
             for i in wrong[:_N_MISTAKES]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,6 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from elmokit.encoding import Encoder, Encoding
-from elmokit.errors import ConfigError
 from elmokit.features import WordVectors
 from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.vectorizer import ElmoVectorizer
@@ -29,14 +29,13 @@ def make_features(classifier: Any) -> Any:
         return FunctionTransformer(_word_tokens, kw_args={"tokenizer": c.elmo_.config.tokenizer})
     if c.head_name == "bilstm":
         return FunctionTransformer(_word_layers, kw_args={"elmo": c.elmo_, "show_progress": c.show_progress})
-    vectors = scaled_vectors(c.elmo_, c.encoding, show_progress=c.show_progress)
-    return vectors if c.join is None else joined_features(vectors, tfidf("characters"), c.elmo_.width(c.encoding))
-
-
-def scaled_vectors(elmo: Encoder, encoding: Encoding, *, show_progress: bool | None = False) -> Pipeline:
-    """Texts → vectors with mean 0 and standard deviation 1 in each dimension: the steps "elmo" and "scale"."""
-    vectorizer = ElmoVectorizer(elmo, **encoding.to_dict(), show_progress=show_progress)
-    return Pipeline([("elmo", vectorizer), ("scale", StandardScaler())])
+    vectorizer = ElmoVectorizer(c.elmo_, **c.encoding.to_dict(), show_progress=c.show_progress)
+    vectors = Pipeline([("elmo", vectorizer), ("scale", StandardScaler())])
+    if c.join is None:
+        return vectors
+    # rows of TF-IDF have length 1, standardised vectors sqrt(width): one penalty is fair to blocks of equal length
+    weights = {"vectors": c.elmo_.width(c.encoding) ** -0.5}
+    return FeatureUnion([("vectors", vectors), ("tfidf", tfidf("characters"))], transformer_weights=weights)
 
 
 def restore_scaler(scale: StandardScaler, saved: SavedHead, width: int) -> StandardScaler:
@@ -48,19 +47,10 @@ def restore_scaler(scale: StandardScaler, saved: SavedHead, width: int) -> Stand
     return scale
 
 
-def tfidf(analyzer: Literal["words", "characters"], **options: Any) -> TfidfVectorizer:
+def tfidf(analyzer: Literal["words", "characters"]) -> TfidfVectorizer:
     """TF-IDF with logarithmic counts of words, or of character n-grams within words (1 to 5 characters)."""
     counted: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (1, 5)} if analyzer == "characters" else {}
-    return TfidfVectorizer(sublinear_tf=True, **counted, **options)
-
-
-def joined_features(vectors: Pipeline, counts: TfidfVectorizer, width: int) -> FeatureUnion:
-    """Vectors of a width (the part "vectors") beside TF-IDF of character n-grams (the part "tfidf").
-
-    Rows of TF-IDF have length 1; standardised vectors have the expected length sqrt(width). The weight makes both
-    blocks equally long, so that one penalty is fair to both.
-    """
-    return FeatureUnion([("vectors", vectors), ("tfidf", counts)], transformer_weights={"vectors": width**-0.5})
+    return TfidfVectorizer(sublinear_tf=True, **counted)
 
 
 def _word_layers(texts: Sequence[str], elmo: Encoder, show_progress: bool | None) -> list[NDArray[np.float16]]:
@@ -77,7 +67,7 @@ def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
 class EncodeOnce:
     """An encoder that remembers the vectors of every text, for repeated fits on parts of the same rows.
 
-    `elmo` is the model; all calls must ask for the same encoding.
+    `elmo` is the model; word vectors are kept as float16.
 
     Example (`elmo` is any loaded model):
         ``cross_validate(TextClassifier(EncodeOnce(elmo)), texts, labels)``
@@ -86,49 +76,31 @@ class EncodeOnce:
     def __init__(self, elmo: Encoder) -> None:
         self.elmo = elmo
         self.name, self.config, self.fingerprint, self.width = elmo.name, elmo.config, elmo.fingerprint, elmo.width
-        self._vectors: dict[tuple[str, Encoding], NDArray[Any]] = {}
-        self._words: dict[str, WordVectors] = {}
+        self.checkpoint = getattr(elmo, "checkpoint", None)
+        self._known: dict[tuple[str, Any], Any] = {}
 
-    def checkpoint(self) -> Any:
-        """See `Elmo.checkpoint`."""
-        return start_of(self.elmo)()
+    def _once(self, texts: Iterable[Any], what: Any, encode: Callable[[list[str]], Iterable[Any]]) -> list[Any]:
+        texts = list(texts)
+        new = list(dict.fromkeys(text for text in texts if (text, what) not in self._known))
+        if new:
+            self._known.update(((text, what), own) for text, own in zip(new, encode(new), strict=True))
+        return [self._known[text, what] for text in texts]
 
     def encode(
         self, texts: Iterable[Any], encoding: Encoding | None = None, *, show_progress: bool | None = None
     ) -> NDArray[Any]:
         """See `Elmo.encode`; only texts that are new are encoded."""
-        texts, encoding = list(texts), encoding or Encoding()
-        new = list(dict.fromkeys(text for text in texts if (text, encoding) not in self._vectors))
-        if new:
-            vectors = self.elmo.encode(new, encoding, show_progress=show_progress)
-            self._vectors.update(((text, encoding), row) for text, row in zip(new, vectors, strict=True))
-        rows = [self._vectors[text, encoding] for text in texts]
+        encoding = encoding or Encoding()
+        rows = self._once(texts, encoding, lambda new: self.elmo.encode(new, encoding, show_progress=show_progress))
         return np.stack(rows) if rows else np.zeros((0, self.width(encoding)), np.float32)
 
     def encode_words_stream(
         self, texts: Iterable[Any], *, layers: Any = "mix", show_progress: bool | None = None
     ) -> Iterator[WordVectors]:
-        """See `Elmo.encode_words_stream`; only texts that are new are encoded, and kept as float16."""
-        texts = list(texts)
-        new = list(dict.fromkeys(text for text in texts if text not in self._words))
-        if new:
-            stream = self.elmo.encode_words_stream(new, layers=layers, show_progress=show_progress)
-            for text, words in zip(new, stream, strict=True):
-                self._words[text] = WordVectors(words.words, words.offsets, words.vectors.astype(np.float16))
-        yield from (self._words[text] for text in texts)
+        """See `Elmo.encode_words_stream`; only texts that are new are encoded."""
 
-    def encode_ahead(self, classifier: Any, texts: list[str]) -> None:
-        """Encode all texts of an unfitted classifier in one go."""
-        c = classifier
-        if c.features is None and c.head_name == "logistic":
-            self.encode(c.clean(texts), c.encoding, show_progress=c.show_progress)
-        elif c.features is None and c.head_name == "bilstm":
-            list(self.encode_words_stream(c.clean(texts), layers="each", show_progress=c.show_progress))
+        def encode(new: list[str]) -> Iterator[WordVectors]:
+            for words in self.elmo.encode_words_stream(new, layers=layers, show_progress=show_progress):
+                yield replace(words, vectors=words.vectors.astype(np.float16))
 
-
-def start_of(elmo: Any) -> Any:
-    """Where fine-tuning of a model starts: its `checkpoint` method; a ConfigError for encoders without one."""
-    start = getattr(elmo, "checkpoint", None)
-    if start is None:
-        raise ConfigError(f"the head 'finetune' needs the model's own arrays; {elmo.name!r} does not give them.")
-    return start
+        yield from self._once(texts, repr(layers), encode)

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elmokit.checkpoints import Checkpoint
-from elmokit.config import ElmoConfig, LayerMix
+from elmokit.config import LayerMix
 from elmokit.errors import ConfigError, MissingExtra
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 
@@ -29,7 +28,7 @@ except ImportError as error:  # pragma: no cover - exercised without PyTorch
 
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.classify.torch_head import Array, Collate, HeadDefaults, TorchHead
+from elmokit.tasks.classify.torch_head import Array, TorchHead
 
 Words = Sequence[str]
 
@@ -57,17 +56,6 @@ class _Network(nn.Module):
         return logits
 
 
-def _parts(network: nn.Module) -> list[list[nn.Parameter]]:
-    """Classes with the mix, the LSTM layers of both directions from the top down, the token layer."""
-    assert isinstance(network, _Network)
-    bilm = network.bilm
-    levels = reversed(range(len(bilm.forward_layers)))
-    lstm = [[*bilm.forward_layers[i].parameters(), *bilm.backward_layers[i].parameters()] for i in levels]
-    table = bilm.word_table.parameters() if bilm.config.word_table else ()
-    tokens = [*bilm.char_cnn.parameters(), *table]
-    return [[*network.classes.parameters(), *network.mix.parameters()], *lstm, tokens]
-
-
 @dataclass(eq=False, repr=False)
 class FinetuneHead(TorchHead):
     """A biLM and a layer of classes on top of it, trained together.
@@ -85,22 +73,35 @@ class FinetuneHead(TorchHead):
     snapshots: str | Path | None = None
     start: Callable[[], Checkpoint] | None = None
 
-    defaults: ClassVar[HeadDefaults] = HeadDefaults(
-        n_epochs=6, patience=1.0, least_steps=240, learning_rate=1e-3, warm_up=0.1, slow_down=2.6
-    )
+    default_epochs: ClassVar[int] = 6
+    least_steps: ClassVar[int] = 240
+    rates: ClassVar[dict[str, float]] = {"learning_rate": 1e-3, "warm_up": 0.1, "slow_down": 2.6}
 
-    def _make_network(self, X: Sequence[Words], n_classes: int) -> nn.Module:  # noqa: ARG002
+    def _make_network(self, X: Any, n_classes: int) -> nn.Module:  # noqa: ARG002
         return _Network(self._checkpoint(), n_classes)
 
-    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module:  # noqa: ARG002
-        return self._make_network((), n_classes)
+    def _inputs(self, network: _Network, X: Sequence[Words], rows: Array) -> tuple[Tensor, ...]:
+        """Character ids with boundary rows, zeros behind each text. Shape (B, T + 2, C)."""
+        assert network.bilm.config.char_cnn is not None
+        width = network.bilm.config.char_cnn.max_characters
+        texts = [X[int(row)][:LONGEST] for row in rows]
+        ids = np.zeros((len(texts), max(map(len, texts), default=0) + 2, width), np.int64)
+        for row, words in zip(ids, texts, strict=True):
+            row[0], row[len(words) + 1] = sentence_boundary_ids(width)
+            row[1 : len(words) + 1] = words_to_char_ids(words, width)
+        return (torch.from_numpy(ids),)
 
-    def _collate(self, X: Sequence[Words], network: nn.Module) -> Collate:
-        assert isinstance(network, _Network)
-        return _CharacterIds(X, network.bilm.config)
-
-    def _parts(self) -> Callable[[Any], Sequence[Sequence[nn.Parameter]]]:
-        return _parts
+    def _parts(self, network: _Network) -> list[list[nn.Parameter]]:
+        """Classes with the mix, the LSTM layers of both directions from the top down, the token layer."""
+        bilm = network.bilm
+        layers = zip(reversed(bilm.forward_layers), reversed(bilm.backward_layers), strict=True)
+        lstm = [[*forward.parameters(), *backward.parameters()] for forward, backward in layers]
+        table = bilm.word_table.parameters() if bilm.config.word_table else ()
+        return [
+            [*network.classes.parameters(), *network.mix.parameters()],
+            *lstm,
+            [*bilm.char_cnn.parameters(), *table],
+        ]
 
     def _checkpoint(self) -> Checkpoint:
         if self.start is None:
@@ -135,22 +136,3 @@ class FinetuneHead(TorchHead):
             name=f"{start.name}, tuned with classes",
             softmax=None,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _CharacterIds:
-    """Row numbers → character ids with boundary rows, zeros behind each text. Shape (B, T + 2, C)."""
-
-    texts: Sequence[Words]
-    config: ElmoConfig
-
-    def __call__(self, rows: NDArray[np.integer]) -> tuple[Tensor]:
-        assert self.config.char_cnn is not None
-        width = self.config.char_cnn.max_characters
-        begin, end = sentence_boundary_ids(width)
-        texts = [self.texts[int(row)][:LONGEST] for row in rows]
-        ids = np.zeros((len(texts), max(map(len, texts), default=0) + 2, width), np.int64)
-        for row, words in zip(ids, texts, strict=True):
-            row[0], row[len(words) + 1] = begin, end
-            row[1 : len(words) + 1] = words_to_char_ids(words, width)
-        return (torch.from_numpy(ids),)

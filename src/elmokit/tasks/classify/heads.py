@@ -1,4 +1,4 @@
-"""The heads of PyTorch in a `TextClassifier`, and the model behind a fitted one."""
+"""The heads of PyTorch in a `TextClassifier`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from elmokit.encoding import Encoder
-from elmokit.errors import MissingExtra
-from elmokit.tasks.classify.features import start_of
+from elmokit.errors import ConfigError, MissingExtra
 
 
 def make_torch_head(classifier: Any, class_weight: Any) -> Any:
@@ -35,14 +33,9 @@ def new_head(name: str, **options: Any) -> Any:
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
 
 
-def attach(classifier: Any, elmo: Encoder) -> None:
-    """Let a fitted classifier use another object of the same model, one without a cache around it for instance."""
-    c, features = classifier, classifier.pipeline_["features"]
-    c.elmo_ = elmo
-    if c.head_name == "logistic":
-        vectors = features.transformer_list[0][1] if c.join else features
-        vectors["elmo"].model = elmo
-    elif c.head_name == "bilstm":
-        features.kw_args["elmo"] = elmo
-    else:
-        c.pipeline_["head"].start = start_of(elmo)
+def start_of(elmo: Any) -> Any:
+    """Where fine-tuning of a model starts: its `checkpoint` method; a ConfigError for encoders without one."""
+    start = getattr(elmo, "checkpoint", None)
+    if start is None:
+        raise ConfigError(f"the head 'finetune' needs the model's own arrays; {elmo.name!r} does not give them.")
+    return start

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ _CERTAIN = 15.0
 def strengths(width: int, *, joined: bool = False) -> list[float]:
     """Seven candidates for C, from the strongest penalty to the weakest, for standardised features of a width.
 
-    `joined` rows have unit length instead (see `joined_features`).
+    `joined` rows, of vectors beside TF-IDF, have about unit length instead.
     """
     return [C if joined else C / width for C in JOINED_STRENGTHS]
 
@@ -71,22 +70,19 @@ def _choose_strength(X: Any, y: NDArray[Any], folds: list[Any], candidates: list
 
 
 def fit_one_vs_rest(
-    X: Any, Y: NDArray[np.integer], *, C: Any, candidates: list[float], class_weight: Any, seed: int
+    X: Any, Y: NDArray[np.integer], *, C: list[float | None], candidates: list[float], class_weight: Any, seed: int
 ) -> OneVsRestClassifier:
-    """Fit one logistic regression per label of a matrix (n, K), each with a strength of its own.
+    """Fit one logistic regression per label of a matrix (n, K), with its own `C` (None: as `fit_logistic` chooses it).
 
-    `C` is a number, one per label number, or None to choose each as `fit_logistic` does. A label that all rows have, or
-    none, is predicted for all or none.
+    A label that all rows have, or none, is predicted for all or none.
     """
-    given = C if isinstance(C, Mapping) else dict.fromkeys(range(Y.shape[1]), C)
     heads = []
-    for k, y in enumerate(Y.T):
+    for own, y in zip(C, Y.T, strict=True):
         if y.min() == y.max():
             certain = np.array([_CERTAIN if y[0] else -_CERTAIN])
             heads.append(linear(np.zeros((1, X.shape[1])), certain, 2, candidates[0]))
         else:
-            options: dict[str, Any] = {"candidates": candidates, "class_weight": class_weight, "seed": seed}
-            heads.append(fit_logistic(X, y, C=given.get(k), **options))
+            heads.append(fit_logistic(X, y, C=own, candidates=candidates, class_weight=class_weight, seed=seed))
     return one_vs_rest(heads)
 
 

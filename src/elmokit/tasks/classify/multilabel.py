@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError
-from elmokit.tasks.checks import check_label_sets, text_list
+from elmokit.tasks.checks import text_list
 from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.logistic import fit_one_vs_rest, strengths
-from elmokit.tasks.classify.scores import Scores, label_matrix, score
+from elmokit.tasks.classify.scores import label_matrix
 
 
 @dataclass(eq=False, repr=False)
@@ -44,25 +44,14 @@ class MultiLabelClassifier(BaseTextClassifier):
         if self.threshold == "f1":
             raise ConfigError("threshold is 'f1'; with several labels per text, expected a probability.")
 
-    def check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
-        """The labels of each text as a sorted tuple.
-
-        Args:
-            labels, n_texts: lists, tuples or sets of strings, and their number.
-
-        Returns:
-            n tuples.
-        """
-        return check_label_sets(labels, n_texts=n_texts)
-
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
         self._set_classes(sorted({label for of_row in labels for label in of_row}))
         return label_matrix(labels, self.classes_.tolist()).astype(int)
 
     def _fit_head(self, X: Any, y: NDArray[np.integer], C: Any) -> Any:
-        given = {k: C.get(label) for k, label in enumerate(self.classes_.tolist())} if isinstance(C, dict) else C
-        options: dict[str, Any] = {"candidates": strengths(X.shape[1]), "class_weight": self.class_weight}
-        return fit_one_vs_rest(X, y, C=given, seed=self.seed, **options)
+        by_label = C if isinstance(C, dict) else dict.fromkeys(self.classes_.tolist(), C)
+        given, candidates = [by_label.get(label) for label in self.classes_.tolist()], strengths(X.shape[1])
+        return fit_one_vs_rest(X, y, C=given, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
 
     @property
     def C_(self) -> dict[str, float]:  # noqa: N802  # scikit-learn's name
@@ -78,18 +67,6 @@ class MultiLabelClassifier(BaseTextClassifier):
             for p, of_row in zip(probabilities, order, strict=True)
         ]
 
-    def compare(self, labels: list[Any], probabilities: NDArray[np.floating], classes: Sequence[Any]) -> Scores:
-        """Scores of the decisions for some probabilities.
-
-        Args:
-            labels, probabilities: the true labels of n texts, and probabilities of those learned, (n, n_labels).
-            classes: labels of the report.
-
-        Returns:
-            the scores.
-        """
-        return score(label_matrix(labels, classes), label_matrix(self.decide(probabilities), classes), classes)
-
     def score(self, texts: Iterable[str], labels: Iterable[Iterable[str]]) -> float:
         """Micro-averaged F1, for scikit-learn's searches.
 
@@ -97,9 +74,9 @@ class MultiLabelClassifier(BaseTextClassifier):
             texts, labels: see `fit`.
 
         Returns:
-            from 0 to 1.
+            a number from 0 to 1.
         """
         texts = text_list(texts)
-        sets = self.check_labels(labels, len(texts))
-        names = sorted({*self.classes_.tolist(), *(label for of_row in sets for label in of_row)})
-        return self.compare(sets, self.predict_proba(texts), names).micro_f1
+        true = self.check_labels(labels, len(texts))
+        names = sorted({*self.classes_.tolist(), *(label for of_text in true for label in of_text)})
+        return self.compare(true, self.predict_proba(texts), names).micro_f1

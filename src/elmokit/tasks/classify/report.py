@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,17 +40,13 @@ class Folds:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntry:
-    """One classifier of the report.
-
-    `C` is the strength used on the held-out split, for several labels one each, None for the heads of PyTorch;
-    `seconds` are those to encode, fit and predict that split.
-    """
+    """One classifier of the report."""
 
     name: str
     held_out: Scores
     folds: Folds | None
-    C: Any
-    seconds: float
+    C: Any  # the strength used on the held-out split, for several labels one each, None for the heads of PyTorch
+    seconds: float  # to encode, fit and predict that split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,45 +70,25 @@ class LearningPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierReport:
-    """Evaluation of a classifier on held-out rows, beside baselines.
+    """Evaluation of a classifier on held-out rows; several labels per text have no mistakes and no calibration."""
 
-    Args:
-        model: name of the ELMo model.
-        encoding: which vectors, as JSON values.
-        cleaning: cleaning steps.
-        classes: the classes, in the order of the confusion matrices.
-        several: whether a text may have several labels; there are no mistakes and no calibration then.
-        positive: the class whose F1 is reported first if there are two; else None.
-        n_train: training rows of the held-out split.
-        n_test: held-out rows.
-        test_size: share held out.
-        seed: of the split and the folds.
-        entries: the classifier first, then those beside it, then the baselines.
-        mistakes: the most confident ones on the held-out rows, at most ten.
-        calibration_error: expected calibration error on the held-out rows; None for several labels.
-        calibration: confidence and correctness on the held-out rows, in ten bins.
-        precision_recall: curve of the positive class, or of each class that the held-out rows have.
-        learning_curve: if asked for; with the strength chosen on all training rows.
-        skipped: baselines that could not be fitted, and why.
-    """
-
-    model: str
-    encoding: Mapping[str, Any]
+    model: str  # name of the ELMo model
+    encoding: Mapping[str, Any]  # which vectors
     cleaning: tuple[str, ...]
-    classes: tuple[Label, ...]
-    several: bool
-    positive: Label | None
+    classes: tuple[Label, ...]  # in the order of the confusion matrices
+    several: bool  # whether a text may have several labels
+    positive: Label | None  # of two classes the one whose F1 is reported first
     n_train: int
     n_test: int
     test_size: float
     seed: int
-    entries: tuple[ReportEntry, ...]
-    mistakes: tuple[Mistake, ...] = ()
-    calibration_error: float | None = None
+    entries: tuple[ReportEntry, ...]  # the classifier first, then those beside it, then the baselines
+    mistakes: tuple[Mistake, ...] = ()  # the most confident ones, at most ten
+    calibration_error: float | None = None  # expected calibration error
     calibration: tuple[CalibrationBin, ...] = ()
-    precision_recall: tuple[PrecisionRecall, ...] = ()
-    learning_curve: tuple[LearningPoint, ...] = ()
-    skipped: tuple[str, ...] = ()
+    precision_recall: tuple[PrecisionRecall, ...] = ()  # of the positive class, or of each that the held-out rows have
+    learning_curve: tuple[LearningPoint, ...] = ()  # with the strength chosen on all training rows
+    skipped: tuple[str, ...] = ()  # baselines that could not be fitted, and why
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -138,8 +114,7 @@ def main_f1(scores: Scores, positive: Label | None) -> float:
     return scores.macro_f1 if positive is None else scores.f1_of(str(positive))
 
 
-@dataclass(frozen=True)
-class ReportTable:
+class ReportTable(NamedTuple):
     """A table of a report: its title, the names of its columns, its cells, and what else is to be said."""
 
     title: str
@@ -162,36 +137,40 @@ def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, R
     if ours.held_out.without_rows:
         notes.append(f"macro F1 leaves out labels without rows: {', '.join(ours.held_out.without_rows)}")
     few = [str(x) for x in report.classes] if len(report.classes) <= most_classes else []
-    curves = report.precision_recall
-    tables = {
-        "classifiers": ReportTable(split, ["features", f1, *right, *spread, "seconds"], [*_entries(report)]),
-        "classes": ReportTable(
+    curves, classes = report.precision_recall, ours.held_out.classes
+    tables: dict[str, tuple[Any, ...]] = {
+        "classifiers": (
+            split,
+            ["features", f1, *right, *spread, "seconds"],
+            [_entry(report, x) for x in report.entries],
+        ),
+        "classes": (
             f"{report.model}: {model}",
             ["label" if several else "class", "precision", "recall", "F1", "rows"],
-            [(c.label, *_figures(c.precision, c.recall, c.f1), f"{c.support:,}") for c in ours.held_out.classes],
+            [(c.label, *_figures(c.precision, c.recall, c.f1), f"{c.support:,}") for c in classes],
             "; ".join([*notes, *report.skipped]),
         ),
-        "confusion": ReportTable(
+        "confusion": (
             "confusion matrix, held out: rows are the true classes",
             ["class", *(f"as {label:.16}" for label in few)],
             [(name, *map("{:,}".format, row)) for name, row in zip(few, ours.held_out.confusion, strict=False)],
         ),
-        "learning curve": ReportTable(
+        "learning curve": (
             "learning curve, held out",
             ["training rows", f1],
             [(f"{point.n_rows:,}", f"{point.f1:.3f}") for point in report.learning_curve],
         ),
-        "calibration": ReportTable(
+        "calibration": (
             "calibration, held out",
             ["confidence", "right", "rows"],
             [(f"{b.confidence:.0%}", f"{b.right:.0%}", f"{b.n:,}") for b in report.calibration],
         ),
-        "precision": ReportTable(
+        "precision": (
             "precision at a recall, held out",
             ["class", *map(str, _RECALLS), "average"],
             [(c.label, *_figures(*map(c.precision_at, _RECALLS), c.average_precision)) for c in curves],
         ),
-        "mistakes": ReportTable(
+        "mistakes": (
             "most confident mistakes, held out",
             ["row", "class", "predicted", "probability", "text"],
             [
@@ -200,16 +179,14 @@ def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, R
             ],
         ),
     }
-    return {name: table for name, table in tables.items() if table.rows}
+    return {name: ReportTable(*table) for name, table in tables.items() if table[2]}
 
 
-def _entries(report: ClassifierReport) -> Iterable[tuple[str, ...]]:
-    for entry in report.entries:
-        s, folds = entry.held_out, entry.folds
-        macro = [s.macro_f1] if report.several else []
-        spread = [f"{folds.f1.mean:.3f} ± {folds.f1.sd:.3f}"] if folds else []
-        figures = _figures(report.f1(s), *macro, s.weighted_f1, s.accuracy)
-        yield entry.name, *figures, *spread, f"{entry.seconds:.1f}"
+def _entry(report: ClassifierReport, entry: ReportEntry) -> tuple[str, ...]:
+    s, folds = entry.held_out, entry.folds
+    macro = [s.macro_f1] if report.several else []
+    spread = [f"{folds.f1.mean:.3f} ± {folds.f1.sd:.3f}"] if folds else []
+    return entry.name, *_figures(report.f1(s), *macro, s.weighted_f1, s.accuracy), *spread, f"{entry.seconds:.1f}"
 
 
 def _figures(*values: float) -> tuple[str, ...]:

@@ -18,25 +18,15 @@ _POINTS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores of a classifier, with one class or several labels per row.
+    """Scores of a classifier, with one class or several labels per row."""
 
-    Args:
-        accuracy: share of the rows that are right; of several labels, all must be right.
-        micro_f1: F1 over all pairs of row and label; with one class per row the accuracy.
-        macro_f1: mean F1 of the classes; of several labels, of those that occur.
-        weighted_f1: mean F1 of the classes, weighted by their rows.
-        classes: scores of each class.
-        confusion: rows by class (first axis) and by prediction (second); empty for several labels per row.
-        without_rows: labels that no row has; they are left out of the macro F1.
-    """
-
-    accuracy: float
-    micro_f1: float
-    macro_f1: float
-    weighted_f1: float
+    accuracy: float  # share of the rows that are right; of several labels, all must be right
+    micro_f1: float  # over all pairs of row and label; with one class per row the accuracy
+    macro_f1: float  # mean F1 of the classes; of several labels, of those that occur
+    weighted_f1: float  # mean F1 of the classes, weighted by their rows
     classes: tuple[LabelMetrics, ...]
-    confusion: tuple[tuple[int, ...], ...] = ()
-    without_rows: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()  # rows by class and prediction; empty for several labels per row
+    without_rows: tuple[str, ...] = ()  # labels that no row has; they are left out of the macro F1
 
     def f1_of(self, label: str) -> float:
         """F1 of one class; an InputError if there is no such class."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,29 +30,11 @@ from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.torch_parts import restore_weights
 
 Array = NDArray[Any]
-Collate = Callable[[Array], tuple[Tensor, ...]]
-"""Row numbers → the arguments of the network."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadDefaults:
-    """Training settings of a head, as in `FitOptions`.
-
-    `n_epochs` are more if they make fewer than `least_steps` steps; `patience` is the share of the epochs without a
-    better held-out loss after which training stops.
-    """
-
-    n_epochs: int
-    patience: float
-    least_steps: int
-    learning_rate: float
-    warm_up: float = 0.0
-    slow_down: float = 1.0
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A classifier whose network PyTorch fits; subclasses provide the network and its batches.
+    """A classifier whose network PyTorch fits; subclasses provide the network and its inputs.
 
     Args:
         class_weight: "balanced", a weight per class, or None.
@@ -66,24 +48,29 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         network_: the fitted network.
     """
 
-    defaults: ClassVar[HeadDefaults]
     class_weight: Any = "balanced"
     epochs: int | None = None
     batch_size: int = 32
     seed: int = 0
     show_progress: bool | None = False
 
+    default_epochs: ClassVar[int]
+    least_steps: ClassVar[int]
+    """More epochs than `default_epochs` are the default if those make fewer steps."""
+    patience: ClassVar[float] = 1.0
+    """Share of the epochs without a better held-out loss after which fitting stops."""
+    rates: ClassVar[dict[str, float]]
+    """Learning rates, as in `FitOptions`."""
+
     @abstractmethod
     def _make_network(self, X: Any, n_classes: int) -> nn.Module: ...
 
     @abstractmethod
-    def _empty_network(self, n_classes: int, config: ElmoConfig) -> nn.Module: ...
+    def _inputs(self, network: Any, X: Any, rows: Array) -> tuple[Tensor, ...]:
+        """The arguments of the network for some rows."""
 
-    @abstractmethod
-    def _collate(self, X: Any, network: nn.Module) -> Collate: ...
-
-    def _parts(self) -> Callable[[Any], Sequence[Sequence[nn.Parameter]]] | None:
-        return None
+    def _parts(self, network: Any) -> Sequence[Sequence[nn.Parameter]]:
+        return [list(network.parameters())]
 
     def _snapshot(self, X: Any, y: Array, weights: Array) -> tuple[Path | None, str]:  # noqa: ARG002
         return None, ""
@@ -98,51 +85,47 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
         weights = compute_sample_weight(self.class_weight, y)
         rows, held_out = _hold_out(numbers, self.seed)
-        options = self._options(math.ceil(len(rows) / self.batch_size))
-        network = None
-
-        def make() -> nn.Module:
-            nonlocal network
-            network = self._make_network(X, len(self.classes_))
-            objective.collate = self._collate(X, network)
-            return network
-
-        objective = _Objective(numbers, weights, rows, held_out, self.batch_size)
+        n_batches = math.ceil(len(rows) / self.batch_size)
+        options = self._options(n_batches)
         snapshot, identity = self._snapshot(X, numbers, weights)
-        n_steps = options.n_epochs * math.ceil(len(rows) / self.batch_size)
-        with progress_bar("fitting", total=n_steps, show=self.show_progress) as advance:
+        classes, shares = torch.from_numpy(numbers.astype(np.int64)), torch.from_numpy(weights.astype(np.float32))
+
+        def losses(network: nn.Module, rows: Array) -> Tensor:
+            logits = network(*self._inputs(network, X, rows))
+            return cross_entropy(logits, classes[rows], reduction="none") * shares[rows]
+
+        def score(network: nn.Module) -> float:
+            total = sum(float(losses(network, part).sum()) for part in _cut(held_out, self.batch_size))
+            return -total / float(shares[held_out].sum())
+
+        with progress_bar("fitting", total=options.n_epochs * n_batches, show=self.show_progress) as advance:
             self.network_, _ = fit(
-                make,
-                objective,
+                lambda: self._make_network(X, len(self.classes_)),
                 options,
-                parts=self._parts(),
+                batches=lambda rng: _cut(rng.permutation(rows), self.batch_size),
+                loss=lambda network, batch: losses(network, batch).mean(),
+                score=score,
+                parts=self._parts,
                 snapshot=snapshot,
                 identity=identity,
-                on_step=lambda _done, _total: advance(1),
+                advance=advance,
             )
         return self
 
     def _options(self, n_batches: int) -> FitOptions:
-        d = self.defaults
         if self.epochs is not None and self.epochs < 1:
             raise ConfigError(f"epochs is {self.epochs}; expected 1 or more.")
-        n_epochs = self.epochs or max(d.n_epochs, math.ceil(d.least_steps / n_batches))
-        return FitOptions(
-            n_epochs=n_epochs,
-            patience=max(1, math.ceil(d.patience * n_epochs)),
-            learning_rate=d.learning_rate,
-            weight_decay=1e-2,
-            warm_up=d.warm_up,
-            slow_down=d.slow_down,
-            seed=self.seed,
-        )
+        n_epochs = self.epochs or max(self.default_epochs, math.ceil(self.least_steps / n_batches))
+        patience = max(1, math.ceil(self.patience * n_epochs))
+        return FitOptions(n_epochs=n_epochs, patience=patience, weight_decay=1e-2, seed=self.seed, **self.rates)
 
     @torch.no_grad()
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, in the order of `classes_`. Shape (n, n_classes)."""
-        collate, network = self._collate(X, self.network_), self.network_.eval()
-        parts = [torch.softmax(network(*collate(rows)).double(), 1).numpy() for rows in _cut(np.arange(len(X)), 128)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes_)))
+        network, parts = self.network_.eval(), _cut(np.arange(len(X)), 128)
+        logits = [network(*self._inputs(network, X, rows)) for rows in parts]
+        shares = [torch.softmax(part.double(), 1).numpy() for part in logits]
+        return np.concatenate(shares) if shares else np.zeros((0, len(self.classes_)))
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row. Shape (n,)."""
@@ -150,36 +133,14 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def restore(self, saved: SavedHead, n_classes: int, config: ElmoConfig) -> TorchHead:
         """Set the weights of a saved head; the classes are 0 … n_classes - 1."""
-        self.network_ = restore_weights(self._empty_network(n_classes, config), saved, left_out="bilm.")
+        no_words = np.zeros((config.n_layers, 0, config.dim))
+        self.network_ = restore_weights(self._make_network([no_words], n_classes), saved, left_out="bilm.")
         self.classes_ = np.arange(n_classes)
         return self
 
     def arrays(self) -> dict[str, Array]:
         """The weights of the network by name."""
         return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.network_.state_dict().items()}
-
-
-class _Objective:
-    """Weighted cross-entropy on the training rows; the score is minus the mean loss of the held-out rows."""
-
-    def __init__(self, numbers: Array, weights: Array, rows: Array, held_out: Array, batch_size: int) -> None:
-        self.targets = torch.from_numpy(numbers.astype(np.int64))
-        self.weights = torch.from_numpy(weights.astype(np.float32))
-        self.rows, self.held_out, self.batch_size = rows, held_out, batch_size
-        self.collate: Collate
-
-    def batches(self, rng: np.random.Generator) -> list[Array]:
-        return _cut(rng.permutation(self.rows), self.batch_size)
-
-    def loss(self, network: nn.Module, batch: Array) -> Tensor:
-        return self._losses(network, batch).mean()
-
-    def score(self, network: nn.Module) -> float:
-        total = sum(float(self._losses(network, rows).sum()) for rows in _cut(self.held_out, self.batch_size))
-        return -total / float(self.weights[self.held_out].sum())
-
-    def _losses(self, network: nn.Module, rows: Array) -> Tensor:
-        return cross_entropy(network(*self.collate(rows)), self.targets[rows], reduction="none") * self.weights[rows]
 
 
 def _hold_out(numbers: Array, seed: int) -> tuple[Array, Array]:

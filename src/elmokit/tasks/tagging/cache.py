@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,17 +34,6 @@ def encode_layers(
     """Layers of the words of each sentence, in order. Shape (len(layers), T, 2P) each."""
     for text in elmo.encode_words_stream(sentences, layers="each", show_progress=show_progress):
         yield text.vectors[list(layers)]
-
-
-def in_parts(sentences: Iterable[Vectors], n_words: int) -> Iterator[list[Vectors]]:
-    """Vectors of sentences in lists of about `n_words` words, to bound memory."""
-    part: list[Vectors] = []
-    for vectors in sentences:
-        part.append(vectors)
-        if sum(one.shape[1] for one in part) >= n_words:
-            yield part
-            part = []
-    yield part
 
 
 class VectorCache:

@@ -1,4 +1,4 @@
-"""The network of a tagger: a learned layer mix, a BiLSTM and a CRF (Peters et al. 2018, §4 and A.3), and its objective.
+"""The network of a tagger: a learned layer mix, a BiLSTM and a CRF (Peters et al. 2018, §4 and A.3).
 
 Each layer is first standardised by the training words, because layers differ in scale by orders of magnitude. The
 BiLSTM reads packed sentences, so it never sees padding.
@@ -6,8 +6,7 @@ BiLSTM reads packed sentences, so it never sees padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,16 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.tagging.cache import VectorCache
 from elmokit.tasks.tagging.crf import CRF, Rules
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
+
+Sentences = Sequence[NDArray[np.floating]]
+"""Frozen layers of the words of each sentence, (L, T, 2P)."""
 
 _BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
 _BUCKET = 20  # batches that are sorted by length together, so that little is padded
 
 
 class TagNetwork(nn.Module):
-    """Frozen layers of words, (L, B, T, 2P), and the mask of words, (B, T) → tags."""
+    """Frozen layers of words → tags."""
 
     def __init__(self, n_layers: int, width: int, n_tags: int, *, hidden_width: int, dropout: float) -> None:
         super().__init__()
@@ -38,61 +39,32 @@ class TagNetwork(nn.Module):
         self.emissions = nn.Linear(2 * hidden_width, n_tags)
         self.crf = CRF(n_tags)
 
-    def forward(self, layers: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """Mean negative log likelihood of the true tags (B, T) per sentence, in nats, a scalar."""
-        loss: Tensor = self.crf(self.scores(layers, mask), tags, mask)
+    def forward(self, sentences: Sentences, tags: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Mean negative log likelihood of the true tags (T,) per sentence, in nats, a scalar."""
+        scores, mask = self.scores(sentences)
+        padded = torch.zeros(mask.shape, dtype=torch.int64)  # (B, T)
+        for row, own in zip(padded, tags, strict=True):
+            row[: len(own)] = torch.from_numpy(own)
+        loss: Tensor = self.crf(scores, padded.to(mask.device), mask)
         return loss.mean()
 
-    def scores(self, layers: Tensor, mask: Tensor) -> Tensor:
-        """A score per word and tag. Shape (B, T, K)."""
+    def scores(self, sentences: Sentences) -> tuple[Tensor, Tensor]:
+        """A score per word and tag, (B, T, K), and the mask of words, (B, T)."""
+        layers, mask = pad_layers(sentences, self.mean.device)  # (L, B, T, 2P), (B, T)
         standard = (layers - self.mean[:, None, None]) / self.scale[:, None, None]
         x = self.dropout(self.mix(standard, mask))  # (B, T, 2P)
-        scores: Tensor = self.emissions(self.dropout(self.lstm(x, mask.sum(1))))
-        return scores
+        return self.emissions(self.dropout(self.lstm(x, mask.sum(1)))), mask
 
     @torch.no_grad()
-    def best(self, sentences: Sequence[NDArray[np.floating]], rules: Rules | None) -> list[list[int]]:
-        """The best tags of sentences, each of shape (L, T, 2P) with T ≥ 0; batches are made of similar lengths."""
+    def best(self, sentences: Sentences, rules: Rules | None) -> list[list[int]]:
+        """The best tags of sentences, also of those without words; batches are made of similar lengths."""
         lengths = np.array([vectors.shape[1] for vectors in sentences], dtype=np.int64)
         tags: list[list[int]] = [[] for _ in sentences]
         for rows in batches(lengths, 64, None):
-            layers, mask = pad_layers([sentences[row] for row in rows], self.mean.device)
-            for row, best in zip(rows, self.crf.best(self.scores(layers, mask), mask, rules), strict=True):
-                tags[row] = best
+            best = self.crf.best(*self.scores([sentences[row] for row in rows]), rules)
+            for row, own in zip(rows, best, strict=True):
+                tags[row] = own
         return tags
-
-
-@dataclass(frozen=True, eq=False)
-class TagObjective:
-    """What a tagger is fitted to (see `elmokit.fitting.epochs.Objective`); `metric` scores tags of `dev`."""
-
-    train: VectorCache
-    tags: Sequence[NDArray[np.int64]]
-    dev: VectorCache
-    metric: Callable[[list[list[int]]], float]
-    batch_size: int
-    rules: Rules | None
-
-    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Sentence numbers of the batches of an epoch."""
-        return list(batches(self.train.lengths, self.batch_size, rng))
-
-    def loss(self, network: TagNetwork, batch: NDArray[np.int64]) -> Tensor:
-        """Mean loss of a batch."""
-        layers, mask = pad_layers([self.train[int(row)] for row in batch], network.mean.device)
-        tags = torch.zeros(mask.shape, dtype=torch.int64)
-        for i, row in enumerate(batch):
-            tags[i, : len(self.tags[row])] = torch.from_numpy(self.tags[row])
-        loss: Tensor = network(layers, tags.to(mask.device), mask)
-        return loss
-
-    def score(self, network: TagNetwork) -> float:
-        """Metric of the dev sentences, read a few at a time."""
-        tags: list[list[int]] = []
-        for start in range(0, len(self.dev.lengths), 1024):
-            stop = min(start + 1024, len(self.dev.lengths))
-            tags += network.best([self.dev[i] for i in range(start, stop)], self.rules)
-        return self.metric(tags)
 
 
 def batches(

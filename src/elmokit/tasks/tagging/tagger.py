@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from elmokit.blocks import blocks
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
-from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, encode_layers, in_parts, run_folder
-from elmokit.tasks.tagging.sentences import TaggedSentences, Words, word_lists
+from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, Words, encode_layers, run_folder
+from elmokit.text.inputs import checked_texts, checked_words
 
 if TYPE_CHECKING:
     from elmokit.fitting import EpochReport
@@ -75,7 +79,10 @@ class Tagger:
     report_: EpochReport | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        _check_torch()
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            raise MissingExtra("torch", "torch", "tagging words") from None
         self._network: TagNetwork | None = None
         self._tag_set: TagSet
         n_layers, layers = self.elmo.config.n_layers, self.layers
@@ -94,7 +101,7 @@ class Tagger:
     @property
     def layer_weights_(self) -> tuple[float, ...]:
         """Weights of the layers in the learned mix, adding up to 1."""
-        weights = self._fitted().mix.weights.detach()
+        weights = self._checked_network().mix.weights.detach()
         return tuple(round(float(weight), 4) for weight in weights.softmax(0))
 
     def fit(
@@ -129,18 +136,19 @@ class Tagger:
             OutputError: not enough room for the vectors.
         """
         given = TaggedSentences.checked(sentences, tags, self.scheme)
-        judge = None if dev is None else TaggedSentences.checked(*dev, given.scheme)
-        train, held_out = given.split(self.seed) if judge is None else (given, judge)
+        train, held_out = (
+            given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
+        )
         if not train.words or not held_out.words:
             purpose = "choose the best epoch by" if train.words else "train on"
             raise InputError(f"there are no sentences with words to {purpose}.")
         tag_set = TagSet.of(train.tags, given.scheme)
         with run_folder(folder, resume=resume) as run:
-            self._network = self._trained(train, held_out, tag_set, run, show_progress, on_epoch)
+            self._network, self.report_ = self._fitted(train, held_out, tag_set, run, show_progress, on_epoch)
         self._tag_set, self.scheme_ = tag_set, given.scheme
         return self
 
-    def _trained(
+    def _fitted(
         self,
         train: TaggedSentences,
         dev: TaggedSentences,
@@ -148,30 +156,32 @@ class Tagger:
         run: Path,
         show_progress: bool | None,
         on_epoch: Callable[[EpochReport], None] | None,
-    ) -> TagNetwork:
+    ) -> tuple[TagNetwork, EpochReport]:
         from elmokit.fitting import FitOptions, fit
-        from elmokit.tasks.tagging.network import TagObjective
+        from elmokit.tasks.tagging.network import batches
 
         def cache(part: str, words: list[list[str]]) -> VectorCache:
             return VectorCache.open(run / part, self.elmo, words, layers=self._numbers, show_progress=show_progress)
 
-        def metric(numbers: list[list[int]]) -> float:
-            predicted = [tag_set.decode(of_one) for of_one in numbers]
+        def score(network: TagNetwork) -> float:
+            parts = blocks((dev_vectors[i] for i in range(len(dev.words))), 1024)
+            predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
             return tag_metrics(dev.tags, predicted, mark_spans=tag_set.scheme is not None).main
 
         vectors, dev_vectors = cache("train.f16", train.words), cache("dev.f16", dev.words)
-        numbers = [tag_set.encode(of_one) for of_one in train.tags]
+        numbers = [tag_set.encode(own) for own in train.tags]
         rates: dict[str, Any] = {"learning_rate": self.learning_rate, "clip_norm": 5.0}
         identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(dev)]
-        network, self.report_ = fit(
+        return fit(
             lambda: self._new_network(len(tag_set.names), vectors),
-            TagObjective(vectors, numbers, dev_vectors, metric, self.batch_size, tag_set.allowed()),
             FitOptions(n_epochs=self.epochs, patience=self.patience, seed=self.seed, **rates),
+            batches=lambda rng: list(batches(vectors.lengths, self.batch_size, rng)),
+            loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
+            score=score,
             snapshot=run / SNAPSHOT,
             identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
             on_epoch=on_epoch,
         )
-        return network  # type: ignore[return-value]
 
     @property
     def _numbers(self) -> list[int]:
@@ -203,21 +213,22 @@ class Tagger:
         Returns:
             n lists with a tag for each word, in the scheme of the training tags.
         """
-        network, tag_set, words = self._fitted(), self._tag_set, word_lists(sentences)
+        network, tag_set, words = self._checked_network(), self._tag_set, word_lists(sentences)
         vectors, rules = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress), tag_set.allowed()
-        return [tag_set.decode(tags) for part in in_parts(vectors, 8192) for tags in network.best(part, rules)]
+        parts = blocks(vectors, 4096, weigh=lambda own: own.shape[1], most=8192)
+        return [tag_set.decode(tags) for part in parts for tags in network.best(part, rules)]
 
     def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
-        """Compare predictions with true tags.
+        """Compare predictions with true tags, as seqeval does; `print` shows a table.
 
         Args:
             sentences, show_progress: see `predict`.
             tags: a true tag for each word; invalid ones are not repaired.
 
         Returns:
-            accuracy, and precision, recall and F1 of spans as seqeval defines them; `print` shows a table.
+            accuracy, and precision, recall and F1 of spans.
         """
-        self._fitted()
+        self._checked_network()
         words = word_lists(sentences, tags)
         check_tags(tags, None)
         return tag_metrics(tags, self.predict(words, show_progress=show_progress), mark_spans=self.scheme_ is not None)
@@ -233,7 +244,7 @@ class Tagger:
         """
         return self.evaluate(sentences, tags, show_progress=False).main
 
-    def _fitted(self) -> TagNetwork:
+    def _checked_network(self) -> TagNetwork:
         if self._network is None:
             raise InputError("the tagger is not fitted yet: call fit first, or load one.")
         return self._network
@@ -245,7 +256,7 @@ class Tagger:
             folder: target folder; created if it does not exist.
             metadata: JSON values that are stored with it; the commands store the columns.
         """
-        arrays = {name: tensor.cpu().numpy() for name, tensor in self._fitted().state_dict().items()}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._checked_network().state_dict().items()}
         config = {**self._settings(), "scheme": self.scheme_, "tags": list(self._tag_set.names)}
         config |= {"report": asdict(self.report_) if self.report_ else None, "metadata": dict(metadata or {})}
         save_head(folder, FILES, model=self.elmo, config=config, arrays=arrays)
@@ -262,16 +273,12 @@ class Tagger:
         Returns:
             the tagger; CheckpointError for damaged files, or another model than it was trained with.
         """
-        _check_torch()
         head, model = load_head(folder, FILES, elmo)
         with reading_head(head.path):
             return cls._restored(head, model, device)
 
     @classmethod
     def _restored(cls, head: SavedHead, elmo: Encoder, device: str) -> Tagger:
-        from elmokit.fitting import EpochReport
-        from elmokit.tasks.torch_parts import restore_weights
-
         config = head.config
         names, scheme, report = config["tags"], config["scheme"], config["report"]
         distinct = isinstance(names, list) and len({*names}) == len(names) > 1
@@ -279,6 +286,9 @@ class Tagger:
             raise ValueError("no list of distinct tags with their scheme")
         check_tags([names], scheme)
         tagger = cls(elmo, scheme=scheme, device=device, **{name: config[name] for name in _SETTINGS})
+        from elmokit.fitting import EpochReport
+        from elmokit.tasks.torch_parts import restore_weights
+
         hidden = tagger.hidden_width
         head.array("lstm.weight_hh_l0", 4 * hidden, hidden)  # before a network of that size takes memory
         head.array("crf.step", len(names), len(names))
@@ -290,8 +300,45 @@ class Tagger:
         return tagger
 
 
-def _check_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("torch", "torch", "tagging words") from None
+@dataclass(frozen=True)
+class TaggedSentences:
+    """Words of sentences and a valid tag of one scheme for each word; None for tags that mark no spans."""
+
+    words: list[list[str]]
+    tags: list[list[str]]
+    scheme: Scheme | None
+
+    @classmethod
+    def checked(
+        cls, sentences: Sequence[Words], tags: Tags, scheme: Scheme | Literal["auto"] | None
+    ) -> TaggedSentences:
+        """Check and convert sentences that have words; a warning says what was converted or repaired."""
+        words = word_lists(sentences, tags)
+        checked = check_tags(tags, scheme)
+        if checked.remark:
+            warnings.warn(checked.remark, stacklevel=3)
+        return cls(words, checked.tags, checked.scheme).take([i for i, one in enumerate(words) if one])
+
+    def take(self, rows: Sequence[int]) -> TaggedSentences:
+        """Some of the sentences, by number."""
+        return TaggedSentences([self.words[i] for i in rows], [self.tags[i] for i in rows], self.scheme)
+
+    def split(self, seed: int) -> tuple[TaggedSentences, TaggedSentences]:
+        """Nine tenths to train on, and a tenth that chooses the best epoch."""
+        n = len(self.words)
+        if n < 2:
+            raise InputError(f"{n} sentences with words; at least two are needed, one to choose the best epoch by.")
+        order = np.random.RandomState(seed).permutation(n).tolist()
+        n_dev = -(-n // 10)
+        return self.take(order[n_dev:]), self.take(order[:n_dev])
+
+
+def word_lists(sentences: Sequence[Words], tags: Tags | None = None) -> list[list[str]]:
+    """Sentences as lists of words; TextError for other things, InputError unless there is a tag for each word."""
+    words = [checked_words(sentence, i) for i, sentence in enumerate(checked_texts(sentences))]
+    if tags is not None and len(words) != len(tags):
+        raise InputError(f"{len(words)} sentences but tags of {len(tags)}; expected as many.")
+    for i, (of_words, of_tags) in enumerate(zip(words, words if tags is None else tags, strict=True)):
+        if len(of_words) != len(of_tags):
+            raise InputError(f"sentence {i} has {len(of_words)} words but {len(of_tags)} tags.")
+    return words
