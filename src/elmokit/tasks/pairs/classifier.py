@@ -32,7 +32,7 @@ from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 
 try:
     from sklearn.base import BaseEstimator
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV, ShuffleSplit
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
@@ -88,12 +88,13 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     seed: int = 0
     show_progress: bool | None = None
 
-    def _check(self) -> None:
+    def _check(self, width: int = 1) -> int:
+        """Check the settings; return the number of features of vectors of a width."""
         if self.kind not in get_args(Kind):
             raise ConfigError(f"kind is {self.kind!r}; expected 'classes' or 'scores'.")
         check_strength(self.C)
-        none = np.zeros((0, 1), np.float32)
-        pair_features(none, none, self.parts)
+        none = np.zeros((0, width), np.float32)
+        return pair_features(none, none, self.parts).shape[1]
 
     def features(self, pairs: Iterable[Pair]) -> Vectors:
         """Features of n pairs, shape (n, e); all distinct texts are encoded in one call."""
@@ -122,10 +123,8 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         """
         if rest:
             raise InputError("fit(first, second, y) was the call of version 0.1.0: write fit(zip(first, second), y).")
-        self._check()
-        pairs = list(zip(*check_pairs(pairs), strict=True))
-        y = self._check_targets(y, len(pairs))
-        return self._fit(self.features(pairs), y)
+        pairs, truth = self._labelled(pairs, y)
+        return self._fit(self.features(pairs), truth)
 
     def fit_and_evaluate(
         self, pairs: Iterable[Pair], y: Iterable[Any], *, test_size: float = 0.2
@@ -139,44 +138,37 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         Returns:
             see `evaluate`.
         """
-        self._check()
-        pairs = list(zip(*check_pairs(pairs), strict=True))
-        y = self._check_targets(y, len(pairs))
+        pairs, truth = self._labelled(pairs, y)
         learned, held_out = split_rows(len(pairs), test_size, self.seed)
         features = self.features(pairs)
-        self._fit(features[learned], [y[i] for i in learned])
-        scores = self._evaluate(features[held_out], [y[i] for i in held_out])
-        self._fit(features, y)
+        self._fit(features[learned], [truth[i] for i in learned])
+        scores = self._evaluate(features[held_out], [truth[i] for i in held_out])
+        self._fit(features, truth)
         return scores
+
+    def _labelled(self, pairs: Iterable[Pair], y: Iterable[Any]) -> tuple[list[Pair], list[Any]]:
+        """Pairs with their classes or scores, checked before anything is encoded."""
+        self._check()
+        checked: list[Pair] = list(zip(*check_pairs(pairs), strict=True))
+        if isinstance(y, str) or not isinstance(y, Iterable):
+            raise InputError(f"y is a {type(y).__name__}; expected a class or score for each pair.")
+        classes = self.kind == "classes"
+        return checked, check_labels(y, n_texts=len(checked)) if classes else check_scores(y, len(checked))
 
     def _fit(self, features: Vectors, y: list[Any]) -> SentencePairs:
         scale = StandardScaler()
-        X = scale.fit_transform(features)
-        distinct = sorted(set(y))
+        X, distinct = scale.fit_transform(features), sorted(set(y))
         if len(distinct) < 2:
             raise InputError(f"all {len(y)} labels are {distinct}; different ones are needed to learn from.")
         self.classes_ = np.array([] if self.kind == "scores" else distinct)
-        head = self._fitted_ridge(X, np.array(y)) if self.kind == "scores" else self._fitted_classes(X, y)
+        if self.kind == "scores":
+            head: Any = _fitted_ridge(X, np.array(y), self.seed)
+        else:
+            C, numbers = None if self.C == "cv" else float(self.C), np.searchsorted(self.classes_, np.array(y))
+            options: dict[str, Any] = {"class_weight": self.class_weight, "seed": self.seed}
+            head = fit_logistic(X, numbers, C=C, candidates=strengths(X.shape[1]), **options)
         self.pipeline_ = Pipeline([("scale", scale), ("head", head)])
         return self
-
-    def _fitted_classes(self, X: Vectors, labels: list[Any]) -> LogisticRegression:
-        C = None if self.C == "cv" else float(self.C)
-        y, candidates = np.searchsorted(self.classes_, np.array(labels)), strengths(X.shape[1])
-        return fit_logistic(X, y, C=C, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
-
-    def _fitted_ridge(self, X: Vectors, y: NDArray[np.float64]) -> Ridge:
-        """Ridge regression, its penalty chosen on a fifth of the rows (RidgeCV takes an SVD, ten times as long)."""
-        if len(y) < 10:
-            return Ridge(alpha=len(y)).fit(X, y)
-        split = ShuffleSplit(1, test_size=0.2, random_state=self.seed)
-        penalties = {"alpha": (_PENALTIES * len(y)).tolist()}
-        return GridSearchCV(Ridge(), penalties, cv=split, scoring="neg_mean_squared_error").fit(X, y).best_estimator_
-
-    def _check_targets(self, y: Iterable[Any], n_pairs: int) -> list[Any]:
-        if isinstance(y, str) or not isinstance(y, Iterable):
-            raise InputError(f"y is a {type(y).__name__}; expected a class or score for each pair.")
-        return check_labels(y, n_texts=n_pairs) if self.kind == "classes" else check_scores(y, n_pairs)
 
     def predict_proba(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
         """Probabilities of the classes of n pairs, in the order of `classes_`. Shape (n, n_classes)."""
@@ -209,12 +201,13 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations).
         """
         self._check_fitted()
-        return self._evaluate(self.features(pairs), list(y))
+        pairs, truth = self._labelled(pairs, y)
+        return self._evaluate(self.features(pairs), truth)
 
-    def _evaluate(self, features: Vectors, y: Sequence[Any]) -> Scores | SimilarityScores:
-        truth, known = self._check_targets(y, len(features)), self.classes_.tolist()
+    def _evaluate(self, features: Vectors, truth: Sequence[Any]) -> Scores | SimilarityScores:
         if self.kind == "scores":
             return compare_scores(truth, self._predict(features))
+        known = self.classes_.tolist()
         unknown = sorted({str(label) for label in truth if label not in known})
         if unknown:
             raise InputError(f"the classes {unknown} were not learned; known are {known}.")
@@ -271,12 +264,10 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         config, classes = head.config, head.config["classes"]
         settings = {name: config[name] for name in ("kind", "parts", "C", "class_weight", "seed")}
         pairs = cls(elmo, encoding=Encoding.from_dict(config["encoding"]), **settings)
-        pairs._check()
+        width = pairs._check(elmo.width(pairs.encoding))
         regression = pairs.kind == "scores"
         if classes != sorted({*check_labels(classes, n_texts=len(classes))}) or (len(classes) < 2) != regression:
             raise ValueError("no sorted list of classes")
-        none = np.zeros((0, elmo.width(pairs.encoding)), np.float32)
-        width = pair_features(none, none, pairs.parts).shape[1]
         n_rows = 1 if len(classes) <= 2 else len(classes)
         scale = restore_scaler(StandardScaler(), head, width)
         coef, intercept = head.array("coef", n_rows, width), head.array("intercept", n_rows)
@@ -300,3 +291,11 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
+
+
+def _fitted_ridge(X: Vectors, y: NDArray[np.float64], seed: int) -> Ridge:
+    """Ridge regression, its penalty chosen on a fifth of the rows (RidgeCV takes an SVD, ten times as long)."""
+    if len(y) < 10:
+        return Ridge(alpha=len(y)).fit(X, y)
+    split, penalties = ShuffleSplit(1, test_size=0.2, random_state=seed), {"alpha": (_PENALTIES * len(y)).tolist()}
+    return GridSearchCV(Ridge(), penalties, cv=split, scoring="neg_mean_squared_error").fit(X, y).best_estimator_
