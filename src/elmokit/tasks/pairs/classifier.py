@@ -94,7 +94,7 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
             raise ConfigError(f"kind is {self.kind!r}; expected 'classes' or 'scores'.")
         check_strength(self.C)
         none = np.zeros((0, width), np.float32)
-        return pair_features(none, none, self.parts).shape[1]
+        return int(pair_features(none, none, self.parts).shape[1])
 
     def features(self, pairs: Iterable[Pair]) -> Vectors:
         """Features of n pairs, shape (n, e); all distinct texts are encoded in one call."""
