@@ -204,6 +204,7 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
 def _pieces(response: Any) -> Iterator[bytes]:
     """The body as it comes; an attempt ends once the body has come more slowly than `_LEAST_PACE` for too long."""
     import requests
+    import urllib3
 
     start, n_bytes = time.monotonic(), 0
     try:
@@ -212,9 +213,7 @@ def _pieces(response: Any) -> Iterator[bytes]:
             n_bytes += len(piece)
             if n_bytes < _LEAST_PACE * (time.monotonic() - start - _TIMEOUT):
                 raise requests.ConnectionError(f"fewer than {_LEAST_PACE:,} bytes a second came")
-    except requests.RequestException:
-        raise
-    except Exception as error:  # those of urllib3, which reads the body
+    except urllib3.exceptions.HTTPError as error:
         raise requests.ConnectionError(error) from None
 
 
