@@ -1,4 +1,4 @@
-"""The heads of PyTorch in a `TextClassifier`."""
+"""The heads of PyTorch in a `TextClassifier`: made with its settings, or named as missing."""
 
 from __future__ import annotations
 
