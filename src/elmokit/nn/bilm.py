@@ -34,13 +34,8 @@ class Layers:
 class BiLM(nn.Module):
     """The bidirectional language model (Peters et al. 2018, §3).
 
-    Args:
-        config: what it is made of.
-        dropout: on the token vectors and between LSTM layers, in training.
-        words: the vocabulary of a model with a word table, in the order of its rows.
-
-    Raises:
-        ConfigError: a model with a dictionary of characters, or with a word table and no `words`.
+    `dropout` is applied to the token vectors and between LSTM layers in training; `words` are the vocabulary of a model
+    with a word table, in the order of its rows. ConfigError for a model with a dictionary of characters.
 
     Example:
         >>> from elmokit.config import BiLSTMConfig, CharCNNConfig
@@ -81,8 +76,7 @@ class BiLM(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """Token vectors of character ids, (…, C) → (…, P), or of word rows (…) of a model without char_cnn."""
         if self.config.char_cnn is None:
-            looked_up: Tensor = self.word_embedding(ids)
-            return looked_up
+            return self.word_embedding(ids)  # type: ignore[no-any-return]
         rows = ids.reshape(-1, ids.shape[-1])
         vectors: Tensor = self.char_cnn(rows)
         if self.config.word_table:
@@ -94,10 +88,8 @@ class BiLM(nn.Module):
     ) -> Layers:
         """Layers of every word of sentences: rows BOS, words, EOS, then zeros.
 
-        Args:
-            ids: (B, T + 2, C), or (B, T + 2) of a model without char_cnn.
-            states: where each tower starts; None for zeros.
-            keep_boundaries: whether the rows of BOS and EOS stay in vectors and mask.
+        `ids` are (B, T + 2, C), or (B, T + 2) of a model without char_cnn; each tower starts from its state, None for
+        zeros; `keep_boundaries` keeps the rows of BOS and EOS in vectors and mask.
         """
         mask = (ids > 0).any(dim=-1) if ids.dim() == 3 else ids > 0
         lengths = mask.sum(dim=1)

@@ -15,13 +15,10 @@ from torch.nn import functional as F
 
 
 class SampledSoftmax(nn.Module):
-    """Next-word loss over a vocabulary of V words ordered by falling frequency.
+    """Next-word loss over a vocabulary of V words of width P, ordered by falling frequency.
 
-    Args:
-        n_words: V.
-        width: P.
-        n_negatives: words proposed per call, shared by all positions; V or more means the full softmax.
-        proposal: chances to propose each word, summing to 1; None for log-uniform (Zipf) over ranks. Shape (V,).
+    `n_negatives` words are proposed per call, shared by all positions; V or more means the full softmax. `proposal` are
+    the chances to propose each word, (V,), summing to 1; None for log-uniform (Zipf) over ranks.
     """
 
     proposal: Tensor

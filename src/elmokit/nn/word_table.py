@@ -21,13 +21,6 @@ class WordTable(nn.Module):
 
     `<S>`, `</S>` and `<UNK>` have rows for the softmax alone. `dropout` is the probability with which a word's row is
     left out in training, so that its characters learn it too.
-
-    Example:
-        >>> from elmokit.text.char_ids import words_to_char_ids
-        >>> table = WordTable(("<S>", "</S>", "<UNK>", "cat"), 2, max_characters=50)
-        >>> ids = torch.from_numpy(words_to_char_ids(["cat", "cats"], 50))
-        >>> (table(ids) != 0).any(dim=1)
-        tensor([ True, False])
     """
 
     keys: Tensor

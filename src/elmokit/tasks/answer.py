@@ -1,7 +1,7 @@
 """Rank passages by how well they answer a question: BM25 (by bm25s, extra `tasks`) and similarity of words.
 
 The second part says how well the words of the question are covered: each is matched with its most similar word in the
-passage (the recall of `elmokit.tasks.alignment`), in layer 0, the mean vector subtracted. Both are added:
+passage (the recall of `elmokit.tasks.pairs.scorer.align`), in layer 0, the mean vector subtracted. Both are added:
 
     score = BM25 / best BM25 of the question + weight · coverage
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.features import WordVectors
-from elmokit.tasks.alignment import inverse_document_frequencies, weights_of
 from elmokit.tasks.checks import text_list
+from elmokit.tasks.pairs.scorer import inverse_document_frequencies, weights_of
 from elmokit.tasks.similar import directions
 
 WEIGHT = 4.0
@@ -59,9 +59,7 @@ class Answers:
         idf: whether rare words of a question count more. Punctuation never counts.
         n_candidates: the number of passages, best by BM25, whose coverage is computed. Their word vectors are cached.
 
-    Raises:
-        InputError: no passages, or a missing one.
-        MissingExtra: bm25s is not installed.
+    InputError for no passages, or a missing one; MissingExtra without bm25s.
 
     Example (`elmo` is any loaded model):
         ``Answers(elmo, split_sentences(article)).best("Who wrote Emma?", n=1)[0].passage``
@@ -90,8 +88,8 @@ class Answers:
         """The n passages that answer a question best, the best first; ties in the order of the passages."""
         bm25, coverage = self.parts(question)
         scores = combine(bm25, coverage, self.weight)
-        order = np.argsort(-scores, kind="stable")[:n]
-        return [Answer(int(i), self.passages[i], float(scores[i]), float(bm25[i]), float(coverage[i])) for i in order]
+        order = np.argsort(-scores, kind="stable")[:n].tolist()
+        return [Answer(i, self.passages[i], float(scores[i]), float(bm25[i]), float(coverage[i])) for i in order]
 
     def parts(
         self, question: str, places: Sequence[int] | None = None
@@ -111,26 +109,19 @@ class Answers:
         return bm25, coverage
 
     def _coverage(self, question: str, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How well each passage covers the words of a question; punctuation has no weight. Shape (n,)."""
         asked = next(iter(self._encoded([question])))
-        weights = self._weights(asked.words)
+        weights = np.array([bool(terms_of(word)) for word in asked.words], dtype=np.float64)  # (T,)
+        if self.idf:
+            weights *= weights_of([word.lower() for word in asked.words], self._rarity)
         if not weights.sum() > 0:
             return np.zeros(len(places))
-        words = directions(asked.vectors, mean=self._mean)
-        vectors = self._vectors(places.tolist())
+        missing = [place for place in places.tolist() if place not in self._kept]
+        for place, text in zip(missing, self._encoded([self.passages[place] for place in missing]), strict=True):
+            self._kept[place] = directions(text.vectors, mean=self._mean)
+        words, vectors = directions(asked.vectors, mean=self._mean), [self._kept[place] for place in places.tolist()]
         best = [(words @ of.T).max(1, initial=-1.0) if len(of) else np.zeros(len(words)) for of in vectors]
         return np.asarray(np.array(best) @ (weights / weights.sum()))
-
-    def _weights(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """The weight of each word of a question; punctuation has none. Shape (T,)."""
-        counted = np.array([bool(terms_of(word)) for word in words], dtype=np.float64)
-        return counted * weights_of([word.lower() for word in words], self._rarity) if self.idf else counted
-
-    def _vectors(self, places: list[int]) -> list[NDArray[np.float32]]:
-        missing = [place for place in places if place not in self._kept]
-        encoded = self._encoded([self.passages[place] for place in missing])
-        for place, text in zip(missing, encoded, strict=True):
-            self._kept[place] = directions(text.vectors, mean=self._mean)
-        return [self._kept[place] for place in places]
 
     def _encoded(self, texts: Sequence[str]) -> Iterable[WordVectors]:
         return self.elmo.encode_words_stream(texts, layers=self.layers, show_progress=False)
@@ -166,9 +157,8 @@ class _Bm25:
         except ImportError:
             raise MissingExtra("bm25s", "tasks", "ranking passages") from None
         terms = [terms_of(passage) for passage in passages]
-        self._n_passages, self._index = len(terms), None
-        if any(terms):
-            self._index = bm25s.BM25(k1=k1, b=b, method="lucene")
+        self._n_passages, self._index = len(terms), bm25s.BM25(k1=k1, b=b, method="lucene") if any(terms) else None
+        if self._index is not None:
             self._index.index(terms, show_progress=False)
 
     def scores(self, question: str) -> NDArray[np.float64]:

@@ -17,13 +17,8 @@ LabelSet = tuple[str, ...]
 def text_list(texts: Iterable[Any]) -> list[str]:
     """Return the texts of a list, an array, a column or a table with one column, provided that all are strings.
 
-    Raises:
-        InputError: a missing text (None, NaN, pandas.NA), or a table with several columns.
-        TextError: a single string instead of several texts, or something that is not a string.
-
-    Example:
-        >>> text_list(text for text in ("a", ""))
-        ['a', '']
+    InputError for a missing text (None, NaN, pandas.NA) or a table with several columns; TextError for a single string
+    instead of several texts, or something that is not a string.
     """
     shape: tuple[int, ...] = getattr(texts, "shape", ())
     if len(shape) == 2:
@@ -34,7 +29,7 @@ def text_list(texts: Iterable[Any]) -> list[str]:
     for row, text in enumerate(checked):
         if isinstance(text, str):
             continue
-        if _is_missing(text):
+        if is_missing(text):
             raise InputError(f"texts[{row}] is missing ({text}); drop such rows, or give an empty string.")
         raise TextError(f"texts[{row}] is a {type(text).__name__}; expected a string.")
     return [str(text) for text in cast("list[str]", checked)]
@@ -43,13 +38,8 @@ def text_list(texts: Iterable[Any]) -> list[str]:
 def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     """Return the labels (strings, numbers or booleans) as plain Python values, provided that there is one per text.
 
-    Raises:
-        InputError: a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels
-            of another type such as dates, or strings mixed with numbers.
-
-    Example:
-        >>> check_labels(np.array([0, 1]), n_texts=2)
-        [0, 1]
+    InputError for a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels of
+    another type such as dates, or strings mixed with numbers.
     """
     shape: tuple[int, ...] = getattr(labels, "shape", ())
     if len(shape) == 2 and shape[1] == 1:
@@ -63,7 +53,7 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     if len(plain) != n_texts:
         raise InputError(f"{n_texts} texts but {len(plain)} labels; expected one for each.")
     for row, label in enumerate(plain):
-        if _is_missing(label):
+        if is_missing(label) or (isinstance(label, str) and not label):
             raise InputError(f"labels[{row}] is missing ({label!r}); drop such rows.")
         if not isinstance(label, str | int | float):
             raise InputError(
@@ -78,13 +68,8 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
 def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[LabelSet]:
     """Return the labels of each text as a sorted tuple without duplicates.
 
-    Raises:
-        InputError: a different number, a single string instead of several labels, a label that is not a string, or no
-            label at all.
-
-    Example:
-        >>> check_label_sets([["b", "a", "a"], []], n_texts=2)
-        [('a', 'b'), ()]
+    InputError for a different number, a single string instead of several labels, a label that is not a string, or no
+    label at all.
     """
     sets: list[LabelSet] = []
     for row, of_text in enumerate(labels):
@@ -101,12 +86,10 @@ def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[L
     return sets
 
 
-def _is_missing(value: object) -> bool:
-    """None, NaN, NaT, an empty string or pandas.NA (whose comparisons are neither true nor false)."""
-    if value is None or (isinstance(value, str) and not value):
-        return True
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or pandas.NA (whose comparisons are neither true nor false)."""
     try:
-        return bool(value != value)
+        return value is None or bool(value != value)
     except (TypeError, ValueError):
         return type(value).__name__ == "NAType"
 

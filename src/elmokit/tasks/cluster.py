@@ -44,12 +44,8 @@ def cluster_texts(
     """Cluster texts with k-means.
 
     `texts` are vectors of length 1, from `elmokit.tasks.similar.directions`, of shape (N, D). `n_clusters` None tries 2
-    to `most` and keeps the number with the largest silhouette; the progress bar counts the numbers tried.
-
-    Raises:
-        InputError: fewer different texts than clusters, or fewer than three texts where the number is chosen.
-        ConfigError: `n_clusters` below 1.
-        MissingExtra: scikit-learn is not installed.
+    to `most` and keeps the number with the largest silhouette. InputError for fewer different texts than clusters, or
+    fewer than three texts where the number is chosen; MissingExtra without scikit-learn.
 
     Example:
         ``cluster_texts(directions(elmo.encode(texts)), 5).numbers``
@@ -71,8 +67,7 @@ def cluster_texts(
 def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
     if k < 1:
         raise ConfigError(f"{k} clusters; expected 1 or more.")
-    n_distinct = len(np.unique(texts, axis=0)) if len(texts) else 0
-    if n_distinct < k:
+    if (n_distinct := len(np.unique(texts, axis=0)) if len(texts) else 0) < k:
         raise InputError(f"{n_distinct} different texts; {k} clusters need at least as many.")
     _check_sklearn()
     from sklearn.cluster import KMeans
@@ -127,12 +122,7 @@ def cluster_words(
 
 
 def looks_english(texts: Sequence[str]) -> bool:
-    """Whether enough words of the first 2,000 texts are scikit-learn's English stop words, the only list that it has.
-
-    Example:
-        >>> looks_english(["the cat is on the mat"]), looks_english(["die Katze liegt auf der Matte"])
-        (True, False)
-    """
+    """Whether enough words of the first 2,000 texts are scikit-learn's English stop words, its only list."""
     words = [word for text in texts[:2000] for word in re.findall(_TERM, text.lower())]
     stop_words = _english_stop_words()
     return sum(word in stop_words for word in words) >= _ENGLISH_SHARE * len(words)

@@ -19,6 +19,7 @@ from elmokit.data.outputs import vector_file
 from elmokit.data.tables import Row
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
+from elmokit.tasks.checks import is_missing
 
 _WRITTEN_TOGETHER = 512
 """Texts whose vectors are appended to the file at once."""
@@ -102,16 +103,12 @@ class VectorWriter:
         texts = stream if n_rows is None else SizedStream(stream, n_rows)
         encoding = self.spec.encoding
         if not self.spec.words:
-            for row, vector in zip(
-                kept, self.elmo.encode_stream(texts, encoding, show_progress=show_progress), strict=True
-            ):
-                yield row, None, vector
+            vectors = self.elmo.encode_stream(texts, encoding, show_progress=show_progress)
+            yield from ((row, None, vector) for row, vector in zip(kept, vectors, strict=True))
             return
         chosen: dict[str, Any] = {"layers": encoding.layers, "layer_weights": encoding.layer_weights}
-        for row, words in zip(
-            kept, self.elmo.encode_words_stream(texts, **chosen, show_progress=show_progress), strict=True
-        ):
-            yield row, words, words.vectors
+        words = self.elmo.encode_words_stream(texts, **chosen, show_progress=show_progress)
+        yield from ((row, own, own.vectors) for row, own in zip(kept, words, strict=True))
 
     def _columns(self, block: Sequence[tuple[Row, Any, Any]], file: str | None) -> dict[str, list[Any]]:
         """The columns beside the vectors of a block: a value per vector."""
@@ -131,12 +128,6 @@ class VectorWriter:
 
 def vectors_or_none(elmo: Elmo, spec: VectorSpec, texts: Iterable[Any]) -> list[Any]:
     """Encode texts, a vector of shape (D,) each; None for missing ones (None, NaN, pandas' NA)."""
-    values = list(texts)
-    places = [i for i, value in enumerate(values) if not _is_missing(value)]
-    vectors = elmo.encode([values[i] for i in places], spec.encoding, show_progress=False)
-    vector_of: dict[int, Any] = dict(zip(places, vectors, strict=True))
-    return [vector_of.get(i) for i in range(len(values))]
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value) or repr(value) == "<NA>"
+    values = [None if is_missing(value) else value for value in texts]
+    vectors = iter(elmo.encode([text for text in values if text is not None], spec.encoding, show_progress=False))
+    return [None if text is None else next(vectors) for text in values]

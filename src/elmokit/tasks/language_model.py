@@ -186,9 +186,10 @@ class LanguageModel:
         Returns:
             substitutes, the best first, without the word itself in any case; InputError if it is not in the text.
         """
-        if not sharpness >= 0:
-            raise ConfigError(f"sharpness is {sharpness}; expected 0 or more.")
-        _check_counts(n=n, n_candidates=n_candidates)
+        if not sharpness >= 0 or n < 1 or n_candidates < 1:
+            raise ConfigError(
+                f"n is {n}, n_candidates {n_candidates} and sharpness {sharpness}; expected 1, 1 and 0 or more."
+            )
         words = self._words(text, 0)
         i = _index_of(words, word)
         proposed = self._candidates(words[:i], words[i + 1 :], n_candidates + 3, "both", 0.5)  # 3: its spellings
@@ -226,13 +227,14 @@ class LanguageModel:
         return contexts
 
     def _surprisal(self, sentences: Sequence[list[str]]) -> Iterator[Surprisal]:
-        contexts, vocabulary = self.contexts(sentences), self.vocabulary
-        ids = [[vocabulary.id_of(word) for word in words] for words in sentences]
-        for part in _parts([len(of) for of in ids], 4 * _ROWS * self._workers.n_threads):
-            aheads, backs = zip(*contexts[part], strict=True)
-            forward = self._log_likelihoods(aheads, [[*of, vocabulary.eos_id] for of in ids[part]])
-            backward = self._log_likelihoods(backs, [[vocabulary.bos_id, *of] for of in ids[part]])
-            for words, ahead, back in zip(sentences[part], forward, backward, strict=True):
+        vocabulary, n_words = self.vocabulary, 4 * _ROWS * self._workers.n_threads
+        pairs = zip(sentences, self.contexts(sentences), strict=True)
+        for part in blocks(pairs, _TEXTS, weigh=lambda pair: len(pair[0]) + 1, most=n_words):  # for steady progress
+            texts, (aheads, backs) = [words for words, _ in part], zip(*(of for _, of in part), strict=True)
+            ids = [[vocabulary.id_of(word) for word in words] for words in texts]
+            forward = self._log_likelihoods(aheads, [[*of, vocabulary.eos_id] for of in ids])
+            backward = self._log_likelihoods(backs, [[vocabulary.bos_id, *of] for of in ids])
+            for words, ahead, back in zip(texts, forward, backward, strict=True):
                 known = np.array([word in vocabulary for word in words], dtype=np.bool_)
                 ends = {"end": -float(ahead[-1]), "begin": -float(back[0])}
                 yield Surprisal(tuple(words), known, -ahead[:-1], -back[1:], **ends)
@@ -244,23 +246,30 @@ class LanguageModel:
 
         def compute(start: int) -> None:
             block = slice(start, start + _ROWS)
-            logits = rows[block] @ self._weight + self._bias  # (rows, V)
-            values[block] = logits[np.arange(len(logits)), numbers[block]] - _log_sum_exp(logits)
+            logits, norm = self._logits(rows[block])
+            values[block] = logits[np.arange(len(logits)), numbers[block]] - norm
 
         self._workers.run([partial(compute, start) for start in range(0, len(numbers), _ROWS)])
         return np.split(values, np.cumsum([len(of) for of in ids])[:-1])
 
     def log_probabilities(self, contexts: Array) -> NDArray[np.float64]:
         """Return the log probability of every word in contexts (n, P). Shape (n, V)."""
+        logits, norm = self._logits(contexts)
+        return np.asarray(logits - norm[:, None], np.float64)
+
+    def _logits(self, contexts: Array) -> tuple[Array, NDArray[np.float64]]:
+        """Scores of every word in contexts (n, P), and the logarithms of their Σ exp. Shapes (n, V), (n,)."""
         logits = contexts @ self._weight + self._bias
-        return np.asarray(logits - _log_sum_exp(logits)[:, None], np.float64)
+        largest = logits.max(1, keepdims=True)
+        return logits, largest[:, 0] + np.log(np.exp(logits - largest).sum(1, dtype=np.float64))
 
     def _candidates(
         self, before: list[str], after: list[str], n: int, direction: Direction, prior: float
     ) -> list[Candidate]:
         if direction not in get_args(Direction):
             raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
-        _check_counts(n=n)
+        if n < 1:
+            raise ConfigError(f"n is {n}; expected at least 1.")
         (left, _), (_, right) = self.contexts([before, after])
         forward, backward = self.log_probabilities(np.stack([left[-1], right[0]]))
         scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
@@ -277,22 +286,6 @@ class LanguageModel:
         ]
 
 
-def _parts(lengths: Sequence[int], n_words: int) -> Iterator[slice]:
-    """A block in parts of about `n_words` words, so that results and progress come steadily."""
-    start = total = 0
-    for i, length in enumerate(lengths, start=1):
-        total += length + 1
-        if total >= n_words or i == len(lengths):
-            yield slice(start, i)
-            start, total = i, 0
-
-
-def _log_sum_exp(logits: Array) -> NDArray[np.float64]:
-    """Logarithm of Σ exp of each row. Shape (n, V) → (n,)."""
-    largest = logits.max(1, keepdims=True)
-    return np.asarray(largest[:, 0] + np.log(np.exp(logits - largest).sum(1, dtype=np.float64)))
-
-
 def _index_of(words: Sequence[str], word: str | int) -> int:
     if isinstance(word, int) and not -len(words) <= word < len(words):
         raise InputError(f"the text has {len(words)} words, and none with the index {word}.")
@@ -301,9 +294,3 @@ def _index_of(words: Sequence[str], word: str | int) -> int:
     if word not in words:
         raise InputError(f"the word {word!r} is not in the text; its words are {', '.join(map(repr, words))}.")
     return words.index(word)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; expected at least 1.")

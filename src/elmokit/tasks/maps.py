@@ -39,10 +39,7 @@ class Plane:
 def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) -> Plane:
     """Project vectors (N, D), one row per text, onto a plane by "pca" (always the same result) or "umap".
 
-    Raises:
-        ConfigError: an unknown method.
-        InputError: too few texts: fewer than two, for UMAP fewer than four.
-        MissingExtra: scikit-learn or UMAP is not installed.
+    InputError for fewer than two texts, for UMAP fewer than four; MissingExtra without scikit-learn or UMAP.
 
     Example:
         >>> plane = plane_of(np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [4.0, 2.0, 1.0]]))
@@ -133,7 +130,9 @@ def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None
         points = plane.places[names == name]
         named = groups is not None and i < _MOST_NAMED
         color, marker = (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE)]) if i < _MOST_NAMED else ("0.75", "o")
-        label = f"{_shortened(name)} ({len(points)})" if named else "_"
+        short = name if len(name) <= 40 else f"{name[:39]}…"
+        short = f" {short}" if short[:1] in ("", "_") else short  # matplotlib hides labels that start with "_"
+        label = f"{short} ({len(points)})" if named else "_"
         axes.scatter(*points.T, color=color, marker=marker, label=label, **style)
     axes.set(xticks=[], yticks=[])
     if groups is not None:
@@ -142,8 +141,3 @@ def draw_map(path: str | Path, plane: Plane, groups: Sequence[str] | None = None
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks is drawn as a box
         figure.savefig(temporary, format="png", dpi=120)
-
-
-def _shortened(name: str) -> str:
-    name = name if len(name) <= 40 else name[:39] + "…"
-    return name if name and not name.startswith("_") else f" {name}"  # matplotlib hides labels that start with "_"

@@ -7,32 +7,34 @@ from html import escape
 from importlib import resources
 
 
-def page_style() -> str:
-    """The colours of the explorer's style sheet, light or dark as the reader's system is, and the basics of a page."""
+def whole_page(title: str, body: str, *, style: str = "", scripts: bool = False) -> str:
+    """An HTML document of a title (escaped here) and a body; its policy forbids whatever it does not hold itself.
+
+    Its colours are those of the explorer's style sheet, light or dark as the reader's system is.
+    """
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy += "; script-src 'unsafe-inline'" if scripts else ""
     sheet = resources.files("elmokit").joinpath("server/page/page.css").read_text(encoding="utf-8")
     light = re.search(r":root \{(.*?)\}", sheet, re.DOTALL)
     dark = re.search(r"\[data-theme=\"dark\"\] \{(.*?)\}", sheet, re.DOTALL)
     assert light, "page.css names its colours for light …"
     assert dark, "… and for dark"
-    return (
-        f":root {{{light[1]}}}\n@media (prefers-color-scheme: dark) {{ :root {{{dark[1]}}} }}\n"
-        "*, *::before, *::after { box-sizing: border-box }\n"
-        "body { margin: 0; font: 16px/1.55 var(--sans); color: var(--ink); background: var(--paper) }\n"
-        "h1 { font-size: 1.125rem; font-weight: 650; margin: 0; overflow-wrap: anywhere }\n"
-        "h2 { font-size: 1rem; font-weight: 650 }\n"
-        "input, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);"
-        " border-radius: 10px; padding: .3rem .7rem }\n"
-        ":focus-visible { outline: 2.5px solid var(--accent); outline-offset: 2px }\n"
-    )
-
-
-def whole_page(title: str, body: str, *, style: str = "", scripts: bool = False) -> str:
-    """An HTML document of a title (escaped here) and a body; its policy forbids whatever it does not hold itself."""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    policy += "; script-src 'unsafe-inline'" if scripts else ""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>\n{page_style()}{style}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{{light[1]}}}
+@media (prefers-color-scheme: dark) {{ :root {{{dark[1]}}} }}
+*, *::before, *::after {{ box-sizing: border-box }}
+body {{ margin: 0; font: 16px/1.55 var(--sans); color: var(--ink); background: var(--paper) }}
+h1 {{ font-size: 1.125rem; font-weight: 650; margin: 0; overflow-wrap: anywhere }}
+h2 {{ font-size: 1rem; font-weight: 650 }}
+input, button {{ font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
+ border-radius: 10px; padding: .3rem .7rem }}
+:focus-visible {{ outline: 2.5px solid var(--accent); outline-offset: 2px }}
+{style}</style></head>
+<body>
+{body}
+</body></html>
+"""

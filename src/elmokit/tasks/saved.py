@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from elmokit.checkpoints import catalogue
 from elmokit.checkpoints.native import read_tensors
 from elmokit.elmo import Elmo
+from elmokit.encoding import Encoder
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
 from elmokit.files import atomic_path, checksum
 from elmokit.reading import read_json, reading
@@ -27,20 +28,7 @@ from elmokit.reading import read_json, reading
 Arrays = dict[str, NDArray[Any]]
 _FORMAT = 2
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
-_MAX_BYTES = 256 << 20
-"""Of one array: 100 classes of 300,000 terms."""
-
-
-class Model(Protocol):
-    """What is recorded of a model; `elmokit.Elmo` is one."""
-
-    @property
-    def name(self) -> str:
-        """Name of the model, for people."""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of everything that decides its vectors."""
+_MAX_BYTES = 256 << 20  # of one array: 100 classes of 300,000 terms
 
 
 @dataclass(frozen=True)
@@ -60,8 +48,8 @@ class SavedHead:
         if array is None:
             raise CheckpointError(f"{self.path}: the array {name!r} is missing; save the head again.")
         fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
-        small = array.nbytes <= _MAX_BYTES
-        if not fits or not small or array.dtype.kind != kind or not (kind != "f" or np.isfinite(array).all()):
+        fits = fits and array.nbytes <= _MAX_BYTES and array.dtype.kind == kind
+        if not fits or (kind == "f" and not np.isfinite(array).all()):
             expected = ", ".join("any" if n is None else str(n) for n in shape)
             raise CheckpointError(
                 f"{self.path}: the array {name!r} has the shape {array.shape} and type {array.dtype}; expected finite"
@@ -70,7 +58,7 @@ class SavedHead:
         return np.array(array)
 
 
-def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[str, Any], arrays: Arrays) -> None:
+def save_head(folder: str | Path, kind: str, *, model: Encoder, config: Mapping[str, Any], arrays: Arrays) -> None:
     """Write `KIND.json` and `KIND.safetensors` into a folder, which is created; an OutputError if it can't be written.
 
     `kind` is "classifier", "pairs" or "tagger", `model` the one whose vectors the head was fitted on.
@@ -92,7 +80,7 @@ def save_head(folder: str | Path, kind: str, *, model: Model, config: Mapping[st
         path.write_text(text, encoding="utf-8")
 
 
-def model_record(model: Model) -> dict[str, Any]:
+def model_record(model: Encoder) -> dict[str, Any]:
     """Name, fingerprint, and the path or name a model was loaded from (None if unknown), as JSON values."""
     return {"name": model.name, "fingerprint": model.fingerprint, "source": getattr(model, "source", None)}
 
@@ -102,11 +90,10 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
 
     MissingFile without such a head, CheckpointError for a damaged file or one of another format version.
     """
-    folder = Path(folder)
-    path = folder / f"{kind}.json"
-    for name in (path.name, f"{kind}.safetensors"):
-        if not (folder / name).is_file():
-            raise MissingFile(f"{folder / name}: no such file; expected a folder that `train --out` wrote.")
+    path = Path(folder) / f"{kind}.json"
+    for needed in (path, path.with_suffix(".safetensors")):
+        if not needed.is_file():
+            raise MissingFile(f"{needed}: no such file; expected a folder that `train --out` wrote.")
     config = read_json(path, what="saved head")
     if config.get("format") != _FORMAT:
         raise CheckpointError(
@@ -130,13 +117,13 @@ def load_head(folder: str | Path, kind: str, model: Any = None) -> tuple[SavedHe
     arrays = path.with_suffix(".safetensors")
     if checksum(arrays) != config.get("arrays_sha256"):
         raise CheckpointError(f"{arrays}: does not belong to {path.name} beside it; save it again.")
-    mapped = read_tensors(arrays, types=_TYPES)
+    saved = SavedHead(path, config, read_tensors(arrays, types=_TYPES))
     model = open_model(folder, kind) if model is None else model
     check_record(config["model"], model, path.parent)
-    return SavedHead(path, config, mapped), model
+    return saved, model
 
 
-def check_record(record: Mapping[str, Any], model: Model, place: str | Path) -> None:
+def check_record(record: Mapping[str, Any], model: Encoder, place: str | Path) -> None:
     """Refuse a model of another fingerprint than recorded by `model_record`; `place` is where the record was read."""
     if record["fingerprint"] != model.fingerprint:
         raise CheckpointError(
@@ -145,29 +132,26 @@ def check_record(record: Mapping[str, Any], model: Model, place: str | Path) -> 
         )
 
 
-def named_model(folder: str | Path, kind: str) -> str:
-    """Where the model of a saved head can be loaded from, as far as the folder may say so.
+def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -> Elmo:
+    """Load the model of a saved head: this one, or else the recorded one, as far as the folder may name it.
 
     A folder may come from a stranger, so it may name the embedded model, a local path or a catalogue name, and never
     an address to download from. CheckpointError for another kind of model name.
     """
+    if model is not None:
+        return Elmo.load(model)
     record = read_head_config(folder, kind)["model"]
     source = record.get("source")
     with reading_head(Path(folder) / f"{kind}.json"):
         local = isinstance(source, str) and "://" not in source and Path(source).exists()
     if isinstance(source, str) and (source == "default" or local or catalogue.find(source) is not None):
-        return source
+        return Elmo.load(source)
     where = "an unknown place" if source is None else repr(source)
     raise CheckpointError(
         f"{folder}: this was trained with the model {record['name']!r} from {where}, which is neither the embedded"
         " model, a path that exists here, nor a name of the catalogue. Give the model yourself: --model on the command"
         " line, the argument elmo in Python."
     )
-
-
-def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -> Elmo:
-    """Load the model of a saved head: this one, or else the recorded one as far as `named_model` allows it."""
-    return Elmo.load(named_model(folder, kind) if model is None else model)
 
 
 @contextmanager

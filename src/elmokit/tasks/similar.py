@@ -8,8 +8,7 @@ cosines (32 MB), so memory grows with N only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ Array = NDArray[Any]
 _BLOCK_ROWS, _BLOCK_COLUMNS = 1024, 8192
 
 
-@dataclass(frozen=True, eq=False)
-class SimilarTexts:
+class SimilarTexts(NamedTuple):
     """Row numbers and cosines of the k most similar texts of N queries, best first. Shapes (N, k)."""
 
     rows: NDArray[np.int64]

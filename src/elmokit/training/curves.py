@@ -7,20 +7,14 @@ from pathlib import Path
 
 from elmokit.errors import MissingExtra
 from elmokit.files import atomic_path
+from elmokit.projection import new_figure
 from elmokit.training.options import TrainingReport
 
 
 def draw_curve(log: str | Path, picture: str | Path) -> None:
     """Draw the loss and the held-out perplexity over the words read, from a run's `log.jsonl`, as a PNG file."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtra("matplotlib", "plots", "drawing the loss") from None
     reports = [json.loads(line) for line in Path(log).read_text(encoding="utf-8").splitlines()]
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left = figure.subplots()
+    figure, left = new_figure("", size=(8, 4.5))
     left.plot([r["n_words"] for r in reports], [r["loss"] for r in reports], color="tab:blue", label="training loss")
     left.set(xlabel="words read", ylabel="sampled loss, nats")
     measured = [r for r in reports if r["heldout"]]

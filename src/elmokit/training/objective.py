@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -60,17 +60,12 @@ class BatchMaker:
     def __call__(self, window: Window) -> WindowBatch:
         """Make a batch."""
         distinct, places = np.unique(np.maximum(window.inputs, 0), return_inverse=True)
-        targets = np.where(window.targets >= 0, self.target_ids[np.maximum(window.targets, 0)], -1)
-        texts = words = np.zeros((0, 0), dtype=np.float32)
+        char_ids = self.store.char_ids(distinct, self.max_characters).astype(np.int64)
+        targets = np.where(window.targets >= 0, self.target_ids[np.maximum(window.targets, 0)], -1).astype(np.int64)
+        arrays: list[NDArray[Any]] = [char_ids, places.reshape(window.inputs.shape), targets]
         if self.teacher is not None:
-            texts, words = self.teacher.texts(self.part, window.texts), self.teacher.words(distinct)
-        return WindowBatch(
-            torch.from_numpy(self.store.char_ids(distinct, self.max_characters).astype(np.int64)),
-            torch.from_numpy(places.reshape(window.inputs.shape)),
-            torch.from_numpy(targets.astype(np.int64)),
-            torch.from_numpy(texts),
-            torch.from_numpy(words),
-        )
+            arrays += [self.teacher.texts(self.part, window.texts), self.teacher.words(distinct)]
+        return WindowBatch(*map(torch.from_numpy, arrays))
 
 
 class TeacherHeads(nn.Module):
@@ -175,6 +170,6 @@ class PretrainingModel(nn.Module):
 
 
 def _mean(layer: Tensor, real: Tensor) -> Tensor:
-    """The mean over a text's words: position 0 is its boundary. Shapes (B, T, P), (B, T) → (B, P)."""
+    """The mean over a text's words, without its boundary at position 0. Shapes (B, T, P), (B, T) → (B, P)."""
     words = real[:, 1:, None].to(layer.dtype)
     return (layer[:, 1:] * words).sum(1) / words.sum(1).clamp(min=1)

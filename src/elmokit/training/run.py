@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig, LayerMix
@@ -248,6 +247,7 @@ class _Run:
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:
+    """Set the weights of a checkpoint, and for words that its softmax does not know the mean of the known ones."""
     tensors = dict(start.tensors)
     if start.config.word_table:  # its rows are the softmax's, which follow the new vocabulary below
         tensors["word_table.weight"] = trainer.model.softmax.weight.detach().cpu().numpy()
@@ -257,23 +257,14 @@ def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> 
     places = {word: number for number, word in enumerate(start.words)}
     pairs = [(own, places[word]) for own, word in enumerate(vocabulary.words) if word in places]
     own, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    weight, bias = _new_words(start.softmax, theirs, own, vocabulary)
-    weight[own], bias[own] = start.softmax.weight[theirs], start.softmax.bias[theirs]
+    # New words are as likely as known words of the same count: rows with a bias of 0 would take nearly all the
+    # probability, since trained biases lie far below.
+    weight, bias = start.softmax.weight, start.softmax.bias
+    log_counts = np.log(np.maximum(vocabulary.counts or [1] * len(vocabulary), 1)).astype(np.float32)
+    known, offset = (weight[theirs], bias[theirs] - log_counts[own]) if len(own) else (weight, bias)
+    new_weight = np.tile(known.mean(0), (len(vocabulary), 1)).astype(np.float32)
+    new_bias = (log_counts + offset.mean()).astype(np.float32)
+    new_weight[own], new_bias[own] = weight[theirs], bias[theirs]
     with torch.no_grad():
-        trainer.model.softmax.weight.copy_(torch.from_numpy(weight))
-        trainer.model.softmax.bias.copy_(torch.from_numpy(bias))
-
-
-def _new_words(
-    softmax: Softmax, theirs: NDArray[np.int64], own: NDArray[np.int64], vocabulary: Vocabulary
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Softmax rows for words that the checkpoint does not know: as likely as known words of the same count.
-
-    New rows with a bias of 0 would take nearly all the probability, since trained biases lie far below.
-    """
-    log_counts = np.log(np.maximum(vocabulary.counts or [1] * len(vocabulary.words), 1)).astype(np.float32)
-    weight, bias = softmax.weight, softmax.bias
-    if len(own):
-        weight, bias = weight[theirs], bias[theirs] - log_counts[own]
-    rows = np.tile(weight.mean(0), (len(log_counts), 1))
-    return rows.astype(np.float32), (log_counts + bias.mean()).astype(np.float32)
+        trainer.model.softmax.weight.copy_(torch.from_numpy(new_weight))
+        trainer.model.softmax.bias.copy_(torch.from_numpy(new_bias))

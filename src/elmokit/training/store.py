@@ -19,13 +19,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.errors import InputError, MissingFile
 from elmokit.reading import read_json
 from elmokit.text.char_ids import BOS, EOS, PADDING_ID, UNK, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
@@ -52,17 +53,18 @@ class CorpusSource:
     n_words: int
 
 
-@dataclass(frozen=True)
-class _Chunk:
+class _Chunk(NamedTuple):
+    """Texts cut into words; ids are places in the chunk's own list of words."""
+
+    n_rows: int
     words: list[str]
     ids: NDArray[np.uint32]
-    lengths: NDArray[np.uint32]
+    lengths: NDArray[np.uint32]  # of the texts that have words
     heldout: NDArray[np.bool_]
     rows: NDArray[np.uint32]
 
 
 def _cut_chunk(texts: Sequence[str], first_row: int, tokenizer: str, heldout_every: int) -> _Chunk:
-    """Cut texts into words; ids are places in the chunk's own list of words."""
     tokenize = get_tokenizer(tokenizer)
     numbers: dict[str, int] = {}
     ids: list[int] = []
@@ -73,10 +75,8 @@ def _cut_chunk(texts: Sequence[str], first_row: int, tokenizer: str, heldout_eve
             ids += [numbers.setdefault(word, len(numbers)) for word in words]
             key = zlib.crc32(" ".join(words).encode("utf-8", "ignore"))
             kept.append((len(words), bool(heldout_every) and key % heldout_every == 0, row))
-    lengths, heldout, rows = np.array(kept, dtype=np.int64).reshape(-1, 3).T
-    return _Chunk(
-        list(numbers), np.array(ids, np.uint32), lengths.astype(np.uint32), heldout.astype(bool), rows.astype(np.uint32)
-    )
+    lengths, heldout, rows = np.array(kept, dtype=np.uint32).reshape(-1, 3).T
+    return _Chunk(len(texts), list(numbers), np.array(ids, np.uint32), lengths, heldout.astype(bool), rows)
 
 
 class _Writer:
@@ -100,10 +100,9 @@ class _Writer:
             numbers[place] = self._number_new(chunk.words[place])
         ids = numbers[chunk.ids].astype(np.uint32)
         self._counts[: self.n_spellings] += np.bincount(ids, minlength=self.n_spellings).astype(np.uint64)
-        of_text = np.repeat(chunk.heldout, chunk.lengths)
         for part, chosen in (("train", ~chunk.heldout), ("heldout", chunk.heldout)):
             ends = np.cumsum(chunk.lengths[chosen], dtype=np.uint64) + np.uint64(self.n_words[part])
-            self._files[f"{part}.ids"].write(ids[of_text == (part == "heldout")].tobytes())
+            self._files[f"{part}.ids"].write(ids[np.repeat(chosen, chunk.lengths)].tobytes())
             self._files[f"{part}.ends"].write(ends.tobytes())
             self._files[f"{part}.rows"].write(chunk.rows[chosen].tobytes())
             self.n_texts[part] += len(ends)
@@ -130,16 +129,15 @@ class _Writer:
 
 def _chunks(texts: Iterable[str], first_row: int, settings: tuple[str, int], n_processes: int) -> Iterator[_Chunk]:
     """Texts cut in order, by several processes with a bounded number of chunks under way."""
-    lines, row = iter(texts), count(first_row, _CHUNK_LINES)
-    jobs = iter(lambda: list(islice(lines, _CHUNK_LINES)), [])
+    jobs = zip(blocks(texts, _CHUNK_LINES), count(first_row, _CHUNK_LINES), strict=False)
     if n_processes < 2:
-        yield from (_cut_chunk(job, next(row), *settings) for job in jobs)
+        yield from (_cut_chunk(*job, *settings) for job in jobs)
         return
     with ProcessPoolExecutor(n_processes) as pool:
         waiting: deque[Future[_Chunk]] = deque()
         try:
             for job in jobs:
-                waiting.append(pool.submit(_cut_chunk, job, next(row), *settings))
+                waiting.append(pool.submit(_cut_chunk, *job, *settings))
                 if len(waiting) >= 2 * n_processes:
                     yield waiting.popleft().result()
             while waiting:
@@ -170,22 +168,15 @@ def build_store(
     try:
         writer = _Writer(making, max_spellings_in_memory)
         made: list[CorpusSource] = []
-        row = 0
-
-        def counted(texts: Iterable[str]) -> Iterator[str]:
-            nonlocal row
-            for text in texts:
-                row += 1
-                yield text
-
+        n_rows = 0
         for name, texts in sources:
             train, heldout, n_words = *writer.n_texts.values(), sum(writer.n_words.values())
-            for chunk in _chunks(counted(texts()), row, (tokenizer, heldout_every), n_processes):
+            for chunk in _chunks(texts(), n_rows, (tokenizer, heldout_every), n_processes):
                 writer.add(chunk)
+                n_rows += chunk.n_rows
                 if on_progress is not None:
                     on_progress(name, sum(writer.n_words.values()))
-            ends = writer.n_texts
-            n_words = sum(writer.n_words.values()) - n_words
+            ends, n_words = writer.n_texts, sum(writer.n_words.values()) - n_words
             made.append(CorpusSource(name, (train, ends["train"]), (heldout, ends["heldout"]), n_words))
         writer.close()
         if not writer.n_words["train"]:
@@ -193,7 +184,7 @@ def build_store(
                 f"the corpus has no text to train on ({', '.join(name for name, _ in sources) or 'no file'}): expected"
                 " files with one text a line."
             )
-        metadata = {"version": STORE_VERSION, "fingerprint": fingerprint, "tokenizer": tokenizer, "n_rows": row}
+        metadata = {"version": STORE_VERSION, "fingerprint": fingerprint, "tokenizer": tokenizer, "n_rows": n_rows}
         metadata["sources"] = [asdict(source) for source in made]
         (making / "store.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
         if folder.exists():
@@ -234,12 +225,13 @@ class CorpusStore:
             self.n_spellings = len(self._spelling_ends)
             names = [(f"{part}.{kind}", np.dtype(dtype)) for part in _PARTS for kind, dtype in _TYPES.items()]
             self._sizes = {name: (self.folder / name).stat().st_size // dtype.itemsize for name, dtype in names}
+            ends = {part: max((getattr(source, part)[1] for source in self.sources), default=0) for part in _PARTS}
+            if any(self._sizes[f"{part}.{kind}"] != ends[part] for part in _PARTS for kind in ("ends", "rows")):
+                raise ValueError("files of other sizes")
+            if len(self.counts) != self.n_spellings:
+                raise ValueError("counts of other words")
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self.folder}: a damaged corpus store ({error}); delete the folder.") from error
-        last = {part: max((getattr(source, part)[1] for source in self.sources), default=0) for part in _PARTS}
-        sizes = [self._sizes[f"{part}.{kind}"] != last[part] for part in _PARTS for kind in ("ends", "rows")]
-        if any(sizes) or len(self.counts) != self.n_spellings:
-            raise InputError(f"{self.folder}: a damaged corpus store (files of other sizes); delete the folder.")
 
     def _open(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         path = self.folder / name

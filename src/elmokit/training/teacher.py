@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, InputError, MissingFile, TrainingError
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, TrainingError
 from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
+from elmokit.text.vocab import read_words
 from elmokit.training.store import CorpusStore
 from elmokit.training.word_vectors import read_word_vectors
 
@@ -54,29 +55,38 @@ def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
         raise MissingFile(f"{path}: no such teacher.")
     identity = f"{path.name} {_digest(path)}"
     if path.is_dir() and (path / "modules.json").exists():
-        from elmokit.training.sentence_transformers_teacher import sentence_encoder
-
-        return Teacher(identity=identity, encode=sentence_encoder(path, device))
+        return Teacher(identity=identity, encode=_sentence_encoder(path, device))
     if path.suffix == ".npy":
         return Teacher(identity=identity, texts=_array(path))
     if not path.is_dir():
-        words, vectors = read_word_vectors(path)
-        return Teacher(identity=identity, word_list=words, words=vectors)
-    texts, words_file = path / "texts.npy", path / "words.npy"
-    if not texts.exists() and not words_file.exists():
+        known, vectors = read_word_vectors(path)
+        return Teacher(identity=identity, word_list=known, words=vectors)
+    texts, words = (_array(file) if (file := path / name).exists() else None for name in ("texts.npy", "words.npy"))
+    if texts is None and words is None:
         raise InputError(
             f"{path}: expected modules.json (sentence-transformers), texts.npy, or words.npy and words.txt."
         )
-    word_list: tuple[str, ...] = ()
-    if words_file.exists():
-        with reading(path / "words.txt", what="list of words", error=InputError):
-            word_list = tuple((path / "words.txt").read_text(encoding="utf-8").splitlines())
-    words_array = _array(words_file) if words_file.exists() else None
-    if words_array is not None and len(words_array) != len(word_list):
-        raise InputError(f"{path}: words.npy has {len(words_array)} rows, words.txt {len(word_list)} lines.")
-    return Teacher(
-        identity=identity, texts=_array(texts) if texts.exists() else None, word_list=word_list, words=words_array
-    )
+    word_list, _ = ((), None) if words is None else read_words(path / "words.txt", error=InputError)
+    if words is not None and len(words) != len(word_list):
+        raise InputError(f"{path}: words.npy has {len(words)} rows, words.txt {len(word_list)} lines.")
+    return Teacher(identity=identity, texts=texts, word_list=word_list, words=words)
+
+
+def _sentence_encoder(folder: Path, device: str) -> Callable[[Sequence[str]], Vectors]:
+    """A function that encodes texts with a sentence-transformers model; CheckpointError if the folder holds none."""
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        raise MissingExtra("sentence-transformers", "compare", "teachers in its format") from None
+    try:
+        model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{folder}: not a sentence-transformers model ({error}).") from error
+
+    def encode(texts: Sequence[str]) -> Vectors:
+        return np.asarray(model.encode(list(texts), batch_size=64, show_progress_bar=False), dtype=np.float32)
+
+    return encode
 
 
 def _array(path: Path) -> NDArray[Any]:
@@ -204,9 +214,9 @@ def _text_vectors(teacher: Teacher, store: CorpusStore, n_heldout: int) -> Calla
     rows = np.concatenate([store.rows("train"), store.rows("heldout")[:n_heldout]])
 
     def vectors(numbers: NDArray[np.int64]) -> Vectors:
-        if teacher.texts is not None:
+        if teacher.encode is None:
+            assert teacher.texts is not None
             return np.asarray(teacher.texts[rows[numbers]], dtype=np.float32)
-        assert teacher.encode is not None
         parts = [("train", n) if n < n_train else ("heldout", n - n_train) for n in numbers.tolist()]
         return teacher.encode([store.text(*part) for part in parts])
 

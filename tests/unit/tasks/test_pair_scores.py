@@ -10,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
-from elmokit.tasks.alignment import align, inverse_document_frequencies
-from elmokit.tasks.pairs.scorer import PairScorer
+from elmokit.tasks.pairs.scorer import PairScorer, align, inverse_document_frequencies
 from unit.tasks.encoders import WordHash
 from unit.tiny_models import tiny_elmo
 

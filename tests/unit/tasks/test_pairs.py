@@ -219,9 +219,9 @@ def test_wrong_arguments_are_named():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([("a", "b"), ("a", None)], r"pairs\[1\]: is missing"),
-        ([("a", "b"), (float("nan"), "b")], r"pairs\[1\]: is missing"),
-        ([("a", 3)], r"pairs\[0\]: is a int"),
+        ([("a", "b"), ("a", None)], r"pairs\[1\]\[1\] is missing"),
+        ([("a", "b"), (float("nan"), "b")], r"pairs\[1\]\[0\] is missing"),
+        ([("a", 3)], r"pairs\[0\]\[1\] is a int"),
         ([("a", "b", "c")], r"pairs\[0\] is .*; expected two texts"),
         (["ab"], r"pairs\[0\] is 'ab'"),
         ([None], r"pairs\[0\] is None"),

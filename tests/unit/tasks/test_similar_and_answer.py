@@ -202,7 +202,7 @@ def test_without_weight_it_is_bm25(elmo):
 
 
 def test_coverage_is_the_recall_of_alignment(elmo):
-    from elmokit.tasks.alignment import align
+    from elmokit.tasks.pairs.scorer import align
 
     answers = Answers(elmo, PASSAGES, idf=False)
     question = "Who wrote Emma?"

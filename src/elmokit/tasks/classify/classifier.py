@@ -152,11 +152,8 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
         """Probabilities of the classes, a column each in the order of `classes_`. Shape (n, n_classes).
 
-        Several labels per text are independent: their probabilities do not sum to 1.
-
-        Raises:
-            InputError: not fitted yet, or a missing text.
-            TextError: something that is not a text.
+        Several labels per text are independent: their probabilities do not sum to 1. InputError before `fit` and for a
+        missing text, TextError for something that is not a text.
         """
         self._check_fitted()
         checked = text_list(texts)
@@ -174,18 +171,16 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return self.classes_[chosen]
 
     def predict(self, texts: Iterable[str]) -> Any:
-        """The class of each of n texts, an array of shape (n,), or its labels.
+        """The class of each of n texts, an array of shape (n,); of two classes the `threshold` decides.
 
-        Of two classes the `threshold` decides. `MultiLabelClassifier` gives n tuples of labels, the most probable
-        first, empty if none reaches the threshold. Raises what `predict_proba` raises.
+        `MultiLabelClassifier` gives n tuples of labels, the most probable first, empty if none reaches the threshold.
         """
         return self.decide(self.predict_proba(texts))
 
     def evaluate(self, texts: Iterable[str], labels: Iterable[Any]) -> Scores:
         """Accuracy, F1 per class and confusion matrix on texts and labels as in `fit`; `print` shows a table.
 
-        Raises:
-            InputError: not fitted yet, a missing text or label, or a class that was not in the training rows.
+        InputError before `fit`, and for a missing text or label, or a class that was not in the training rows.
         """
         self._check_fitted()
         texts = text_list(texts)
@@ -211,10 +206,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Write `classifier.json` and `classifier.safetensors`, and a fine-tuned biLM to the folder `bilm`; no pickle.
 
         The folder is created. `metadata` are JSON values to keep with it, such as names of columns and the report.
-
-        Raises:
-            InputError: not fitted yet.
-            OutputError: the folder can't be written.
+        InputError before `fit`, OutputError if the folder can't be written.
         """
         self._check_fitted()
         save_classifier(self, folder, metadata=dict(metadata or {}))
@@ -224,10 +216,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Read a classifier that `save` wrote, with the model that it was trained with.
 
         `elmo` None loads the recorded one, if it is the embedded model, lies at a local path or is in the catalogue.
-
-        Raises:
-            MissingFile: no classifier there.
-            CheckpointError: damaged files, another model than it was trained with, or another kind of classifier.
+        MissingFile without a classifier, CheckpointError for damaged files, another model or kind of classifier.
         """
         return load_classifier(cls, folder, elmo)
 

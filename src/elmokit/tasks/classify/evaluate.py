@@ -51,12 +51,10 @@ def fit_and_report(
     beside: Mapping[str, BaseTextClassifier] | None = None,
     learning_curve: bool = False,
 ) -> ClassifierReport:
-    """Evaluate a classifier on held-out rows, then fit it on all rows.
+    """Evaluate a classifier on held-out rows, then fit it on all rows, with the strength of the held-out split.
 
     Args:
-        classifier: what to evaluate; afterwards it is fitted on all rows, with the strength of the held-out split.
-        texts: n texts.
-        labels: their classes; for a `MultiLabelClassifier` the labels of each.
+        classifier, texts, labels: what to evaluate, and n rows as for its `fit`.
         test_size: share held out.
         seed: of the split (`train_test_split`) and of the folds.
         n_folds: folds of a cross-validation over all rows, stratified by class; 0 for none.
@@ -114,12 +112,7 @@ def fit_and_report(
 
 
 def split_rows(n_rows: int, test_size: float, seed: int) -> tuple[Rows, Rows]:
-    """Numbers of the training and the held-out rows by `train_test_split`; a ConfigError if one part is empty.
-
-    Example:
-        >>> split_rows(10, 0.2, 42)[1].tolist()
-        [8, 1]
-    """
+    """Numbers of the training and the held-out rows by `train_test_split`; a ConfigError if one part is empty."""
     try:
         train, test = train_test_split(np.arange(n_rows), test_size=float(test_size), random_state=seed)
     except ValueError:
@@ -164,7 +157,16 @@ class _Trial:
         self.classes = tuple(sorted({label for row in labels for label in row} if several else set(labels)))
         self.positive = None
         if not several:
-            self._check_classes()
+            learned = {labels[i] for i in self.train}
+            if len(self.classes) < 2:
+                raise InputError(
+                    f"all {len(labels)} labels are {self.classes[0]!r}; it takes two classes to learn from."
+                )
+            if len(learned) < 2:
+                raise InputError(
+                    f"the {len(self.train)} training rows are all {learned.pop()!r}: of {len(labels)} rows, too few"
+                    " have another label. Give more rows of it, or another seed."
+                )
             if len(self.classes) == 2:
                 self.positive = self.classes[1] if classifier.positive is None else classifier.positive
         numbers = np.zeros(len(labels), int) if several else np.array([self.classes.index(label) for label in labels])
@@ -174,18 +176,6 @@ class _Trial:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The least populated class")
             self.folds = list(cv.split(texts, numbers)) if n_folds else []
-
-    def _check_classes(self) -> None:
-        learned = {self.labels[i] for i in self.train}
-        if len(self.classes) < 2:
-            raise InputError(
-                f"all {len(self.labels)} labels are {self.classes[0]!r}; it takes two classes to learn from."
-            )
-        if len(learned) < 2:
-            raise InputError(
-                f"the {len(self.train)} training rows are all {learned.pop()!r}: of {len(self.labels)} rows, too few"
-                " have another label. Give more rows of it, or another seed."
-            )
 
     def run(self, name: str, estimator: BaseTextClassifier, advance: Advance) -> tuple[ReportEntry, _HeldOut]:
         """Evaluate a classifier on the held-out rows and in the folds."""

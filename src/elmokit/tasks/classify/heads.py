@@ -26,8 +26,8 @@ def make_torch_head(classifier: Any, class_weight: Any) -> Any:
 def new_head(name: str, **options: Any) -> Any:
     """An unfitted `BiLSTMHead` ("bilstm") or `FinetuneHead` ("finetune"); MissingExtra without PyTorch."""
     try:
-        from elmokit.tasks.classify.bilstm_head import BiLSTMHead
         from elmokit.tasks.classify.finetune_head import FinetuneHead
+        from elmokit.tasks.classify.torch_head import BiLSTMHead
     except ModuleNotFoundError as error:
         raise MissingExtra("torch", "torch", f"the head {name!r}") from error
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)

@@ -38,31 +38,21 @@ _FIGURE_STYLE = (
 
 
 def report_page(report: ClassifierReport, *, source: str = "") -> str:
-    """The HTML page of a report; `source` is the name of the file with the texts, for the title.
-
-    Raises:
-        MissingExtra: matplotlib is not installed.
+    """The HTML page of a report; `source` names the file of texts, for the title; MissingExtra without matplotlib.
 
     Example:
         ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
     """
     title = f"Text classifier{f': {source}' if source else ''}, {datetime.date.today():%d %B %Y}"
-    tables = report_tables(report, most_classes=_MAX_CLASSES)
-    shown = {
-        name: _table(tables[name]) for name in ("classifiers", "classes", "confusion", "mistakes") if name in tables
-    }
+    tables = {name: _table(table) for name, table in report_tables(report, most_classes=_MAX_CLASSES).items()}
     parts = [
-        f"<h1>{escape(title)}</h1>",
-        "<h2>Classifiers</h2>",
-        shown["classifiers"],
-        f"<h2>{'Labels' if report.several else 'Classes'}</h2>",
-        shown["classes"],
-        shown.get("confusion", ""),
+        f"<h1>{escape(title)}</h1>\n<h2>Classifiers</h2>\n{tables['classifiers']}",
+        f"<h2>{'Labels' if report.several else 'Classes'}</h2>\n{tables['classes']}\n{tables.get('confusion', '')}",
         "<h2>Probabilities</h2>",
         "" if report.several else _calibration(report),
         _precision_recall(report.precision_recall),
         _learning_curve(report),
-        "" if report.several else f"<h2>Most confident mistakes</h2>{shown.get('mistakes', '<p>None.</p>')}",
+        "" if report.several else f"<h2>Most confident mistakes</h2>{tables.get('mistakes', '<p>None.</p>')}",
     ]
     return whole_page(title, f"<main>\n{chr(10).join(parts)}\n</main>", style=_STYLE)
 

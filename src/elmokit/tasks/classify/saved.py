@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from elmokit import checkpoints
@@ -38,7 +37,9 @@ def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, 
     head: dict[str, Any] = {"kind": "one-vs-rest" if c.several else c.head_name, "join": c.join}
     if c.head_name == "logistic":
         head["C"] = list(c.C_.values()) if c.several else c.C_
-        arrays = {**_feature_arrays(c.pipeline_["features"]), **_linear_arrays(fitted)}
+        linears = fitted.estimators_ if c.several else [fitted]
+        arrays = {name: np.concatenate([getattr(x, f"{name}_") for x in linears]) for name in ("coef", "intercept")}
+        arrays = {**_feature_arrays(c.pipeline_["features"]), **arrays}
     else:
         arrays = {name: x for name, x in fitted.arrays().items() if not name.startswith("bilm.")}
     if c.head_name == "bilstm":
@@ -117,13 +118,6 @@ def _restore_features(features: Any, saved: SavedHead, made: Any) -> None:
         counts.set_params(vocabulary=terms).idf_ = saved.array("idf", len(terms))
     vectors["elmo"].fit([])
     restore_scaler(vectors["scale"], saved, made.elmo_.width(made.encoding))
-
-
-def _linear_arrays(head: Any) -> Arrays:
-    """Coefficients of a logistic regression, or of one per label. Shapes (K, d), (K,)."""
-    heads = head.estimators_ if isinstance(head, OneVsRestClassifier) else [head]
-    coef, intercept = [one.coef_ for one in heads], [one.intercept_ for one in heads]
-    return {"coef": np.concatenate(coef), "intercept": np.concatenate(intercept)}
 
 
 def _restored_linear(saved: SavedHead, made: Any) -> Any:

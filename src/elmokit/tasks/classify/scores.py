@@ -37,10 +37,9 @@ class Scores:
 
     def __str__(self) -> str:
         """The layout of scikit-learn's `classification_report`."""
-        several = not self.confusion
-        averages = {"micro F1": self.micro_f1} if several else {}
+        averages = {} if self.confusion else {"micro F1": self.micro_f1}
         averages |= {"macro F1": self.macro_f1, "weighted F1": self.weighted_f1}
-        averages["all labels right" if several else "accuracy"] = self.accuracy
+        averages["accuracy" if self.confusion else "all labels right"] = self.accuracy
         width = max(len(name) for name in [*averages, *(c.label for c in self.classes)])
         lines = [f"{'':>{width}}  precision  recall  F1-score  support", ""]
         lines += [
@@ -55,13 +54,9 @@ class Scores:
 def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] | None = None) -> Scores:
     """Compare predictions with the truth; figures are 0 where nothing can be divided.
 
-    Args:
-        truth: the class of each row, shape (n,); or whether each row has each label, shape (n, K).
-        predicted: the predictions, of the same shape.
-        labels: the classes in the order of the report, or the names of K labels; None for all classes that occur.
-
-    Raises:
-        InputError: no rows, or different numbers of rows.
+    `truth` and `predicted` are the class of each row, (n,), or whether each row has each label, (n, K). `labels` are
+    the classes in the order of the report (None: all that occur), or the names of the K labels. InputError for no rows,
+    or different numbers of rows.
 
     Example:
         >>> scores = score(["1", "1", "0"], ["1", "0", "0"])
@@ -100,12 +95,7 @@ def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] 
 
 
 def label_matrix(labels: Sequence[Sequence[str]], names: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether each row has each label; labels that are not among the names are left out. Shape (n, K).
-
-    Example:
-        >>> label_matrix([("b",), ()], ["a", "b"]).tolist()
-        [[False, True], [False, False]]
-    """
+    """Whether each row has each label; labels that are not among the names are left out. Shape (n, K)."""
     place, matrix = {name: k for k, name in enumerate(names)}, np.zeros((len(labels), len(names)), np.bool_)
     for row, of_row in zip(matrix, labels, strict=True):
         row[[place[label] for label in of_row if label in place]] = True
@@ -131,23 +121,12 @@ class PrecisionRecall:
     recall: tuple[float, ...]
 
     def precision_at(self, recall: float) -> float:
-        """The best precision at which the recall is at least this.
-
-        Example:
-            >>> curve = PrecisionRecall(label="1", average_precision=0.8, precision=(1.0, 0.6), recall=(0.5, 1.0))
-            >>> curve.precision_at(0.7)
-            0.6
-        """
+        """The best precision at which the recall is at least this."""
         return max(p for p, r in zip(self.precision, self.recall, strict=True) if r >= recall)
 
 
 def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width, by rising confidence of the predictions (n,); empty ones are left out.
-
-    Example:
-        >>> [b.right for b in calibration_bins(np.array([0.55, 0.95, 0.97]), [False, True, True])]
-        [0.0, 1.0]
-    """
+    """Ten bins of equal width, by rising confidence of the predictions (n,); empty ones are left out."""
     bins, truth = np.minimum((confidence * 10).astype(int), 9), np.asarray(right, dtype=bool)
     return tuple(
         CalibrationBin(n=int(here.sum()), confidence=float(confidence[here].mean()), right=float(truth[here].mean()))
@@ -162,12 +141,7 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float:
 
 
 def precision_recall(label: str, truth: ArrayLike, probabilities: NDArray[np.floating]) -> PrecisionRecall:
-    """The precision-recall curve of one class, in at most a hundred points, from the truth and probabilities of n rows.
-
-    Example:
-        >>> precision_recall("1", [True, False], np.array([0.9, 0.1])).average_precision
-        1.0
-    """
+    """The precision-recall curve of one class over n rows, in at most a hundred points."""
     precision, recall, thresholds = metrics.precision_recall_curve(truth, probabilities)
     precision, recall = precision[len(thresholds) - 1 :: -1], recall[len(thresholds) - 1 :: -1]
     shown = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))

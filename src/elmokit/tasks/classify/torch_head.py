@@ -1,7 +1,8 @@
-"""What the heads that PyTorch fits have in common: classes, weights of rows, early stopping, arrays (extra `torch`).
+"""What the heads that PyTorch fits have in common, and the BiLSTM head (extra `torch`).
 
 A tenth of the training rows is held out, stratified by class; fitting stops when their loss has not fallen for some
-epochs, and the weights of the best epoch are kept.
+epochs, and the weights of the best epoch are kept. The BiLSTM reads packed texts and padding is masked out of the
+pooling, so a text's score depends on its own words alone (up to rounding).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -25,42 +26,32 @@ from torch.nn.functional import cross_entropy
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.fitting import FitOptions, fit
+from elmokit.nn.layer_mix import LayerMixer
 from elmokit.progress import progress_bar
 from elmokit.tasks.saved import SavedHead
-from elmokit.tasks.torch_parts import restore_weights
+from elmokit.tasks.torch_parts import PackedLSTM, pad_layers, restore_weights
 
 Array = NDArray[Any]
+_HIDDEN_WIDTH = 64  # of the BiLSTM, in each direction
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A classifier whose network PyTorch fits; subclasses provide the network and its inputs.
 
-    Args:
-        class_weight: "balanced", a weight per class, or None.
-        epochs: passes over the rows at most; None for the default of the head.
-        batch_size: rows per step.
-        seed: of weights, shuffling, dropout and the held-out rows.
-        show_progress: whether to draw a progress bar (see `Elmo.encode`).
-
-    Attributes:
-        classes_: the classes, sorted.
-        network_: the fitted network.
+    After `fit`, `classes_` are the classes, sorted, and `network_` is the network.
     """
 
-    class_weight: Any = "balanced"
-    epochs: int | None = None
-    batch_size: int = 32
-    seed: int = 0
-    show_progress: bool | None = False
+    class_weight: Any = "balanced"  # or a weight per class, or None
+    epochs: int | None = None  # passes over the rows at most; None for the default of the head
+    batch_size: int = 32  # rows per step
+    seed: int = 0  # of weights, shuffling, dropout and the held-out rows
+    show_progress: bool | None = False  # see `Elmo.encode`
 
     default_epochs: ClassVar[int]
-    least_steps: ClassVar[int]
-    """More epochs than `default_epochs` are the default if those make fewer steps."""
-    patience: ClassVar[float] = 1.0
-    """Share of the epochs without a better held-out loss after which fitting stops."""
-    rates: ClassVar[dict[str, float]]
-    """Learning rates, as in `FitOptions`."""
+    least_steps: ClassVar[int]  # the default is more epochs than `default_epochs` if those make fewer steps
+    patience: ClassVar[float] = 1.0  # share of the epochs without a better held-out loss after which fitting stops
+    rates: ClassVar[dict[str, float]]  # as in `FitOptions`
 
     @abstractmethod
     def _make_network(self, X: Any, n_classes: int) -> nn.Module: ...
@@ -78,9 +69,7 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def fit(self, X: Any, y: ArrayLike) -> TorchHead:
         """Fit the network on n rows of the head's kind and a class per row, shape (n,).
 
-        Raises:
-            ConfigError: fewer than one epoch.
-            TrainingError: the loss is not finite.
+        ConfigError for fewer than one epoch, TrainingError if the loss is not finite.
         """
         self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
         weights = compute_sample_weight(self.class_weight, y)
@@ -156,3 +145,58 @@ def _hold_out(numbers: Array, seed: int) -> tuple[Array, Array]:
 
 def _cut(rows: Array, size: int) -> list[Array]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+class _BiLSTM(nn.Module):
+    """Word vectors of all layers → a learned layer mix → a BiLSTM → attention or maximum over words → classes."""
+
+    def __init__(self, n_layers: int, width: int, n_classes: int, over: str) -> None:
+        super().__init__()
+        self.over = over
+        self.mix = LayerMixer(n_layers, layer_norm=True)
+        self.dropout = nn.Dropout(0.4)
+        self.lstm = PackedLSTM(width, _HIDDEN_WIDTH)
+        self.attention = nn.Linear(2 * _HIDDEN_WIDTH, 1)
+        self.classes = nn.Linear(2 * _HIDDEN_WIDTH, n_classes)
+
+    def forward(self, layers: Tensor, mask: Tensor) -> Tensor:  # (L, B, T, 2P), (B, T) → (B, K)
+        x = self.dropout(self.mix(layers, mask))  # (B, T, 2P)
+        lengths = mask.sum(1).clamp(min=1)  # a text without words is one position of zeros
+        hidden = self.lstm(x, lengths)  # (B, T, 2H)
+        real = torch.arange(mask.shape[1])[None] < lengths[:, None]  # (B, T)
+        if self.over == "max":
+            pooled = hidden.masked_fill(~real[..., None], -torch.inf).amax(1)
+        else:
+            scores = self.attention(torch.tanh(hidden))[..., 0].masked_fill(~real, -torch.inf)
+            pooled = (torch.softmax(scores, 1)[..., None] * hidden).sum(1)
+        logits: Tensor = self.classes(self.dropout(pooled))
+        return logits
+
+
+@dataclass(eq=False, repr=False)
+class BiLSTMHead(TorchHead):
+    """A BiLSTM over word vectors.
+
+    Args:
+        over: how words become one vector: "attention" or "max"; ConfigError in `fit` for another.
+        class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
+
+    Example:
+        ``TextClassifier(elmo, head=BiLSTMHead(over="max"))``
+    """
+
+    over: Literal["attention", "max"] = "attention"
+
+    default_epochs: ClassVar[int] = 15
+    least_steps: ClassVar[int] = 600
+    patience: ClassVar[float] = 0.15
+    rates: ClassVar[dict[str, float]] = {"learning_rate": 3e-3}
+
+    def _make_network(self, X: Sequence[Array], n_classes: int) -> nn.Module:
+        if self.over not in ("attention", "max"):
+            raise ConfigError(f'over is {self.over!r}; expected "attention" or "max".')
+        n_layers, _, width = X[0].shape
+        return _BiLSTM(n_layers, width, n_classes, self.over)
+
+    def _inputs(self, network: Any, X: Sequence[Array], rows: Array) -> tuple[Tensor, ...]:  # noqa: ARG002
+        return pad_layers([X[int(row)] for row in rows])

@@ -21,14 +21,7 @@ Vectors = NDArray[np.float32]
 def pair_features(first: Vectors, second: Vectors, parts: Sequence[Part] = ("difference", "product")) -> Vectors:
     """Features of how texts relate: "difference" |u − v|, "product" u · v, and "both" u and v, concatenated.
 
-    Vectors have the shape (n, d); the result has d columns per part, 2d for "both".
-
-    Raises:
-        ConfigError: no part, or an unknown one.
-
-    Example:
-        >>> pair_features(np.array([[1.0, 2.0]]), np.array([[3.0, 2.0]])).tolist()
-        [[2.0, 0.0, 3.0, 4.0]]
+    Vectors have the shape (n, d); the result has d columns per part, 2d for "both". ConfigError for an unknown part.
     """
     known = get_args(Part)
     if not isinstance(parts, list | tuple) or not parts or any(part not in known for part in parts):
@@ -40,9 +33,7 @@ def pair_features(first: Vectors, second: Vectors, parts: Sequence[Part] = ("dif
 def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
     """The first and the second texts of pairs: tuples, lists, rows of an array or of a table with two columns.
 
-    Raises:
-        InputError: something that is not a pair, or a missing text, with its row.
-        TextError: a text that is not a string.
+    InputError for something that is not a pair, or a missing text; TextError for a text that is not a string.
     """
     if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
         raise TextError(f"pairs is a {type(pairs).__name__}; expected a list of pairs of texts.")
@@ -52,26 +43,18 @@ def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
     for row, pair in enumerate(pairs):
         if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
             raise InputError(f"pairs[{row}] is {pair!r:.80}; expected two texts.")
-        first.append(_checked(row, pair[0]))
-        second.append(_checked(row, pair[1]))
+        try:
+            one, other = text_list(pair)
+        except (InputError, TextError) as error:
+            place, _, problem = str(error).partition(" ")
+            raise type(error)(f"pairs[{row}]{place.removeprefix('texts')} {problem}") from None
+        first.append(one)
+        second.append(other)
     return first, second
 
 
-def _checked(row: int, text: Any) -> str:
-    if isinstance(text, str):
-        return str(text)
-    try:
-        return text_list([text])[0]
-    except (InputError, TextError) as error:
-        raise type(error)(f"pairs[{row}]: {str(error).removeprefix('texts[0] ')}") from None
-
-
 def check_scores(scores: Iterable[Any], n_pairs: int) -> list[float]:
-    """Similarity scores (numbers, or strings that are numbers) as floats, one for each pair.
-
-    Raises:
-        InputError: a different number of them, or one that is not a finite number, with its row.
-    """
+    """Similarity scores, also those in strings, as finite floats, one for each pair; InputError for others."""
     given = list(scores)
     if len(given) != n_pairs:
         raise InputError(f"{n_pairs} pairs but {len(given)} scores; expected one for each.")
@@ -105,14 +88,7 @@ class SimilarityScores:
 def compare_scores(truth: ArrayLike, predicted: ArrayLike) -> SimilarityScores:
     """Correlations and mean squared error of predicted scores, both of shape (n,).
 
-    Raises:
-        InputError: fewer than two scores, or different lengths.
-        MissingExtra: SciPy is not installed.
-
-    Example:
-        >>> scores = compare_scores([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
-        >>> round(scores.pearson, 3), round(scores.spearman, 3)
-        (0.982, 1.0)
+    InputError for fewer than two scores, or different lengths; MissingExtra without SciPy.
     """
     try:
         from scipy.stats import pearsonr, spearmanr

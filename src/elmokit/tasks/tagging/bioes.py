@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -48,7 +48,6 @@ def canonical(tag: str) -> str:
 
 
 def _split(tag: str) -> tuple[str, str]:
-    """Letter and label of a tag."""
     tag = canonical(tag)
     return tag[:1], tag[1:].split("-", 1)[-1] or _NO_LABEL
 
@@ -105,17 +104,13 @@ def rewrite(tags: Sequence[str], scheme: Scheme) -> list[str]:
 
 def may_follow(before: str | None, after: str | None, scheme: Scheme) -> bool:
     """Whether a tag may follow another; None stands for the beginning and for the end of the sentence."""
-    first, label = _split(before or OUTSIDE)
-    second, next_label = _split(after or OUTSIDE)
-    if any(letter not in _LETTERS[scheme] + OUTSIDE for letter in (first, second)):
+    (first, label), (second, next_label) = _split(before or OUTSIDE), _split(after or OUTSIDE)
+    if not {first, second} <= {*_LETTERS[scheme], OUTSIDE}:
         return False
     same = first != OUTSIDE and label == next_label
-    if scheme == "IOB2":
-        return second != "I" or same
-    if scheme == "IOB1":
-        return second != "B" or same
-    inside = first in ("B", "I")
-    return same and second in ("I", "E") if inside else second not in ("I", "E")
+    if scheme == "BIOES":
+        return same and second in "IE" if first in "BI" else second not in "IE"
+    return same or second != ("I" if scheme == "IOB2" else "B")
 
 
 def mistakes(tags: Sequence[str], scheme: Scheme) -> list[int]:
@@ -149,13 +144,13 @@ def check_tags(sequences: Iterable[Sequence[str]], scheme: Scheme | Literal["aut
     if scheme not in (*SCHEMES, "auto", None):
         raise ConfigError(f"scheme is {scheme!r}; expected 'auto', None, or one of {', '.join(map(repr, SCHEMES))}.")
     given = [list(tags) for tags in sequences]
-    _refuse(given, lambda tag: not isinstance(tag, str) or not tag.strip(), "expected a string that is not empty")
+    _check_each(given, lambda tag: isinstance(tag, str) and tag.strip(), "expected a string that is not empty")
     distinct = {tag for tags in given for tag in tags}
     if scheme is None or (scheme == "auto" and not _mark_spans(distinct)):
         return CheckedTags(None, given)
-    _refuse(
+    _check_each(
         given,
-        lambda tag: not _SPAN_TAG.fullmatch(tag),
+        _SPAN_TAG.fullmatch,
         'expected "O", or B, I, E or S, "-" and a label, as other tags have; give scheme=None (--scheme none) if tags'
         " mark no spans",
     )
@@ -165,7 +160,14 @@ def check_tags(sequences: Iterable[Sequence[str]], scheme: Scheme | Literal["aut
     target = _likeliest(tags) if scheme == "auto" else scheme
     broken = [(number, places) for number, of_one in enumerate(tags) if (places := mistakes(of_one, target))]
     if broken:
-        remarks.append(_remark(tags, broken, target))
+        number, (place, *_) = broken[0]
+        shown = [*tags[number], "the end"]
+        after = f" after {shown[place - 1]!r}" if place else " at the beginning"
+        verb = "breaks the rules of {} and was" if len(broken) == 1 else "break the rules of {} and were"
+        remarks.append(
+            f"{len(broken)} of {len(tags)} sentences {verb.format(target)} repaired, first sentence {number + 1}, word"
+            f" {place + 1}: {shown[place]!r}{after}"
+        )
     return CheckedTags(target, [rewrite(of_one, target) for of_one in tags], "; ".join(remarks))
 
 
@@ -183,27 +185,18 @@ def _likeliest(sequences: Sequence[Sequence[str]]) -> Scheme:
     return min(SCHEMES, key=lambda scheme: sum(n for pair, n in pairs.items() if not may_follow(*pair, scheme)))
 
 
-def _refuse(sequences: Sequence[Sequence[Any]], wrong: Any, expected: str) -> None:
+def _check_each(sequences: Sequence[Sequence[Any]], right: Callable[[Any], Any], expected: str) -> None:
     for number, tags in enumerate(sequences, start=1):
         for place, tag in enumerate(tags, start=1):
-            if wrong(tag):
+            if not right(tag):
                 raise InputError(f"sentence {number}, word {place} has the tag {tag!r}; {expected}.")
-
-
-def _remark(sequences: Sequence[Sequence[str]], broken: Sequence[tuple[int, list[int]]], scheme: Scheme) -> str:
-    number, places = broken[0]
-    tags = [*sequences[number], "the end"]
-    where = f"sentence {number + 1}, word {places[0] + 1}: {tags[places[0]]!r}"
-    after = f" after {tags[places[0] - 1]!r}" if places[0] else " at the beginning"
-    verb = "breaks the rules of {} and was" if len(broken) == 1 else "break the rules of {} and were"
-    return f"{len(broken)} of {len(sequences)} sentences {verb.format(scheme)} repaired, first {where}{after}"
 
 
 @dataclass(frozen=True)
 class TagSet:
     """Tags ↔ the numbers that a network predicts; spans are numbered as BIOES.
 
-    `names` are the K tags in the order of their numbers, `scheme` the one that `decode` writes; None for no spans.
+    `names` are the K tags in the order of their numbers, `scheme` the one that `decode` writes (None: no spans).
 
     Example:
         >>> tag_set = TagSet.of([["I-PER", "I-PER", "O"]], "IOB1")
@@ -245,10 +238,9 @@ class TagSet:
         """Tags that may come first (K,), may follow each other (K, K) and may come last (K,); None for any."""
         if self.scheme is None:
             return None
-        names = self.names
-        start = [may_follow(None, name, "BIOES") for name in names]
-        step = [[may_follow(before, after, "BIOES") for after in names] for before in names]
-        return np.array(start), np.array(step), np.array([may_follow(name, None, "BIOES") for name in names])
+        ends = [None, *self.names]
+        rules = np.array([[may_follow(before, after, "BIOES") for after in ends] for before in ends])
+        return rules[0, 1:], rules[1:, 1:], rules[1:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +258,12 @@ class TagMetrics:
         return self.accuracy if self.spans is None else self.spans.f1
 
     def __str__(self) -> str:
-        spans = [*self.labels, self.spans] if self.spans is not None else []
-        lines = [f"{x.label[:32]:32}{x.precision:10.3f}{x.recall:10.3f}{x.f1:10.3f}{x.support:10,}" for x in spans]
-        head = [f"{'spans':32}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"] if spans else []
-        return "\n".join([*head, *lines, f"accuracy {self.accuracy:.4f} of {self.n_words:,} words"])
+        lines = [f"accuracy {self.accuracy:.4f} of {self.n_words:,} words"]
+        if self.spans is not None:
+            head = f"{'spans':32}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"
+            rows = [(x.label[:32], x.precision, x.recall, x.f1, x.support) for x in (*self.labels, self.spans)]
+            lines = [head, *("{:32}{:10.3f}{:10.3f}{:10.3f}{:10,}".format(*row) for row in rows), *lines]
+        return "\n".join(lines)
 
 
 def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
@@ -304,9 +298,8 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
         for counter, part in ((n_true, a), (n_predicted, b), (n_right, a & b)):
             counter.update(span.label for span in part)
 
-    def metrics(label: str, right: int, predicted: int, true: int) -> LabelMetrics:
-        precision, recall = right / max(predicted, 1), right / max(true, 1)
-        f1 = 2 * right / max(predicted + true, 1)
+    def metrics(label: str, right: int, guessed: int, true: int) -> LabelMetrics:
+        precision, recall, f1 = right / max(guessed, 1), right / max(true, 1), 2 * right / max(guessed + true, 1)
         return LabelMetrics(label=label, precision=precision, recall=recall, f1=f1, support=true)
 
     return TagMetrics(
