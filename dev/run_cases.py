@@ -52,10 +52,11 @@ RENAMED = {
     "tokenize_characters, tokenize_default, tokenize_whitespace = map(TOKENIZERS.get, sorted(TOKENIZERS))",
     "fit(X, X, pd": "fit(list(zip(X, X)), pd",
     "fit(X,X[::-1],": "fit(list(zip(X,X[::-1])),",
+    'Path(fHERE+"/flip_': 'Path(HERE+f"/flip_',
     '"tag.json","tag.safetensors"': '"tagger.json","tagger.safetensors"',
     'predict(["a"],["b"])': 'predict([("a","b")])',
 }
-"""Modules and calls that had other names when the scripts were written."""
+"""Modules and calls that had other names when the scripts were written, and a slip in one."""
 
 REFUSALS = {"hdf5_deep.py": "CheckpointError"}
 """Scripts that end with an error of ours where all is right."""

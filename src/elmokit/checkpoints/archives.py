@@ -30,9 +30,10 @@ _OPENERS: tuple[tuple[bytes, Any], ...] = ((b"\x1f\x8b", gzip.open), (b"BZh", bz
 
 def is_archive(path: Path) -> bool:
     """Tell whether a file is a zip or tar with several files. Files of torch are zips too, but not meant."""
-    if zipfile.is_zipfile(path):
-        with reading(path, what="zip archive"), open_zip(path) as file:
-            return not any(name.endswith("/data.pkl") for name in file.namelist())
+    with reading(path, what="zip archive"):
+        if zipfile.is_zipfile(path):  # which raises where a zip says that it is one of several disks
+            with open_zip(path) as file:
+                return not any(name.endswith("/data.pkl") for name in file.namelist())
     if path.suffix in (".json", ".hdf5", ".index", ".safetensors"):
         return False
     try:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import shutil
+import struct
 import tarfile
 import zipfile
 
@@ -390,6 +391,17 @@ def zip_of(path, members):
         for name, data in members.items():
             archive.writestr(name, data)
     return path
+
+
+@pytest.mark.parametrize("name", ["a.zip", "best.th"])
+def test_a_zip_of_several_disks_is_refused(tmp_path, name):
+    path = zip_of(tmp_path / name, {"weights.hdf5": b"x"})
+    data = path.read_bytes()
+    end = data.index(b"PK\x05\x06")
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)  # says that there are two disks
+    path.write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(CheckpointError, match=rf"{name}: .*multiple disks"):
+        load(path)
 
 
 def tar_of(path, entries):
