@@ -49,7 +49,8 @@ RENAMED = {
     '["facts"]': '["metadata"]',
     "._runtime": "._engine",
     "import tokenize_default, tokenize_whitespace, tokenize_characters": "import TOKENIZERS\n"
-    "tokenize_characters, tokenize_default, tokenize_whitespace = map(TOKENIZERS.get, sorted(TOKENIZERS))",
+    "tokenize_characters, tokenize_default, tokenize_whitespace = (\n"
+    "    lambda text, name=name: TOKENIZERS[name](text) for name in sorted(TOKENIZERS))",
     "fit(X, X, pd": "fit(list(zip(X, X)), pd",
     "fit(X,X[::-1],": "fit(list(zip(X,X[::-1])),",
     'Path(fHERE+"/flip_': 'Path(HERE+f"/flip_',

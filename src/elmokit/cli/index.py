@@ -59,7 +59,10 @@ def build(
     total = None if None in counts else max(sum(filter(None, counts)) - n_before, 0)
     with screen.progress() as advance:
         n_added = index.build(
-            tables, column=column, document=document, on_progress=lambda what, done, _: advance(what, done, total)
+            tables,
+            column=column,
+            document=document,
+            on_progress=lambda what, done, _: advance(what, done, total if what == "sentences" else None),
         )
     screen.end_notes()
     screen.done(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")

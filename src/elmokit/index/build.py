@@ -5,7 +5,7 @@ A block is what an interruption may cost and what memory holds. A text counts as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +19,9 @@ from elmokit.features import WordVectors
 from elmokit.index.description import Centering, Description, unit
 from elmokit.index.kept_words import is_content_word, word_test
 from elmokit.index.store import Columns, Store
+from elmokit.progress import Advance
 
 BLOCK = 2048  # sentences that are written together
-_REPORT_EVERY = 64
 
 
 class NewSentence(NamedTuple):
@@ -40,9 +40,9 @@ def sentence_vector(words: tuple[str, ...], units: NDArray[np.float32]) -> NDArr
     return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
 
 
-def fit_centering(elmo: Elmo, description: Description, texts: Iterable[str]) -> Centering:
+def fit_centering(elmo: Elmo, description: Description, texts: Sequence[str], advance: Advance) -> Centering:
     """The centering of an index: subtracts the mean of all words of its first texts; zero if they have no words."""
-    words = elmo.encode_words(list(texts), layers=description.layers, show_progress=False)
+    words = elmo.encode_words(texts, layers=description.layers, show_progress=advance)
     vectors = [text.vectors for text in words if len(text)]
     if not vectors:
         return description.centering
@@ -56,22 +56,13 @@ def write_sentences(
     sentences: Iterator[NewSentence],
     *,
     block: int,
-    on_progress: Callable[[int, None], object],
+    advance: Advance,
 ) -> int:
-    """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences.
-
-    `on_progress` is called with the number of sentences encoded so far, every 64 and at the end of a block.
-    """
-    n_added = n_done = 0
-    number = store.next_sentence()
+    """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences."""
+    n_added, number = 0, store.next_sentence()
     for chosen in blocks(sentences, block):
-        encoded = []
-        texts = (sentence.text for sentence in chosen)
-        for words in elmo.encode_words_stream(texts, layers=description.layers, show_progress=False):
-            encoded.append(words)
-            n_done += 1
-            if n_done % _REPORT_EVERY == 0 or len(encoded) == len(chosen):
-                on_progress(n_done, None)
+        texts = [sentence.text for sentence in chosen]
+        encoded = elmo.encode_words(texts, layers=description.layers, show_progress=advance)
         occurrences, about = _columns(description, number, chosen, encoded)
         store.append(occurrences, about)
         n_added, number = n_added + len(occurrences["word"]), number + len(chosen)

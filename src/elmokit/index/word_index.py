@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from elmokit.index.description import FILE, Description
 from elmokit.index.kept_words import word_test
 from elmokit.index.reader import IndexReader
 from elmokit.index.store import UNFINISHED, Store
+from elmokit.progress import Advance
 
 OnProgress = Callable[[str, int, "int | None"], object]
 """Takes the name of the stage, steps done, and steps in all (None if unknown)."""
@@ -139,7 +139,7 @@ class WordIndex(IndexReader):
             column: the column with the texts; "text" for plain text files.
             document: the column with each row's document; None for the name of the file.
             block: sentences that are written together: the most that an interruption loses.
-            on_progress: called with the number of sentences done.
+            on_progress: called with the stage, "centering" (on the first texts) or "sentences", and the sentences done.
 
         Returns:
             occurrences added.
@@ -214,9 +214,22 @@ class WordIndex(IndexReader):
             first = list(islice(rows, _CENTERING_TEXTS))
             if not first:
                 return 0
-            centering = fit_centering(self.elmo, self.description, [sentence.text for sentence in first])
+            texts, advance = [sentence.text for sentence in first], _summed(on_progress, "centering")
+            centering = fit_centering(self.elmo, self.description, texts, advance)
             self.description = self.description.with_centering(centering)
             self.description.write(self.folder)
             rows = chain(first, rows)
-        tell = partial(on_progress, "sentences")
-        return write_sentences(self._store, self.elmo, self.description, rows, block=block, on_progress=tell)
+        advance = _summed(on_progress, "sentences")
+        return write_sentences(self._store, self.elmo, self.description, rows, block=block, advance=advance)
+
+
+def _summed(on_progress: OnProgress, stage: str) -> Advance:
+    """A function of the sentences done since its last call, for one of all sentences done."""
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        on_progress(stage, done, None)
+
+    return advance

@@ -272,7 +272,7 @@ def test_progress_is_told_within_a_block_and_a_resumed_build_says_where(tmp_path
     index = WordIndex.create(tmp_path / "db", elmo)
     told = []
     index.build([Table(source=path)], on_progress=lambda what, done, total: told.append((what, done, total)))
-    assert told == [("sentences", n, None) for n in (64, 128, 192, 200)]
+    assert told == [(stage, n, None) for stage in ("centering", "sentences") for n in range(1, 201)]
     assert index.last_row(str(path)) == 200
 
 
