@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,13 +34,22 @@ def everywhere(version: _Version = False) -> None:
     assert not version, "the callback has printed the version and exited"
 
 
-for _group, _app in {"classify": classify.app, "pairs": pairs.app, "tag": tag.app, "index": index.app}.items():
-    app.add_typer(_app, name=_group)
-_COMMANDS: tuple[Callable[..., Any], ...] = (
-    *(embed.embed, clean.clean, convert.convert, convert.push, train.train, train.tune, index.senses, index.shift),
-    *(score.score, score.fill, score.substitutes, similar.similar, similar.duplicates, similar.cluster),
-    *(similar.map_texts, answer.summarise, answer.answer, convert.examples, info.info, serve.explore, serve.serve),
-)
-for _command in _COMMANDS:
-    app.command("map" if _command is similar.map_texts else _command.__name__)(_command)
+for _group in (classify, pairs, tag, index):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
+_COMMANDS = {
+    embed: ("embed",),
+    clean: ("clean",),
+    convert: ("convert", "push", "examples"),
+    train: ("train", "tune"),
+    index: ("senses", "shift"),
+    score: ("score", "fill", "substitutes"),
+    similar: ("similar", "duplicates", "cluster"),
+    answer: ("summarise", "answer"),
+    info: ("info",),
+    serve: ("explore", "serve"),
+}
+for _module, _names in _COMMANDS.items():
+    for _name in _names:
+        app.command(_name)(getattr(_module, _name))
+app.command("map")(similar.map_texts)
 app.command("summarize", hidden=True)(answer.summarise)  # American spelling

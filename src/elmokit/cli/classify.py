@@ -17,16 +17,17 @@ from elmokit.errors import ConfigError, InputError, OutputError
 
 app = Commands("Train a text classifier, and use it.")
 FILES = "classifier"
+_SNAPSHOTS = "run"  # folder of --head finetune in --out
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnOptions(options.TextOptions):
-    """Which columns of a table hold texts and labels."""
+    """A table, its columns with texts and labels, and how to read it."""
 
     label: str = option("label", "Column with the labels.", metavar="COLUMN")
     separator: str | None = option(
         None,
-        'Separator of several labels per text, for instance ";" (logistic head).',
+        'Separator of several labels per text, such as ";" (logistic head).',
         "--labels-separator",
         metavar="CHARACTER",
     )
@@ -56,17 +57,14 @@ class HeadOptions:
     """What learns, and how."""
 
     head: str = option(
-        "logistic",
-        '"logistic", "bilstm" (reads the words in order) or "finetune" (trains the model further), with the extra'
-        ' "torch".',
-        metavar="HEAD",
+        "logistic", '"logistic"; with the extra "torch" "bilstm" (reads words in order) or "finetune".', metavar="HEAD"
     )
     join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
     strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
     balance: bool = option(True, "Give rare classes more weight.")
     threshold: str = option(
         "0.5",
-        'Probability from which the positive one of two classes is predicted; "f1" chooses the best.',
+        'Probability that predicts the positive one of two classes; "f1" chooses the best.',
         metavar="PROBABILITY",
     )
     positive: str | None = option(None, "Positive one of two classes; the last in sorted order if not given.")
@@ -81,7 +79,7 @@ class HeadOptions:
         if self.head == "bilstm":
             head = new_head(self.head, over=self.over)
         elif self.head == "finetune":
-            head = new_head(self.head, snapshots=_snapshots(out))
+            head = new_head(self.head, snapshots=Path(out) / _SNAPSHOTS)
         threshold = options.number_or("--threshold", self.threshold, "f1")
         return {"head": head, "threshold": threshold} | {x: getattr(self, x) for x in ("join", "positive", "epochs")}
 
@@ -98,7 +96,7 @@ class ReportOptions:
     learning_curve: bool = option(False, "Also train on a tenth, a quarter and half of the rows.", "--learning-curve")
     mistakes: int = option(0, "Number of most confident mistakes to show, at most 10.", min=0)
     details: bool = option(False, "Also show calibration, and precision by recall.", "--details")
-    json_file: str | None = option(None, "Also write the report to this file.", "--json", metavar="FILE")
+    json_file: options.JsonFile = None
     html: str | None = option(None, 'Also write the report as a page with figures (extra "plots").', metavar="FILE")
 
 
@@ -158,7 +156,7 @@ def train(
     recorded = {"text": table.text, "label": table.label, "labels_separator": table.separator, "report": values}
     classifier.save(out, metadata=recorded)
     if head.head == "finetune":
-        _remove_snapshots(_snapshots(out))
+        _remove_snapshots(out)
     for path in filter(None, (report.json_file, report.html)):
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     options.write_json(report.json_file, values)
@@ -183,10 +181,9 @@ def show_report(evaluated: Any, shown: ReportOptions) -> None:
     """Print the tables of a report that were asked for."""
     from elmokit.tasks.classify.report import report_tables
 
-    left_out = set() if shown.details else {"calibration", "precision"}
-    left_out |= set() if shown.mistakes else {"mistakes"}
+    shown_of = {"calibration": shown.details, "precision": shown.details, "mistakes": shown.mistakes}
     for name, table in report_tables(evaluated, most_classes=4).items():
-        if name not in left_out:
+        if shown_of.get(name, True):
             rows = table.rows[: shown.mistakes] if name == "mistakes" else table.rows
             screen.table(table.names, rows, title=table.title, caption=table.caption)
 
@@ -233,22 +230,16 @@ def predict(
 def _check_options(table: ColumnOptions, head: HeadOptions) -> None:
     single = (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None)
     if table.separator is not None and single:
-        raise ConfigError(
-            "--labels-separator goes with the logistic head alone: leave out --head, --join, --threshold, --positive."
-        )
+        others = "leave out --head, --join, --threshold, --positive"
+        raise ConfigError(f"--labels-separator goes with the logistic head alone: {others}.")
     if table.bad_rows == "keep" and table.separator is None:
-        raise ConfigError(
-            "--bad-rows keep makes no sense for training: 'stop' at rows without text or label, or 'skip' them."
-        )
+        what = "'stop' at rows without text or label, or 'skip' them"
+        raise ConfigError(f"--bad-rows keep makes no sense for training: {what}.")
 
 
-def _snapshots(out: str) -> Path:
-    """Folder of the snapshots of --head finetune."""
-    return Path(out) / "run"
-
-
-def _remove_snapshots(folder: Path) -> None:
-    """Remove what only an interrupted training needs."""
+def _remove_snapshots(out: str) -> None:
+    """Remove what only an interrupted --head finetune needs."""
+    folder = Path(out) / _SNAPSHOTS
     for path in folder.glob("finetune-*.safetensors"):
         path.unlink()
     if folder.is_dir() and not any(folder.iterdir()):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 from elmokit.cli import options
 from elmokit.cli.commands import option
@@ -38,13 +36,10 @@ def clean(
     if column not in names:
         raise InputError(f"{texts.source}: no column {column!r}; the columns are {', '.join(map(repr, names))}.")
     target = into or column
-
-    def lines() -> Iterator[Any]:
-        for n, row in enumerate(chain([first] if first else [], rows), start=1):
-            yield list({**row.values, target: cleaning.clean(row.values[column], recipe)}.values())
-            if n % 1000 == 0:
-                advance("texts", n, None)
-
-    with screen.progress() as advance:
-        options.write_table(out, names if target in names else [*names, target], lines())
+    lines = (
+        list({**row.values, target: cleaning.clean(row.values[column], recipe)}.values())
+        for row in chain([first] if first else [], rows)
+    )
+    names = names if target in names else [*names, target]
+    options.write_table(out, names, screen.tracked(lines, "texts"))
     screen.end_notes()

@@ -35,8 +35,9 @@ def _declared(default: Any, info: Any) -> Any:
 class Commands(typer.Typer):
     """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
 
-    Every field of such a parameter becomes an option, those that a subclass adds first. A default of the parameter
-    replaces the defaults of the fields. A command that needs arguments prints its help if it gets none.
+    Every field of such a parameter becomes an option; those that a class with `shown_last` declares come last in the
+    help. A default of the parameter replaces the defaults of the fields. A command that needs arguments prints its help
+    if it gets none.
     """
 
     def __init__(self, help: str, **settings: Any) -> None:
@@ -77,15 +78,17 @@ def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type] = {}
     flat: list[inspect.Parameter] = []
+    last: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints[name]
         if isinstance(hint, type) and is_dataclass(hint):
             groups[name] = hint
             of_fields = get_type_hints(hint, include_extras=True)
-            for one in sorted(fields(hint), key=lambda one: one.name not in groups[name].__annotations__):
-                flat.append(
-                    _parameter(one.name, of_fields[one.name], one, getattr(parameter.default, one.name, _EMPTY))
-                )
+            for one in fields(hint):
+                home = next(kind for kind in reversed(hint.__mro__) if one.name in inspect.get_annotations(kind))
+                place = last if "shown_last" in vars(home) else flat
+                default = getattr(parameter.default, one.name, _EMPTY)
+                place.append(_parameter(one.name, of_fields[one.name], one, default))
         else:
             flat.append(_parameter(name, hint, parameter.default))
 
@@ -95,6 +98,7 @@ def with_flat_options(function: Callable[..., Any]) -> Callable[..., Any]:
             values[name] = group(**{one.name: values.pop(one.name) for one in fields(group)})
         return function(**values)
 
+    flat += last
     call.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
     return call

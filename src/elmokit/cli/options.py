@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer import Option
@@ -51,6 +51,7 @@ _BAD_ROWS_HELP = 'Rows that can\'t be used: "stop", "skip" them, or "keep" missi
 class ReadingOptions:
     """How to read tables."""
 
+    shown_last: ClassVar = True
     bad_rows: str = option("stop", _BAD_ROWS_HELP, "--bad-rows", metavar="stop|skip|keep")
     encoding: Encoding = "utf-8"
     format: str | None = option(None, FORMAT_HELP, "--input-format", "--format", metavar="FORMAT")
@@ -174,21 +175,15 @@ class RowResults:
         block: int = 8192,
     ) -> None:
         """Write the results, which are computed block by block."""
-        n_done = 0
-        with screen.progress() as advance:
-
-            def lines() -> Iterable[Sequence[Any]]:
-                nonlocal n_done
-                for rows in blocks(self.table.rows(self.columns), block):
-                    for row, values in zip(rows, results(rows), strict=True):
-                        yield [row.values[self.id] if self.id else row.number, *values]
-                    n_done += len(rows)
-                    advance("texts", n_done, self.n_rows)
-
-            write_table(out, [self.id or "row", *names], lines())
+        lines = (
+            [row.values[self.id] if self.id else row.number, *values]
+            for rows in blocks(self.table.rows(self.columns), block)
+            for row, values in zip(rows, results(rows), strict=True)
+        )
+        n_rows = write_table(out, [self.id or "row", *names], screen.tracked(lines, "texts", self.n_rows))
         screen.end_notes()
         if out != STDIN:
-            screen.done(f"{out}: {n_done:,} rows")
+            screen.done(f"{out}: {n_rows:,} rows")
 
 
 def with_probabilities(labels: Sequence[Any], probabilities: Any | None) -> list[list[Any]]:
@@ -206,13 +201,15 @@ def trained_on(folder: str, kind: str, otherwise: dict[str, Any]) -> dict[str, A
     return otherwise | {name: value for name, value in saved.items() if type(value) is types.get(name)}
 
 
-def write_table(out: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table, whole or not at all."""
+def write_table(out: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Write a table, whole or not at all, and return the number of rows."""
     from elmokit.data.outputs import table_file
 
+    n_rows = 0
     with table_file(out, names) as write:
-        for row in rows:
+        for n_rows, row in enumerate(rows, 1):  # noqa: B007 -- the last one is returned
             write(row)
+    return n_rows
 
 
 def write_json(path: str | None, value: object) -> None:

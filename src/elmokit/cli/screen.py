@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import typer
 
+T = TypeVar("T")
 Advance = Callable[[str, int, "int | None"], None]
 """Takes the name of the stage, the number of steps done, and the number of all steps (None if it is unknown)."""
 
@@ -82,6 +83,14 @@ class Screen:
             for part in filter(None, (title, table, caption)):
                 console.print(part)
         typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()) + "\n")
+
+    def tracked(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+        """The items, with a progress bar like those of `progress` as they are consumed."""
+        if self.quiet or not sys.stderr.isatty():
+            return items
+        from tqdm import tqdm
+
+        return cast(Iterable[T], tqdm(items, desc=what, total=total, delay=_DELAY, leave=False))
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:

@@ -1,7 +1,4 @@
-"""Sentences → rows of the store: encode them, keep the chosen words, write a block, and go on.
-
-A block is what an interruption may cost and what memory holds. A text counts as one sentence: split longer texts first.
-"""
+"""Texts → sentences with their places, and encoded sentences → columns of the store: the words that are kept."""
 
 from __future__ import annotations
 
@@ -11,17 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.blocks import blocks
+from elmokit.data.parquet import storable
 from elmokit.data.tables import Table
-from elmokit.elmo import Elmo
 from elmokit.errors import TextError
 from elmokit.features import WordVectors
-from elmokit.index.description import Centering, Description, unit
+from elmokit.index.description import Description, unit
 from elmokit.index.kept_words import is_content_word, word_test
-from elmokit.index.store import Columns, Store
-from elmokit.progress import Advance
-
-BLOCK = 2048  # sentences that are written together
+from elmokit.index.store import Columns
 
 
 class NewSentence(NamedTuple):
@@ -40,36 +33,7 @@ def sentence_vector(words: tuple[str, ...], units: NDArray[np.float32]) -> NDArr
     return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
 
 
-def fit_centering(elmo: Elmo, description: Description, texts: Sequence[str], advance: Advance) -> Centering:
-    """The centering of an index: subtracts the mean of all words of its first texts; zero if they have no words."""
-    words = elmo.encode_words(texts, layers=description.layers, show_progress=advance)
-    vectors = [text.vectors for text in words if len(text)]
-    if not vectors:
-        return description.centering
-    return Centering(np.concatenate(vectors).mean(axis=0, dtype=np.float64).astype(np.float32))
-
-
-def write_sentences(
-    store: Store,
-    elmo: Elmo,
-    description: Description,
-    sentences: Iterator[NewSentence],
-    *,
-    block: int,
-    advance: Advance,
-) -> int:
-    """Add sentences to the store, `block` at a time, reading them as they are written; how many occurrences."""
-    n_added, number = 0, store.next_sentence()
-    for chosen in blocks(sentences, block):
-        texts = [sentence.text for sentence in chosen]
-        encoded = elmo.encode_words(texts, layers=description.layers, show_progress=advance)
-        occurrences, about = _columns(description, number, chosen, encoded)
-        store.append(occurrences, about)
-        n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
-    return n_added
-
-
-def _columns(
+def columns_of(
     description: Description, first: int, sentences: Sequence[NewSentence], encoded: Sequence[WordVectors]
 ) -> tuple[Columns, Columns]:
     """Columns of both tables for a block of sentences, the first of which gets the number `first`."""
@@ -116,13 +80,3 @@ def numbered(texts: Iterable[str], *, document: str, after: int) -> Iterator[New
             raise TextError(f"texts[{row - after - 1}] is a {type(text).__name__} ({text!r:.40}); expected a string.")
         if text.strip():
             yield NewSentence(text, document, document, row)
-
-
-def storable(text: str) -> str:
-    r"""Text as Arrow can hold it: unpaired surrogates become question marks, the length stays.
-
-    Example:
-        >>> storable("a\ud800b")
-        'a?b'
-    """
-    return text.encode("utf-8", "replace").decode()

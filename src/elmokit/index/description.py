@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,6 @@ class Description:
     def centering(self) -> Centering:
         """The centering of the vectors."""
         return Centering(np.zeros(self.dim, np.float32) if self.mean is None else np.array(self.mean, np.float32))
-
-    def with_centering(self, centering: Centering) -> Description:
-        """A copy with another mean."""
-        return replace(self, mean=tuple(centering.mean.tolist()))
 
     def load_model(self, folder: Path, **options: Any) -> Elmo:
         """Load the model that the index names, with options of `Elmo.load`. Strangers wrote it: nothing is fetched."""

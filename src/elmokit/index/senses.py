@@ -26,9 +26,7 @@ Nearest = Callable[[Vectors], Sequence[Occurrence]]
 """Takes a vector of length 1, returns the occurrences of other words nearest to it."""
 
 MOST_SENSES = 6
-LEAST_SILHOUETTE = 0.05
-"""Below it a word has one sense: set by eye."""
-
+LEAST_SILHOUETTE = 0.05  # below it a word has one sense: set by eye
 _SMALLEST_SHARE = 0.05
 _N_NEIGHBOURS, _N_NAMES, _N_EXAMPLES = 10, 3, 5
 
@@ -49,10 +47,9 @@ def find_senses(
     centres = [unit(units[rows].mean(axis=0)) for rows in members]
     near = _distinct([_votes(nearest(centre)) for centre in centres])
     beside = _distinct([_words_beside([labelled[i] for i in rows.tolist()]) for rows in members])
-    senses = []
-    for number, (rows, centre, neighbours, collocates) in enumerate(
-        zip(members, centres, near, beside, strict=True), 1
-    ):
+    senses: list[Sense] = []
+    for rows, centre, neighbours, collocates in zip(members, centres, near, beside, strict=True):
+        number = len(senses) + 1
         typical = [labelled[i] for i in rows[np.argsort(-(units[rows] @ centre), kind="stable")].tolist()]
         different = list({occurrence.text: occurrence for occurrence in reversed(typical)}.values())[::-1]
         senses.append(

@@ -24,21 +24,10 @@ ORDERS = ("excess", "apd", "prt")
 def shift(
     a: WordIndex, b: WordIndex, *, words: Collection[str] | None = None, min_count: int = 10, by: str = "excess"
 ) -> list[Shift]:
-    """Compare the use of words in two indexes of the same model and layers.
+    """Compare the use of words in two indexes of one model and the same layers; the most changed come first.
 
-    Args:
-        a: the first index.
-        b: the second.
-        words: the words to compare; None for all that occur often enough in both.
-        min_count: occurrences that a word must have in each, at least 2.
-        by: the descending order of the list: "excess", "apd" or "prt".
-
-    Returns:
-        one `Shift` per word, those that changed most first.
-
-    Raises:
-        ConfigError: indexes of other models or layers; an unknown `by`; a `min_count` below 2.
-        InputError: a word of `words` that does not occur often enough.
+    `words` None compares all that occur `min_count` times, 2 or more, in both; `by` is the order: "excess", "apd" or
+    "prt". Raises ConfigError for other models, layers or values, InputError for a word that is too rare.
 
     Example:
         ``shift(WordIndex.open("1900.index"), WordIndex.open("2000.index"))[:10]``

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
+
+from elmokit.blocks import blocks
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
 from elmokit.encoding import Layers
 from elmokit.errors import ConfigError, InputError, OutputError
-from elmokit.index.build import BLOCK, NewSentence, fit_centering, new_rows, numbered, write_sentences
+from elmokit.index.build import NewSentence, columns_of, new_rows, numbered
 from elmokit.index.description import FILE, Description
 from elmokit.index.kept_words import word_test
 from elmokit.index.reader import IndexReader
@@ -21,6 +25,7 @@ from elmokit.progress import Advance
 OnProgress = Callable[[str, int, "int | None"], object]
 """Takes the name of the stage, steps done, and steps in all (None if unknown)."""
 
+BLOCK = 2048  # sentences that are written together: what an interruption may cost, and what memory holds
 _CENTERING_TEXTS = 1000
 
 
@@ -210,17 +215,27 @@ class WordIndex(IndexReader):
                 self._cache.clear()
 
     def _write(self, rows: Iterator[NewSentence], block: int = BLOCK, on_progress: OnProgress = lambda *_: None) -> int:
+        """Add sentences, `block` at a time, reading them as they are written; the number of occurrences."""
+        elmo, layers = self.elmo, self.description.layers
         if self.description.mean is None:
             first = list(islice(rows, _CENTERING_TEXTS))
             if not first:
                 return 0
             texts, advance = [sentence.text for sentence in first], _summed(on_progress, "centering")
-            centering = fit_centering(self.elmo, self.description, texts, advance)
-            self.description = self.description.with_centering(centering)
+            words = elmo.encode_words(texts, layers=layers, show_progress=advance)
+            vectors = [text.vectors for text in words if len(text)] or [np.zeros((1, self.dim))]
+            mean = np.concatenate(vectors).mean(axis=0, dtype=np.float64).astype(np.float32)
+            self.description = replace(self.description, mean=tuple(mean.tolist()))
             self.description.write(self.folder)
             rows = chain(first, rows)
         advance = _summed(on_progress, "sentences")
-        return write_sentences(self._store, self.elmo, self.description, rows, block=block, advance=advance)
+        n_added, number = 0, self._store.next_sentence()
+        for chosen in blocks(rows, block):
+            encoded = elmo.encode_words([one.text for one in chosen], layers=layers, show_progress=advance)
+            occurrences, about = columns_of(self.description, number, chosen, encoded)
+            self._store.append(occurrences, about)
+            n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
+        return n_added
 
 
 def _summed(on_progress: OnProgress, stage: str) -> Advance:

@@ -31,7 +31,7 @@ from elmokit.server.schemas import (
     WordsRequest,
     body_of,
 )
-from elmokit.server.service import Service
+from elmokit.server.service import Service, asked
 from elmokit.tasks.similar import directions, mean_of, nearest
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def _route(path: str, request: type[BaseModel], item: type[BaseModel]) -> Callab
 @_route("/embeddings", EmbeddingsRequest, EmbeddingItem)
 async def embeddings(request: Request) -> Response:
     """Embed texts: one vector per text."""
-    service: Service = request.app.state.service
-    body = await service.read(request, EmbeddingsRequest)
+    service, body = await asked(request, EmbeddingsRequest)
     chosen = body.model_dump(include={"pooling", "layers", "layer_weights", "normalize"})
     task = EncodingTask(_encoding_of(service.settings.encoding, **chosen))
     texts, width = _texts_of(body.input), task.width(service.elmo.config)
@@ -80,8 +79,7 @@ async def embeddings(request: Request) -> Response:
 @_route("/words", WordsRequest, WordsItem)
 async def words(request: Request) -> Response:
     """Embed the words of texts: one vector per word, with the word's place in the text."""
-    service: Service = request.app.state.service
-    body = await service.read(request, WordsRequest)
+    service, body = await asked(request, WordsRequest)
     each = body.layers == "each"
     chosen = {} if each else {"layers": body.layers, "layer_weights": body.layer_weights}
     task = EncodingTask(_encoding_of(service.settings.encoding, **chosen), words=True, each=each)
@@ -103,8 +101,7 @@ async def words(request: Request) -> Response:
 @_route("/similar", SimilarRequest, SimilarItem)
 async def similar(request: Request) -> Response:
     """Find what is similar to a text, or to a word in it: the request's texts, or the index's sentences or words."""
-    service: Service = request.app.state.service
-    body = await service.read(request, SimilarRequest)
+    service, body = await asked(request, SimilarRequest)
     if body.texts is not None and body.word is not None:
         raise RequestError(400, "'word' asks the index, 'texts' are ranked whole; send one of them.", param="word")
     if body.texts == []:

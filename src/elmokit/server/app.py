@@ -50,22 +50,14 @@ pages = APIRouter()
 
 
 def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings | None = None) -> FastAPI:
-    """Make an application that serves a model.
+    """Make an ASGI application that serves a model, and an index of words for /v1/similar and the explorer if given.
 
-    Args:
-        elmo: the model.
-        index: an opened index of word occurrences, for /v1/similar and the explorer; None for none.
-        settings: limits and choices; None for the defaults.
-
-    Returns:
-        an ASGI application. The explorer's page is at "/" and the description of the API at "/docs", unless a token is
-        required, which a page opened in a browser cannot send. `app.state.service` is what the routes share.
-
-    Raises:
-        ConfigError: a pooling or layers that the model does not have.
+    The explorer's page is at "/" and the description of the API at "/docs", unless a token is required, which a page
+    opened in a browser cannot send. `app.state.service` is what the routes share. Raises ConfigError for a pooling or
+    layers that the model does not have.
 
     Example:
-        ``uvicorn.run(create_app(Elmo.load()))``
+        ``uvicorn.run(create_app(Elmo.load(), settings=Settings(max_texts=100)))``
     """
     settings = settings or Settings()
     EncodingTask(settings.encoding).compute(elmo, [["warm", "up"]])

@@ -24,7 +24,7 @@ from elmokit.elmo import Elmo
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RequestError, too_large
 from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, sense_numbers, vectors_of
-from elmokit.server.service import Service, written
+from elmokit.server.service import Service, asked, written
 
 if TYPE_CHECKING:
     from elmokit.index import Occurrence, WordIndex
@@ -94,8 +94,7 @@ async def about(request: Request) -> Response:
 @routes.post("/read")
 async def read(request: Request) -> Response:
     """Sentences split into words, with what stands between them."""
-    service: Service = request.app.state.service
-    question = await service.read(request, ReadQuestion)
+    service, question = await asked(request, ReadQuestion)
     readings = await _readings(request, question.texts)
     return await _answer(service, lambda: {"sentences": [_pieces(reading) for reading in readings]})
 
@@ -103,8 +102,7 @@ async def read(request: Request) -> Response:
 @routes.post("/word")
 async def word(request: Request) -> Response:
     """Neighbours of an occurrence, and the map of its word."""
-    service: Service = request.app.state.service
-    question = await service.read(request, WordQuestion)
+    service, question = await asked(request, WordQuestion)
     readings = await _readings(request, question.texts)
     place = _place(readings, question.sentence, question.word)
     indexed = await _from_index(request, readings, place) if question.with_index else []
@@ -114,8 +112,7 @@ async def word(request: Request) -> Response:
 @routes.post("/compare")
 async def compare(request: Request) -> Response:
     """Cosines of every word of one sentence with every word of another, in every view."""
-    service: Service = request.app.state.service
-    question = await service.read(request, CompareQuestion)
+    service, question = await asked(request, CompareQuestion)
     first, second = await _readings(request, [question.first, question.second])
     return await _answer(
         service,
@@ -130,8 +127,7 @@ async def compare(request: Request) -> Response:
 @routes.post("/index")
 async def index(request: Request) -> Response:
     """The nearest occurrences in the index, in the layers that it was built from."""
-    service: Service = request.app.state.service
-    question = await service.read(request, IndexQuestion)
+    service, question = await asked(request, IndexQuestion)
     opened = service.index
     if opened is None:
         raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")

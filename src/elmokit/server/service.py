@@ -21,6 +21,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Receive, Scope, Send
 
+from elmokit.blocks import blocks
 from elmokit.elmo import Elmo
 from elmokit.server.batching import BatchQueue, EncodingTask, QueueClosed, QueueFull
 from elmokit.server.errors import NOT_JSON, RequestError, busy, invalid, shutting_down, too_large
@@ -87,13 +88,6 @@ class Service:
         future.add_done_callback(self._running.discard)
         return await asyncio.wrap_future(future)
 
-    async def read(self, request: Request, model: type[Body]) -> Body:
-        """The checked body of a request for this model, whatever its Content-Type says."""
-        body = await request.body()
-        checked = await self.run(lambda: validated(body, model))
-        self.check_model(getattr(checked, "model", None))
-        return checked
-
     async def split(
         self, texts: Sequence[str], *, param: str = "input", max_words: int | None = None
     ) -> list[SplitText]:
@@ -103,7 +97,7 @@ class Service:
             raise too_large(f"{len(texts):,} texts; a request may have {max_texts:,}.", param)
         split: list[SplitText] = []
         n_words = 0
-        for block in _blocks(texts):
+        for block in blocks(texts, max_texts, weigh=lambda text: len(text) + 1, most=_TEXT_CHARACTERS):
             split += await self.run(partial(self._split, block))
             n_words += sum(len(text.words) for text in split[-len(block) :])
             if n_words > max_words:
@@ -143,6 +137,15 @@ class Service:
             return await self.run(lambda: b'{"object":"list","data":[' + b",".join(map(written, items)) + b"]," + tail)
 
         return _LateResponse(whole, self._large_answers if n_values > _LARGE_ANSWER else None)
+
+
+async def asked(request: Request, model: type[Body]) -> tuple[Service, Body]:
+    """The service, and the checked body of a request for its model, whatever its Content-Type says."""
+    service: Service = request.app.state.service
+    body = await request.body()
+    checked = await service.run(lambda: validated(body, model))
+    service.check_model(getattr(checked, "model", None))
+    return service, checked
 
 
 class _LateResponse(Response):
@@ -196,14 +199,3 @@ def validated(body: bytes, model: type[Body]) -> Body:
         except (ValueError, RecursionError):
             pass
     raise wrong
-
-
-def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    start, n_characters = 0, 0
-    for i, text in enumerate(texts):
-        n_characters += len(text) + 1
-        if n_characters > _TEXT_CHARACTERS:
-            yield texts[start : i + 1]
-            start, n_characters = i + 1, 0
-    if start < len(texts):
-        yield texts[start:]
