@@ -27,7 +27,6 @@ ROWS = (
         "config",
         "encoding",
         "errors",
-        "feature_files",
         "files",
         "features",
         "hdf5",

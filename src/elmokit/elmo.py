@@ -2,9 +2,8 @@
 
     texts ─ tokenizer ─▶ words ─ engine ─▶ layers (L, T, 2P) ─ layers= ─▶ word vectors ─ pooling= ─▶ one vector
 
-A text's vectors depend on that text alone, not on its neighbours, their order or what was encoded before. The original
-implementation carried its LSTM state from batch to batch; here that state is a value (`step`, `state=`).
-Source: Peters et al. 2018 (arXiv:1802.05365).
+A text's vectors depend on that text alone. The original implementation carried its LSTM state from batch to batch; here
+that state is a value (`step`, `state=`). Source: Peters et al. 2018 (arXiv:1802.05365).
 """
 
 from __future__ import annotations

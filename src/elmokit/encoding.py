@@ -1,8 +1,4 @@
-"""`Encoding`: which vector a text gets (pooling, layers, length), as one value.
-
-Tasks, saved models, requests and integrations carry an `Encoding` instead of a set of arguments. `Encoder` is the
-protocol of what they need of a model; `elmokit.Elmo` is one.
-"""
+"""`Encoding`: which vector a text gets (pooling, layers, length), as one value; `Encoder`: what tasks need."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Every error that elmokit raises on purpose.
+"""Every error that elmokit raises on purpose: an `ElmoKitError` *and* the builtin that fits.
 
-Each is an `ElmoKitError` *and* the builtin that fits, so `except ValueError` keeps working for people who do not know
-us. A message is one paragraph: what was expected, what came, where, what to do.
+A message is one paragraph: what was expected, what came, where, what to do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Files that are written whole or not at all.
-
-A result is written under a temporary name in its own folder and renamed at the end. An interrupted or failed run
-leaves the old file or none, never half of a new one.
-"""
+"""Files that are written whole or not at all: under a temporary name in their own folder, renamed at the end."""
 
 from __future__ import annotations
 
@@ -25,14 +21,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     An existing file keeps its permissions; a symbolic link stays one, and the file that it points to is replaced. A
     folder that does not exist or can't be written, or a full disk, raises `OutputError`.
-
-    Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
-        >>> with atomic_path(target) as temporary:
-        ...     _ = temporary.write_text("whole")
-        >>> target.read_text()
-        'whole'
     """
     path = Path(path)
     path = Path(os.path.realpath(path)) if path.is_symlink() else path

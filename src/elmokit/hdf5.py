@@ -1,8 +1,7 @@
 """HDF5 files: read within bounds, as they may be damaged or hostile, and written whole or not at all.
 
-Only datasets in the file itself are read: links to other files, external and virtual storage are refused. Sizes are
-checked before anything is allocated, and gzip chunks are inflated here, because HDF5's own filter has no limit.
-h5py is imported when needed; it takes 40 ms.
+Links to other files, external and virtual storage are refused, sizes are checked before anything is allocated, and gzip
+chunks are inflated here, because HDF5's own filter has no limit. h5py is imported when needed; it takes 40 ms.
 """
 
 from __future__ import annotations

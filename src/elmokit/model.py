@@ -31,6 +31,19 @@ from elmokit.text.tokens import get_tokenizer
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_PASSES = 20  # at most, of the text that settles the state for state="warm"
+_WARM_TEXT = tuple(
+    line.split()
+    for line in """The house stood at the end of a long road , and nobody had lived there for years .
+She opened the window , looked out at the rain , and said nothing .
+In 1998 , the company sold more than two million phones in Europe and Asia .
+I can't believe how good this new one is !
+What do you think we should do about it ?
+The results show that the second method is faster , but it needs more memory .
+He told them the whole story again , from the beginning , and this time they listened .
+It was late when the last train left the station .""".splitlines()
+)
+
 Array = NDArray[Any]
 Start = State | Literal["warm"] | None
 
@@ -196,10 +209,16 @@ class LoadedModel:
 
     def warm_state(self) -> State:
         """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
-        from elmokit.runtime.warm_state import warm_state
-
         with self._lock:
-            self._warm = self._warm or warm_state(self._engine)
+            if self._warm is None:
+                state = State.zeros(self.config, 1)
+                for _ in range(_PASSES):
+                    before = state
+                    for sentence in _WARM_TEXT:
+                        _, state = self._engine.step([sentence], state)
+                    if np.allclose(before.hidden, state.hidden, rtol=0, atol=1e-3):  # cells may count on without end
+                        break
+                self._warm = state
             return self._warm
 
     def encode_in_turns(
@@ -246,7 +265,7 @@ class LoadedModel:
             "computes": f"in {self.precision} on {self.device}",
             "fingerprint": self.fingerprint[:12],
         }
-        rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
         return f"<table><caption>Elmo {escape(self.name)}</caption><tbody>{rows}</tbody></table>"
 
 

@@ -20,10 +20,9 @@ PER_NAT = {"nats": 1.0, "bits": 1 / math.log(2)}
 
 @dataclass(frozen=True)
 class Perplexity:
-    """How well a language model predicts texts, given the words before and after each word; lower is better.
+    """How well a language model predicts texts; lower is better. `mean` is exp of the mean of both losses.
 
-    `mean` is exp of the mean of both losses; `n_words` does not count the ends of texts, and `unknown` is the share of
-    the words that are outside the vocabulary.
+    `n_words` does not count the ends of texts; `unknown` is the share of the words outside the vocabulary.
     """
 
     forward: float
@@ -34,14 +33,7 @@ class Perplexity:
 
 
 class PerplexityMeter:
-    """Sums losses over batches or texts.
-
-    Example:
-        >>> meter = PerplexityMeter()
-        >>> meter.add(np.log([8.0, 2.0]), 1, n_words=1)
-        >>> round(meter.result.mean, 6)
-        4.0
-    """
+    """Sums losses over batches or texts."""
 
     def __init__(self) -> None:
         self.losses, self.n_predicted = np.zeros(2), np.zeros(2)

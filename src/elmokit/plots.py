@@ -1,8 +1,4 @@
-"""Pictures of word vectors, as functions from features or an index's answers to matplotlib figures (extra `plots`).
-
-Each returns a `Figure` that belongs to nobody: no global state, no window, nothing to close; a notebook shows it, and
-`figure.savefig` writes it.
-"""
+"""Pictures of word vectors, as functions from features or an index's answers to matplotlib figures (extra `plots`)."""
 
 from __future__ import annotations
 

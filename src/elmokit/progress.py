@@ -1,7 +1,6 @@
 """A progress bar for long work, drawn by tqdm on standard error or in a notebook.
 
-`show_progress=None`, the default everywhere, draws the bar in terminals and notebooks once the work has taken two
-seconds, and nothing where standard error is a file or a pipe. tqdm is imported when a bar may be drawn.
+`show_progress=None` draws it in terminals and notebooks once the work has taken two seconds.
 """
 
 from __future__ import annotations
@@ -26,10 +25,6 @@ def progress_bar(what: str, *, total: int | None, show: ShowProgress = None, uni
     """A bar for the work in the block, such as "encoding": at once, never, or (None) after `DELAY` where people look.
 
     A function is called in place of a bar. The unit "B" counts bytes, shown in k, M and G.
-
-    Example:
-        >>> with progress_bar("counting", total=2, show=False) as advance:
-        ...     advance(2)
     """
     if callable(show):
         yield show

@@ -23,11 +23,6 @@ def principal_plane(vectors: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     """Project vectors (n, d) onto their first two principal components, with the signs of the axes fixed.
 
     Returns points (n, 2) and the share of the variance that they keep, from 0 to 1; 1 for vectors that do not vary.
-
-    Example:
-        >>> points, share = principal_plane(np.array([[2, 0, 0], [0, 0, 0], [-2, 0, 0]], np.float32))
-        >>> points.round(6).tolist(), round(share, 6)
-        ([[2.0, 0.0], [0.0, 0.0], [-2.0, 0.0]], 1.0)
     """
     try:
         from sklearn.decomposition import PCA

@@ -1,8 +1,4 @@
-"""Read files that may be damaged or hostile: every failure becomes one of our errors, and sizes are bounded.
-
-`reading` wraps the code that reads a file. `read_bytes` and `read_json` read small files within a limit, which holds
-for what a compressed file inflates to as well.
-"""
+"""Read files that may be damaged or hostile: every failure becomes one of our errors, and sizes are bounded."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_saved_features_come_back_bit_for_bit(tmp_path_factory, texts, n_layers,
 @pytest.mark.parametrize("n_layers", [None, 3])
 def test_a_stream_of_many_blocks_makes_the_same_file_as_one_block(tmp_path, monkeypatch, n_layers):
     texts = [text_of([f"w{i}" * k for k in range(i % 4)], n_layers=n_layers, seed=i, offsets=i % 2) for i in range(9)]
-    monkeypatch.setattr("elmokit.feature_files._BLOCK_WORDS", 4)
+    monkeypatch.setattr("elmokit.features._BLOCK_WORDS", 4)
     assert save_word_vectors(tmp_path / "words.h5", iter(texts)) == 9
     assert_same(texts, Features.load(tmp_path / "words.h5"))
 
@@ -84,7 +84,7 @@ def test_words_offsets_and_vectors_must_fit(words, offsets, shape):
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_texts_of_two_widths_are_refused_and_leave_no_file(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("elmokit.feature_files._BLOCK_WORDS", 1)
+    monkeypatch.setattr("elmokit.features._BLOCK_WORDS", 1)
     with pytest.raises(ConfigError, match="differ in layers or width"):
         Features([text_of(["a"]), text_of(["b"], width=4)]).save(tmp_path / f"words{suffix}")
     assert not list(tmp_path.iterdir())

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
-from elmokit.checkpoints.source import CheckpointFiles, Format, read_options, vocabulary_beside
 from elmokit.checkpoints.tensorflow import convert, rules_for
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingFile

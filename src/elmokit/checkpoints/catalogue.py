@@ -1,8 +1,6 @@
 """Published ELMo models: names to fetch by, and all families with address, format and licence as seen.
 
-`published.json` and `families.json` hold the data; `dev/make_docs.py` writes docs/checkpoints.md from it. Licences are
-those that a publisher states for the weights; where none was seen, it says "not stated". No host publishes checksums,
-so `sha256` is empty until someone adds one.
+Licences are those that a publisher states for the weights. No host publishes checksums, so `sha256` is empty.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Fetch published models: a name of the catalogue, an http(s) address, or "hf:user/model".
+"""Fetch published models: a name of the catalogue, an http(s) address, or "hf:user/model" (extra `hub`).
 
-Downloads that broke off go on where they ended. huggingface_hub fetches repositories (extra `hub`). `ELMOKIT_CACHE`
-moves the cache and `ELMOKIT_OFFLINE=1` forbids the network. `fetched.json` in each folder records where the files came
-from and their SHA-256.
+Downloads that broke off go on where they ended. `ELMOKIT_CACHE` moves the cache and `ELMOKIT_OFFLINE=1` forbids the
+network. `fetched.json` in each folder records where the files came from and their SHA-256.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""ELMoForManyLangs: `encoder.pkl`, `token_embedder.pkl`, `char.dic`, `word.dic` (44 languages and Chinese, Japanese …).
+"""ELMoForManyLangs: `encoder.pkl`, `token_embedder.pkl`, `char.dic`, `word.dic` (HIT-SCIR/ELMoForManyLangs, b3de5f1).
 
-A token is its word's vector beside a character CNN over Unicode characters, joined by the projection; the LSTMs are
-AllenNLP's. The published configuration is often missing, and all released models share one, so its values stand in;
-sizes are read off the tensors anyway. Dictionaries are cut at the *last* tab and not stripped: the original strips,
-and so loses all words that are some kind of space. A model of words alone has its projection folded into the table.
-Source: HIT-SCIR/ELMoForManyLangs (b3de5f1).
+A token is its word's vector beside a character CNN over Unicode characters, joined by the projection. Where the
+configuration is missing, that of all released models stands in. Dictionaries are cut at the *last* tab and not
+stripped, which would lose words that are some kind of space.
 """
 
 from __future__ import annotations
@@ -14,9 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
 from elmokit.checkpoints.mapping import Rule, pad_row
-from elmokit.checkpoints.source import CheckpointFiles, Format, read_options
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError

@@ -1,7 +1,6 @@
-"""Reversible rules from one naming and layout of weights to another, as data.
+"""Reversible rules from one naming and layout of weights to another, as data; the same rules read and write a format.
 
-A format's file has a table of `Rule`s, whose names are templates; the same rules read and write it. `revert` undoes
-`apply` bit for bit, except for `add_to_block`, where adding 1 rounds; there `apply(revert(apply(x)))` is `apply(x)`.
+`revert` undoes `apply` bit for bit, but for `add_to_block`, where adding 1 rounds.
 """
 
 from __future__ import annotations

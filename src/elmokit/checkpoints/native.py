@@ -1,8 +1,7 @@
 """Our own format: `config.json`, `model.safetensors` and, with a vocabulary, `words.txt`.
 
-`config.json` holds configuration, layer mix, name, metadata, a format version and the SHA-256 of the other files and of
-the tensors. Files of a newer version are refused. Three storages: float32 (exact), float16 (half the size, relative
-error 5e-4 per weight), int8 (a quarter; one scale per row of a matrix). Reading always gives float32.
+`config.json` also holds a format version and the SHA-256 of the other files and of the tensors. Three storages: float32
+(exact), float16, int8 (a scale per row of a matrix). Reading always gives float32.
 """
 
 from __future__ import annotations
@@ -17,8 +16,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax, digest_of
-from elmokit.checkpoints.source import EMBEDDED, CheckpointFiles, Format, read_options
+from elmokit.checkpoints.checkpoint import (
+    EMBEDDED,
+    Checkpoint,
+    CheckpointFiles,
+    Format,
+    Softmax,
+    digest_of,
+    read_options,
+)
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, OutputError
 from elmokit.files import atomic_path, checksum, write_json
@@ -183,9 +189,8 @@ def _read_arrays(path: Path, *, with_softmax: bool) -> dict[str, NDArray[Any]]:
 def read_tensors(path: Path, *, types: Mapping[str, str] = _TYPES) -> dict[str, NDArray[Any]]:
     """All arrays of a safetensors file, as stored, mapped into memory; `types` are those allowed, as NumPy names them.
 
-    The library's own loader copies everything through Python bytes: 120 ms for 12 M float16 weights against 25 ms here,
-    which is most of a short command's start. Every place is checked before it is used.
-    Source: https://huggingface.co/docs/safetensors#format
+    The library's own loader copies everything through Python bytes: 120 ms for 12 M float16 weights against 25 ms here.
+    Every place is checked before it is used. Source: https://huggingface.co/docs/safetensors#format
     """
     with reading(path, what="safetensors file; was it cut off?"):
         data = np.memmap(path, mode="c", dtype=np.uint8)

@@ -1,8 +1,7 @@
 """`options.json` of the published format ↔ `ElmoConfig`.
 
-What is in the weights decides (is there a `CNN_proj`, a `W_P_0`?), since tools disagree about it in the options; sizes
-must agree with both. What the format has no place for (tokenizer, layer mix, name, metadata) is written under the key
-"elmokit", which other tools ignore.
+What is in the weights decides, since tools disagree about it in the options. What the format has no place for
+(tokenizer, layer mix, name, metadata) is written under the key "elmokit", which other tools ignore.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """TensorFlow's variables on disk ("tensor bundle"), read without TensorFlow: `X.index` and `X.data-00000-of-00001`.
 
 The index is a table in LevelDB's layout: blocks of sorted keys with shared prefixes, a block of block places, and a
-footer of 48 bytes that says where that is. A value is a small protocol buffer: type, shape, shard, offset, size. The
-numbers lie raw in the data files. Checked bit for bit against files that TensorFlow wrote (tests/golden). Every place
-is compared with the file's size before it is read; a key of more than 4,096 bytes is not believed.
-Sources: LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto.
+footer that says where that is. A value is a small protocol buffer: type, shape, shard, offset, size. Every place is
+compared with the file's size. Sources: LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
 from __future__ import annotations

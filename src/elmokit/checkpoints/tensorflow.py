@@ -1,9 +1,8 @@
 """TensorFlow's ELMos: bilm-tf's training checkpoints, TF-Hub modules, and what AllenNLP's HDF5 files share with them.
 
-One graph wrote all three; only the names of the LSTM cells changed with TensorFlow's versions, so variables are renamed
-to those of the HDF5 files. TensorFlow computes y = x·W + b. Its LSTM has one kernel (P + P, 4C) for input and recurrent
-state, gates in the order input, candidate, forget, output, and adds 1 to the forget gate while running. The character
-table has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
+Variables are renamed to those of the HDF5 files. TensorFlow computes y = x·W + b; its LSTM has one kernel (P + P, 4C),
+gates in the order input, candidate, forget, output, and adds 1 to the forget gate while running; the character table
+has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, Softmax
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
 from elmokit.checkpoints.mapping import (
     Rule,
     add_to_block,
@@ -29,7 +28,6 @@ from elmokit.checkpoints.mapping import (
     transpose,
 )
 from elmokit.checkpoints.options import config_from_options, training_metadata
-from elmokit.checkpoints.source import CheckpointFiles, Format, read_options, vocabulary_beside
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError

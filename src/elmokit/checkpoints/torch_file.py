@@ -1,9 +1,8 @@
 """Models that torch saved: the ELMo inside a model that AllenNLP trained (`model.tar.gz`, `weights.th`, `best.th`).
 
-Only the biLM and its layer mix are taken. Sizes are read off the tensors; clips, activation and skip connections stand
-in the ELMo options that AllenNLP packs under `fta/` (or names in `config.json`); without them the published models'
-stand in and `metadata["assumed"]` says so. torch (an extra) reads with `weights_only`, so nothing in a file is run.
-AllenNLP's LSTM has our order of gates and its biases whole; its highway gates the *old* value, so the sign is turned.
+Sizes are read off the tensors; clips, activation and skip connections stand in the ELMo options that AllenNLP packs
+under `fta/`, else the published models' stand in and `metadata["assumed"]` says so. torch (an extra) reads with
+`weights_only`. AllenNLP's LSTM has our gates' order; its highway gates the *old* value, so the sign is turned.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
 from elmokit.checkpoints.mapping import Rule, negate_block, rules_from
-from elmokit.checkpoints.source import CheckpointFiles, Format, read_options
 from elmokit.checkpoints.tensorflow import convert
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingExtra

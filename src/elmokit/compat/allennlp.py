@@ -1,8 +1,8 @@
 """AllenNLP's ELMo: `Elmo`, `batch_to_ids`, `ElmoEmbedder`, with their calls, shapes and state dict (extra `torch`).
 
-Change `from allennlp.modules.elmo import Elmo, batch_to_ids` to `from elmokit.compat.allennlp import …`. Unlike the
-original, LSTM states start from zeros with every call unless `stateful=True`, and models without clips, highway or
-projection work. `do_layer_norm` takes one mean and variance over the whole batch, boundaries included, as the original.
+Change `from allennlp.modules.elmo import Elmo, batch_to_ids` to `from elmokit.compat.allennlp import …`. LSTM states
+start from zeros with every call unless `stateful=True`. `do_layer_norm` takes one mean and variance over the whole
+batch, boundaries included, as the original.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ except ImportError as error:  # pragma: no cover - exercised without PyTorch
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 from elmokit.text.char_ids import BOS, EOS, sentence_boundary_ids, words_to_char_ids
-
-_SINGLE_LAYER = 9e10
 
 
 def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) -> Tensor:
@@ -105,9 +103,6 @@ class Elmo(nn.Module):
         keep_sentence_boundaries: whether the rows of begin and end of sentence stay.
         scalar_mix_parameters: fixed weights of the layers, before the softmax.
         stateful: whether LSTM states go from call to call, as in the original.
-
-    Example:
-        ``Elmo("options.json", "weights.hdf5", 1, dropout=0)(batch_to_ids([["A", "word"]]))["elmo_representations"][0]``
     """
 
     def __init__(
@@ -163,45 +158,34 @@ class Elmo(nn.Module):
         """
         shape = inputs.shape[:-1]
         ids = with_boundaries(inputs.reshape(math.prod(shape[:-1]), *inputs.shape[-2:]))
-        carried = self._carried(len(ids)) if self.stateful else None
+        carried = None
+        if self.stateful:  # rows never seen start from zeros
+            towers = self._bilm.forward_layers, self._bilm.backward_layers
+            carried = _overlaid(tuple(tower.initial_state(len(ids)) for tower in towers), self._states, len(ids))
         layers = self._bilm(ids, carried, keep_boundaries=True)
-        if self.stateful:
-            self._keep_states(layers.states)
-        representations = []
+        if self.stateful:  # rows beyond the batch keep theirs
+            self._states = _overlaid(self._states, tuple(state.detach() for state in layers.states))
         mask = layers.mask if self._keep else layers.mask[:, 2:]
-        for mix in self.scalar_mixes:
-            mixed = mix(layers.vectors, layers.mask)
-            mixed = mixed if self._keep else mixed[:, 1:-1] * mask[..., None]
-            representations.append(self._dropout(mixed))
+        mixed = [mix(layers.vectors, layers.mask) for mix in self.scalar_mixes]
+        representations = [self._dropout(x if self._keep else x[:, 1:-1] * mask[..., None]) for x in mixed]
         if len(shape) > 2:
             representations = [x.reshape(*shape[:-1], *x.shape[1:]) for x in representations]
             mask = mask.reshape(*shape[:-1], mask.shape[-1])
         return {"elmo_representations": representations, "mask": mask}
 
-    def _carried(self, n_rows: int) -> tuple[TowerState, TowerState]:
-        """States of the first rows; rows never seen start from zeros."""
-        zeros = self._bilm.forward_layers.initial_state(n_rows), self._bilm.backward_layers.initial_state(n_rows)
-        return zeros if self._states is None else _overlaid(zeros, self._states, n_rows)
 
-    def _keep_states(self, after: tuple[TowerState, TowerState]) -> None:
-        """Remember states; rows beyond the batch keep theirs."""
-        states = (after[0].detach(), after[1].detach())
-        self._states = states if self._states is None else _overlaid(self._states, states)
-
-
-def _overlaid(
-    under: tuple[TowerState, TowerState], over: tuple[TowerState, TowerState], n_rows: int | None = None
-) -> tuple[TowerState, TowerState]:
-    """The rows of `over`, and those of `under` where there are more."""
+def _overlaid(under: Any, over: Any, n_rows: int | None = None) -> Any:
+    """States of both directions: the rows of `over`, and those of `under` where there are more."""
+    if under is None or over is None:
+        return under or over
 
     def joined(old: Tensor, new: Tensor) -> Tensor:
         return torch.cat([new, old[:, new.shape[1] :]], dim=1)[:, :n_rows]
 
-    forward, backward = (
+    return tuple(
         TowerState(joined(old.hidden, new.hidden), joined(old.cell, new.cell))
         for old, new in zip(under, over, strict=True)
     )
-    return forward, backward
 
 
 def with_boundaries(ids: Tensor) -> Tensor:
@@ -239,9 +223,4 @@ def _from_allennlp(module: Elmo, state: dict[str, Any], prefix: str, *_: Any) ->
         state[prefix + _OURS + name] = torch.from_numpy(np.array(array))
 
 
-def single_layer_weights(layer: int, n_layers: int) -> list[float]:
-    """Return `scalar_mix_parameters` that choose one layer, counted from 0."""
-    return [1.0 if i == layer else -_SINGLE_LAYER for i in range(n_layers)]
-
-
-__all__ = ["Elmo", "ElmoEmbedder", "ScalarMix", "batch_to_ids", "single_layer_weights", "with_boundaries"]
+__all__ = ["Elmo", "ElmoEmbedder", "ScalarMix", "batch_to_ids", "with_boundaries"]

@@ -94,15 +94,9 @@ class ElmoEmbedder:
         use_sentence_keys: bool = False,
     ) -> None:
         """Write the vectors of lines, for instance of an open file, to HDF5 (see `write_allennlp_hdf5`)."""
-        write_allennlp_hdf5(
-            input_file,
-            output_file_path,
-            self.embed_batch,
-            output_format=output_format,
-            batch_size=batch_size,
-            forget_sentences=forget_sentences,
-            use_sentence_keys=use_sentence_keys,
-        )
+        options = {"output_format": output_format, "batch_size": batch_size}
+        options |= {"forget_sentences": forget_sentences, "use_sentence_keys": use_sentence_keys}
+        write_allennlp_hdf5(input_file, output_file_path, self.embed_batch, **options)  # type: ignore[arg-type]
 
 
 def write_allennlp_hdf5(
@@ -116,7 +110,8 @@ def write_allennlp_hdf5(
     use_sentence_keys: bool = False,
 ) -> int:
     """Write "all" layers (L, T, 2P) of each line, the "top" one or the "average" (T, 2P); return how many."""
-    if output_format not in FORMATS:
+    choose = {"all": lambda layers: layers, "top": lambda layers: layers[-1], "average": lambda layers: layers.mean(0)}
+    if output_format not in choose:
         raise InputError(f"output_format is {output_format!r}; expected 'all', 'top' or 'average'.")
     index: dict[str, str] = {}
     number = 0
@@ -125,7 +120,7 @@ def write_allennlp_hdf5(
             key = line.replace("/", "\u2215") if use_sentence_keys else str(number - 1)
             if key in file:
                 raise InputError(f"line {number}: the sentence {line!r} stands twice and can't be a key twice.")
-            file.create_dataset(key, data=_formatted(layers, output_format), dtype="float32")
+            file.create_dataset(key, data=choose[output_format](layers), dtype="float32")
             index.setdefault(line, key)
         if not forget_sentences and not use_sentence_keys:
             file["sentence_to_index"] = [json.dumps(index)]
@@ -139,9 +134,3 @@ def _embedded(lines: Iterable[str], embed_batch: EmbedBatch, batch_size: int) ->
             number = k * batch_size + batch.index("") + 1
             raise InputError(f"line {number} is blank; AllenNLP's layout has no place for it. Remove blank lines.")
         yield from zip(batch, embed_batch([line.split() for line in batch]), strict=True)
-
-
-def _formatted(layers: Layers, output_format: str) -> Layers:
-    if output_format == "all":
-        return layers
-    return np.asarray(layers[-1] if output_format == "top" else layers.mean(axis=0))

@@ -1,9 +1,8 @@
 """bilm-tf: `Batcher`, `TokenBatcher`, `BidirectionalLanguageModel`, `weight_layers`, `dump_…`, on PyTorch and NumPy.
 
-Change `from bilm import …` to `from elmokit.compat.bilm import …`. There are no sessions: what took placeholders takes
-arrays and gives arrays. LSTM states start from zeros with every call unless `stateful=True`, which carries them as the
-original did. A vocabulary without "<S>" and "</S>" is refused where they are needed; the original silently took its
-last word for the end of a sentence. Files are UTF-8, whatever the locale.
+Change `from bilm import …` to `from elmokit.compat.bilm import …`. What took placeholders takes and gives arrays. LSTM
+states start from zeros with every call unless `stateful=True`, which carries them as the original did. A vocabulary
+without "<S>" and "</S>" is refused where they are needed. Files are UTF-8.
 """
 
 from __future__ import annotations
@@ -79,13 +78,9 @@ class TokenBatcher:
 class BidirectionalLanguageModel:
     """The biLM: ids → layers.
 
-    Args:
-        options_file: options, or anything else that `elmokit.checkpoints.load` reads (then without weight_file).
-        weight_file: the weights that belong to the options.
-        use_character_inputs: False for word ids, with `embedding_weight_file` or a model of words.
-        embedding_weight_file: what `dump_token_embeddings` wrote.
-        max_batch_size: accepted for old code.
-        stateful: whether LSTM states go from call to call.
+    `options_file` and `weight_file` are a pair, or one of anything that `elmokit.checkpoints.load` reads. Give
+    use_character_inputs=False for word ids, with the `embedding_weight_file` that `dump_token_embeddings` wrote or a
+    model of words; `stateful` carries LSTM states from call to call; `max_batch_size` is accepted for old code.
     """
 
     def __init__(
@@ -117,8 +112,11 @@ class BidirectionalLanguageModel:
         T + 2, P).
         """
         rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
+        n_rows = len(rows) if self._states is None else self._states[0].hidden.shape[1]
+        if n_rows != len(rows):
+            raise InputError(f"stateful: batches must stay of one size ({n_rows} so far).")
         with torch.no_grad():
-            layers = self.bilm(rows, self._states if self.stateful and self._fits(len(rows)) else None)
+            layers = self.bilm(rows, self._states)
             tokens = self.bilm.embed(rows)
         if self.stateful:
             self._states = layers.states
@@ -128,13 +126,6 @@ class BidirectionalLanguageModel:
             "mask": layers.mask.numpy(),
             "token_embeddings": tokens.numpy(),
         }
-
-    def _fits(self, n_rows: int) -> bool:
-        if self._states is None:
-            return False
-        if self._states[0].hidden.shape[1] != n_rows:
-            raise InputError(f"stateful: batches must stay of one size ({self._states[0].hidden.shape[1]} so far).")
-        return True
 
 
 def _with_token_embeddings(checkpoint: Checkpoint, path: Path) -> Checkpoint:

@@ -1,8 +1,7 @@
 """ELMoForManyLangs' `Embedder`: `Embedder(folder).sents2elmo(sents, output_layer=-1)`.
 
-Change `from elmoformanylangs import Embedder` to `from elmokit.compat.manylangs import Embedder`. The original shuffles
-its batches at random and carries LSTM states between them, so its vectors differ from run to run; here each sentence
-starts from zeros, which is what the original gives for its first batch.
+Change `from elmoformanylangs import Embedder` to `from elmokit.compat.manylangs import Embedder`. Unlike the original,
+which shuffles batches and carries LSTM states between them, each sentence starts from zeros.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
 """simple_elmo's `ElmoModel`: `load`, `get_elmo_vectors`, `get_elmo_vector_average`, `get_elmo_substitutes`.
 
-Change `from simple_elmo import ElmoModel` to `from elmokit.compat.simple_elmo import ElmoModel`. On purpose different:
-
-- A text's vectors depend on that text alone. `warmup=True` starts each from one settled state (`state="warm"`) instead
-  of whatever was read before; `warmup=False` from zeros, which is what the original gives for its first batch.
-- Behind a text's end there are zeros, and averages are over its own words (the original averages the padding in, and
-  with layers="all" mixes up layers and words).
-- Substitutes are predicted from the whole left and the whole right context (the original feeds no state back, so it
-  sees one neighbour), `logp` is a log-probability, and delimiters are left out, not set to zero.
-- Arrays are float32.
+Change `from simple_elmo import ElmoModel` to `from elmokit.compat.simple_elmo import ElmoModel`. Different on purpose:
+texts start from one settled state (`warmup`) or from zeros, not from what was read before; behind a text's end there
+are zeros, and averages are over its own words; substitutes are predicted from the whole left and right context, `logp`
+is a log-probability, and delimiters are left out; arrays are float32.
 """
 
 from __future__ import annotations
@@ -108,16 +103,10 @@ class ElmoModel:
     def get_elmo_substitutes(
         self, raw_texts: Sequence[str], topn: int = 3, nodelimiters: bool = True
     ) -> list[list[dict[str, Any]]]:
-        """Predict each word from its left and from its right context.
+        """Predict each word from its left and from its right context; white space separates the words of a text.
 
-        Args:
-            raw_texts: texts; white space separates words.
-            topn: candidates per word and direction.
-            nodelimiters: whether "<S>" and "</S>" are left out.
-
-        Returns:
-            for each text, for each word: "word", "forward" and "backward", each with "candidates" (ids),
-            "candidate_words" and "logp", the likeliest first.
+        Returns for each text, for each word: "word", "forward" and "backward", each with the `topn` likeliest
+        "candidates" (ids), "candidate_words" and "logp". `nodelimiters` leaves out "<S>" and "</S>".
         """
         self._loaded()
         assert self._checkpoint is not None

@@ -1,7 +1,6 @@
 """The five TensorFlow 1 calls that code around TF-Hub's ELMo makes, as if everything had been computed already.
 
-`from elmokit.compat import tensorflow as tf, tfhub as hub` lets such code run as it stands: `tf.Session().run(x)`
-gives x. It serves scripts that use ELMo; it is no TensorFlow.
+`from elmokit.compat import tensorflow as tf, tfhub as hub` lets such code run as it stands; it is no TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """TF-Hub's ELMo module: `Module(source)(inputs, signature=…, as_dict=…)` with NumPy arrays, without TensorFlow.
 
 Replace `hub.Module("https://tfhub.dev/google/elmo/3")` by `elmokit.compat.tfhub.Module("tfhub")`, or give the folder or
-archive you have. Signatures, names and shapes are the published ones. `default` is the mean over a text's own words of
-the layer mix, γ included (as its authors say; DeepPavlov's copies leave γ out). Unlike the module, a text's vectors do
-not depend on the other texts of the batch, and everything behind a text's end is zero.
+archive you have. `default` is the mean over a text's own words of the layer mix, γ included. Unlike the module, a
+text's vectors do not depend on the other texts of the batch, and everything behind a text's end is zero.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Columns are separated by tabs if a line has one, else by spaces. In CoNLL-U, multi-word tokens ("3-4") and empty words
 ("3.1") are skipped. A line with "#" is a comment only before the first word of a sentence, and only in CoNLL-U or if
-it has another number of columns than the sentence. One sentence is kept in memory at a time.
+it has another number of columns than the sentence.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ColumnSentence:
 def read_columns(
     source: str | Path, *, columns: Sequence[int] = (), conllu: bool | None = None, encoding: str = "utf-8"
 ) -> Iterator[ColumnSentence]:
-    r"""Read the sentences of a column file, one at a time.
+    """Read the sentences of a column file, one at a time.
 
     Args:
         source: a path, also .gz, .xz or .zst, or "-" for standard input.
@@ -59,13 +59,6 @@ def read_columns(
 
     InputError: a line in another encoding, without a required column, or with more or fewer columns than the first word
     of its sentence.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "a.conll"
-        >>> _ = path.write_text("-DOCSTART- O\n\nEU B-ORG\nrejects O\n\nPeter B-PER\n")
-        >>> [sentence.column(0) for sentence in read_columns(path)]
-        [['EU', 'rejects'], ['Peter']]
     """
     is_conllu = plain_suffix(source) == ".conllu" if conllu is None else conllu
     starts_document = False
@@ -139,8 +132,7 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 def column_file(path: str | Path) -> Iterator[WriteSentence]:
     """Open a column file, written whole or not at all, for a function that takes a sentence and additional columns.
 
-    "-" is standard output. Comments and -DOCSTART- lines are kept. Columns are separated by tabs if a value holds a
-    space or the file is named .conllu, else by spaces.
+    "-" is standard output. Columns are separated by tabs if a value holds a space or the file is named .conllu.
     """
     if str(path) == STDIN:
         yield lambda sentence, more: print(_text(sentence, more, tabs=False))  # noqa: T201

@@ -1,7 +1,6 @@
 """Tables of any kind → rows of named columns: files, data frames, Arrow tables, data sets, lists of records.
 
-Data frames (pandas, polars, pyarrow) are read through narwhals, Hugging Face data sets and lists of records one record
-at a time. Values become strings, as from a file, except in the columns named in `as_they_are`.
+Data frames (pandas, polars, pyarrow) are read through narwhals. Values become strings, as from a file.
 """
 
 from __future__ import annotations
@@ -39,11 +38,6 @@ def read_rows(
             their type). A `Table` has its own setting.
 
     InputError: a column that does not exist or exists twice, a bad value, an object that is no table.
-
-    Example:
-        >>> for row in read_rows({"tweet": ["so happy", None], "n": [1, 2]}, ["tweet", "n"], bad_rows="skip"):
-        ...     row.number, dict(row.values)
-        (1, {'tweet': 'so happy', 'n': '1'})
     """
     if isinstance(source, str | Path):
         source = Table(source=source, bad_rows=bad_rows)

@@ -68,7 +68,7 @@ def parquet_vectors(
     pyarrow = _pyarrow("writing Parquet files")
 
     def write(columns: Mapping[str, Sequence[Any]], vectors: NDArray[np.float32]) -> None:
-        arrays = {name: pyarrow.array([_storable_value(v) for v in values]) for name, values in columns.items()}
+        arrays = {name: pyarrow.array([storable(v) for v in values]) for name, values in columns.items()}
         flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         arrays[MATRIX] = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
         file.write(pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)}))
@@ -93,7 +93,7 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Seque
         rows.clear()
 
     def write(values: Sequence[Any]) -> None:
-        rows.append(dict(zip(columns, map(_storable_value, values), strict=True)))
+        rows.append(dict(zip(columns, map(storable, values), strict=True)))
         if len(rows) == 8192:
             flush()
 
@@ -134,10 +134,6 @@ def _pyarrow(purpose: str) -> Any:
     return pyarrow
 
 
-def _storable_value(value: Any) -> Any:
-    return storable(value) if isinstance(value, str) else value
-
-
-def storable(text: str) -> str:
-    """Replace what HDF5 and Arrow can't store: unpaired surrogates and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")
+def storable(value: Any) -> Any:
+    """Replace what HDF5 and Arrow can't store in a text: unpaired surrogates and NUL."""
+    return value.encode("utf-8", "replace").decode().replace("\0", "�") if isinstance(value, str) else value

@@ -1,9 +1,8 @@
 """Bytes → records, one parser per text format.
 
-A parser returns the names of the columns (None where each record has its own) and an iterator of records. It says what
-is wrong with a row instead of stopping; `elmokit.data.tables` has the policy for bad rows. Undecodable bytes come
-through as surrogates, which tells their row. After a broken quotation mark the reader goes back to the second line of
-the record, so a stray mark costs one row.
+A parser returns the names of the columns (None where each record has its own) and an iterator of records, and says what
+is wrong with a row instead of stopping. Undecodable bytes come through as surrogates, which tells their row. After a
+broken quotation mark the reader goes back to the second line of the record, so a stray mark costs one row.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Literal
 
 from elmokit.errors import InputError
@@ -52,13 +52,6 @@ Records = tuple[Sequence[str] | None, Iterator[Record]]
 
 class BadRowError(Exception):
     """The current row can't be read."""
-
-
-def _record(number: int, line: int | None, parse: Callable[..., Mapping[str, Any]], *arguments: Any) -> Record:
-    try:
-        return Record(number, line, parse(*arguments))
-    except BadRowError as problem:
-        return Record(number, line, {}, str(problem))
 
 
 class Lines(Iterator[str]):
@@ -117,6 +110,14 @@ class Lines(Iterator[str]):
         )
 
 
+def _record(lines: Lines, number: int, line: int, text: str, parse: Callable[[str], Mapping[str, Any]]) -> Record:
+    try:
+        lines.check(text)
+        return Record(number, line, parse(text))
+    except BadRowError as problem:
+        return Record(number, line, {}, str(problem))
+
+
 @contextmanager
 def open_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[Lines]:
     """Decode the lines of a stream; the encoding "utf-8" skips a byte-order mark."""
@@ -169,7 +170,7 @@ def _delimited_records(
     while True:
         if fields:
             number += 1
-            yield _record(number, line, _match, lines, names, fields, quotes)
+            yield _record(lines, number, line, "".join(fields), partial(_match, names, fields, quotes))
         line = lines.start_record()
         try:
             fields = next(reader)
@@ -190,8 +191,7 @@ def _quoting_problem(error: csv.Error) -> str:
     return next((text for part, text in told.items() if part in str(error)), str(error))
 
 
-def _match(lines: Lines, names: Sequence[str], fields: Sequence[str], quotes: bool) -> Mapping[str, str]:
-    lines.check("".join(fields))
+def _match(names: Sequence[str], fields: Sequence[str], quotes: bool, _: str) -> Mapping[str, str]:
     if len(fields) != len(names):
         hint = "a text that contains the delimiter or a line break must be quoted"
         if not quotes:
@@ -207,13 +207,12 @@ def json_lines(lines: Lines) -> Iterator[Record]:
         lines.start_record()
         if text.strip():
             number += 1
-            yield _record(number, lines.n_read, _parse_object, lines, text)
+            yield _record(lines, number, lines.n_read, text, _parse_object)
     if not number:
         raise InputError(f"{lines.name}: the file is empty; expected a JSON object on each line.")
 
 
-def _parse_object(lines: Lines, text: str) -> Mapping[str, Any]:
-    lines.check(text)
+def _parse_object(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -227,9 +226,4 @@ def plain_lines(lines: Lines) -> Iterator[Record]:
     """Parse a plain text file: every line is a text."""
     for text in lines:
         lines.start_record()
-        yield _record(lines.n_read, lines.n_read, _parse_line, lines, text)
-
-
-def _parse_line(lines: Lines, text: str) -> Mapping[str, str]:
-    lines.check(text)
-    return {TEXT_COLUMN: text.rstrip("\r\n")}
+        yield _record(lines, lines.n_read, lines.n_read, text, lambda line: {TEXT_COLUMN: line.rstrip("\r\n")})

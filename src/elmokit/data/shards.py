@@ -1,8 +1,7 @@
 """A folder of numbered files that can be resumed: after a kill at any moment, nothing is lost or done twice.
 
 Each file is written under a temporary name, flushed, renamed, and then listed in `manifest.jsonl` with its size and
-checksum. A file counts only if it is listed and unchanged. The first line of the manifest describes the job; another
-job in the same folder is refused, and so is a second run at the same time (by a file lock).
+checksum. A file counts only if it is listed and unchanged. The first line of the manifest describes the job.
 """
 
 from __future__ import annotations

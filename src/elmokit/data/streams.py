@@ -1,8 +1,4 @@
-"""Names → bytes: plain, gzip, xz or Zstandard files and standard input, opened alike.
-
-The last suffix (``.gz``, ``.xz``, ``.zst``) tells the compression, the rest of the name the format. Zstandard needs the
-extra `zstd`.
-"""
+"""Names → bytes: plain, gzip, xz or Zstandard (extra `zstd`) files and standard input, opened alike."""
 
 from __future__ import annotations
 

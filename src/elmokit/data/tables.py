@@ -1,7 +1,6 @@
 """Files → rows: CSV, TSV, JSON lines, Parquet and plain text, one row at a time.
 
-A row that can't be used is reported with its place and reason (a quote that never closes, a byte that is not UTF-8, a
-field too many, an empty text); `bad_rows` chooses what happens then. Memory does not grow with the file. TSV files are
+A row that can't be used is reported with its place and reason; `bad_rows` chooses what happens then. TSV files are
 read without quotation marks, as the format is defined; `quotes=True` reads those that a spreadsheet wrote.
 """
 
@@ -60,13 +59,7 @@ class Table:
             texts, and stops at rows that can't be read at all.
         on_skip: called with a message for each row left out.
 
-    Raises:
-        ConfigError: an unknown format or policy, or a delimiter that is no single character.
-        InputError: the name does not tell the format.
-
-    Example:
-        >>> Table(source="tweets.csv.gz").kind
-        'csv'
+    ConfigError: an unknown value. InputError: the name does not tell the format.
     """
 
     source: str | Path
@@ -82,8 +75,7 @@ class Table:
         if self.bad_rows not in get_args(BadRows):
             raise ConfigError(f"bad_rows is {self.bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
         if self.format is not None and self.format not in get_args(Format):
-            known = ", ".join(get_args(Format))
-            raise ConfigError(f"the format {self.format!r} is not known; known are {known}.")
+            raise ConfigError(f"the format {self.format!r} is not known; known are {', '.join(get_args(Format))}.")
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise ConfigError(f"the delimiter is {self.delimiter!r}; expected a single character.")
         _ = self.kind
@@ -102,23 +94,13 @@ class Table:
         raise InputError(f"{what} to tell the format; name it (--input-format, format=): {known}.")
 
     def rows(self, columns: Sequence[str] | None = None, *, labels: Collection[str] = ()) -> Iterator[Row]:
-        r"""Read the rows, one at a time.
+        """Read the rows, one at a time.
 
         Args:
             columns: the columns to read; None for all of them, with missing values kept.
             labels: those of them that hold labels, where the string "nan" also counts as missing.
 
-        Raises:
-            MissingFile: no such file.
-            InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
-            MissingExtra: a Parquet file without pyarrow, a .zst file without zstandard.
-
-        Example:
-            >>> import tempfile
-            >>> path = Path(tempfile.mkdtemp()) / "tweets.csv"
-            >>> _ = path.write_text("id,tweet\n1,so happy\n")
-            >>> [row.values["tweet"] for row in Table(source=path).rows(["tweet"])]
-            ['so happy']
+        InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
         """
         with self._records(columns) as records:
             yield from select_rows(

@@ -1,7 +1,6 @@
 """Hugging Face datasets: add columns of vectors, in batches and several processes, cached between runs.
 
-`datasets` caches the result of `map` under a hash of the pickled function. Ours pickles to names, options and the
-fingerprint of the model, not to its weights, so the hash stays the same between runs and changes with the model.
+`datasets` caches the result of `map` under a hash of the pickled function; ours changes with the model alone.
 """
 
 from __future__ import annotations
@@ -25,15 +24,8 @@ AnyDataset = TypeVar("AnyDataset")
 class EmbedColumns:
     """A function for `dataset.map(…, batched=True)` that turns columns of texts into columns of vectors.
 
-    Args:
-        elmo: the model, made by `Elmo.load` so that other processes can load it too.
-        columns: column of texts → new column of vectors.
-        encoding: which vectors.
-
-    Example:
-        >>> embed = EmbedColumns(Elmo.load(), {"text": "elmo"})
-        >>> embed({"text": ["so happy", "it broke"]})["elmo"].shape == (2, embed.dim)
-        True
+    `columns` maps a column of texts to the new column. The model must come from `Elmo.load`, so that other processes
+    can load it too.
     """
 
     elmo: Elmo
@@ -75,10 +67,7 @@ def add_embeddings(
         batch_size: number of rows encoded together; bounds the memory, changes no vector.
         num_proc: number of processes; not for streamed data sets.
 
-    Raises:
-        MissingExtra: datasets is not installed.
-        ConfigError: a column that does not exist, a new one that exists already, several processes for a stream.
-        TextError: a missing text or one that is no string.
+    Raises ConfigError for a column that does not exist or a new one that exists, TextError for a text that is none.
 
     Example:
         >>> import datasets

@@ -1,10 +1,8 @@
 """Flair: its `ELMoEmbeddings`, which needs AllenNLP 0.9 and no longer runs, as embeddings on our own biLM.
 
-Change `from flair.embeddings import ELMoEmbeddings` to `from elmokit.integrations.flair import ELMoEmbeddings`; the
-rest of the code stays: `StackedEmbeddings`, `SequenceTagger` and `DocumentPoolEmbeddings` take them as any others. The
-biLM is frozen, as it was. Flair's files hold the model's name and mark, no weights, and refuse another model. On
-purpose different: `model` is "default", a folder, or any name that `Elmo.load` knows, and a sentence's vectors do not
-depend on the sentences before it.
+Change `from flair.embeddings import ELMoEmbeddings` to `from elmokit.integrations.flair import ELMoEmbeddings`. The
+biLM is frozen, as it was; Flair's files hold the model's name and mark, no weights, and refuse another model. A
+sentence's vectors do not depend on the sentences before it.
 """
 
 from __future__ import annotations
@@ -35,8 +33,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
 
     Args:
         model: "default" for the model in the package, or anything that `Elmo.load` reads ("original", a folder).
-        options_file: the options of a pair of files, instead of `model`.
-        weight_file: the weights of that pair.
+        options_file, weight_file: a pair of files, instead of `model`.
         embedding_mode: "all" layers end to end, "top" layer, "average" of all layers (Flair's three), or "mix", the
             model's own weighted sum.
         precision: as in `Elmo`.
@@ -81,7 +78,6 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         return self._length
 
     def _add_embeddings_internal(self, sentences: list[Sentence]) -> list[Sentence]:
-        """Flair's way in: a vector to every token, under this embedding's name."""
         words = [[token.text for token in sentence] for sentence in sentences]
         features = self.elmo.encode_words(words, **self.layers, show_progress=False)
         for sentence, text in zip(sentences, features, strict=True):

@@ -1,7 +1,6 @@
-"""gensim: a vector per word of a vocabulary, as word2vec files that everything reads, or as gensim's `KeyedVectors`.
+"""gensim: a vector per word of a vocabulary, as word2vec files (without gensim), or as gensim's `KeyedVectors`.
 
-Only in layer 0, the token layer, does a word have one vector in every context; that is the default. Other layers give
-the vector of the word alone in a text. The files need no gensim.
+Only in layer 0, the token layer, does a word have one vector in every context. Other layers read the word alone.
 """
 
 from __future__ import annotations
@@ -23,14 +22,9 @@ Pairs = Iterable[tuple[str, NDArray[np.float32]]]
 def save_word2vec(
     elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0, binary: bool | None = None
 ) -> None:
-    """Write the vectors of words in word2vec's format; the file is there whole or not at all.
+    """Write the vectors of words, each once, in word2vec's format; the file is there whole or not at all.
 
-    Args:
-        elmo: the model.
-        words: the vocabulary, each word once, for instance by falling frequency.
-        path: the file.
-        layers: as in `Elmo.encode_words`.
-        binary: word2vec's binary format; None for binary if the name ends in ".bin".
+    `layers` are those of `Elmo.encode_words`. `binary` None writes the binary format if the name ends in ".bin".
 
     Raises:
         InputError: a word that is empty, holds white space (the format has no place for it), or occurs twice.
@@ -48,8 +42,6 @@ def save_word_means(
 ) -> None:
     """Write vectors that exist already, (V, d), such as an index's means; leave out words that hold white space.
 
-    Otherwise as `save_word2vec`.
-
     Example:
         ``means = index.means(); save_word_means(means.words, means.vectors, "means.txt")``
     """
@@ -58,11 +50,7 @@ def save_word_means(
 
 
 def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:
-    """The vectors of words, each given once, as a `gensim.models.KeyedVectors`.
-
-    Raises:
-        MissingExtra: gensim is not installed.
-        InputError: see `save_word2vec`.
+    """The vectors of words, each given once, as a `gensim.models.KeyedVectors`; errors as of `save_word2vec`.
 
     Example:
         ``to_keyed_vectors(Elmo.load(), ["cat", "cats", "dog"]).most_similar("cat")``
@@ -72,11 +60,7 @@ def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) ->
 
 
 def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
-    """Vectors that exist already, (V, d), such as an index's means, as a `gensim.models.KeyedVectors`.
-
-    Example:
-        ``means = index.means(); keyed_vectors(means.words, means.vectors).most_similar("cat")``
-    """
+    """Vectors that exist already, (V, d), such as an index's means, as a `gensim.models.KeyedVectors`."""
     try:
         from gensim.models import KeyedVectors
     except ImportError:

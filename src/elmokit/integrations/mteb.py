@@ -1,7 +1,6 @@
 """MTEB: an encoder for `mteb.evaluate(ElmoEncoder(), tasks)` (mteb 2's `EncoderProtocol`).
 
-MTEB hands texts over in batches of columns and wants a description of the model beside it. The texts are encoded as
-they are: ELMo knows no instructions, so tasks' prompts are not put before them.
+ELMo knows no instructions, so tasks' prompts are not put before the texts.
 """
 
 from __future__ import annotations

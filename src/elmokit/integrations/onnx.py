@@ -1,13 +1,9 @@
 """The encoder as an ONNX graph, for runtimes without Python (extra `onnx`). PyTorch is not needed.
 
-The graph is built by hand from the checkpoint's arrays: tracing would fix the sentence length, and ONNX's own LSTM
-operator has no projection. Each LSTM layer is a `Scan` over time; the backward tower scans in reverse and stands still
-on padding, which is the same as reading each sentence reversed within its length. Boundaries are put around sentences
-inside the graph, so its input is what `elmokit.compat.allennlp.batch_to_ids` gives. Any batch size, any length.
+The graph is built by hand from the checkpoint's arrays: tracing would fix the sentence length, and ONNX's own LSTM has
+no projection. Each LSTM layer is a `Scan` over time; the backward tower scans in reverse and stands still on padding.
 
     char_ids (B, T, C) int64, 0 = no word  →  layers (L, B, T, 2P), mix (B, T, 2P), mask (B, T)
-
-Checked in onnxruntime against the NumPy runtime (tests/unit/integrations/test_onnx.py).
 """
 
 from __future__ import annotations
@@ -32,8 +28,7 @@ OPSET, IR_VERSION = 17, 8  # what onnxruntime 1.12 (2022) and everything later r
 def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
     """Write a model's encoder as an ONNX file, whole or not at all.
 
-    Raises `ConfigError` for a model that reads whole words or a dictionary of characters, or whose layer mix
-    normalises, and `MissingExtra` without onnx.
+    ConfigError for a model that reads whole words or a dictionary of characters, or whose layer mix normalises.
     """
     try:
         import onnx
@@ -109,21 +104,14 @@ class _Model:
         g.nodes.append(h.make_node("ReduceSum", [g.add("Mul", "layers", shares), g.ints(0)], ["mix"], keepdims=0))
         g.nodes.append(h.make_node("Identity", [real_words], ["mask"]))
         L, D = self.config.n_layers, self.config.dim
-        graph = h.make_graph(
-            g.nodes,
-            "elmo",
-            [h.make_tensor_value_info("char_ids", 7, ["batch", "words", cnn.max_characters])],
-            [
-                h.make_tensor_value_info("layers", 1, [L, "batch", "words", D]),
-                h.make_tensor_value_info("mix", 1, ["batch", "words", D]),
-                h.make_tensor_value_info("mask", 9, ["batch", "words"]),
-            ],
-            [onnx.numpy_helper.from_array(array, name) for name, array in g.constants.items()],
-        )
-        opset = [h.make_opsetid("", OPSET)]
-        return h.make_model(
-            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="elmokit", producer_version=__version__
-        )
+        shapes = {"layers": (1, [L, "batch", "words", D]), "mix": (1, ["batch", "words", D])}
+        shapes |= {"mask": (9, ["batch", "words"])}
+        inputs = [h.make_tensor_value_info("char_ids", 7, ["batch", "words", cnn.max_characters])]
+        outputs = [h.make_tensor_value_info(name, *kind) for name, kind in shapes.items()]
+        constants = [onnx.numpy_helper.from_array(array, name) for name, array in g.constants.items()]
+        graph = h.make_graph(g.nodes, "elmo", inputs, outputs, constants)
+        made = {"producer_name": "elmokit", "producer_version": __version__, "ir_version": IR_VERSION}
+        return h.make_model(graph, opset_imports=[h.make_opsetid("", OPSET)], **made)
 
     def _with_boundaries(self, ids: str, n_characters: int) -> tuple[str, str, str]:
         """Ids with begin and end of sentence (B, R, C); which rows (B, R) and words (B, T) are real."""
@@ -215,17 +203,9 @@ class _Model:
             gates = g.linear(x, self.tensors[prefix + "weight_ih"], self.tensors[prefix + "bias"])
             gates = g.add("Transpose", gates, perm=[1, 0, 2])
             backward = int(direction == "backward")
-            _, _, out = g.add_many(
-                "Scan",
-                3,
-                *zeros,
-                gates,
-                in_time,
-                body=self._cell(prefix),
-                num_scan_inputs=2,
-                scan_input_directions=[backward, backward],
-                scan_output_directions=[backward],
-            )
+            ways = {"scan_input_directions": [backward, backward], "scan_output_directions": [backward]}
+            body = {"body": self._cell(prefix), "num_scan_inputs": 2}
+            _, _, out = g.add_many("Scan", 3, *zeros, gates, in_time, **body, **ways)
             out = g.add("Mul", g.add("Transpose", out, perm=[1, 0, 2]), weights)
             x = g.add("Add", out, x) if lstm.skip_connections and layer else out
             outputs.append(x)
@@ -252,9 +232,7 @@ class _Model:
         P, C = self.config.projection_width, lstm.cell_width
         sizes = {"h": P, "c": C, "gates": 4 * C}
         inputs = [h.make_tensor_value_info(name, 1, ["batch", size]) for name, size in sizes.items()]
-        outputs = [
-            h.make_tensor_value_info(name, 1, ["batch", size])
-            for name, size in (("new_h", P), ("new_c", C), ("out", P))
-        ]
+        results = {"new_h": P, "new_c": C, "out": P}
+        outputs = [h.make_tensor_value_info(name, 1, ["batch", size]) for name, size in results.items()]
         real = h.make_tensor_value_info("real", 9, ["batch", 1])
         return h.make_graph(g.nodes, prefix + "cell", [*inputs, real], outputs)

@@ -1,7 +1,5 @@
 """Ray: embed files on a cluster that may lose machines while it works.
 
-    files ─ survey ─▶ parts ─ Ray Data ─▶ actors that hold the model ─▶ part-000000.parquet … and manifest.jsonl
-
 A part is a fixed range of rows of one file, so a part whose worker died is written again to the same file, and every
 row is in the output exactly once. The folder (`elmokit.data.shards`) must be shared by all machines. For object stores
 and formats that Ray reads and writes itself, use `ElmoEncoder` with `Dataset.map_batches`.
@@ -38,11 +36,7 @@ BAD_ROWS = "bad-rows.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Actors:
-    """The number of workers that hold the model, and their resources.
-
-    Raises:
-        ConfigError: less than one worker, or a maximum below the minimum.
-    """
+    """The number of workers that hold the model, and their resources."""
 
     at_least: int = 1
     at_most: int | None = None  # None: as many as the cluster has room for when the job starts
@@ -108,7 +102,6 @@ def embed_files(
         what was done. Beside each vector is its "row", from 1, and its "file" if there are several.
 
     Raises:
-        MissingExtra: Ray is not installed.
         MissingFile: no such file, or none that matches the pattern.
         InputError: a column that does not exist, a bad row (see `Table`), a file that changed while it was read.
         ConfigError: standard input, an unknown format, layers that the model does not have.
@@ -157,12 +150,7 @@ def embed_files(
 
 
 class ElmoEncoder:
-    """Adds a column of vectors to a Ray data set, with `Dataset.map_batches`.
-
-    Args:
-        spec: which vectors, one per text.
-        column: the column of texts.
-        output: the new column of vectors. Shape (N, D), float32; missing texts get zeros.
+    """Adds a column of vectors, (N, D) float32 with zeros for missing texts, by `Dataset.map_batches`.
 
     Example:
         >>> ds.map_batches(ElmoEncoder, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP

@@ -1,8 +1,7 @@
 """sentence-transformers: an object with its interface, for the many tools that call `model.encode(sentences, …)`.
 
-It is no `SentenceTransformer` and needs neither that library nor PyTorch, unless tensors are asked for. The library's
-evaluators, `semantic_search` and `paraphrase_mining` take it. Arguments that mean nothing here are refused rather than
-ignored, except two that change no vector anyway: `batch_size` and `device`.
+It needs neither that library nor, unless tensors are asked for, PyTorch. Arguments that mean nothing here are refused,
+except two that change no vector anyway: `batch_size` and `device`.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
 
 class _NoCard:
-    """Stands for a model's card, on which sentence-transformers' evaluators write their figures."""
+    """Stands for a model's card, on which sentence-transformers' evaluators write figures that they give back too."""
 
     def set_evaluation_metrics(self, *figures: Any) -> None:
-        """Leave them where they are: the evaluator gives them back."""
+        """Do nothing."""
 
 
 class ElmoSentenceEncoder:
@@ -77,9 +76,8 @@ class ElmoSentenceEncoder:
         `batch_size` and `device` change no vector. A `prompt` is put before every text; `prompt_name`, `truncate_dim`
         and another precision than "float32" raise `ConfigError`, as this model has no such thing.
 
-        Returns:
-            a matrix (N, d); for one text its vector (d,). With output_value="token_embeddings" a list of N matrices
-            (T, 2P), or one. Tensors with convert_to_tensor=True (one) or convert_to_numpy=False (a list).
+        Returns a matrix (N, d), for one text its vector (d,); with output_value="token_embeddings" a list of N matrices
+        (T, 2P), or one. Tensors with convert_to_tensor=True (one) or convert_to_numpy=False (a list).
         """
         _refuse(prompt_name=prompt_name, truncate_dim=truncate_dim, precision=precision, output_value=output_value)
         texts = [sentences] if isinstance(sentences, str) else list(sentences)

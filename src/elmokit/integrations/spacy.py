@@ -1,25 +1,24 @@
 """spaCy: `nlp.add_pipe("elmo")` gives tokens their vectors in context, and `vector` and `similarity` look at them.
 
-The words are spaCy's own tokens; tokens of white space have zeros and are not read. The vectors of a doc lie in
-`doc._.elmo`, which survives `to_bytes`, `DocBin` and `nlp.pipe(n_process=…)`, and not in `doc.tensor`, by which spaCy's
-own pipes hand on theirs. A saved pipeline holds the model's name and mark, no weights, and refuses another model.
-
-The entry point in pyproject.toml lets spaCy find the pipe without an import; the attributes are registered with it.
+Tokens of white space have zeros and are not read. The vectors of a doc lie in `doc._.elmo`, which survives `to_bytes`,
+`DocBin` and `nlp.pipe(n_process=…)`. A saved pipeline holds the model's name and mark, no weights, and refuses another
+model. The entry point in pyproject.toml lets spaCy find the pipe without an import.
 """
 # Annotations are evaluated on purpose (no `from __future__ import annotations`): spaCy checks configurations by them.
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.elmo import Elmo, Layers
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra
 from elmokit.files import atomic_path
+from elmokit.reading import read_bytes
 from elmokit.tasks.saved import check_record, model_record
 
 try:
@@ -37,11 +36,7 @@ _FILE = "elmo.json"
 class ElmoPipe:
     """A pipe that puts ELMo vectors into docs; made by `nlp.add_pipe("elmo", config={…})`.
 
-    Args:
-        elmo: the model.
-        name: of the pipe, for its errors.
-        layers: as in `Elmo.encode_words`, except "each".
-        layer_weights: as in `Elmo.encode_words`.
+    `layers` (not "each") and `layer_weights` are those of `Elmo.encode_words`; `name` is for the pipe's errors.
 
     Example:
         >>> import spacy
@@ -68,15 +63,14 @@ class ElmoPipe:
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 256) -> Iterator[Doc]:
         """Put vectors into docs, `batch_size` at a time, which bounds the memory and changes no vector."""
-        rest = iter(stream)
-        while docs := list(islice(rest, batch_size)):
+        for docs in blocks(stream, batch_size):
             words = [[token.text for token in doc if not token.is_space] for doc in docs]
             features = self.elmo.encode_words(
                 words, layers=self.layers, layer_weights=self.layer_weights, show_progress=False
             )
-            for doc, found in zip(docs, features, strict=True):
-                vectors = np.zeros((len(doc), found.vectors.shape[1]), np.float32)
-                vectors[[not token.is_space for token in doc]] = found.vectors
+            for doc, text in zip(docs, features, strict=True):
+                vectors = np.zeros((len(doc), text.vectors.shape[1]), np.float32)
+                vectors[[not token.is_space for token in doc]] = text.vectors
                 doc._.elmo = vectors
                 add_hooks(doc)
                 yield doc
@@ -105,22 +99,13 @@ class ElmoPipe:
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":
         """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
         file = Path(path) / _FILE
-        if not file.is_file():
-            raise MissingFile(f"{file}: no such file; a pipeline that holds 'elmo' has it. Save the pipeline again.")
-        return self.from_bytes(file.read_bytes(), exclude=exclude, place=file)
+        return self.from_bytes(read_bytes(file, max_bytes=1 << 16), exclude=exclude, place=file)
 
 
-@Language.factory(
-    "elmo",
-    default_config={
-        "model": "default",
-        "layers": "mix",
-        "layer_weights": None,
-        "precision": "float32",
-        "n_threads": None,
-    },
-    assigns=["doc._.elmo", "span._.elmo", "token._.elmo"],
-)
+_DEFAULTS = {"model": "default", "layers": "mix", "layer_weights": None, "precision": "float32", "n_threads": None}
+
+
+@Language.factory("elmo", default_config=_DEFAULTS, assigns=["doc._.elmo", "span._.elmo", "token._.elmo"])
 def make_elmo(
     nlp: Language,  # noqa: ARG001 - spaCy's signature
     name: str,

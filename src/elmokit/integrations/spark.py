@@ -36,10 +36,7 @@ def add_vectors(
         column: the column of texts.
         output: the new column, of arrays of float32: null where the text is null, zeros where it has no words.
 
-    Raises:
-        MissingExtra: PySpark is not installed.
-        InputError: the column does not exist, or the new one exists already.
-        ConfigError: a spec of vectors per word.
+    Raises InputError if the column does not exist or the new one does, ConfigError for a spec of vectors per word.
 
     Example:
         ``add_vectors(spark.read.parquet("tweets"), column="tweet").write.parquet("vectors")``
@@ -79,5 +76,4 @@ def vectors_beside(
 
 @lru_cache(maxsize=1)
 def _opened(spec: VectorSpec) -> Elmo:
-    """The model of this process, loaded once for all partitions."""
     return spec.open_model()

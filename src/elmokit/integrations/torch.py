@@ -1,9 +1,7 @@
 """PyTorch: `ElmoLayer`, an ELMo as a layer of your own network: words in, one vector per word out.
 
-Its layer mix is learned with your task (Peters et al. 2018, section 3.2); the biLM itself stays as it is unless
-`fine_tune` asks for it, and then without dropout inside. While it is frozen it runs without gradients and stays out of
-`state_dict`, so that your checkpoints hold your network and not 19 MB of ours; the name of the model is kept with them
-and a different one is refused.
+Its layer mix is learned with your task; the biLM stays as it is unless `fine_tune` asks for it. While frozen it runs
+without gradients and stays out of `state_dict`; the name of the model is kept there and a different one is refused.
 """
 
 from __future__ import annotations
@@ -12,12 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
 from elmokit.errors import ConfigError, InputError, MissingExtra
-from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import padded_char_ids
 from elmokit.text.inputs import checked_words
 from elmokit.text.tokens import get_tokenizer
 
@@ -40,17 +36,13 @@ class ElmoLayer(nn.Module):
         dropout: on the word vectors, in training.
         layer_norm: whether layers are normalised, text by text, before they are mixed.
 
-    Raises:
-        ConfigError: a model without characters.
+    Raises ConfigError for a model without characters.
 
     Example:
-        >>> import torch
         >>> layer = ElmoLayer(dropout=0.0)
         >>> vectors, mask = layer(["I read the book yesterday .", "Can you read it now ?"])
         >>> vectors.shape == (2, 6, layer.dim) and mask.sum().item() == 12
         True
-        >>> [name for name, _ in layer.named_parameters() if _.requires_grad]
-        ['layer_mix.weights', 'layer_mix.gamma']
     """
 
     def __init__(
@@ -88,17 +80,11 @@ class ElmoLayer(nn.Module):
         if isinstance(texts, str):
             raise InputError(f"expected a list of texts, got one text: {texts[:40]!r}. Put it into a list.")
         width = self.config.char_cnn.max_characters  # type: ignore[union-attr]  # __init__ has looked
-        begin, end = sentence_boundary_ids(width)
         rows = [
             [t.word for t in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
             for i, text in enumerate(texts)
         ]
-        ids = np.zeros((len(rows), max(map(len, rows), default=0) + 2, width), dtype=np.int64)
-        for row, words in zip(ids, rows, strict=True):
-            row[0], row[len(words) + 1] = begin, end
-            if words:
-                row[1 : len(words) + 1] = words_to_char_ids(words, width)
-        return torch.from_numpy(ids)
+        return torch.from_numpy(padded_char_ids(rows, width))
 
     def forward(self, texts: Sequence[str | Sequence[str]] | Tensor) -> tuple[Tensor, Tensor]:
         """Return vectors of texts, lists of words, or ids of `char_ids`, and the mask of words.

@@ -1,8 +1,7 @@
 """Which texts are read together, and how a batch and its state lie in memory.
 
-A batch is laid out step by step. Its rows stand longest first, so the rows that are still being read at step t are its
-first `counts[t]`, and no step is spent on padding. All steps lie behind each other in one array ("packed"), for the
-forward direction and for the backward direction, which reads each sentence from its end.
+A batch's rows stand longest first, so the rows still read at step t are its first `counts[t]`. All steps lie behind
+each other in one array ("packed"), for the forward direction and for the backward one, which reads from the end.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ MULTIPLE = 8  # rows of every matrix product are a multiple of this
 @dataclass(frozen=True, eq=False)
 class State:
     """Where the LSTMs of both directions stand; index 0 of the first axis is forward, 1 backward.
-
-    The original implementation carried its state from batch to batch in hidden variables. Here it is a value.
 
     Args:
         hidden: what each layer put out last, before any skip connection. Shape (2, LSTM layers, B, P).
@@ -123,8 +120,6 @@ def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, bou
         >>> batch = make_batch([["a"], ["b", "c"]], [0, 1])
         >>> batch.rows.tolist(), batch.counts.tolist(), batch.words
         ([1, 0], [2, 1], ['b', 'c', 'a'])
-        >>> batch.numbers.tolist()  # b a, c; and backwards: c a, b
-        [[2, 4, 3], [3, 4, 2]]
     """
     ordered = sorted(rows, key=lambda i: -len(sentences[i]))
     lengths = np.array([len(sentences[i]) + 2 * boundaries for i in ordered], dtype=np.intp)
@@ -168,13 +163,7 @@ class Plan:
 
 
 def plan_batches(sentences: Sequence[Sentence], *, batch_words: int, max_rows: int = MAX_ROWS) -> Plan:
-    """Choose which sentences are read together: `batch_words` words at most (or one longer sentence), `max_rows` rows.
-
-    Example:
-        >>> plan = plan_batches([["a", "b"], [], ["c"], ["c"]], batch_words=2)
-        >>> plan.batches, plan.copies, plan.empty
-        ([[0], [2]], {2: [3]}, [1])
-    """
+    """Choose sentences to read together: `batch_words` words (or one longer sentence), `max_rows` rows at most."""
     first: dict[tuple[str, ...], int] = {}
     plan = Plan([], {}, [])
     for i, sentence in enumerate(sentences):

@@ -3,8 +3,7 @@
     sentences ─ plan ─▶ batches ─ TokenEncoder ─▶ token vectors ─ backend.read ─▶ layers (L, T, 2P) ─ Reduce ─▶ results
 
 Each distinct sentence is read once, all from one start. A sentence longer than `batch_words` is read in segments with
-the state carried, so memory does not grow with its length. `step` is the original implementation's way: one batch, with
-a state that is passed in and comes back. Source: Peters et al. 2018, §3; bilm-tf for boundaries and state.
+the state carried, so memory does not grow with its length. Source: Peters et al. 2018, §3; bilm-tf for boundaries.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class Engine:
         """Compute the layers of sentences, each from the same state of one row, and keep what `reduce` makes of them.
 
         Yields the index of a sentence and its result, in the order of computation; each index once. At most `max_rows`
-        sentences are read side by side. Raises ConfigError for a state of another model or of several rows.
+        sentences are read side by side.
         """
         _check_number("batch_size", max_rows, 1, "a number of texts")
         plan = plan_batches(sentences, batch_words=self.batch_words, max_rows=max_rows)
@@ -103,7 +102,6 @@ class Engine:
         """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands, or from zeros.
 
         Returns each sentence's layers, (L, T, 2P), and the state after the batch; rows beyond the batch keep theirs.
-        Raises ConfigError for a state of another model.
         """
         before = (state or State.zeros(self.config, 0, dtype=self.dtype)).check(self.config)
         missing = max(0, len(sentences) - before.n_rows)
@@ -131,7 +129,6 @@ class Engine:
     def _read(
         self, sentences: Sequence[Sentence], rows: Sequence[int], start: State, reduce: Reduce
     ) -> list[tuple[int, Array]]:
-        """The results of one batch."""
         if len(rows) == 1 and len(sentences[rows[0]]) > self.batch_words:
             collector = reduce.collector(rows[0])
             deque(self._segments(sentences[rows[0]], start, collector, self.batch_words), maxlen=0)
@@ -190,9 +187,8 @@ def _blas_libraries() -> list[Any]:
 class _SingleThreadedBlas:
     """Matrix products in the block run on one thread each: spreading such small ones costs more than it gains.
 
-    The limit belongs to the process: it is set when the first computation begins, on any thread, and taken back after
-    the last. From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others,
-    so we call the function below that check.
+    The limit belongs to the process: it is set when the first computation begins and taken back after the last.
+    threadpoolctl 3.7 lets one thread set OpenBLAS's number and ignores all others, so we call the function below that.
     """
 
     def __init__(self) -> None:  # also in a forked child: only the forking thread is left, so nobody holds the lock
@@ -223,12 +219,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Workers:
-    """Threads that run independent tasks; none are started before the first. None: one per core of the process.
-
-    Example:
-        >>> Workers(2).run([lambda: 1, lambda: 2])
-        [1, 2]
-    """
+    """Threads that run independent tasks; none are started before the first. None: one per core of the process."""
 
     def __init__(self, n_threads: int | None = None) -> None:
         if n_threads is not None:

@@ -20,7 +20,7 @@ Ids = NDArray[np.integer[Any]]
 class CharacterDictionary:
     """Words → rows of characters' places in a dictionary, as in ELMoForManyLangs (`create_one_batch`).
 
-    The original swaps its marks for begin and end of word, in training too: rows start with `<eow>`, end with `<bow>`.
+    The original swaps its marks: rows start with `<eow>` and end with `<bow>`.
     """
 
     def __init__(self, characters: Sequence[str], max_characters: int) -> None:

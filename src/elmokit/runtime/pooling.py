@@ -1,7 +1,6 @@
 """Layers → one vector per word → one vector per text, on NumPy arrays of one text at a time.
 
-`Reduce` is what `Elmo` lets the engine keep of each text. A text without words gives zeros. Poolings work on each
-dimension by itself, so a long text is pooled segment by segment, each direction by itself.
+Poolings work on each dimension by itself, so a long text is pooled segment by segment, each direction by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import LayerMix
-from elmokit.encoding import POOLINGS, Encoding
+from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError
 from elmokit.runtime.kernels import instruction_set, native_mix, native_scale
 
@@ -28,8 +27,6 @@ SIF_SMOOTHING = 1e-3
 
 def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:
     """γ · Σ softmax(w)ₗ · hₗ over the layers of one text, (L, T, 2P) → (T, 2P) (Peters et al. 2018, equation 1).
-
-    ConfigError if the mix has another number of weights than L.
 
     Example:
         >>> mix_layers(np.array([[[1.0, 3.0]], [[3.0, 5.0]]]), LayerMix(gamma=2.0))
@@ -70,13 +67,7 @@ def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
     """One vector of a text's word vectors, (T, D) → (D,), or (2D,) for "mean+max" and "first+last".
 
     `shares` (T,) are p(word), each word's share of all running words, for "sif"; None counts all words alike.
-
-    Example:
-        >>> pool(np.array([[1.0, 4.0], [3.0, 2.0]]), "mean+max")
-        array([2., 3., 3., 4.])
     """
-    if pooling not in POOLINGS:
-        raise ConfigError(f"pooling is {pooling!r}; expected one of {', '.join(map(repr, POOLINGS))}.")
     if not len(vectors):
         return np.zeros(vectors.shape[1] * (1 + pooling.count("+")), vectors.dtype)
     return np.concatenate([_POOLED[part](vectors, shares) for part in pooling.split("+")])
@@ -98,12 +89,7 @@ _POOLED: Mapping[str, Callable[[Array, Array | None], Array]] = {
 
 
 def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
-    """p(word), each word's share of all counted words; ConfigError for no counts, negative ones, or only zeros.
-
-    Example:
-        >>> word_shares({"the": 3, "cat": 1})
-        {'the': 0.75, 'cat': 0.25}
-    """
+    """p(word), each word's share of all counted words; ConfigError for no counts, negative ones, or only zeros."""
     if counts is None:
         raise ConfigError(
             "pooling='sif' weighs words by how often they occur, and this model came without its words' counts: give"
@@ -195,7 +181,7 @@ class Collector:
 
 
 class _PooledCollector(Collector):
-    """Collects one vector of a long text: sums (in float64), maxima and ends of each direction by itself, (k, 2, P)."""
+    """Collects one vector of a long text: sums (in float64), maxima and ends of each direction, (k, 2, P)."""
 
     def __init__(self, texts: Reduce, words: Sequence[str]) -> None:
         assert texts.encoding is not None

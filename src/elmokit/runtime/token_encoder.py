@@ -1,7 +1,7 @@
 """Words → token vectors, the layer below the LSTMs: computed once per distinct word and cached.
 
-A token vector is what the character CNN makes of a word's characters, UTF-8 bytes or those of a dictionary, plus the
-word's row of a word table where the model has one. A model without characters has the table alone.
+A token vector is what the character CNN makes of a word's characters, plus the word's row of a word table where the
+model has one. A model without characters has the table alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TokenEncoder:
     """Token vectors of one model.
 
     `words` is the vocabulary of the word table, `embed` the character CNN of a backend, (D, C) → (D, P), and `run` runs
-    independent tasks. ConfigError if the model needs a vocabulary that is missing or lacks its special entries.
+    independent tasks. ConfigError if the vocabulary is missing or lacks its special entries.
     """
 
     def __init__(

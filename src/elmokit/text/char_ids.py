@@ -1,9 +1,7 @@
-"""Words → UTF-8 byte ids, as in all published ELMo models.
+"""Words → UTF-8 byte ids, as in all published ELMo models (Jozefowicz et al. 2016, §3.2; bilm-tf).
 
-A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 bytes, end of word, padding. Ids are
-bytes shifted by one, so that 0 is left for "no word here". Longer words lose the bytes that do not fit (48 fit).
-Unpaired surrogates, which UTF-8 cannot hold, are left out of the word, as bilm-tf leaves them out.
-Source: Jozefowicz et al. 2016, §3.2; bilm-tf `UnicodeCharsVocabulary`.
+A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 bytes, end of word, padding. Ids are bytes
+plus one, so that 0 is "no word here". Unpaired surrogates are left out of the word, as bilm-tf leaves them out.
 """
 
 from __future__ import annotations
@@ -34,10 +32,6 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
     """Character ids of T words, none of them 0. Shape (T, C), where C = `max_characters` is at least 3.
 
     Words that look like boundaries ("<S>") are ordinary words; `sentence_boundary_ids` makes boundaries.
-
-    Example:
-        >>> words_to_char_ids(["ab", "thhhhh"], 5).tolist()
-        [[259, 98, 99, 260, 261], [259, 117, 105, 105, 260]]
     """
     ids = np.full((len(words), max_characters), PADDING_ID, dtype=np.int16)
     ids[:, 0] = WORD_BEGIN_ID
@@ -46,6 +40,15 @@ def words_to_char_ids(words: Sequence[str], max_characters: int = 50) -> NDArray
         row[1 : 1 + len(data)] = np.frombuffer(data, dtype=np.uint8)
         row[1 : 1 + len(data)] += 1
         row[1 + len(data)] = WORD_END_ID
+    return ids
+
+
+def padded_char_ids(sentences: Sequence[Sequence[str]], max_characters: int = 50) -> NDArray[np.int64]:
+    """Character ids of B sentences with their boundaries, zeros behind each. Shape (B, T + 2, C)."""
+    ids = np.zeros((len(sentences), max(map(len, sentences), default=0) + 2, max_characters), np.int64)
+    begin, end = sentence_boundary_ids(max_characters)
+    for row, words in zip(ids, sentences, strict=True):
+        row[: len(words) + 2] = [begin, *words_to_char_ids(words, max_characters), end]
     return ids
 
 

@@ -1,6 +1,5 @@
 """The cleaning steps of the classic ELMo tutorial: each is a function, a recipe is a list of their names.
 
-Character-level models read links, marks and capitals; measure whether cleaning helps (`benchmarks/quality_tweets.py`).
 Full stops, commas and apostrophes stay, as in the tutorial. Lemmas come from `simplemma` (extra `lemmas`).
 """
 

@@ -1,8 +1,4 @@
-"""Check texts: a collection of strings or lists of words.
-
-Common mistakes get their own message instead of wrong vectors: a lone string (its letters would be texts), a whole
-table (its column names would be), bytes, and missing values, with their place.
-"""
+"""Check texts: a collection of strings or lists of words; common mistakes get a message with their place."""
 
 from __future__ import annotations
 
@@ -14,15 +10,7 @@ from elmokit.errors import TextError
 
 
 def checked_texts(texts: Iterable[Text]) -> Iterator[Text]:
-    """An iterator over texts; TextError for a lone string, bytes, a mapping, a set, a table, or no collection.
-
-    Example:
-        >>> list(checked_texts(("one", ["two"])))
-        ['one', ['two']]
-        >>> checked_texts("one")
-        Traceback (most recent call last):
-        elmokit.errors.TextError: texts is one str; expected a list of texts: [text], or use encode_one.
-    """
+    """An iterator over texts; TextError for a lone string, bytes, a mapping, a set, a table, or no collection."""
     kind = type(texts).__name__
     if isinstance(texts, str | bytes):
         raise TextError(f"texts is one {kind}; expected a list of texts: [text], or use encode_one.")

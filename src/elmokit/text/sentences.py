@@ -1,8 +1,8 @@
-"""Text → sentences, by rules for edited English.
+"""Text → sentences, by rules for edited English; unknown abbreviations before names are split wrongly.
 
 A sentence ends after ".", "!", "?" or "…" (and closing quotes and brackets) before white space and no lower-case
-letter, but not after a common abbreviation ("Dr.", "e.g.") or an initial ("J. Smith"). Empty lines and full stops of
-Chinese, Japanese and Hindi end sentences too. Unknown abbreviations before names are split wrongly.
+letter, but not after a common abbreviation ("Dr.", "e.g.") or an initial. Empty lines and full stops of Chinese,
+Japanese and Hindi end sentences too.
 """
 
 from __future__ import annotations

@@ -123,12 +123,7 @@ TOKENIZERS: dict[str, Tokenizer] = {
 
 
 def get_tokenizer(name: str) -> Tokenizer:
-    """Look up a tokenizer: "default", "whitespace" or "characters"; ConfigError for another name.
-
-    Example:
-        >>> get_tokenizer("whitespace")(" a  b")
-        [Token(word='a', start=1, end=2), Token(word='b', start=4, end=5)]
-    """
+    """Look up a tokenizer: "default", "whitespace" or "characters"; ConfigError for another name."""
     try:
         return TOKENIZERS[name]
     except KeyError:

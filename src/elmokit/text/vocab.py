@@ -1,7 +1,6 @@
-"""Word ↔ id for the softmax of the language model; the biLM itself reads characters and needs no vocabulary.
+"""Word ↔ id for the softmax of the language model, and vocabulary files; the biLM itself reads characters.
 
 Special words come first (`<S>`, `</S>`, `<UNK>`), then words by decreasing count, as the sampled softmax needs.
-Counts are kept where known, for frequency-weighted pooling (SIF). Reads the vocabulary files of bilm-tf.
 """
 
 from __future__ import annotations
@@ -73,15 +72,7 @@ def write_words(path: Path, words: Iterable[str], counts: Iterable[int] | None) 
 
 
 class Vocabulary:
-    """Words in the order of their ids, `<S>`, `</S>` and `<UNK>` among them, and where known their counts.
-
-    Example:
-        >>> vocabulary = Vocabulary.from_counts({"the": 5, "cat": 2, "rare": 1}, min_count=2)
-        >>> vocabulary.words
-        ('<S>', '</S>', '<UNK>', 'the', 'cat')
-        >>> vocabulary.id_of("dog") == vocabulary.unk_id
-        True
-    """
+    """Words in the order of their ids, `<S>`, `</S>` and `<UNK>` among them, and where known their counts."""
 
     def __init__(self, words: Sequence[str], counts: Sequence[int] | None = None) -> None:
         self.words = tuple(words)
@@ -115,8 +106,7 @@ class Vocabulary:
     ) -> Vocabulary:
         """Make a vocabulary of the most frequent words; words of equal count in alphabetical order.
 
-        `max_size` includes the three special words; words rarer than `min_count` count as `<UNK>`; `total` is the
-        number of words of the corpus, if `counts` lacks rare ones.
+        `max_size` includes the three special words; `total` is the corpus's number of words, if `counts` lacks some.
         """
         kept = [(w, n) for w, n in counts.items() if n >= min_count and w not in (BOS, EOS, UNK)]
         kept.sort(key=lambda pair: (-pair[1], pair[0]))

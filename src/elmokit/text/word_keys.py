@@ -23,12 +23,7 @@ def char_id_multipliers(max_characters: int) -> NDArray[np.int64]:
 def table_rows(words: Sequence[str]) -> dict[str, int]:
     """The row of each word in a word table, and of each word in lower case; look a word up as it is, then lowered.
 
-    `words` is the vocabulary in the order of the rows, the most frequent first; `<S>`, `</S>` and `<UNK>` are no words,
-    in lower case either.
-
-    Example:
-        >>> table_rows(["Drupal", "March", "march"])
-        {'Drupal': 0, 'March': 1, 'march': 2, 'drupal': 0}
+    `words` is the vocabulary in the order of the rows, the most frequent first; `<S>`, `</S>` and `<UNK>` are no words.
     """
     rows: dict[str, int] = {}
     for row, word in enumerate(words):

@@ -8,9 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from elmokit.compat.allennlp import Elmo, ElmoEmbedder, batch_to_ids, single_layer_weights  # noqa: E402
+from elmokit.compat.allennlp import Elmo, ElmoEmbedder, batch_to_ids  # noqa: E402
 from elmokit.errors import ConfigError, InputError  # noqa: E402
 from golden import make_tiny, make_torch, reference  # noqa: E402
+
+
+def single_layer_weights(layer, n_layers):
+    """Scalar mix parameters that choose one layer."""
+    return [1.0 if i == layer else -9e10 for i in range(n_layers)]
+
 
 BATCH = [["The", "cat", "sat", "."], [], ["naïve", "x" * 60]]
 

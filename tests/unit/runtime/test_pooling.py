@@ -48,11 +48,6 @@ def test_pooled_vector_is_the_callers_own(pooling):
     np.testing.assert_array_equal(vectors, VECTORS)
 
 
-def test_unknown_pooling_names_the_known():
-    with pytest.raises(ConfigError, match="'first\\+last'"):
-        pool(VECTORS, "median")
-
-
 def test_mix_is_the_formula_of_the_paper():
     layers = np.random.default_rng(0).standard_normal((3, 4, 6))
     weights = (0.1, 0.3, 0.5)

@@ -1,8 +1,4 @@
-"""Ways to compute a biLM: compiled loops, NumPy, PyTorch. `Backend` is what the engine needs; here one is chosen.
-
-float32 and bfloat16 on the CPU take the compiled loops where they run; otherwise NumPy computes float32 and float64,
-and PyTorch (extra `torch`) computes bfloat16 and everything on GPUs.
-"""
+"""Ways to compute a biLM, and the choice of one: compiled loops on the CPU where they run, else NumPy, else PyTorch."""
 
 from __future__ import annotations
 
@@ -40,18 +36,15 @@ class Backend(Protocol):
     ) -> None:
         """Read a batch through all LSTM layers in some directions (0 forward, 1 backward).
 
-        `tokens` are token vectors by word number (D, P), `start` is where each row starts. `slab` (L, N, 2P) takes the
-        layers of all rows behind each other, from index 1 on, and `after` the final states.
+        `tokens` are token vectors by word number (D, P). `slab` (L, N, 2P) takes the layers of all rows behind each
+        other, from index 1 on, and `after` the final states.
         """
 
 
 def make_backend(
     config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "auto", precision: str = "float32"
 ) -> Backend:
-    """The fastest backend for a device ("auto" is the CPU) and precision, with the weights packed.
-
-    ConfigError: they are not known or do not go together. MissingExtra: PyTorch is needed and not installed.
-    """
+    """The fastest backend for a device ("auto" is the CPU) and precision, with the weights packed."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; expected one of {', '.join(map(repr, PRECISIONS))} or 'auto'.")
     on_cpu = device in ("auto", "cpu")

@@ -1,7 +1,6 @@
-"""The biLM by the compiled loops: float32 on every instruction set, bfloat16 on processors that multiply in it.
+"""The biLM by the compiled loops, with the same bits for a text alone and in any batch.
 
-Same bits for a text alone and in any batch; in float32 also on every instruction set. The loops trust their sizes, so
-each array's shape is checked here before its address is given away.
+The loops trust their sizes, so each array's shape is checked here before its address is given away.
 """
 
 from __future__ import annotations

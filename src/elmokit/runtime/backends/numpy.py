@@ -1,8 +1,7 @@
 """The biLM in NumPy: the reference, and what runs where there are no compiled loops.
 
-OpenBLAS adds in another order for one row and for small products (n · K · N up to 100³), so rows are padded: then, on
-AVX-512, a row has the same bits beside any other rows. On AVX2 they are equal to rounding (1e-6 relative).
-A sigmoid is (1 + tanh(x / 2)) / 2, with the halves folded into the weights (exact: powers of two).
+OpenBLAS adds in another order for one row and for small products, so rows are padded: then, on AVX-512, a row has the
+same bits beside any other rows. A sigmoid is (1 + tanh(x / 2)) / 2, with the halves folded into the weights.
 """
 
 from __future__ import annotations
@@ -47,10 +46,7 @@ class MatrixProduct:
 
 
 class NumpyConvolutions:
-    """Windows of characters, maximum, bias, activation.
-
-    A window of padding alone gives a constant, so a word of m ids needs m windows and one comparison with it.
-    """
+    """Windows of characters, maximum, bias, activation; windows of padding alone give a constant, computed once."""
 
     def __init__(self, config: CharCNNConfig, get: Get) -> None:
         self.config, self._table = config, get("embedding.weight")
@@ -238,10 +234,7 @@ def _input_products(
 
 
 class CpuBackend:
-    """A `Backend` on the CPU: a character CNN, where the model has one, and a tower for each direction.
-
-    `product`, `convolutions`, `highway` and `tower` compute its parts: with NumPy, or with the compiled loops.
-    """
+    """A `Backend` on the CPU, whose parts compute with NumPy or with the compiled loops."""
 
     device = "cpu"
     splits: Sequence[tuple[int, ...]] = ((0,), (1,))

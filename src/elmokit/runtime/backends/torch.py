@@ -1,7 +1,6 @@
 """PyTorch (extra `torch`): everything on a GPU, and bfloat16 on CPUs without compiled loops for it.
 
-The modules of `elmokit.nn` embed words; the LSTMs run packed, both directions in one product. A text alone and the same
-text in a batch agree to rounding of the precision.
+The modules of `elmokit.nn` embed words; the LSTMs run packed, both directions in one product.
 """
 
 from __future__ import annotations
@@ -31,11 +30,7 @@ def as_tensor(vectors: Array) -> Tensor:
 
 
 class TorchBackend:
-    """A `Backend` on a device, without gradients: weights in float32 or bfloat16, states and results in float32.
-
-    Raises:
-        ConfigError: another precision, or a device that is not there.
-    """
+    """A `Backend` on a device, without gradients: weights in float32 or bfloat16, states and results in float32."""
 
     splits: Sequence[tuple[int, ...]] = ((0, 1),)
     dtype: np.dtype[Any] = np.dtype(np.float32)

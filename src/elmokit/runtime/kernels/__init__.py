@@ -67,7 +67,6 @@ def chosen() -> InstructionSet | None:
     """The instruction set at work: the best one, or the one that ELMOKIT_CPU names; None where NumPy computes.
 
     "plain" must be named: without the processor's fused multiply-add the same bits take several times NumPy's time.
-    ConfigError: ELMOKIT_CPU names none that is available.
     """
     sets, wanted = {s.name: s for s in available()}, os.environ.get("ELMOKIT_CPU", "")
     best = next(iter(sets.values()), None)
@@ -155,10 +154,7 @@ Mixture = _structure(
 
 
 def native_mix(layers: Array, weights: Array, *, layer_norm: bool = False) -> Array:
-    """Mix the layers of one text by weights (L,), float32, (L, T, D) → (T, D).
-
-    With `layer_norm`, each layer gets mean 0 and variance 1 first, over all words and dimensions.
-    """
+    """Mix the layers of one text, (L, T, D) → (T, D), by weights (L,), float32; with `layer_norm`, normalised first."""
     layers = layers if layers[0].flags.c_contiguous and layers.strides[0] % 4 == 0 else np.ascontiguousarray(layers)
     L, T, D = layers.shape
     if not T or layers.dtype != np.float32:

@@ -35,10 +35,7 @@ def to_bfloat16(x: Array) -> NDArray[np.uint16]:
 
 
 def pack(weight: Array, precision: str, n_terms: int = 0) -> Array:
-    """A weight (K, N) in panels of four registers' columns, (panels, units, columns); see `products.h`.
-
-    A unit is four bytes, one float32 or two bfloat16. `n_terms` pads K.
-    """
+    """A weight (K, N) in panels of four registers' columns, (panels, four-byte units, columns); `n_terms` pads K."""
     (K, N), columns, per_unit = weight.shape, 4 * lanes(), 2 if precision == "bfloat16" else 1
     terms = up(max(K, n_terms), per_unit)
     padded = np.zeros((terms, up(N, columns)), np.float32)

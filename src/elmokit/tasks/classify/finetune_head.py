@@ -18,7 +18,7 @@ import numpy as np
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import LayerMix
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
+from elmokit.text.char_ids import padded_char_ids
 
 try:
     import torch
@@ -84,12 +84,7 @@ class FinetuneHead(TorchHead):
         """Character ids with boundary rows, zeros behind each text. Shape (B, T + 2, C)."""
         assert network.bilm.config.char_cnn is not None
         width = network.bilm.config.char_cnn.max_characters
-        texts = [X[int(row)][:LONGEST] for row in rows]
-        ids = np.zeros((len(texts), max(map(len, texts), default=0) + 2, width), np.int64)
-        for row, words in zip(ids, texts, strict=True):
-            row[0], row[len(words) + 1] = sentence_boundary_ids(width)
-            row[1 : len(words) + 1] = words_to_char_ids(words, width)
-        return (torch.from_numpy(ids),)
+        return (torch.from_numpy(padded_char_ids([X[int(row)][:LONGEST] for row in rows], width)),)
 
     def _parts(self, network: _Network) -> list[list[nn.Parameter]]:
         """Classes with the mix, the LSTM layers of both directions from the top down, the token layer."""
