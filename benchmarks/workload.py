@@ -61,9 +61,9 @@ def make_runtime(config, tensors, way, batch_words=4096, words=None):
 
     precision, _, engine = way.partition("-")
     if engine == "numpy":
-        from elmokit.runtime.backends.numpy import numpy_backend
+        from elmokit.runtime.backends.numpy import CpuBackend
 
-        backend = numpy_backend(config, tensors, precision)
+        backend = CpuBackend(config, tensors, precision)
     elif engine == "torch":
         from elmokit.runtime.backends.torch import TorchBackend
 

@@ -137,10 +137,6 @@ class LayerMix:
         weights: one number per layer, before the softmax; None for all equal.
         gamma: γ, the scale of the sum.
         layer_norm: whether each layer is normalised first, over the words of one text (boundaries left out).
-
-    Example:
-        >>> LayerMix(weights=(0.0, 0.0)).shares(2)
-        (0.5, 0.5)
     """
 
     weights: tuple[float, ...] | None = None

@@ -177,13 +177,8 @@ def _is_integer(value: Any) -> bool:
 class Encoder(Protocol):
     """What tasks need of a model; `elmokit.Elmo` is one."""
 
-    @property
-    def name(self) -> str:
-        """Name of the model, for people."""
-
-    @property
-    def config(self) -> ElmoConfig:
-        """Configuration of the model."""
+    name: str
+    config: ElmoConfig
 
     @property
     def fingerprint(self) -> str:

@@ -39,10 +39,8 @@ class WordVectors:
 
     Example:
         >>> text = WordVectors(("Hi", "!"), np.array([[0, 2], [2, 3]]), np.zeros((2, 8), np.float32))
-        >>> text
-        WordVectors('Hi !', vectors=(2, 8))
-        >>> len(text), text["Hi"].shape
-        (2, (8,))
+        >>> text, len(text), text["Hi"].shape
+        (WordVectors('Hi !', vectors=(2, 8)), 2, (8,))
     """
 
     words: tuple[str, ...]
@@ -136,12 +134,6 @@ class Features(Sequence[WordVectors]):
 
         Raises:
             ConfigError: texts whose vectors differ in width or layers.
-
-        Example:
-            >>> texts = [WordVectors(("a", "b"), None, np.ones((2, 4))), WordVectors(("c",), None, np.ones((1, 4)))]
-            >>> vectors, mask = Features(texts).to_padded()
-            >>> vectors.shape, mask.tolist()
-            ((2, 2, 4), [[True, True], [True, False]])
         """
         shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in self._texts}
         if len(shapes) > 1:
@@ -185,12 +177,7 @@ class Features(Sequence[WordVectors]):
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
-        """Read what `save` or `elmokit embed --words` (which leaves out texts without words) wrote.
-
-        Raises:
-            MissingFile: no such file.
-            InputError: not a file of word vectors, or a damaged one.
-        """
+        """Read what `save` or `elmokit embed --words` wrote; MissingFile, or InputError for what is no such file."""
         return cls(read_word_vectors(path))
 
 

@@ -39,9 +39,8 @@ class Published:
 
 
 def _published(row: dict[str, Any]) -> Published:
-    sums = row.pop("sha256", {})
-    files = tuple(RemoteFile(url=url, name=name, sha256=sums.get(name, "")) for name, url in row.pop("files").items())
-    return Published(files=files, **row)
+    sums, urls = row.pop("sha256", {}), row.pop("files").items()
+    return Published(files=tuple(RemoteFile(url=u, name=n, sha256=sums.get(n, "")) for n, u in urls), **row)
 
 
 def _rows(name: str) -> Any:

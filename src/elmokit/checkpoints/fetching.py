@@ -75,7 +75,11 @@ def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
     config, model = checkpoint.config, find(source)
     if not source.startswith("hf:"):
         known = model or _unnamed(source)
-        metadata = {"source": known.files[0].url} | _provenance(known)
+        mark = _folder_of(known) / MARK
+        sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
+        verified = bool(sums) and all(file.sha256 and sums.get(file.name) == file.sha256 for file in known.files)
+        metadata = {"source": known.files[0].url, "sha256": sums}
+        metadata["verified"] = "by SHA-256" if verified else "not verified: no published checksum"
     if model is not None:
         metadata |= {"licence": model.licence, "language": model.language}
         config = replace(config, tokenizer=model.tokenizer)
@@ -113,14 +117,6 @@ def _unnamed(url: str) -> Published:
     name = re.sub(r"[^\w.-]+", "-", parts.path.rpartition("/")[2]).lstrip(".") or "model"
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
     return Published(name=f"{name}-{key}", title=url, files=(RemoteFile(url=url, name=name),))
-
-
-def _provenance(model: Published) -> dict[str, Any]:
-    """The recorded checksums, and whether they were compared with published ones."""
-    mark = _folder_of(model) / MARK
-    sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
-    verified = bool(sums) and all(file.sha256 and sums.get(file.name) == file.sha256 for file in model.files)
-    return {"sha256": sums, "verified": "by SHA-256" if verified else "not verified: no published checksum"}
 
 
 def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:

@@ -152,22 +152,17 @@ def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, N
     """Arrays as they lie in the file."""
     stored: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
-        if storage == "int8" and array.ndim > 1:
-            stored[name], stored[name + _SCALE] = _quantise(array)
+        if storage == "int8" and array.ndim > 1:  # -127 to 127, and a scale per row of the first axis
+            rows = array.reshape(len(array), -1).astype(np.float32)
+            stored[name + _SCALE] = scale = (np.abs(rows).max(axis=1) / np.float32(127)).astype(np.float32)
+            steps = rows / np.where(scale > 0, scale, 1)[:, None]
+            stored[name] = np.ascontiguousarray(np.rint(steps).astype(np.int8).reshape(array.shape))
         else:
             stored[name] = np.ascontiguousarray(array, dtype=np.float16 if storage == "float16" else np.float32)
     for name, array in stored.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{name} has numbers beyond the range of {array.dtype}; store it as float32.")
     return stored
-
-
-def _quantise(array: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Whole numbers of -127..127 and one scale per row of the first axis."""
-    rows = array.reshape(len(array), -1).astype(np.float32)
-    scale = np.abs(rows).max(axis=1) / np.float32(127)
-    steps = rows / np.where(scale > 0, scale, 1)[:, None]
-    return np.ascontiguousarray(np.rint(steps).astype(np.int8).reshape(array.shape)), scale.astype(np.float32)
 
 
 def _read_arrays(path: Path, *, with_softmax: bool) -> dict[str, NDArray[Any]]:

@@ -30,6 +30,13 @@ csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of the proces
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 """What Excel writes above the header to name the delimiter."""
 
+_QUOTING_PROBLEMS = {
+    "field larger": f"a field of more than {LONGEST_LINE:,} characters, or a quotation mark that never closes",
+    "unexpected end of data": "a quotation mark opens and never closes",
+    "expected after": 'a quotation mark inside a quoted field must be doubled ("")',
+}
+"""What the errors of `csv` mean."""
+
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -179,16 +186,8 @@ def _delimited_records(
         except csv.Error as error:
             lines.go_back()
             number, fields = number + 1, []
-            yield Record(number, line, {}, _quoting_problem(error))
-
-
-def _quoting_problem(error: csv.Error) -> str:
-    told = {
-        "field larger": f"a field of more than {LONGEST_LINE:,} characters, or a quotation mark that never closes",
-        "unexpected end of data": "a quotation mark opens and never closes",
-        "expected after": 'a quotation mark inside a quoted field must be doubled ("")',
-    }
-    return next((text for part, text in told.items() if part in str(error)), str(error))
+            problems = (text for part, text in _QUOTING_PROBLEMS.items() if part in str(error))
+            yield Record(number, line, {}, next(problems, str(error)))
 
 
 def _match(names: Sequence[str], fields: Sequence[str], quotes: bool, _: str) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from elmokit.errors import ConfigError, MissingExtra
 _LINK = re.compile(r"(?:https?://|www\.|pic\.twitter\.com/)\S+")
 _PUNCTUATION = str.maketrans("", "", '!"#$%&()*+-/:;<=>?@[\\]^_`{|}~')
 _DIGITS = str.maketrans(dict.fromkeys("0123456789", " "))
+_SURROGATE = re.compile("[\ud800-\udfff]")  # which dictionaries can't hold
 _LONGEST_LEMMA = 60
 """Characters of the longest word that is looked up; simplemma takes quadratic time for long ones."""
 
@@ -23,14 +24,9 @@ def _lemmatize(text: str) -> str:
     except ImportError:
         raise MissingExtra("simplemma", "lemmas", "lemmatisation") from None
     return " ".join(
-        simplemma.lemmatize(word, lang="en") if len(word) <= _LONGEST_LEMMA and _is_unicode(word) else word
+        word if len(word) > _LONGEST_LEMMA or _SURROGATE.search(word) else simplemma.lemmatize(word, lang="en")
         for word in text.split()
     )
-
-
-def _is_unicode(word: str) -> bool:
-    """Whether a word has no unpaired surrogates, which dictionaries can't hold."""
-    return word.isascii() or not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 CLEANING_STEPS: dict[str, Callable[[str], str]] = {

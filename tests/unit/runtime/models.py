@@ -56,9 +56,9 @@ def words_of(config):
 
 def numpy_engine(config, tensors, *, dtype="float32", **options):
     """An engine on NumPy, whatever else there is."""
-    from elmokit.runtime.backends.numpy import numpy_backend
+    from elmokit.runtime.backends.numpy import CpuBackend
 
-    return Engine(config, tensors, backend=numpy_backend(config, tensors, dtype), **options)
+    return Engine(config, tensors, backend=CpuBackend(config, tensors, dtype), **options)
 
 
 def native_engine(config, tensors, *, precision="float32", **options):

@@ -55,9 +55,9 @@ def make_backend(
 
         return native_backend(config, tensors, precision)
     if on_cpu and precision != "bfloat16":
-        from elmokit.runtime.backends.numpy import numpy_backend
+        from elmokit.runtime.backends.numpy import CpuBackend
 
-        return numpy_backend(config, tensors, precision)
+        return CpuBackend(config, tensors, precision)
     if find_spec("torch") is None:
         purpose = "precision 'bfloat16' on this processor" if on_cpu else f"device {device!r}"
         raise MissingExtra("PyTorch", "torch", purpose)

@@ -15,7 +15,6 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.errors import ConfigError
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, State, step_blocks
 
 Array = NDArray[Any]
@@ -243,7 +242,7 @@ class CpuBackend:
         self,
         config: ElmoConfig,
         tensors: Tensors,
-        dtype: DTypeLike,
+        dtype: DTypeLike = "float32",
         product: Any = MatrixProduct,
         convolutions: Any = NumpyConvolutions,
         highway: Any = NumpyHighway,
@@ -290,10 +289,3 @@ class CpuBackend:
             )
             for k, out in enumerate(outputs, start=1):  # (N, P)
                 slab[k, :, d * P : (d + 1) * P] = out[batch.places[d]]
-
-
-def numpy_backend(config: ElmoConfig, tensors: Tensors, dtype: DTypeLike = "float32") -> CpuBackend:
-    """A backend that computes with NumPy, in float32 or float64."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ConfigError(f"dtype is {np.dtype(dtype)}; NumPy computes in float32 or float64.")
-    return CpuBackend(config, tensors, dtype)
