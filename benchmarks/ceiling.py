@@ -57,7 +57,7 @@ def torch_task():
 
 
 def native_task(precision):
-    from elmokit.runtime.kernels.weights import NativeProduct
+    from elmokit.runtime.backends.native import NativeProduct
 
     x, out = np.ones((ROWS, K), np.float32), np.empty((ROWS, N), np.float32)
     product = NativeProduct(np.ones((K, N), np.float32), precision)

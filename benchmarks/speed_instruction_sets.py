@@ -17,9 +17,9 @@ import time
 import numpy as np
 from workload import finish, gflop_per_distinct_word, gflop_per_word, load_model
 
+from elmokit.runtime.backends.native import NativeProduct
 from elmokit.runtime.engine import Engine
 from elmokit.runtime.kernels import available
-from elmokit.runtime.kernels.weights import NativeProduct
 
 
 def texts_of(n, seed=0):

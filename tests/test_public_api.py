@@ -134,6 +134,8 @@ def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
 
 def test_there_are_examples_to_run():
     finder = doctest.DocTestFinder(exclude_empty=True)
-    names = ("elmokit.config", "elmokit.elmo", "elmokit.features", "elmokit.text.tokens", "elmokit.runtime.batches")
-    found = [test for name in names for test in finder.find(importlib.import_module(name)) if test.examples]
+    names = ("config", "elmo", "encoding", "features", "text.tokens", "runtime.batches", "runtime.pooling")
+    found = [
+        test for name in names for test in finder.find(importlib.import_module(f"elmokit.{name}")) if test.examples
+    ]
     assert len(found) >= 10

@@ -135,11 +135,8 @@ class Features(Sequence[WordVectors]):
         Raises:
             ConfigError: texts whose vectors differ in width or layers.
         """
-        shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in self._texts}
-        if len(shapes) > 1:
-            raise ConfigError(f"the texts' vectors differ in layers or width: {sorted(shapes)}.")
+        *layers, width = _common_shape(self._texts)
         longest = max(map(len, self._texts), default=0)
-        (*layers, width) = shapes.pop() if shapes else (0,)
         dtype = self._texts[0].vectors.dtype if self._texts else np.dtype(np.float32)
         vectors = np.zeros((len(self), *layers, longest, width), dtype)
         for row, text in zip(vectors, self._texts, strict=True):
@@ -232,11 +229,17 @@ def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
     return len(texts)
 
 
-def _packed(texts: Sequence[WordVectors]) -> dict[str, Array]:
-    """All texts behind each other, as plain arrays."""
+def _common_shape(texts: Sequence[WordVectors]) -> tuple[int, ...]:
+    """Layers, where they are apart, and width of the texts' vectors."""
     shapes = {(*text.vectors.shape[:-2], text.vectors.shape[-1]) for text in texts}
     if len(shapes) > 1:
-        raise ConfigError(f"the texts' vectors differ in layers or width ({sorted(shapes)}); save them apart.")
+        raise ConfigError(f"the texts' vectors differ in layers or width ({sorted(shapes)}); take them apart.")
+    return shapes.pop() if shapes else (0,)
+
+
+def _packed(texts: Sequence[WordVectors]) -> dict[str, Array]:
+    """All texts behind each other, as plain arrays."""
+    _common_shape(texts)
     words = [word.encode("utf-8", "surrogatepass") for text in texts for word in text.words]
     places = [np.full((len(t.words), 2), -1, np.int64) if t.offsets is None else t.offsets for t in texts]
     vectors = [text.vectors for text in texts] or [np.zeros((0, 0), np.float32)]

@@ -18,7 +18,7 @@ from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, 
 from elmokit.checkpoints.mapping import revert_rules
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
 from elmokit.checkpoints.tensorflow import convert, rules_for
-from elmokit.config import ElmoConfig, LayerMix
+from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, MissingFile
 from elmokit.files import atomic_path, write_json
 from elmokit.hdf5 import dataset_shapes, hdf5_file, is_hdf5, read_arrays
@@ -54,7 +54,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
         mix = LayerMix(**extra.get("layer_mix", {}))
         metadata |= dict(extra.get("metadata", extra.get("facts", {})))
         name = printable(str(extra.get("name", "")))
-    softmax = _softmax(source, config, inside, weights_path) if source.with_softmax else None
+    softmax = _softmax(source, inside, weights_path) if source.with_softmax else None
     return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
 
 
@@ -150,9 +150,7 @@ def _only_weights(source: CheckpointFiles) -> Path:
     return (preferred or weights or files)[0]  # a file that holds none: reading it says what it is
 
 
-def _softmax(
-    source: CheckpointFiles, config: ElmoConfig, inside: Mapping[str, NDArray[Any]], weights_path: Path
-) -> Softmax | None:
+def _softmax(source: CheckpointFiles, inside: Mapping[str, NDArray[Any]], weights_path: Path) -> Softmax | None:
     """The softmax in the file of weights, or in a file of its own beside it."""
     path, arrays = weights_path, inside
     if set(inside) != set(_SOFTMAX):
@@ -161,13 +159,7 @@ def _softmax(
         if path == weights_path:
             return None
         arrays = read_arrays(path, dtype="f4")
-    softmax = Softmax(*(arrays[name] for name in _SOFTMAX))
-    if softmax.weight.shape[1] != config.projection_width:
-        raise CheckpointError(
-            f"{path}: softmax/W has shape {softmax.weight.shape}; the model needs rows of width"
-            f" {config.projection_width}: are both files of one model?"
-        )
-    return softmax
+    return Softmax(*(arrays[name] for name in _SOFTMAX))
 
 
 FORMAT = Format("allennlp", "AllenNLP / bilm-tf (options.json, HDF5 weights)", recognise, read, write)

@@ -18,8 +18,6 @@ from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
 
-_MAX_LAYERS = 1000  # far beyond any model; keeps a hostile number from being counted to
-
 
 def config_from_options(
     options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]
@@ -29,8 +27,6 @@ def config_from_options(
     with reading(options_path, what=what):
         lstm = options["lstm"]
         C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
-        if max(n_layers, int(options.get("char_cnn", {}).get("n_highway") or 0)) > _MAX_LAYERS:
-            raise CheckpointError(f"{options_path}: more than {_MAX_LAYERS} layers; is this an ELMo's options file?")
         has_projection = any(name.endswith("/W_P_0") for name in arrays)
         bilstm = BiLSTMConfig(
             n_layers=n_layers,

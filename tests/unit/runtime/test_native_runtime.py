@@ -13,10 +13,9 @@ from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime import kernels as library
 from elmokit.runtime.backends import make_backend
-from elmokit.runtime.backends.native import GAP, NativeTower
+from elmokit.runtime.backends.native import GAP, NativeProduct, NativeTower, round_rows, to_bfloat16
 from elmokit.runtime.batches import Buffers, State, make_batch
 from elmokit.runtime.kernels import available, native_precisions
-from elmokit.runtime.kernels.weights import NativeProduct, round_rows, to_bfloat16
 from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
 
 SENTENCES = [["the", "cat", "sat"], [], ["a\0b", "\ud800", "🙂", "x" * 500], ["the"], ["cat"] * 11]
