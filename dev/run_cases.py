@@ -81,6 +81,7 @@ def runs(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 def run(script: Path, arguments: list[str], seconds: float, megabytes: int, work: str) -> tuple[str, float, int, str]:
     """Run one script; return its exit code, seconds, peak memory in MB and last line."""
     environment = {**os.environ, "CASES_WORK": work, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `elmokit` of this Python
     limit = megabytes << 20
 
     def prepare() -> None:
