@@ -61,7 +61,8 @@ def read(source: CheckpointFiles) -> Checkpoint:
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         name = printable(str(values.get("name", "")))
         metadata = dict(values.get("metadata", values.get("facts", {})))  # "facts" until 0.1
-        return Checkpoint(config, arrays, mix, words, counts, softmax, name, metadata)
+        tensors = {name: arrays[name] for name in config.tensor_shapes() if name in arrays} | arrays  # in our order
+        return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
 
 
 def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:

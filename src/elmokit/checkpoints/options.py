@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
-from elmokit.errors import CheckpointError
 from elmokit.reading import reading
 
 
@@ -23,23 +22,43 @@ def config_from_options(
     options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]
 ) -> ElmoConfig:
     """The configuration that options and the presence of arrays describe."""
-    what = 'ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'
-    with reading(options_path, what=what):
-        lstm = options["lstm"]
-        C, P, n_layers = int(lstm["dim"]), int(lstm["projection_dim"]), int(lstm.get("n_layers", 1))
-        has_projection = any(name.endswith("/W_P_0") for name in arrays)
+    with reading(options_path, what='ELMo options; expected "lstm" with dim and projection_dim, and "char_cnn"'):
+        lstm, cnn, n_words = options["lstm"], options.get("char_cnn"), 0
+        C, P = int(lstm["dim"]), int(lstm["projection_dim"])
         bilstm = BiLSTMConfig(
-            n_layers=n_layers,
+            n_layers=int(lstm.get("n_layers", 1)),
             cell_width=C,
-            projection=has_projection or C != P,
-            cell_clip=_clip(lstm.get("cell_clip")),
-            projection_clip=_clip(lstm.get("proj_clip")),
+            projection=any(name.endswith("/W_P_0") for name in arrays) or C != P,
+            cell_clip=float(lstm.get("cell_clip") or 0) or None,
+            projection_clip=float(lstm.get("proj_clip") or 0) or None,
             skip_connections=bool(lstm.get("use_skip_connections")),
         )
-        char_cnn = _char_cnn(options["char_cnn"], options_path, P, arrays) if "char_cnn" in options else None
-        n_words = 0 if char_cnn else _n_words(arrays, weights_path)
+        if cnn is None:
+            if (table := arrays.get("embedding")) is None or table.ndim != 2:
+                raise ValueError(
+                    f"without char_cnn the model looks words up, but {weights_path} has no dataset embedding (words,"
+                    " projection): are both files of one model?"
+                )
+            n_words = len(table) + 1
+        char_cnn = None if cnn is None else _char_cnn(cnn, P, arrays)
         tokenizer = str(options.get("elmokit", {}).get("tokenizer", "whitespace"))
         return ElmoConfig(projection_width=P, char_cnn=char_cnn, n_words=n_words, bilstm=bilstm, tokenizer=tokenizer)
+
+
+def _char_cnn(options: Mapping[str, Any], projection_width: int, arrays: Mapping[str, NDArray[Any]]) -> CharCNNConfig:
+    if options.get("projection_after_highway", True) is False:
+        raise ValueError("projection_after_highway is false; only models that project after the highway are read")
+    filters = tuple((int(width), int(n)) for width, n in options["filters"])
+    table = arrays.get("char_embed")
+    return CharCNNConfig(
+        embedding_width=int(options["embedding"]["dim"]),
+        filters=filters,
+        n_highway=int(options.get("n_highway") or 0),
+        activation=options.get("activation", "relu"),
+        max_characters=int(options.get("max_characters_per_token", 50)),
+        n_characters=262 if table is None or table.ndim == 0 else max(len(table), 261) + 1,
+        projection="CNN_proj/W_proj" in arrays or sum(n for _, n in filters) != projection_width,
+    )
 
 
 def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -70,37 +89,3 @@ def options_from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
 def training_metadata(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what options say beyond the model itself: batch size, tokens and so on."""
     return {name: value for name, value in options.items() if name not in ("lstm", "char_cnn", "elmokit")}
-
-
-def _clip(value: Any) -> float | None:
-    return None if value is None or float(value) == 0 else float(value)
-
-
-def _char_cnn(
-    options: Mapping[str, Any], options_path: Path, projection_width: int, arrays: Mapping[str, NDArray[Any]]
-) -> CharCNNConfig:
-    if options.get("projection_after_highway", True) is False:
-        raise CheckpointError(
-            f"{options_path}: projection_after_highway is false; only models that project after the highway are read."
-        )
-    filters = tuple((int(width), int(n)) for width, n in options["filters"])
-    table = arrays.get("char_embed")
-    return CharCNNConfig(
-        embedding_width=int(options["embedding"]["dim"]),
-        filters=filters,
-        n_highway=int(options.get("n_highway") or 0),
-        activation=options.get("activation", "relu"),
-        max_characters=int(options.get("max_characters_per_token", 50)),
-        n_characters=262 if table is None or table.ndim == 0 else max(len(table), 261) + 1,
-        projection="CNN_proj/W_proj" in arrays or sum(n for _, n in filters) != projection_width,
-    )
-
-
-def _n_words(arrays: Mapping[str, NDArray[Any]], path: Path) -> int:
-    table = arrays.get("embedding")
-    if table is None or table.ndim != 2:
-        raise CheckpointError(
-            f"{path}: the options have no char_cnn, so the model looks words up, but a dataset embedding (words,"
-            " projection) is missing: are both files of one model?"
-        )
-    return len(table) + 1

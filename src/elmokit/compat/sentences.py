@@ -18,21 +18,20 @@ def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list
     checked = []
     for i, sentence in enumerate(checked_texts(sentences)):
         if isinstance(sentence, str):
-            shown = sentence if len(sentence) <= 40 else sentence[:39] + "…"
-            words = ", ".join(map(repr, shown.split()[:3])) or ""
-            raise TextError(f"{name}[{i}] is the string {shown!r}; expected a list of words, such as [{words}].")
+            words = ", ".join(map(repr, sentence[:40].split()[:3]))
+            raise TextError(f"{name}[{i}] is the string {sentence!r:.40}; expected a list of words, such as [{words}].")
         checked.append(checked_words(sentence, i))
     return checked
 
 
 def checked_strings(texts: Iterable[Any], name: str = "texts") -> list[str]:
     """Check a batch of strings; raises `TextError` with the place of another value."""
-    checked = list(checked_texts(texts))
+    checked: list[Any] = list(checked_texts(texts))
     for i, text in enumerate(checked):
         if not isinstance(text, str):
             hint = " Decode it first." if isinstance(text, bytes) else ""
             raise TextError(f"{name}[{i}] is {text!r:.60} ({type(text).__name__}); expected a string.{hint}")
-    return [text for text in checked if isinstance(text, str)]
+    return checked
 
 
 def padded_layers(elmo: Elmo, sentences: list[list[str]], *, state: Any = None) -> NDArray[np.float32]:

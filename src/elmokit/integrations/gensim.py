@@ -89,7 +89,6 @@ def _has_space(word: str) -> bool:
 
 def _checked(words: Iterable[str]) -> list[str]:
     chosen = list(words)
-    seen: set[str] = set()
     for place, word in enumerate(chosen):
         if not isinstance(word, str):
             raise InputError(f"words[{place}] is a {type(word).__name__} ({word!r:.40}); expected a string.")
@@ -97,9 +96,9 @@ def _checked(words: Iterable[str]) -> list[str]:
             raise InputError(f"words[{place}] is {word!r:.40}, which holds an unpaired surrogate; files are UTF-8.")
         if not word or _has_space(word):
             raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
-        if word in seen:
-            raise InputError(f"the word {word!r} occurs twice; give each word once.")
-        seen.add(word)
+    if len(set(chosen)) < len(chosen):
+        twice = next(word for i, word in enumerate(chosen) if word in chosen[:i])
+        raise InputError(f"the word {twice!r} occurs twice; give each word once.")
     if not chosen:
         raise InputError("no words were given; word2vec's format needs at least one.")
     return chosen

@@ -101,11 +101,8 @@ def embed_files(
     Returns:
         what was done. Beside each vector is its "row", from 1, and its "file" if there are several.
 
-    Raises:
-        MissingFile: no such file, or none that matches the pattern.
-        InputError: a column that does not exist, a bad row (see `Table`), a file that changed while it was read.
-        ConfigError: standard input, an unknown format, layers that the model does not have.
-        OutputError: the folder belongs to another job or run, or can't be written.
+    Raises InputError for a bad row (see `Table`) or a file that changed while it was read, ConfigError for standard
+    input, OutputError if the folder belongs to another job or run.
     """
     columns = [column] if id_column is None else [column, id_column]
     tables, suffix = _tables(source), f".{part_format.lstrip('.')}"

@@ -117,7 +117,7 @@ def _refuse(*, prompt_name: Any, truncate_dim: Any, precision: Any, output_value
     if truncate_dim is not None:
         raise ConfigError(f"truncate_dim is {truncate_dim!r}; ELMo's vectors can't be cut. Reduce them by PCA instead.")
     if precision not in ("float32", None):
-        raise ConfigError(f"precision is {precision!r}; expected 'float32'. Quantise the vectors afterwards.")
+        raise ConfigError(f"precision is {precision!r}; expected 'float32'; apply quantize_embeddings to the vectors.")
     if output_value not in ("sentence_embedding", "token_embeddings"):
         raise ConfigError(f"output_value is {output_value!r}; expected 'sentence_embedding' or 'token_embeddings'.")
 
