@@ -36,17 +36,6 @@ class BiLM(nn.Module):
 
     `dropout` is applied to the token vectors and between LSTM layers in training; `words` are the vocabulary of a model
     with a word table, in the order of its rows. ConfigError for a model with a dictionary of characters.
-
-    Example:
-        >>> from elmokit.config import BiLSTMConfig, CharCNNConfig
-        >>> config = ElmoConfig(
-        ...     projection_width=8,
-        ...     char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 8)), n_highway=1),
-        ...     bilstm=BiLSTMConfig(cell_width=16),
-        ... )
-        >>> bilm = BiLM(config)
-        >>> {name: tuple(p.shape) for name, p in bilm.state_dict().items()} == config.tensor_shapes()
-        True
     """
 
     def __init__(self, config: ElmoConfig, *, dropout: float = 0.0, words: Sequence[str] | None = None) -> None:

@@ -7,18 +7,22 @@ compressed. Standard input is copied to a file first, because an index that can 
 from __future__ import annotations
 
 import glob
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from elmokit.data.streams import STDIN, open_bytes
 from elmokit.data.tables import TEXT_COLUMN, Table
 from elmokit.errors import ConfigError, InputError, MissingFile
+from elmokit.text.char_ids import UNK
 from elmokit.text.tokens import get_tokenizer
-from elmokit.training.store import CorpusStore, OnIndex, build_store, fingerprint_of
+from elmokit.training.store import STORE_VERSION, CorpusStore, OnIndex, build_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +98,10 @@ def open_store(
     names = [source_name(path) for path in files]
     if len(set(names)) != len(names):
         names = [str(path) for path in files]
-    settings = (names, tokenizer, corpus.column, corpus.encoding, corpus.heldout_every)
-    fingerprint = fingerprint_of(files, *settings)
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    settings = [names, tokenizer, corpus.column, corpus.encoding, corpus.heldout_every]
+    contents = json.dumps([STORE_VERSION, UNK, *settings, *chain.from_iterable(stats)])
+    fingerprint = hashlib.sha256(contents.encode()).hexdigest()[:16]
     if (folder / "store.json").exists():
         store = CorpusStore(folder)
         if store.fingerprint == fingerprint:

@@ -10,7 +10,6 @@ each text in the corpus · `words.{utf8,ends,counts}` spellings · `store.json`,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from elmokit.blocks import blocks
 from elmokit.errors import InputError, MissingFile
 from elmokit.reading import read_json
-from elmokit.text.char_ids import BOS, EOS, PADDING_ID, UNK, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
+from elmokit.text.char_ids import BOS, EOS, PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
 
@@ -309,12 +308,3 @@ class CorpusStore:
         ids = np.fromiter(map(vocabulary.id_of, words), dtype=np.int32, count=self.n_spellings)
         ids[BOS_NUMBER], ids[EOS_NUMBER] = vocabulary.bos_id, vocabulary.eos_id
         return ids
-
-
-def fingerprint_of(paths: Sequence[Path], *settings: object) -> str:
-    """A short hash of files (by path, size and time) and settings, to tell whether a store still fits."""
-    parts: list[object] = [STORE_VERSION, UNK, *settings]
-    for path in paths:
-        stat = path.stat()
-        parts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]

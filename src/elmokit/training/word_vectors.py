@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from elmokit.errors import ConfigError, InputError, MissingFile
+from elmokit.errors import ConfigError, InputError
+from elmokit.reading import reading
 from elmokit.text.char_ids import words_to_char_ids
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.objective import PretrainingModel
@@ -31,31 +32,26 @@ def read_word_vectors(path: str | Path, *, max_words: int = 100_000) -> tuple[tu
     A line with the number of words and the width, then a word and its numbers a line, frequent words first. InputError
     names a line of another form by its number.
     """
-    path = Path(path)
-    if not path.exists():
-        raise MissingFile(f"{path}: no such file of word vectors.")
-    rows: dict[str, NDArray[np.float32]] = {}
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file:
-            first = file.readline(1000).split()
-            if len(first) != 2 or not all(part.isdigit() for part in first) or int(first[1]) > 1 << 16:
-                raise InputError(
-                    f"{path}: line 1 should hold the number of words and the width, as word2vec writes them."
-                )
-            width = int(first[1])
-            for number, line in enumerate(iter(lambda: file.readline(64 * width + 10_000), ""), 2):
-                if len(rows) == max_words:
-                    break
-                word, _, rest = line.rstrip("\n ").partition(" ")
-                try:
-                    row = np.array(rest.split(" "), dtype=np.float32)
-                except ValueError:
-                    row = np.empty(0, dtype=np.float32)
-                if len(row) != width or not np.isfinite(row).all():
-                    raise InputError(f"{path}, line {number}: expected a word and {width} numbers, got {line[:40]!r}…")
-                rows.setdefault(word, row)
-    except (UnicodeDecodeError, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a readable file of word vectors ({error}).") from error
+    path, rows = Path(path), dict[str, NDArray[np.float32]]()
+    with (
+        reading(path, what="file of word vectors", error=InputError),
+        (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file,
+    ):
+        first = file.readline(1000).split()
+        if len(first) != 2 or not all(part.isdigit() for part in first) or int(first[1]) > 1 << 16:
+            raise InputError(f"{path}: line 1 should hold the number of words and the width, as word2vec writes them.")
+        width = int(first[1])
+        for number, line in enumerate(iter(lambda: file.readline(64 * width + 10_000), ""), 2):
+            if len(rows) == max_words:
+                break
+            word, _, rest = line.rstrip("\n ").partition(" ")
+            try:
+                row = np.array(rest.split(" "), dtype=np.float32)
+            except ValueError:
+                row = np.empty(0, dtype=np.float32)
+            if len(row) != width or not np.isfinite(row).all():
+                raise InputError(f"{path}, line {number}: expected a word and {width} numbers, got {line[:40]!r}…")
+            rows.setdefault(word, row)
     if not rows:
         raise InputError(f"{path}: no word vectors in it.")
     return tuple(rows), np.stack(list(rows.values()))

@@ -11,6 +11,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,53 +136,48 @@ class Tagger:
             TrainingError: a snapshot in `folder` while `resume` is False, or one of another run.
             OutputError: not enough room for the vectors.
         """
-        given = TaggedSentences.checked(sentences, tags, self.scheme)
-        train, held_out = (
-            given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
-        )
-        if not train.words or not held_out.words:
-            purpose = "choose the best epoch by" if train.words else "train on"
-            raise InputError(f"there are no sentences with words to {purpose}.")
-        tag_set = TagSet.of(train.tags, given.scheme)
-        with run_folder(folder, resume=resume) as run:
-            self._network, self.report_ = self._fitted(train, held_out, tag_set, run, show_progress, on_epoch)
-        self._tag_set, self.scheme_ = tag_set, given.scheme
-        return self
-
-    def _fitted(
-        self,
-        train: TaggedSentences,
-        dev: TaggedSentences,
-        tag_set: TagSet,
-        run: Path,
-        show_progress: bool | None,
-        on_epoch: Callable[[EpochReport], None] | None,
-    ) -> tuple[TagNetwork, EpochReport]:
         from elmokit.fitting import FitOptions, fit
         from elmokit.tasks.tagging.network import batches
 
-        def cache(part: str, words: list[list[str]]) -> VectorCache:
-            return VectorCache.open(run / part, self.elmo, words, layers=self._numbers, show_progress=show_progress)
-
-        def score(network: TagNetwork) -> float:
-            parts = blocks((dev_vectors[i] for i in range(len(dev.words))), 1024)
-            predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
-            return tag_metrics(dev.tags, predicted, mark_spans=tag_set.scheme is not None).main
-
-        vectors, dev_vectors = cache("train.f16", train.words), cache("dev.f16", dev.words)
+        given = TaggedSentences.checked(sentences, tags, self.scheme)
+        train, judge = given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
+        if not train.words or not judge.words:
+            purpose = "choose the best epoch by" if train.words else "train on"
+            raise InputError(f"there are no sentences with words to {purpose}.")
+        tag_set = TagSet.of(train.tags, given.scheme)
         numbers = [tag_set.encode(own) for own in train.tags]
-        rates: dict[str, Any] = {"learning_rate": self.learning_rate, "clip_norm": 5.0}
-        identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(dev)]
-        return fit(
-            lambda: self._new_network(len(tag_set.names), vectors),
-            FitOptions(n_epochs=self.epochs, patience=self.patience, seed=self.seed, **rates),
-            batches=lambda rng: list(batches(vectors.lengths, self.batch_size, rng)),
-            loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
-            score=score,
-            snapshot=run / SNAPSHOT,
-            identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-            on_epoch=on_epoch,
+        options = FitOptions(
+            n_epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            clip_norm=5.0,
+            seed=self.seed,
         )
+        identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(judge)]
+        with run_folder(folder, resume=resume) as run:
+            cache = partial(VectorCache.open, elmo=self.elmo, layers=self._numbers, show_progress=show_progress)
+            vectors, judged = (
+                cache(run / "train.f16", sentences=train.words),
+                cache(run / "dev.f16", sentences=judge.words),
+            )
+
+            def score(network: TagNetwork) -> float:
+                parts = blocks(map(judged.__getitem__, range(len(judge.words))), 1024)
+                predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
+                return tag_metrics(judge.tags, predicted, mark_spans=tag_set.scheme is not None).main
+
+            self._network, self.report_ = fit(
+                lambda: self._new_network(len(tag_set.names), vectors),
+                options,
+                batches=lambda rng: list(batches(vectors.lengths, self.batch_size, rng)),
+                loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
+                score=score,
+                snapshot=run / SNAPSHOT,
+                identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+                on_epoch=on_epoch,
+            )
+        self._tag_set, self.scheme_ = tag_set, given.scheme
+        return self
 
     @property
     def _numbers(self) -> list[int]:
