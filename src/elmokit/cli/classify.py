@@ -73,7 +73,7 @@ class HeadOptions:
 
     def settings(self, out: str) -> dict[str, Any]:
         """The arguments of `TextClassifier`."""
-        from elmokit.tasks.classify.heads import new_head
+        from elmokit.tasks.classify.features import new_head
 
         head: Any = self.head
         if self.head == "bilstm":

@@ -18,8 +18,7 @@ from elmokit.nn.bilstm import LSTMTower, TowerState
 from elmokit.nn.char_cnn import CharCNN
 from elmokit.nn.word_table import WordTable
 
-TABLE_DROPOUT = 0.15
-"""How often training leaves a word's table row out, so that its characters learn the word too."""
+TABLE_DROPOUT = 0.15  # how often training leaves a word's table row out, so that its characters learn the word too
 
 
 @dataclass(frozen=True)

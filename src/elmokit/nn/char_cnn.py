@@ -13,8 +13,7 @@ from torch.nn import functional as F
 
 from elmokit.config import CharCNNConfig
 
-_LENGTHS = (5, 7, 9, 11, 13, 16)
-"""Words of up to so many character ids, begin and end included, are convolved together."""
+_LENGTHS = (5, 7, 9, 11, 13, 16)  # words of up to so many character ids, begin and end included, are convolved together
 
 
 class Highway(nn.Module):

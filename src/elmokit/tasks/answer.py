@@ -1,12 +1,7 @@
 """Rank passages by how well they answer a question: BM25 (by bm25s, extra `tasks`) and similarity of words.
 
-The second part says how well the words of the question are covered: each is matched with its most similar word in the
-passage (the recall of `elmokit.tasks.pairs.scorer.align`), in layer 0, the mean vector subtracted. Both are added:
-
-    score = BM25 / best BM25 of the question + weight · coverage
-
-Weight and idf were chosen on the development part of WikiQA; on its test part BM25 alone is as good or slightly
-better (benchmarks/quality_answers.py).
+The score is BM25 / best BM25 of the question + weight · coverage. Coverage matches each word of the question with its
+most similar word in the passage, as the recall of `elmokit.tasks.pairs.scorer.align`, the mean vector subtracted.
 """
 
 from __future__ import annotations
@@ -26,8 +21,7 @@ from elmokit.tasks.checks import text_list
 from elmokit.tasks.pairs.scorer import inverse_document_frequencies, weights_of
 from elmokit.tasks.similar import directions
 
-WEIGHT = 4.0
-"""Weight of coverage against BM25, chosen on the development part of WikiQA."""
+WEIGHT = 4.0  # weight of coverage against BM25, chosen on the development part of WikiQA
 
 _MEAN_WORDS = 20_000
 _TERM = re.compile(r"[^\W_]+")

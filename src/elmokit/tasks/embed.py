@@ -21,8 +21,7 @@ from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
 from elmokit.tasks.checks import is_missing
 
-_WRITTEN_TOGETHER = 512
-"""Texts whose vectors are appended to the file at once."""
+_WRITTEN_TOGETHER = 512  # texts whose vectors are appended to the file at once
 
 
 @dataclass(frozen=True, kw_only=True)

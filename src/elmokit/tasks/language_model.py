@@ -33,8 +33,7 @@ from elmokit.text.vocab import Vocabulary
 Array = NDArray[Any]
 Direction = Literal["both", "forward", "backward"]
 
-GAP = "___"
-"""What marks a gap in a text."""
+GAP = "___"  # what marks a gap in a text
 
 _TEXTS, _WORDS = 512, 16_384  # read together
 _ROWS = 64  # predictions that one thread computes at a time: 8 MB with 30,000 words

@@ -33,8 +33,7 @@ from elmokit.training.teacher import OnProgress, Teacher, TeacherTargets, build_
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 VOCABULARY = "vocabulary.txt"
-_TEACHER_SHARE = 0.4
-"""Share of the minutes that a teacher may take at most."""
+_TEACHER_SHARE = 0.4  # share of the minutes that a teacher may take at most
 
 
 def train(

@@ -1,11 +1,9 @@
 """Corpus → a store of word numbers on disk, made once and reused.
 
-Several processes cut the texts into words; every distinct spelling gets a number. When the table of spellings passes
-`max_spellings_in_memory`, those seen once are forgotten there (not on disk); should one come back, it gets a second
-number, which changes no result. So a corpus of any size can be indexed. A text is held out by the hash of its words.
-
-Files (little-endian): `{train,heldout}.ids` uint32 words · `.ends` uint64 end of each text · `.rows` uint32 number of
-each text in the corpus · `words.{utf8,ends,counts}` spellings · `store.json`, written last.
+Every distinct spelling gets a number. When the table of spellings passes `max_spellings_in_memory`, those seen once are
+forgotten there (not on disk); should one come back, it gets a second number, which changes no result. Files (little
+endian): `{train,heldout}.ids` uint32 words · `.ends` uint64 end of each text · `.rows` uint32 number of each text in the
+corpus · `words.{utf8,ends,counts}` spellings · `store.json`, written last.
 """
 
 from __future__ import annotations
@@ -38,8 +36,7 @@ _CHUNK_LINES = 4096
 _PARTS = ("train", "heldout")
 _TYPES = {"ids": np.uint32, "ends": np.uint64, "rows": np.uint32}
 
-OnIndex = Callable[[str, int], None]
-"""Called with the name of the source and the number of words so far."""
+OnIndex = Callable[[str, int], None]  # called with the name of the source and the number of words so far
 
 
 @dataclass(frozen=True)

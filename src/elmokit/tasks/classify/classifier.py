@@ -21,8 +21,7 @@ from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError
 from elmokit.tasks.checks import Label, check_label_sets, check_labels, check_strength, text_list
-from elmokit.tasks.classify.features import make_features
-from elmokit.tasks.classify.heads import make_torch_head, start_of
+from elmokit.tasks.classify.features import make_features, make_torch_head, start_of
 from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, strengths
 from elmokit.tasks.classify.saved import load_classifier, save_classifier
 from elmokit.tasks.classify.scores import Scores, label_matrix, score
@@ -46,8 +45,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     seed: int = 0
     show_progress: bool | None = None
 
-    several: ClassVar[bool]
-    """Whether a text may have several labels."""
+    several: ClassVar[bool]  # whether a text may have several labels
     head: ClassVar[Any] = "logistic"
     join: ClassVar[Any] = None
     positive: ClassVar[Any] = None

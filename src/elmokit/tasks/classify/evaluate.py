@@ -35,8 +35,7 @@ from elmokit.tasks.classify.scores import (
 
 Rows = NDArray[np.integer]
 _N_MISTAKES = 10
-_SHARES = (0.1, 0.25, 0.5)
-"""Of the training rows, in the learning curve."""
+_SHARES = (0.1, 0.25, 0.5)  # of the training rows, in the learning curve
 
 
 def fit_and_report(

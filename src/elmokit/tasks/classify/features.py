@@ -1,4 +1,4 @@
-"""What a classifier's head sees of a text: vectors, vectors beside counted n-grams, word vectors, or words."""
+"""What a classifier's head sees of a text (vectors, n-grams, word vectors or words), and the heads of PyTorch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from elmokit.encoding import Encoder, Encoding
+from elmokit.errors import ConfigError, MissingExtra
 from elmokit.features import WordVectors
 from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.vectorizer import ElmoVectorizer
@@ -62,6 +63,37 @@ def _word_layers(texts: Sequence[str], elmo: Encoder, show_progress: bool | None
 def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
     tokenize = get_tokenizer(tokenizer)
     return [tuple(token.word for token in tokenize(text)) for text in texts]
+
+
+def make_torch_head(classifier: Any, class_weight: Any) -> Any:
+    """An unfitted head of PyTorch with the settings of a classifier whose model is loaded.
+
+    `class_weight` is by number of the class. MissingExtra without PyTorch; ConfigError for a model that can't be tuned.
+    """
+    c = classifier
+    head = new_head(c.head) if isinstance(c.head, str) else clone(c.head)
+    head.set_params(class_weight=class_weight, seed=c.seed, show_progress=c.show_progress)
+    if c.epochs is not None:
+        head.set_params(epochs=c.epochs)
+    return head.set_params(start=start_of(c.elmo_)) if c.head_name == "finetune" else head
+
+
+def new_head(name: str, **options: Any) -> Any:
+    """An unfitted `BiLSTMHead` ("bilstm") or `FinetuneHead` ("finetune"); MissingExtra without PyTorch."""
+    try:
+        from elmokit.tasks.classify.finetune_head import FinetuneHead
+        from elmokit.tasks.classify.torch_head import BiLSTMHead
+    except ModuleNotFoundError as error:
+        raise MissingExtra("torch", "torch", f"the head {name!r}") from error
+    return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
+
+
+def start_of(elmo: Any) -> Any:
+    """Where fine-tuning of a model starts: its `checkpoint` method; a ConfigError for encoders without one."""
+    start = getattr(elmo, "checkpoint", None)
+    if start is None:
+        raise ConfigError(f"the head 'finetune' needs the model's own arrays; {elmo.name!r} does not give them.")
+    return start
 
 
 class EncodeOnce:

@@ -32,8 +32,7 @@ from elmokit.tasks.classify.torch_head import Array, TorchHead
 
 Words = Sequence[str]
 
-LONGEST = 400
-"""Words read of a text; training keeps about 100 KB of activations per word."""
+LONGEST = 400  # words read of a text; training keeps about 100 KB of activations per word
 
 
 class _Network(nn.Module):

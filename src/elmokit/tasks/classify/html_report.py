@@ -9,7 +9,7 @@ import base64
 import datetime
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -18,8 +18,8 @@ from elmokit.tasks.classify.report import ClassifierReport, ReportTable, report_
 from elmokit.tasks.classify.scores import PrecisionRecall
 from elmokit.tasks.pages import whole_page
 
-_MAX_CLASSES = 30
-"""Classes up to which the confusion matrix is shown."""
+_MAX_CLASSES = 30  # classes up to which the confusion matrix is shown
+_SIZE = 4.6, 3.6  # of a figure, in inches
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _STYLE = """body { max-width: 64rem; margin: 1.5rem auto; padding: 0 1rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; margin: 1rem 0 }
@@ -43,6 +43,7 @@ def report_page(report: ClassifierReport, *, source: str = "") -> str:
     Example:
         ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
     """
+    check_plots("the HTML report")
     title = f"Text classifier{f': {source}' if source else ''}, {datetime.date.today():%d %B %Y}"
     tables = {name: _table(table) for name, table in report_tables(report, most_classes=_MAX_CLASSES).items()}
     parts = [
@@ -72,16 +73,13 @@ def _table(table: ReportTable) -> str:
     )
 
 
-def _figure(title: str, draw: Callable[[Any], None]) -> str:
-    check_plots("the HTML report")
+def _picture(title: str, figure: Any) -> str:
+    """A figure of matplotlib inside the page."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "legend.framealpha": 0}), warnings.catch_warnings():
+    with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fonts without the letters of a label; the browser has its own
-        figure, axes = new_figure("", size=(4.6, 3.6))
-        draw(axes)
-        axes.patch.set_visible(False)
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     picture = buffer.getvalue().replace("#000000", "currentColor").replace("<defs>", f"{_FIGURE_STYLE}<defs>", 1)
     data = base64.b64encode(picture.encode("utf-8", "replace")).decode()
@@ -95,41 +93,36 @@ def _calibration(report: ClassifierReport) -> str:
     largest = max((b.n for b in report.calibration), default=1)
     x, y = [b.confidence for b in report.calibration], [b.right for b in report.calibration]
     low = min([*x, *y, 0.5])
-
-    def draw(axes: Any) -> None:
-        axes.plot([low, 1], [low, 1], color="0.5", linestyle="--")
-        axes.scatter(x, y, s=[20 + 100 * b.n / largest for b in report.calibration], color=PALETTE[0])
-        axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
-
+    figure, axes = new_figure("", size=_SIZE)
+    axes.plot([low, 1], [low, 1], color="0.5", linestyle="--")
+    axes.scatter(x, y, s=[20 + 100 * b.n / largest for b in report.calibration], color=PALETTE[0])
+    axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
     error = report.calibration_error or 0.0
-    return _figure(f"Calibration: how often predictions of this confidence are right (off by {error:.1%})", draw)
+    return _picture(f"Calibration: how often predictions of this confidence are right (off by {error:.1%})", figure)
 
 
 def _precision_recall(curves: Sequence[PrecisionRecall]) -> str:
     shown = sorted(curves, key=lambda curve: curve.average_precision)[: len(_DASHES)]
     if not shown:
         return ""
+    figure, axes = new_figure("", size=_SIZE)
+    for curve, color, dash in zip(shown, PALETTE, _DASHES, strict=False):
+        label = curve.label[:30].replace("$", r"\$")
+        axes.plot(curve.recall, curve.precision, color=color, linestyle=dash, label=f" {label}")
+    low = min(min(curve.precision) for curve in shown)
+    axes.set(xlabel="recall", ylabel="precision", ylim=(low - 0.02, 1.02))
+    if len(shown) > 1:
+        axes.legend(fontsize=8, framealpha=0)
     names = ", ".join(f"{curve.label[:40]} (average precision {curve.average_precision:.3f})" for curve in shown)
-
-    def draw(axes: Any) -> None:
-        for curve, color, dash in zip(shown, PALETTE, _DASHES, strict=False):
-            label = curve.label[:30].replace("$", r"\$")
-            axes.plot(curve.recall, curve.precision, color=color, linestyle=dash, label=f" {label}")
-        low = min(min(curve.precision) for curve in shown)
-        axes.set(xlabel="recall", ylabel="precision", ylim=(low - 0.02, 1.02))
-        if len(shown) > 1:
-            axes.legend(fontsize=8)
-
-    return _figure(f"Precision and recall of {'the hardest: ' if len(shown) < len(curves) else ''}{names}", draw)
+    hardest = "the hardest: " if len(shown) < len(curves) else ""
+    return _picture(f"Precision and recall of {hardest}{names}", figure)
 
 
 def _learning_curve(report: ClassifierReport) -> str:
     if not report.learning_curve:
         return ""
     x, y = [p.n_rows for p in report.learning_curve], [p.f1 for p in report.learning_curve]
-
-    def draw(axes: Any) -> None:
-        axes.plot(x, y, color=PALETTE[0], marker="o")
-        axes.set(xlabel="training rows", ylabel="F1 on the held-out rows")
-
-    return _figure(f"Learning curve: {report.f1_name} after training on a part of the {x[-1]:,} rows", draw)
+    figure, axes = new_figure("", size=_SIZE)
+    axes.plot(x, y, color=PALETTE[0], marker="o")
+    axes.set(xlabel="training rows", ylabel="F1 on the held-out rows")
+    return _picture(f"Learning curve: {report.f1_name} after training on a part of the {x[-1]:,} rows", figure)

@@ -21,8 +21,7 @@ _SEARCH_TOLERANCE = 1e-3
 """Of the fits that compare strengths: ten times the default chooses the same strength in a fifth of the time."""
 JOINED_STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
 """Candidates for C for rows of about unit length. Standardised vectors are sqrt(d) long: their C is d times smaller."""
-_CERTAIN = 15.0
-"""Log-odds of a label that all training rows have, or none."""
+_CERTAIN = 15.0  # log-odds of a label that all training rows have, or none
 
 
 def strengths(width: int, *, joined: bool = False) -> list[float]:

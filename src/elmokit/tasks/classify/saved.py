@@ -14,8 +14,7 @@ from elmokit.checkpoints import Checkpoint
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import CheckpointError, InputError
 from elmokit.files import checksum
-from elmokit.tasks.classify.features import make_features, restore_scaler
-from elmokit.tasks.classify.heads import make_torch_head
+from elmokit.tasks.classify.features import make_features, make_torch_head, restore_scaler
 from elmokit.tasks.classify.logistic import linear, one_vs_rest
 from elmokit.tasks.saved import Arrays, SavedHead, load_head, read_head_config, reading_head, save_head
 

@@ -1,9 +1,8 @@
-"""Tags of words ↔ spans of words: IOB1, IOB2 (BIO) and BIOES; recognise, check and repair them.
+"""Tags of words ↔ spans of words: IOB1, IOB2 (BIO) and BIOES; recognise, check, repair and score them.
 
 `spans` reads any sequence of tags by the rules of the CoNLL-2000 scorer, as seqeval does (tested against it).
 `may_follow` says which sequences are valid; checking, repairing and decoding all use it. Taggers learn spans as BIOES,
-which marks the last word of a span and single words (Ratinov & Roth 2009). `tag_metrics` scores them as seqeval does: a
-predicted span is right if its label, first word and last word are right.
+which marks the last word of a span and single words (Ratinov & Roth 2009).
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from elmokit.nn.layer_mix import LayerMixer
 from elmokit.tasks.tagging.crf import CRF, Rules
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
-Sentences = Sequence[NDArray[np.floating]]
-"""Frozen layers of the words of each sentence, (L, T, 2P)."""
+Sentences = Sequence[NDArray[np.floating]]  # frozen layers of the words of each sentence, (L, T, 2P)
 
 _BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
 _BUCKET = 20  # batches that are sorted by length together, so that little is padded
