@@ -2,8 +2,8 @@
 
 Every distinct spelling gets a number. When the table of spellings passes `max_spellings_in_memory`, those seen once are
 forgotten there (not on disk); should one come back, it gets a second number, which changes no result. Files (little
-endian): `{train,heldout}.ids` uint32 words · `.ends` uint64 end of each text · `.rows` uint32 number of each text in the
-corpus · `words.{utf8,ends,counts}` spellings · `store.json`, written last.
+endian): `{train,heldout}.ids` uint32 words · `.ends` uint64 end of each text · `.rows` uint32 number of each text in
+the corpus · `words.{utf8,ends,counts}` spellings · `store.json`, written last.
 """
 
 from __future__ import annotations
