@@ -11,7 +11,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from elmokit.tasks.tagging.bioes import TagSet, may_follow, mistakes  # noqa: E402
-from elmokit.tasks.tagging.crf import CRF  # noqa: E402
+from elmokit.tasks.tagging.network import CRF  # noqa: E402
 
 
 @st.composite

@@ -16,9 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.progress import progress_bar
 
+try:
+    from sklearn.cluster import KMeans
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
+    from sklearn.metrics import silhouette_score
+except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
+    raise MissingExtra("scikit-learn", "tasks", "clustering") from error
+
 _SILHOUETTE_TEXTS = 2000  # the silhouette compares all pairs
 _ENGLISH_SHARE = 0.12  # English text has 0.25 to 0.5 of scikit-learn's stop words, German and Spanish below 0.1
 _TERM = r"[^\W_]{2,}"
+_STOP_WORDS = ENGLISH_STOP_WORDS | {"don", "didn", "doesn", "isn", "wasn", "ve", "ll", "re", "im"}
+"""Contractions come apart at the apostrophe: "don't" leaves "don", "it's" leaves nothing of two letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +54,7 @@ def cluster_texts(
 
     `texts` are vectors of length 1, from `elmokit.tasks.similar.directions`, of shape (N, D). `n_clusters` None tries 2
     to `most` and keeps the number with the largest silhouette. InputError for fewer different texts than clusters, or
-    fewer than three texts where the number is chosen; MissingExtra without scikit-learn.
+    fewer than three texts where the number is chosen.
 
     Example:
         ``cluster_texts(directions(elmo.encode(texts)), 5).numbers``
@@ -69,17 +78,12 @@ def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
         raise ConfigError(f"{k} clusters; expected 1 or more.")
     if (n_distinct := len(np.unique(texts, axis=0)) if len(texts) else 0) < k:
         raise InputError(f"{n_distinct} different texts; {k} clusters need at least as many.")
-    _check_sklearn()
-    from sklearn.cluster import KMeans
-
     fitted = KMeans(k, n_init=4, random_state=seed).fit(texts)
     order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
     return Clusters(np.argsort(order)[fitted.labels_].astype(np.int64), fitted.cluster_centers_[order])
 
 
 def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> float:
-    from sklearn.metrics import silhouette_score
-
     rows = np.arange(len(texts))
     if len(rows) > _SILHOUETTE_TEXTS:
         rows = np.random.default_rng(seed).choice(rows, _SILHOUETTE_TEXTS, replace=False)
@@ -96,7 +100,7 @@ def cluster_words(
     The weight of a word is its share of the cluster's words times log(1 + A / f), where A is the mean number of words
     per cluster and f the frequency of the word in all clusters (Grootendorst 2022, BERTopic, arXiv:2203.05794).
     `numbers` are the clusters of the texts, from 0. Left out are words of one letter and `stop_words`: "english"
-    (scikit-learn's list), a list, or None. MissingExtra without scikit-learn.
+    (scikit-learn's list), a list, or None.
 
     Example:
         >>> cluster_words(["the cat and the cat", "the fast car", "the car"], [0, 1, 1], n=2)
@@ -104,10 +108,7 @@ def cluster_words(
     """
     clusters = np.asarray(numbers, dtype=np.int64)
     n_clusters = int(clusters.max(initial=-1)) + 1
-    _check_sklearn()
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    left_out = _english_stop_words() if isinstance(stop_words, str) else frozenset(stop_words or ())
+    left_out = _STOP_WORDS if isinstance(stop_words, str) else frozenset(stop_words or ())
     vectorizer = CountVectorizer(token_pattern=_TERM, stop_words=sorted(left_out) or None)
     try:
         counts = vectorizer.fit_transform(texts)
@@ -124,20 +125,4 @@ def cluster_words(
 def looks_english(texts: Sequence[str]) -> bool:
     """Whether enough words of the first 2,000 texts are scikit-learn's English stop words, its only list."""
     words = [word for text in texts[:2000] for word in re.findall(_TERM, text.lower())]
-    stop_words = _english_stop_words()
-    return sum(word in stop_words for word in words) >= _ENGLISH_SHARE * len(words)
-
-
-def _english_stop_words() -> frozenset[str]:
-    _check_sklearn()
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    # contractions come apart at the apostrophe: "don't" leaves "don", "it's" leaves nothing of two letters
-    return frozenset(ENGLISH_STOP_WORDS) | {"don", "didn", "doesn", "isn", "wasn", "ve", "ll", "re", "im"}
-
-
-def _check_sklearn() -> None:
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "clustering") from None
+    return sum(word in _STOP_WORDS for word in words) >= _ENGLISH_SHARE * len(words)

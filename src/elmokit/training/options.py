@@ -11,6 +11,10 @@ from elmokit.errors import ConfigError
 LOSSES = {"lm": 1.0, "text": 4.0, "contrast": 1.0, "similarity": 2.0, "word": 0.5}
 """Default weights of the losses: language model in both directions, and four that a teacher adds."""
 
+FIXED_OPTIONS: tuple[str, ...] = ("batch_size", "bptt", "segment", "vocabulary_size", "n_negatives", "optimizer")
+FIXED_OPTIONS += ("gradient_accumulation_steps", "seed", "loss_weights", "temperature", "teacher_words")
+"""Options that shape states, order, vocabulary or losses. The others may change when a run is resumed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:

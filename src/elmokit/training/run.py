@@ -19,20 +19,21 @@ import torch
 
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.errors import OutputError, TrainingError
-from elmokit.files import atomic_path, locked
+from elmokit.errors import ConfigError, OutputError, TrainingError
+from elmokit.files import atomic_path, locked, write_json
 from elmokit.fitting import prefixed, reading_snapshot
+from elmokit.reading import read_json
 from elmokit.text.vocab import Vocabulary, write_words
 from elmokit.training.distributed import process_group
-from elmokit.training.identity import check_identity, check_vocabulary, identity_of
 from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
-from elmokit.training.options import TrainingOptions, TrainingReport
+from elmokit.training.options import FIXED_OPTIONS, TrainingOptions, TrainingReport
 from elmokit.training.sources import Corpus, open_store
 from elmokit.training.store import CorpusStore
 from elmokit.training.teacher import OnProgress, Teacher, TeacherTargets, build_targets, open_teacher
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 VOCABULARY = "vocabulary.txt"
+_IDENTITY_FORMAT = 2
 _TEACHER_SHARE = 0.4  # share of the minutes that a teacher may take at most
 
 
@@ -179,18 +180,24 @@ class _Run:
         The softmax's words are given or the corpus's own, and behind them those that a word table knows already.
         """
         begun, tell, o = bool(snapshots(folder)), self.on_progress, self.options
-        teacher, weights, kept = self.teacher, self.corpus.weights or {}, folder / VOCABULARY
-        identity = identity_of(self.config, o, weights, None if teacher is None else teacher.identity)
-        check_identity(folder, identity, begun=begun)
-        if self.resume:
-            check_vocabulary(kept, self.vocabulary, self._known_words)
+        teacher, kept, given = self.teacher, folder / VOCABULARY, self.vocabulary
+        if begun:
+            self._check_identity(folder)
+        else:
+            write_json(folder / "identity.json", self._identity(), indent=2)
+        if self.resume and given is not None and kept.exists():
+            words = Vocabulary.from_file(given).extended(self._known_words).words
+            if words != (before := Vocabulary.from_file(kept).words):
+                raise ConfigError(
+                    f"{given}: another vocabulary ({len(words):,} words) than the one that the run began with"
+                    f" ({len(before):,} words). Resume without it, or choose another folder."
+                )
         on_index = None if tell is None else lambda source, n: tell(f"indexing {source}", n, None)
         tokenizer = self.config.tokenizer
         store = open_store(self.corpus, folder / "store", tokenizer=tokenizer, on_progress=on_index, keep=begun)
         self.corpus.check_weights(store)
         if not (kept.exists() and begun):
-            given, size = self.vocabulary, o.vocabulary_size
-            made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=size)
+            made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=o.vocabulary_size)
             with atomic_path(kept) as temporary:
                 extended = made.extended(self._known_words)
                 write_words(temporary, extended.words, extended.counts)
@@ -200,6 +207,33 @@ class _Run:
                 teacher, store, folder / "teacher", max_words=o.teacher_words, max_word_width=width,
                 seed=o.seed, seconds=seconds, on_progress=tell,
             )  # fmt: skip
+
+    def _identity(self) -> dict[str, Any]:
+        """What must stay the same while a run is resumed, as JSON values by name."""
+        values: dict[str, Any] = {"format": _IDENTITY_FORMAT}
+        values |= {f"model: {name}": value for name, value in self.config.to_dict().items() if name != "word_table"}
+        values |= {f"option: {name}": asdict(self.options)[name] for name in FIXED_OPTIONS}
+        values["word table"] = bool(self.config.word_table)
+        values["teacher"] = None if self.teacher is None else self.teacher.identity
+        values["weights of sources"] = {name: float(x) for name, x in sorted((self.corpus.weights or {}).items())}
+        return dict(json.loads(json.dumps(values)))
+
+    def _check_identity(self, folder: Path) -> None:
+        """Refuse to resume a run that was begun with other values (ConfigError) or by an older elmokit."""
+        path, now = folder / "identity.json", self._identity()
+        stored = read_json(path, what="identity of a training run", error=TrainingError) if path.exists() else {}
+        if stored.get("format") != _IDENTITY_FORMAT:
+            raise TrainingError(
+                f"{self.out}: the run in this folder was begun by an older elmokit (0.1.0 or before), whose snapshots"
+                " this one can't continue. Finish it with that version, or train anew in another folder (a finished"
+                " model can be tuned further: `elmokit tune`)."
+            )
+        if differing := [name for name, value in now.items() if stored.get(name) != value]:
+            name, more = differing[0], f" ({len(differing) - 1} more differ)" if differing[1:] else ""
+            raise ConfigError(
+                f"{self.out}: can't be resumed with another {name}: the run has {stored.get(name)!r}, now it is"
+                f" {now[name]!r}{more}. Resume with the values it began with, or choose another folder."
+            )
 
     @property
     def _known_words(self) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from elmokit.checkpoints import load
 from elmokit.errors import ConfigError, OutputError, TrainingError
 from elmokit.files import locked
 from elmokit.training import Corpus, train
-from elmokit.training.identity import FIXED_OPTIONS
 from elmokit.training.loop import snapshots
+from elmokit.training.options import FIXED_OPTIONS
 from unit.training.runs import sentences, tiny_config, tiny_options
 
 

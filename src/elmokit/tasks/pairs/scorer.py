@@ -23,6 +23,7 @@ from elmokit.tasks.pairs.features import Pair, check_pairs
 
 Method = Literal["cosine", "alignment"]
 Vectors = NDArray[np.floating]
+Weighted = tuple[Vectors, NDArray[np.float64] | None]
 
 
 @dataclass(eq=False, repr=False)
@@ -82,34 +83,34 @@ class PairScorer:
         """
         if self.method == "alignment":
             return np.array([alignment.f1 for alignment in self.alignments(pairs)], dtype=np.float64)
-        return np.array([self._cosine(*pair) for pair in self._words(pairs)], dtype=np.float64)
+        return np.array([_cosine(*pair) for pair in self._words(pairs)], dtype=np.float64)
 
     def alignments(self, pairs: Iterable[Pair]) -> list[Alignment]:
         """Precision, recall and F1 of the alignment of each pair, whatever the method; raises as `scores` does."""
-        return [
-            align(self._centered(a), self._centered(b), first_weights=self._weights(a), second_weights=self._weights(b))
-            for a, b in self._words(pairs)
-        ]
+        return [align(a, b, first_weights=x, second_weights=y) for (a, x), (b, y) in self._words(pairs)]
 
-    def _words(self, pairs: Iterable[Pair]) -> Iterator[tuple[WordVectors, WordVectors]]:
-        if (self.idf or self.center) and self._mean is None:
+    def _words(self, pairs: Iterable[Pair]) -> Iterator[tuple[Weighted, Weighted]]:
+        """The word vectors of both texts of each pair, and their weights."""
+        mean, idf = self._mean, self._idf
+        if (self.idf or self.center) and (mean is None or idf is None):
             raise InputError("idf and center are computed from texts of the kind to be scored: call fit(texts) first.")
+
+        def weighted(text: WordVectors) -> Weighted:
+            vectors = text.vectors - mean if self.center and mean is not None else text.vectors
+            return vectors, weights_of(text.words, idf) if self.idf and idf is not None else None
+
         first, second = check_pairs(pairs)
         ahead = self.elmo.encode_words_stream(first, layers=self.layers, show_progress=self.show_progress)
-        return zip(ahead, self.elmo.encode_words_stream(second, layers=self.layers, show_progress=False), strict=True)
+        behind = self.elmo.encode_words_stream(second, layers=self.layers, show_progress=False)
+        return zip(map(weighted, ahead), map(weighted, behind), strict=True)
 
-    def _centered(self, text: WordVectors) -> Vectors:
-        return text.vectors - self._mean if self.center and self._mean is not None else text.vectors
 
-    def _weights(self, text: WordVectors) -> NDArray[np.float64] | None:
-        return weights_of(text.words, self._idf) if self.idf and self._idf is not None else None
-
-    def _cosine(self, first: WordVectors, second: WordVectors) -> float:
-        if not first.words or not second.words:
-            return float(len(first.words) == len(second.words))
-        means = np.array([weighted_mean(self._centered(text), self._weights(text)) for text in (first, second)])
-        u, v = unit_rows(means)
-        return float(u @ v)
+def _cosine(first: Weighted, second: Weighted) -> float:
+    """Cosine of the weighted means; 1 for two texts without words, 0 for one."""
+    if not len(first[0]) or not len(second[0]):
+        return float(len(first[0]) == len(second[0]))
+    u, v = unit_rows(np.array([weighted_mean(*first), weighted_mean(*second)]))
+    return float(u @ v)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ BiLSTM reads packed sentences, so it never sees padding.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,77 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elmokit.nn.layer_mix import LayerMixer
-from elmokit.tasks.tagging.crf import CRF, Rules
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
+Rules = tuple[Any, Any, Any]
+"""Tags that may come first (K,), follow each other (K, K) and come last (K,), as `TagSet.allowed` gives them."""
 Sentences = Sequence[NDArray[np.floating]]  # frozen layers of the words of each sentence, (L, T, 2P)
 
+_NEVER = -1e9  # large against any score, and some of them can be added up without overflow
 _BATCH_WORDS = 8192  # words of a batch, padding included; a longer sentence is a batch of its own
 _BUCKET = 20  # batches that are sorted by length together, so that little is padded
+
+
+class CRF(nn.Module):
+    """A linear-chain conditional random field over K tags (Lafferty et al. 2001; Lample et al. 2016).
+
+    A sequence's score is the sum of its words' scores (emissions) and of learned scores for each step from tag to tag,
+    for the first tag and for the last. Training raises the probability of the true sequence among all; decoding finds
+    the best one that keeps to the rules.
+
+    Throughout, emissions have the shape (B, T, K), tags (B, T), and the mask (B, T) is True for real words, those of a
+    sentence first, one at least. Padding is behind each sentence and never looked at.
+    """
+
+    def __init__(self, n_tags: int) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(n_tags))
+        self.step = nn.Parameter(torch.zeros(n_tags, n_tags))
+        self.end = nn.Parameter(torch.zeros(n_tags))
+
+    def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """Negative log likelihood of the true tags, in nats. Shape (B,)."""
+        return self.log_partition(emissions, mask) - self.score(emissions, tags, mask)
+
+    def score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """Scores of given sequences. Shape (B,)."""
+        tags = torch.where(mask, tags, 0)
+        of_words = emissions.gather(2, tags[..., None])[..., 0] * mask
+        steps = self.step[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
+        last = tags.gather(1, mask.sum(1, keepdim=True) - 1)[:, 0]
+        return of_words.sum(1) + steps.sum(1) + self.start[tags[:, 0]] + self.end[last]
+
+    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Log of the summed exponentials of all sequences' scores. Shape (B,)."""
+        total = self.start + emissions[:, 0]
+        for t in range(1, emissions.shape[1]):
+            longer = torch.logsumexp(total[:, :, None] + self.step, dim=1) + emissions[:, t]
+            total = torch.where(mask[:, t, None], longer, total)
+        return torch.logsumexp(total + self.end, dim=1)
+
+    @torch.no_grad()
+    def best(self, emissions: Tensor, mask: Tensor, rules: Rules | None = None) -> list[list[int]]:
+        """The sequences with the highest score (Viterbi), as many tags as a sentence has words.
+
+        Some sequence of every length must keep to the rules; None allows anything.
+        """
+        scores: list[Tensor] = [self.start, self.step, self.end]
+        if rules is not None:
+            masks = [torch.as_tensor(rule, device=emissions.device) for rule in rules]
+            scores = [torch.where(rule, one, _NEVER) for rule, one in zip(masks, scores, strict=True)]
+        start, step, end = scores
+        best = start + emissions[:, 0]
+        came_from: list[Tensor] = []
+        for t in range(1, emissions.shape[1]):
+            longer, before = (best[:, :, None] + step).max(dim=1)
+            best = torch.where(mask[:, t, None], longer + emissions[:, t], best)
+            came_from.append(before)
+        back = torch.stack(came_from).tolist() if came_from else []
+        tags = [[last] for last in (best + end).argmax(1).tolist()]
+        for row, n_words in enumerate(mask.sum(1).tolist()):
+            for t in range(n_words - 2, -1, -1):
+                tags[row].append(back[t][row][tags[row][-1]])
+        return [of_one[::-1] for of_one in tags]
 
 
 class TagNetwork(nn.Module):
