@@ -9,7 +9,7 @@ import pytest
 from elmokit import checkpoints
 from elmokit.index import WordIndex
 from unit.index.corpora import environment, many_lines, write_lines
-from unit.tiny_models import tiny_checkpoint
+from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,20 @@ def test_build_says_what_it_added_and_adds_nothing_twice(desk):
     again = run(desk, "index", "build", "a.txt", "--db", "a")
     assert again == f"a: 0 occurrences added; {len(index):,} in 60 sentences\n"
     assert f"occurrences: {len(index)}" in run(desk, "index", "info", "--db", "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--layers", "0"], "was made with --layers mix, not 0"),
+        (["--words", "all"], "was made with --words content, not all"),
+        (["--words", "bank"], "was made with --words content"),
+        (["--model", "other"], "made with the model"),
+    ],
+)
+def test_build_refuses_to_go_on_with_other_options(desk, options, told):
+    tiny_elmo(seed=1).save(desk / "other")
+    assert told in run(desk, "index", "build", "a.txt", "--db", "a", *options, fails=True)
 
 
 def test_questions_are_answered(desk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -38,18 +39,16 @@ def build(
 
     Example:  elmokit index build corpus.txt --db corpus.index
     """
-    from elmokit.index.description import FILE, Description
+    from elmokit.index.description import FILE
 
     tables = [reading.table(source) for source in sources]
     columns = [column] if document is None else [column, document]
     counts = [options.check_all_rows(table, columns) for table in tables]
     folder = Path(db)
+    kept = words if words in ("content", "all") else options.split_names(words)
     if (folder / FILE).exists():
-        described = Description.read(folder)
-        elmo = described.load_model(folder, device=model.device, precision=model.precision, n_threads=model.threads)
-        index = elmokit.WordIndex.open(folder, elmo=elmo)
+        index = _opened(folder, kept, layers, model)
     else:
-        kept = words if words in ("content", "all") else options.split_names(words)
         index = elmokit.WordIndex.create(folder, model.load(), layers=options.parse_layers(layers), words=kept)
     n_before = 0
     for table in tables:
@@ -66,6 +65,26 @@ def build(
         )
     screen.end_notes()
     screen.done(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
+
+
+def _opened(folder: Path, words: str | Sequence[str], layers: str, model: options.ModelOptions) -> elmokit.WordIndex:
+    """The index that is there; ConfigError if an option that is not the default differs from what it was made with."""
+    from elmokit.index.description import Description
+    from elmokit.index.kept_words import kept_words
+
+    described = Description.read(folder)
+    other = model.model != "default" and model.model != described.source
+    elmo = (
+        model.load()
+        if other
+        else described.load_model(folder, device=model.device, precision=model.precision, n_threads=model.threads)
+    )
+    given = Description.of(elmo, layers=options.parse_layers(layers), words=kept_words(words))
+    for name, default in (("layers", "mix"), ("words", "content")):
+        value, there = getattr(given, name), getattr(described, name)
+        if value not in (default, there):
+            raise ConfigError(f"{folder}: was made with --{name} {there}, not {value}; leave --{name} out.")
+    return elmokit.WordIndex.open(folder, elmo=elmo)
 
 
 @app.command()

@@ -49,3 +49,9 @@ def word_test(words: str | Collection[str]) -> Callable[[str], bool]:
     if isinstance(words, str) or not words:
         raise ConfigError(f"words is {words!r}; expected 'content', 'all', or a list of at least one word.")
     return frozenset(word.lower() for word in words).__contains__
+
+
+def kept_words(words: str | Collection[str]) -> str | tuple[str, ...]:
+    """The words to keep as an index records them; ConfigError as `word_test`."""
+    word_test(words)
+    return words if isinstance(words, str) else tuple(sorted({word.lower() for word in words}))

@@ -17,7 +17,7 @@ from elmokit.encoding import Layers
 from elmokit.errors import ConfigError, InputError, OutputError
 from elmokit.index.build import NewSentence, columns_of, new_rows, numbered
 from elmokit.index.description import FILE, Description
-from elmokit.index.kept_words import word_test
+from elmokit.index.kept_words import kept_words
 from elmokit.index.reader import IndexReader
 from elmokit.index.store import UNFINISHED, Store
 from elmokit.progress import Advance
@@ -64,9 +64,8 @@ class WordIndex(IndexReader):
         folder = Path(folder)
         if layers == "each":
             raise ConfigError("layers='each' gives a word several vectors; expected 'mix', 'all', or layer numbers.")
-        word_test(words)
+        kept = kept_words(words)
         model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
-        kept = words if isinstance(words, str) else tuple(sorted({word.lower() for word in words}))
         description = Description.of(model, layers=layers, words=kept)
         try:
             folder.mkdir(parents=True, exist_ok=True)
