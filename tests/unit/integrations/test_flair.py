@@ -121,5 +121,5 @@ def test_a_tagger_learns_and_comes_back_and_refuses_another_model(model, tmp_pat
     again.predict(found)
     assert [label.value for label in found.get_labels()] == [label.value for label in expected.get_labels()]
     save(tiny_checkpoint(seed=1, name="other"), model)
-    with pytest.raises(CheckpointError, match="made with the model 'tiny'; the one given is 'other'"):
+    with pytest.raises(CheckpointError, match="trained with the model 'tiny'; the one given is 'other'"):
         SequenceTagger.load(tmp_path / "tagger.pt")
