@@ -138,4 +138,4 @@ def test_there_are_examples_to_run():
     found = [
         test for name in names for test in finder.find(importlib.import_module(f"elmokit.{name}")) if test.examples
     ]
-    assert len(found) >= 10
+    assert len(found) >= 15

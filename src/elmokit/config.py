@@ -105,8 +105,8 @@ class BiLSTMConfig:
     """The stacked LSTMs of both directions.
 
     Args:
-        n_layers: LSTM layers per direction.
-        cell_width: width of the cell.
+        n_layers: LSTM layers per direction (2 in the published models).
+        cell_width: width of the cell (4096 in the original).
         projection: whether a linear layer maps the cell's output to P; without it, cell_width equals P.
         cell_clip, projection_clip: bounds on absolute values of the cell state and the projected output; None for none.
         skip_connections: whether each layer from the second on adds its input to its output.
@@ -137,6 +137,10 @@ class LayerMix:
         weights: one number per layer, before the softmax; None for all equal.
         gamma: γ, the scale of the sum.
         layer_norm: whether each layer is normalised first, over the words of one text (boundaries left out).
+
+    Example:
+        >>> LayerMix(weights=(0.0, 0.0)).shares(2)
+        (0.5, 0.5)
     """
 
     weights: tuple[float, ...] | None = None
@@ -232,6 +236,11 @@ class ElmoConfig:
 
         Linear weights are (out, in); convolutions (filters, embedding_width, width); LSTM gates are stacked
         in the order input, forget, candidate, output, with the forget bias (+1 in TensorFlow) inside.
+
+        Example:
+            >>> shapes = ElmoConfig().tensor_shapes()
+            >>> shapes["forward_layers.0.weight_ih"], shapes["forward_layers.0.weight_hr"]
+            ((16384, 512), (512, 4096))
         """
         P, C = self.projection_width, self.bilstm.cell_width
         shapes: dict[str, tuple[int, ...]] = {}

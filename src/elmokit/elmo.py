@@ -176,6 +176,10 @@ class Elmo(LoadedModel):
             N `WordVectors`: words, their places in the text (None where words were given), and vectors of shape
             (T, d), or (L, T, 2P) for "each".
 
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: layers or state that are not known or do not fit the model.
+
         Example:
             ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
         """
@@ -224,8 +228,11 @@ class Elmo(LoadedModel):
             state: what the previous step returned; None at first.
 
         Returns:
-            word vectors of all layers, (L, T, 2P) each, and the state after the batch; ConfigError for a state of
-            another model.
+            word vectors of all layers, (L, T, 2P) each, and the state after the batch.
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words; says which.
+            ConfigError: a state of another model.
         """
         split = [self._split(text, i) for i, text in enumerate(checked_texts(texts))]
         layers, after = self._engine.step([words for words, _ in split], state)
@@ -243,7 +250,11 @@ class Elmo(LoadedModel):
             encoding: how texts are encoded; see `encode`.
 
         Returns:
-            similarities from -1 to 1; 0 where a text has no words. Shape (N, M). ConfigError for different widths.
+            similarities from -1 to 1; 0 where a text has no words. Shape (N, M).
+
+        Raises:
+            TextError: a text that is neither a string nor a list of words.
+            ConfigError: vectors of different widths.
 
         Example:
             ``elmo.similarity("Stick to it.", ["Go on!", "The stick broke."])``

@@ -101,6 +101,10 @@ class Encoding:
         """An encoding from what `to_dict` gave, with defaults for what is missing; ConfigError for unknown values.
 
         A list of floats under "layers" is read as layer weights, as elmokit 0.1 wrote them.
+
+        Example:
+            >>> Encoding.from_dict(Encoding(layers=(0, -1)).to_dict()).layers
+            (0, -1)
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"not an encoding: {values!r}; expected a JSON object.")

@@ -132,6 +132,12 @@ class Features(Sequence[WordVectors]):
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros, (N, T, D) or (N, L, T, D), and a mask of the words, (N, T).
 
+        Example:
+            >>> texts = [WordVectors(("a", "b"), None, np.ones((2, 4))), WordVectors(("c",), None, np.ones((1, 4)))]
+            >>> vectors, mask = Features(texts).to_padded()
+            >>> vectors.shape, mask.tolist()
+            ((2, 2, 4), [[True, True], [True, False]])
+
         Raises:
             ConfigError: texts whose vectors differ in width or layers.
         """
@@ -174,7 +180,12 @@ class Features(Sequence[WordVectors]):
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
-        """Read what `save` or `elmokit embed --words` wrote; MissingFile, or InputError for what is no such file."""
+        """Read what `save` or `elmokit embed --words` wrote (which leaves texts without words out).
+
+        Raises:
+            MissingFile: no such file.
+            InputError: not a file of word vectors, or a damaged one.
+        """
         return cls(read_word_vectors(path))
 
 
