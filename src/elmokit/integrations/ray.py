@@ -2,7 +2,7 @@
 
 A part is a fixed range of rows of one file, so a part whose worker died is written again to the same file, and every
 row is in the output exactly once. The folder (`elmokit.data.shards`) must be shared by all machines. For object stores
-and formats that Ray reads and writes itself, use `ElmoEncoder` with `Dataset.map_batches`.
+and formats that Ray reads and writes itself, use `AddVectors` with `Dataset.map_batches`.
 """
 
 from __future__ import annotations
@@ -146,16 +146,16 @@ def embed_files(
             )
 
 
-class ElmoEncoder:
+class AddVectors:
     """Adds a column of vectors, (N, D) float32 with zeros for missing texts, by `Dataset.map_batches`.
 
     Example:
-        >>> ds.map_batches(ElmoEncoder, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP
+        >>> ds.map_batches(AddVectors, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP
     """
 
     def __init__(self, spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features") -> None:  # noqa: B008
         if spec.words:
-            raise ConfigError("ElmoEncoder makes one vector per text; words=True makes one per word. Use embed_files.")
+            raise ConfigError("AddVectors makes one vector per text; words=True makes one per word. Use embed_files.")
         self._spec, self._column, self._output = spec, column, output
         self._elmo = spec.open_model()
         self._writer = VectorWriter(self._elmo, spec)

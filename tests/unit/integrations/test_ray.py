@@ -28,7 +28,7 @@ from elmokit.data.tables import Table
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra, MissingFile, OutputError
 from elmokit.integrations import ray as door
-from elmokit.integrations.ray import BAD_ROWS, Actors, ElmoEncoder, embed_files
+from elmokit.integrations.ray import BAD_ROWS, Actors, AddVectors, embed_files
 from elmokit.tasks.embed import VectorSpec
 from unit.tiny_models import tiny_checkpoint
 
@@ -204,14 +204,14 @@ def test_a_data_set_of_ones_own(job, cluster):
     texts = ["the cat", "sat", "", "the cat sat"]
     data = ray.data.from_items([{"n": n, "tweet": text} for n, text in enumerate(texts)])
     settings = {"spec": spec(job).anywhere(), "column": "tweet"}
-    made = data.map_batches(ElmoEncoder, fn_constructor_kwargs=settings, concurrency=1).take_all()
+    made = data.map_batches(AddVectors, fn_constructor_kwargs=settings, concurrency=1).take_all()
     made.sort(key=lambda row: row["n"])
     local = Elmo.load(job / "model").encode(texts)
     np.testing.assert_allclose(np.stack([row["features"] for row in made]), local, rtol=1e-6, atol=1e-7)
 
 
 def test_the_encoder_without_a_cluster(job):
-    encoder = ElmoEncoder(spec(job), column="tweet", output="elmo")
+    encoder = AddVectors(spec(job), column="tweet", output="elmo")
     made = encoder({"tweet": np.array(["the cat", None, "sat"], object), "id": np.array([1, 2, 3])})
     assert list(made) == ["tweet", "id", "elmo"]
     assert np.array_equal(made["elmo"], Elmo.load(job / "model").encode(["the cat", "", "sat"]))
@@ -219,7 +219,7 @@ def test_the_encoder_without_a_cluster(job):
     with pytest.raises(InputError, match="no column 'tweet'; the columns are 'text'"):
         encoder({"text": ["a"]})
     with pytest.raises(ConfigError, match="one vector per text"):
-        ElmoEncoder(spec(job, words=True))
+        AddVectors(spec(job, words=True))
 
 
 @given(
