@@ -163,7 +163,7 @@ def test_what_a_cluster_began_it_does_not_do_again_and_one_machine_can_end(job, 
     said = capsys.readouterr()
     assert f"{lost.name} was damaged and was written again" in said.err
     assert "2 rows left out: see" in said.err
-    assert f"{N_FIRST - 2:,} texts in 14 files, 2 of them there before" in said.out
+    assert f"{N_FIRST - 2:,} texts in 14 files, 2 of them from an earlier run" in said.out
     after = {number: (out / f"part-{number:06d}.parquet").stat().st_mtime_ns for number in listed[1:]}
     assert after == {number: before[number] for number in listed[1:]}
     assert [row["row"] for row in read(out)] == [n for n in range(1, N_FIRST + 1) if ("first.csv", n) not in BAD]
@@ -295,7 +295,7 @@ def test_what_cannot_be_meant(job, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--engine", "spark"], "expected 'local' or 'ray'"),
+        (["--engine", "spark"], "expected --engine 'local' or 'ray'"),
         (["--actors", "2"], "--actors needs --engine ray"),
         (["--engine", "ray", "--actors", "many"], 'expected a number, or a range such as "1:16"'),
         (["--engine", "ray", "--format", "allennlp-hdf5", "--all"], "use --engine local"),
