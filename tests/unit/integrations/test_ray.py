@@ -169,7 +169,7 @@ def test_what_a_cluster_began_it_does_not_do_again_and_one_machine_can_end(job, 
     assert [row["row"] for row in read(out)] == [n for n in range(1, N_FIRST + 1) if ("first.csv", n) not in BAD]
 
     run([*command, "--shard-format", "parquet"])  # the same job, on one machine
-    assert f"going on: {N_FIRST - 2:,} texts are there" in capsys.readouterr().err
+    assert f"resuming: {N_FIRST - 2:,} texts are done" in capsys.readouterr().err
     with pytest.raises(OutputError, match="started with pooling 'mean', but now it is 'max'"):
         embed_files(table, out, spec(job, encoding=Encoding(pooling="max")), **settings)
     same = json.loads((out / MANIFEST).read_text().splitlines()[0])["job"]

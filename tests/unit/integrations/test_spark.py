@@ -113,5 +113,5 @@ def test_on_spark(model, spark, tmp_path):
     np.testing.assert_allclose(found, local, rtol=1e-6, atol=1e-7)
     with pytest.raises(InputError, match="no column 'twet'; the columns are 'id', 'tweet'"):
         add_vectors(frame, column="twet")
-    with pytest.raises(InputError, match="a column 'id' already"):
+    with pytest.raises(InputError, match="already has a column 'id'"):
         add_vectors(frame, column="tweet", output="id")
