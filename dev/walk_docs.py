@@ -28,6 +28,7 @@ from pathlib import Path
 from run_docs import BLOCK, GENERATED, PAGES, ROOT, make_old_checkpoints, same, shorten
 
 EXTRAS = re.compile(r"pip install\s+'elmokit\[([\w,]+)\]'")
+PACKAGES = re.compile(r"`pip install ([a-z][\w-]*)`")  # of others, which a page names in its text
 ELSEWHERE = {"flair", "mteb", "ray", "spark"}  # their blocks do not run: they have environments of their own
 FROM_SOURCE = {"README.md", "index.md", "quickstart.md"}
 INSTALLS = "<!-- not run: the tests have it installed -->"
@@ -99,7 +100,8 @@ def environment_of(page: Path, wheel: Path, kept: Path) -> dict[str, str]:
     """The variables of the environment that holds what a page tells the reader to install."""
     text = page.read_text(encoding="utf-8")
     extras = sorted({extra for names in EXTRAS.findall(text) for extra in names.split(",")} - ELSEWHERE)
-    venv = kept / ("-".join(extras) or "plain")
+    others = PACKAGES.findall(text)
+    venv = kept / ("-".join([*extras, *others]) or "plain")
     base = {"PATH": f"{venv / 'bin'}:/usr/bin:/bin", "HOME": str(kept), "LANG": "C.UTF-8", "TERM": "dumb"}
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     env = (
@@ -109,7 +111,7 @@ def environment_of(page: Path, wheel: Path, kept: Path) -> dict[str, str]:
     )
     if not venv.is_dir():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        for what in (str(wheel), *([f"elmokit[{','.join(extras)}]"] if extras else [])):
+        for what in (str(wheel), *([f"elmokit[{','.join(extras)}]"] if extras else []), *others):
             install = [venv / "bin" / "python", "-m", "pip", "install", "-q", what]
             subprocess.run(install, check=True, cwd=kept, env=env, stderr=subprocess.DEVNULL)
     return env
