@@ -73,18 +73,15 @@ def _opened(folder: Path, words: str | Sequence[str], layers: str, model: option
     from elmokit.index.kept_words import kept_words
 
     described = Description.read(folder)
-    other = model.model != "default" and model.model != described.source
-    elmo = (
-        model.load()
-        if other
-        else described.load_model(folder, device=model.device, precision=model.precision, n_threads=model.threads)
-    )
-    given = Description.of(elmo, layers=options.parse_layers(layers), words=kept_words(words))
+    given = {"layers": elmokit.Encoding(layers=options.parse_layers(layers)).layers, "words": kept_words(words)}
     for name, default in (("layers", "mix"), ("words", "content")):
-        value, there = getattr(given, name), getattr(described, name)
+        value, there = given[name], getattr(described, name)
         if value not in (default, there):
             raise ConfigError(f"{folder}: was made with --{name} {there}, not {value}; leave --{name} out.")
-    return elmokit.WordIndex.open(folder, elmo=elmo)
+    if model.model in ("default", described.source):
+        on = {"device": model.device, "precision": model.precision, "n_threads": model.threads}
+        return elmokit.WordIndex.open(folder, elmo=described.load_model(folder, **on))
+    return elmokit.WordIndex.open(folder, elmo=model.load())
 
 
 @app.command()
