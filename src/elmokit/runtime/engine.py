@@ -187,35 +187,41 @@ def _blas_libraries() -> list[Any]:
 class _SingleThreadedBlas:
     """Matrix products in the block run on one thread each: spreading such small ones costs more than it gains.
 
-    The limit belongs to the process: it is set when the first computation begins and taken back after the last.
-    threadpoolctl 3.7 lets one thread set OpenBLAS's number and ignores all others, so we call the function below that.
+    The limit belongs to the process: it is set when the first computation begins, on any thread, and taken back after
+    the last. From version 3.7 on, threadpoolctl lets one thread set OpenBLAS's number and silently ignores all others,
+    so we call the function below that check.
     """
 
-    def __init__(self) -> None:  # also in a forked child: only the forking thread is left, so nobody holds the lock
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child: only the forking thread is left, so nobody computes or holds the lock."""
         self.lock, self.n_users, self.before = Lock(), 0, [0]
 
-    def _add_user(self, change: int) -> None:
-        with self.lock:
-            first, self.n_users = not self.n_users, self.n_users + change
-            if first:
-                self.before = [library.get_num_threads() for library in _blas_libraries()]
-            for library, before in (
-                zip(_blas_libraries(), self.before, strict=True) if first or not self.n_users else ()
-            ):
-                getattr(library, "_real_set_num_threads", library.set_num_threads)(1 if self.n_users else before)
+    def _set_threads(self, numbers: Iterable[int]) -> None:
+        for library, n in zip(_blas_libraries(), numbers, strict=True):
+            getattr(library, "_real_set_num_threads", library.set_num_threads)(n)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        self._add_user(1)
+        with self.lock:
+            if self.n_users == 0:
+                self.before = [library.get_num_threads() for library in _blas_libraries()]
+                self._set_threads([1] * len(self.before))
+            self.n_users += 1
         try:
             yield
         finally:
-            self._add_user(-1)
+            with self.lock:
+                self.n_users -= 1
+                if self.n_users == 0:
+                    self._set_threads(self.before)
 
 
 single_threaded_blas = _SingleThreadedBlas()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=single_threaded_blas.__init__)  # type: ignore[misc]
+    os.register_at_fork(after_in_child=single_threaded_blas.forget)
 
 
 class Workers:
