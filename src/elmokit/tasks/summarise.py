@@ -21,6 +21,7 @@ from elmokit.text.sentences import split_sentences
 
 Doubles = NDArray[np.float64]
 
+_MAX_STEPS, _CONVERGED = 200, 1e-9
 _SAME = 1e-6  # cosines of float32 vectors that differ by less are the same
 
 
@@ -69,14 +70,20 @@ def rescaled_cosines(vectors: NDArray[Any]) -> Doubles:
 
 
 def centrality(similarities: Doubles, *, damping: float = 0.85) -> Doubles:
-    """LexRank: PageRank over the similarities of n sentences. (n, n) → shares that sum to 1, (n,).
+    """LexRank: PageRank over the similarities of n sentences, by power iteration. (n, n) → shares that sum to 1, (n,).
 
     `damping` is the probability of following a similarity instead of jumping anywhere.
     """
     n = len(similarities)
-    steps = similarities / similarities.sum(1, keepdims=True)  # every sentence is similar to itself
-    shares = np.linalg.solve(np.eye(n) - damping * steps.T, np.full(n, (1 - damping) / n))
-    return np.asarray(shares / shares.sum())
+    votes = similarities / np.maximum(similarities.sum(1, keepdims=True), 1e-12)
+    shares = np.full(n, 1 / n)
+    for _ in range(_MAX_STEPS):
+        before = shares
+        shares = (1 - damping) / n + damping * (before @ votes)
+        shares = shares / shares.sum()
+        if np.abs(shares - before).max() < _CONVERGED:
+            break
+    return np.asarray(shares)
 
 
 def without_redundancy(shares: Doubles, similarities: Doubles, n: int, *, relevance: float) -> list[int]:
