@@ -14,13 +14,14 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.data.parquet import parquet_rows, parquet_vectors, storable
+from elmokit.data.parquet import parquet_file, storable
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
 from elmokit.files import atomic_path
@@ -34,6 +35,7 @@ WriteRow = Callable[[Sequence[Any]], object]
 """Takes one row's values, in the order of the columns."""
 
 _MATRIX = "features"
+_ROWS_TOGETHER = 8192  # of a Parquet file
 _MAX_PADDING = 16
 """How many times their own characters strings may take in an .npz file."""
 
@@ -140,65 +142,27 @@ def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors
 
 
 @contextmanager
-def _csv(path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+def _parquet(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    with parquet_file(path, {_MATRIX: np.zeros((0, dim), np.float32)}, about) as write:
+        yield lambda columns, vectors: write({**columns, _MATRIX: vectors})
+
+
+@contextmanager
+def _as_rows(suffix: str, path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
+    """A row per vector: the columns "f0", "f1", … of a CSV file, or a list in each JSON line."""
+    in_columns = suffix == ".csv"
+    names = [f"f{i}" for i in range(dim)] if in_columns else [_MATRIX]
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        rows = csv.writer(file)
+        write_row: WriteRow | None = None
 
         def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-            if not file.tell():
-                rows.writerow([*columns, *(f"f{i}" for i in range(dim))])
+            nonlocal write_row
+            write_row = write_row or _ROW_FILES[suffix](file, [*columns, *names])
             for *values, vector in zip(*columns.values(), vectors, strict=True):
-                rows.writerow([*values, *(f"{x:.9g}" for x in vector)])
+                numbers = [f"{x:.9g}" for x in vector]
+                write_row([*values, *numbers] if in_columns else [*values, list(map(float, numbers))])
 
         yield write
-
-
-@contextmanager
-def _jsonl(path: Path, _dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
-    with path.open("w", encoding="utf-8", errors="replace") as file:
-
-        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-            row = _json_rows(file, [*columns, _MATRIX])
-            for *values, vector in zip(*columns.values(), vectors, strict=True):
-                row([*values, [float(f"{x:.9g}") for x in vector]])
-
-        yield write
-
-
-_VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContextManager[WriteVectors]]] = {
-    ".npz": _npz,
-    ".npy": _npy,
-    ".parquet": parquet_vectors,
-    ".h5": _h5,
-    ".csv": _csv,
-    ".jsonl": _jsonl,
-}
-
-VECTOR_SUFFIXES = tuple(_VECTOR_FILES)
-"""The suffixes that `vector_file` knows."""
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-"""The suffixes that `table_file` knows."""
-
-
-@contextmanager
-def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a table that is written row by row."""
-    if str(path) == STDIN:
-        yield _csv_rows(sys.stdout, columns)
-        return
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        known = ", ".join(TABLE_SUFFIXES)
-        raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {known}.")
-    with atomic_path(path) as temporary:
-        if suffix == ".parquet":
-            with parquet_rows(temporary, columns) as write:
-                yield write
-        else:
-            with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
-                yield {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}[suffix](file, columns)
 
 
 def _csv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
@@ -220,3 +184,60 @@ def _tsv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
 
 def _json_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
     return lambda values: print(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False), file=file)
+
+
+_ROW_FILES = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}
+
+_VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContextManager[WriteVectors]]] = {
+    ".npz": _npz,
+    ".npy": _npy,
+    ".parquet": _parquet,
+    ".h5": _h5,
+    ".csv": partial(_as_rows, ".csv"),
+    ".jsonl": partial(_as_rows, ".jsonl"),
+}
+
+VECTOR_SUFFIXES = tuple(_VECTOR_FILES)
+"""The suffixes that `vector_file` knows."""
+
+TABLE_SUFFIXES = (*_ROW_FILES, ".parquet")
+"""The suffixes that `table_file` knows."""
+
+
+@contextmanager
+def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+    """Open a table that is written row by row; "-" is standard output."""
+    if str(path) == STDIN:
+        yield _csv_rows(sys.stdout, columns)
+        return
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        known = ", ".join(TABLE_SUFFIXES)
+        raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {known}.")
+    with atomic_path(path) as temporary:
+        if suffix == ".parquet":
+            with _parquet_rows(temporary, columns) as write:
+                yield write
+        else:
+            with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
+                yield _ROW_FILES[suffix](file, columns)
+
+
+@contextmanager
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+    rows: list[Sequence[Any]] = []
+
+    def flush() -> None:
+        write(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+        rows.clear()
+
+    def write_row(values: Sequence[Any]) -> None:
+        rows.append(values)
+        if len(rows) == _ROWS_TOGETHER:
+            flush()
+
+    with parquet_file(path, {name: [] for name in columns}) as write:
+        yield write_row
+        if rows:
+            flush()

@@ -1,23 +1,23 @@
-"""Parquet files: records of a table, rows of a table, and vectors. Needs the extra `parquet`."""
+"""Parquet files: the rows of a table, and columns of values and vectors. Needs the extra `parquet`."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.data.records import Record, Records
+from elmokit.data.records import Row, Rows
 from elmokit.errors import InputError, MissingExtra, OutputError
 from elmokit.reading import reading
 
-MATRIX = "features"
-"""The column of vectors."""
+Columns = Mapping[str, Sequence[Any] | NDArray[np.float32]]
+"""Values by the names of their columns; a matrix (n, d) is a column of vectors."""
 
 _TEXT_TYPES = ("string", "large_string", "binary", "large_binary")
 _ROWS, _BYTES = 1024, 1 << 26
@@ -27,7 +27,7 @@ _TRUSTED_SIZE, _MAX_RATIO = 1 << 28, 100
 """Bytes that any file may hold without its compression, and how many times its own size a larger one may."""
 
 
-def parquet_records(name: str, stream: BinaryIO, columns: Sequence[str] | None) -> Records:
+def parquet_rows(name: str, stream: BinaryIO, columns: Sequence[str] | None) -> Rows:
     """Parse a Parquet file, whose texts stay encoded until their row is read: a short file may repeat a long one."""
     pyarrow = _pyarrow("reading Parquet files")
     what = "Parquet file; is it damaged?"
@@ -40,16 +40,16 @@ def parquet_records(name: str, stream: BinaryIO, columns: Sequence[str] | None) 
         texts = [field.name for field in schema if str(field.type) in _TEXT_TYPES]
         file = pyarrow.parquet.ParquetFile(stream, metadata=metadata, read_dictionary=texts)
 
-    def records() -> Iterator[Record]:
+    def rows() -> Iterator[Row]:
         wanted = None if columns is None else list(dict.fromkeys(columns))
         with reading(name, error=InputError, what=what):
-            batches = file.iter_batches(_ROWS, columns=wanted)
-            yield from (Record(number, None, row) for number, row in enumerate(_rows(pyarrow, batches), start=1))
+            values = _values(pyarrow, file.iter_batches(_ROWS, columns=wanted))
+            yield from (Row(number, None, row) for number, row in enumerate(values, start=1))
 
-    return list(schema.names), records()
+    return list(schema.names), rows()
 
 
-def _rows(pyarrow: Any, batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
+def _values(pyarrow: Any, batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """The rows of batches, as many at once as fit into a bound with the longest text in each."""
     for batch in batches:
         kept = [column.dictionary for column in batch.columns if pyarrow.types.is_dictionary(column.type)]
@@ -61,67 +61,42 @@ def _rows(pyarrow: Any, batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def parquet_vectors(
-    path: Path, dim: int, about: Mapping[str, Any]
-) -> Iterator[Callable[[Mapping[str, Sequence[Any]], NDArray[np.float32]], None]]:
-    """Open a Parquet file for vectors; see `elmokit.data.outputs.vector_file`."""
+def parquet_file(
+    path: Path, empty: Columns, about: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[Columns], None]]:
+    """Open a Parquet file for columns, block by block, of the types of the first block; `empty` is a block of no rows.
+
+    A column without a value in the first block may get texts later.
+    """
     pyarrow = _pyarrow("writing Parquet files")
+    file: Any = None
 
-    def write(columns: Mapping[str, Sequence[Any]], vectors: NDArray[np.float32]) -> None:
-        arrays = {name: pyarrow.array([storable(v) for v in values]) for name, values in columns.items()}
-        flat = pyarrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
-        arrays[MATRIX] = pyarrow.FixedSizeListArray.from_arrays(flat, dim)
-        file.write(pyarrow.table(arrays).replace_schema_metadata({"about": json.dumps(about)}))
+    def array(values: Any) -> Any:
+        if isinstance(values, np.ndarray):  # vectors (n, d)
+            flat = pyarrow.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+            return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        return pyarrow.array(list(map(storable, values)))
 
-    with closing(_Writer(path, pyarrow)) as file:
-        yield write
-        if file.schema is None:
-            write({}, np.zeros((0, dim), np.float32))
-
-
-@contextmanager
-def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Any]], None]]:
-    """Open a Parquet file for rows; see `elmokit.data.outputs.table_file`."""
-    pyarrow = _pyarrow("writing Parquet files")
-    rows: list[dict[str, Any]] = []
-
-    def flush() -> None:
+    def write(columns: Columns) -> None:
+        nonlocal file
         try:
-            file.write(pyarrow.Table.from_pylist(rows) if rows else pyarrow.table({name: [] for name in columns}))
+            table = pyarrow.table({name: array(values) for name, values in columns.items()})
+            if file is None:
+                is_null, text = pyarrow.types.is_null, pyarrow.string()
+                fields = [field.with_type(text) if is_null(field.type) else field for field in table.schema]
+                metadata = None if about is None else {"about": json.dumps(about)}
+                file = pyarrow.parquet.ParquetWriter(path, pyarrow.schema(fields, metadata))
+            file.write_table(table.cast(file.schema))
         except (pyarrow.ArrowException, ValueError) as error:
             raise OutputError(f"{path.name}: the values of a column differ in type ({error}).") from None
-        rows.clear()
 
-    def write(values: Sequence[Any]) -> None:
-        rows.append(dict(zip(columns, map(storable, values), strict=True)))
-        if len(rows) == 8192:
-            flush()
-
-    with closing(_Writer(path, pyarrow)) as file:
+    try:
         yield write
-        if rows or file.schema is None:
-            flush()
-
-
-class _Writer:
-    """Writes tables to one file, with the types of the first one; a column without a value yet may get texts later."""
-
-    def __init__(self, path: Path, pyarrow: Any) -> None:
-        self._path, self._pyarrow = path, pyarrow
-        self._file: Any = None
-        self.schema: Any = None
-
-    def write(self, table: Any) -> None:
-        if self._file is None:
-            is_null, text = self._pyarrow.types.is_null, self._pyarrow.string()
-            fields = [field.with_type(text) if is_null(field.type) else field for field in table.schema]
-            self.schema = self._pyarrow.schema(fields, table.schema.metadata)
-            self._file = self._pyarrow.parquet.ParquetWriter(self._path, self.schema)
-        self._file.write_table(table.cast(self.schema))
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if file is None:
+            write(empty)
+    finally:
+        if file is not None:
+            file.close()
 
 
 def _pyarrow(purpose: str) -> Any:

@@ -1,8 +1,7 @@
-"""Bytes → records, one parser per text format.
+"""Bytes → rows, one parser per text format.
 
-A parser returns the names of the columns (None where each record has its own) and an iterator of records, and says what
-is wrong with a row instead of stopping. Undecodable bytes come through as surrogates, which tells their row. After a
-broken quotation mark the reader goes back to the second line of the record, so a stray mark costs one row.
+A parser says what is wrong with a row instead of stopping. Undecodable bytes come through as surrogates, which tells
+their row. After a broken quotation mark the reader goes back to the second line of the row, so a stray mark costs one.
 """
 
 from __future__ import annotations
@@ -41,10 +40,11 @@ _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One row of a file: its number, from 1 without a header, and the line number of its start, if there are lines.
+class Row:
+    """One row of a table: its number, from 1 without the header, and the line number of its start (None without lines).
 
-    `values` are empty if the row can't be read; `problem` says why.
+    `values` has a value per requested column; "" where it is missing and missing values are kept. A `problem` says why
+    the row can't be read.
     """
 
     number: int
@@ -52,9 +52,14 @@ class Record:
     values: Mapping[str, Any]
     problem: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The place of the row, for messages."""
+        return f"row {self.number}" + ("" if self.line is None else f" (line {self.line})")
 
-Records = tuple[Sequence[str] | None, Iterator[Record]]
-"""Names of the columns, None if each record has its own, and the records."""
+
+Rows = tuple[Sequence[str] | None, Iterator[Row]]
+"""Names of the columns, None if each row has its own, and the rows."""
 
 
 class BadRowError(Exception):
@@ -117,12 +122,12 @@ class Lines(Iterator[str]):
         )
 
 
-def _record(lines: Lines, number: int, line: int, text: str, parse: Callable[[str], Mapping[str, Any]]) -> Record:
+def _row(lines: Lines, number: int, line: int, text: str, parse: Callable[[str], Mapping[str, Any]]) -> Row:
     try:
         lines.check(text)
-        return Record(number, line, parse(text))
+        return Row(number, line, parse(text))
     except BadRowError as problem:
-        return Record(number, line, {}, str(problem))
+        return Row(number, line, {}, str(problem))
 
 
 @contextmanager
@@ -141,7 +146,7 @@ def open_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[Lines]:
         text.detach()
 
 
-def delimited(lines: Lines, *, delimiter: str | None, quotes: bool, header: bool) -> Records:
+def delimited(lines: Lines, *, delimiter: str | None, quotes: bool, header: bool) -> Rows:
     """Parse a CSV or TSV file; no delimiter means a comma, or what a line "sep=;" before the header says."""
     reader, first = _first_fields(lines, delimiter, csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
     if header:
@@ -171,13 +176,13 @@ def _first_fields(lines: Lines, delimiter: str | None, quoting: Literal[0, 3]) -
 
 def _delimited_records(
     lines: Lines, reader: Iterator[list[str]], names: Sequence[str], fields: Sequence[str], quotes: bool
-) -> Iterator[Record]:
+) -> Iterator[Row]:
     """Match rows with the columns; `fields` are the first row, if it was read already."""
     number, line = 0, 1
     while True:
         if fields:
             number += 1
-            yield _record(lines, number, line, "".join(fields), partial(_match, names, fields, quotes))
+            yield _row(lines, number, line, "".join(fields), partial(_match, names, fields, quotes))
         line = lines.start_record()
         try:
             fields = next(reader)
@@ -187,7 +192,7 @@ def _delimited_records(
             lines.go_back()
             number, fields = number + 1, []
             problems = (text for part, text in _QUOTING_PROBLEMS.items() if part in str(error))
-            yield Record(number, line, {}, next(problems, str(error)))
+            yield Row(number, line, {}, next(problems, str(error)))
 
 
 def _match(names: Sequence[str], fields: Sequence[str], quotes: bool, _: str) -> Mapping[str, str]:
@@ -199,14 +204,14 @@ def _match(names: Sequence[str], fields: Sequence[str], quotes: bool, _: str) ->
     return dict(zip(names, fields, strict=True))
 
 
-def json_lines(lines: Lines) -> Iterator[Record]:
+def json_lines(lines: Lines) -> Iterator[Row]:
     """Parse a file with a JSON object on each line."""
     number = 0
     for text in lines:
         lines.start_record()
         if text.strip():
             number += 1
-            yield _record(lines, number, lines.n_read, text, _parse_object)
+            yield _row(lines, number, lines.n_read, text, _parse_object)
     if not number:
         raise InputError(f"{lines.name}: the file is empty; expected a JSON object on each line.")
 
@@ -221,8 +226,8 @@ def _parse_object(text: str) -> Mapping[str, Any]:
     return value
 
 
-def plain_lines(lines: Lines) -> Iterator[Record]:
+def plain_lines(lines: Lines) -> Iterator[Row]:
     """Parse a plain text file: every line is a text."""
     for text in lines:
         lines.start_record()
-        yield _record(lines, lines.n_read, lines.n_read, text, lambda line: {TEXT_COLUMN: line.rstrip("\r\n")})
+        yield _row(lines, lines.n_read, lines.n_read, text, lambda line: {TEXT_COLUMN: line.rstrip("\r\n")})

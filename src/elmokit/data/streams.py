@@ -7,7 +7,7 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -67,12 +67,11 @@ class _Unpacked(io.RawIOBase):
     """The content of a compressed file, which is refused beyond a limit: this stops decompression bombs."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._chunks, self._rest = path, _unpack(path), memoryview(b"")
-        self._left = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
-        if self._left == _TRUSTED_SIZE:  # a small file: refuse it before its first row is read
-            for chunk in self._chunks:
-                self._count(chunk)
-            self._left, self._chunks = _TRUSTED_SIZE, _unpack(path)
+        limit = max(_TRUSTED_SIZE, _MAX_RATIO * path.stat().st_size)
+        if limit == _TRUSTED_SIZE:  # a small file: refuse it before its first row is read
+            for _ in _unpack(path, limit):
+                pass
+        self._chunks, self._rest = _unpack(path, limit), memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -82,32 +81,30 @@ class _Unpacked(io.RawIOBase):
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
-            self._count(chunk)
             self._rest = memoryview(chunk)
         n = min(len(buffer), len(self._rest))
         buffer[:n], self._rest = self._rest[:n], self._rest[n:]
         return n
-
-    def _count(self, chunk: bytes) -> None:
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise InputError(
-                f"{self._path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if you"
-                " trust it, unpack it yourself and give the plain file."
-            )
 
     def close(self) -> None:
         self._chunks.close()
         super().close()
 
 
-def _unpack(path: Path) -> Any:
-    """Generate the unpacked content in chunks."""
-    suffix = path.suffix.lower()
-    if suffix == ".zst":
-        yield from _unpack_zstandard(path)
-        return
-    with gzip.open(path) if suffix == ".gz" else lzma.open(path) as stream:
+def _unpack(path: Path, limit: int) -> Generator[bytes, None, None]:
+    """The unpacked content in chunks, of at most `limit` bytes."""
+    for chunk in _unpack_zstandard(path) if path.suffix.lower() == ".zst" else _inflate(path):
+        limit -= len(chunk)
+        if limit < 0:
+            raise InputError(
+                f"{path}: unpacks to more than {_MAX_RATIO} times its size, like a decompression bomb; if you trust"
+                " it, unpack it yourself and give the plain file."
+            )
+        yield chunk
+
+
+def _inflate(path: Path) -> Iterator[bytes]:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else lzma.open(path) as stream:
         while chunk := stream.read1(_CHUNK):
             yield chunk
 

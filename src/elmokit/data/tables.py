@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from elmokit.data.parquet import parquet_records
+from elmokit.data.parquet import parquet_rows
 from elmokit.data.records import TEXT_COLUMN as TEXT_COLUMN
-from elmokit.data.records import Record, Records, delimited, json_lines, open_lines, plain_lines
+from elmokit.data.records import Row as Row
+from elmokit.data.records import Rows, delimited, json_lines, open_lines, plain_lines
 from elmokit.data.streams import STDIN, is_archive, open_bytes, plain_suffix
 from elmokit.errors import ConfigError, InputError
 
@@ -24,23 +25,6 @@ Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
 BadRows = Literal["stop", "skip", "keep"]
 
 _SUFFIXES: dict[str, Format] = {f".{name}": name for name in get_args(Format)} | {".tab": "tsv", ".ndjson": "jsonl"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table: its number, from 1 without the header, and the line number of its start (None without lines).
-
-    `values` has a value per requested column; "" where it is missing and missing values are kept.
-    """
-
-    number: int
-    line: int | None
-    values: Mapping[str, Any]
-
-    @property
-    def place(self) -> str:
-        """The place of the row, for messages."""
-        return f"row {self.number}" + ("" if self.line is None else f" (line {self.line})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +56,7 @@ class Table:
     on_skip: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
-        if self.bad_rows not in get_args(BadRows):
-            raise ConfigError(f"bad_rows is {self.bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
+        _check_bad_rows(self.bad_rows)
         if self.format is not None and self.format not in get_args(Format):
             raise ConfigError(f"the format {self.format!r} is not known; known are {', '.join(get_args(Format))}.")
         if self.delimiter is not None and len(self.delimiter) != 1:
@@ -102,25 +85,25 @@ class Table:
 
         InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
         """
-        with self._records(columns) as records:
+        with self._rows(columns) as rows:
             yield from select_rows(
-                records, columns, labels=labels, bad_rows=self.bad_rows, on_skip=self.on_skip, place=f"{self.source}: "
+                rows, columns, labels=labels, bad_rows=self.bad_rows, on_skip=self.on_skip, place=f"{self.source}: "
             )
 
     def columns(self) -> list[str]:
         """List the columns; reads the beginning of the file, so not for standard input."""
-        with self._records(None) as (names, records):
-            first = next(records, None) if names is None else None
+        with self._rows(None) as (names, rows):
+            first = next(rows, None) if names is None else None
             return list(names or (first.values if first else ()))
 
     @contextmanager
-    def _records(self, columns: Sequence[str] | None) -> Iterator[Records]:
+    def _rows(self, columns: Sequence[str] | None) -> Iterator[Rows]:
         kind = self.kind
         with open_bytes(self.source) as stream:
             if kind == "parquet":
                 if is_archive(self.source) or str(self.source) == STDIN:
                     raise InputError(f"{self.source}: Parquet files are read from their end: give a plain file.")
-                yield parquet_records(str(self.source), stream, columns)
+                yield parquet_rows(str(self.source), stream, columns)
                 return
             with open_lines(str(self.source), stream, self.encoding) as lines:
                 if kind == "jsonl":
@@ -133,60 +116,57 @@ class Table:
                     yield delimited(lines, delimiter=delimiter, quotes=quotes, header=self.header)
 
 
+def _check_bad_rows(bad_rows: str) -> None:
+    if bad_rows not in get_args(BadRows):
+        raise ConfigError(f"bad_rows is {bad_rows!r}; expected 'stop', 'skip' or 'keep'.")
+
+
 def select_rows(
-    records: Records,
+    rows: Rows,
     columns: Sequence[str] | None,
     *,
     labels: Collection[str] = (),
-    as_they_are: Collection[str] = (),
     bad_rows: BadRows,
     on_skip: Callable[[str], None] | None = None,
     place: str = "",
 ) -> Iterator[Row]:
-    """Take columns out of records and treat bad rows as `bad_rows` says; see `Table` and `read_rows`.
+    """Take columns out of rows as strings and treat bad rows as `bad_rows` says; see `Table` and `read_rows`.
 
-    Where every record has its own columns (JSON lines, mappings), a missing key is a missing value, and only a key that
-    no record has is an error, unless bad rows stop the reading anyway.
+    Where every row has its own columns (JSON lines, mappings), a missing key is a missing value, and only a key that no
+    row has is an error, unless bad rows stop the reading anyway.
     """
-    wanted, (names, rows) = columns or (), records
+    _check_bad_rows(bad_rows)
+    wanted, (names, all_rows) = columns or (), rows
     seen: dict[str, None] = {}
     if names is not None:
         _require(wanted, names, place)
-    for record in rows:
-        if names is None and not record.problem and len(seen) < 1000:
+    for row in all_rows:
+        if names is None and not row.problem and len(seen) < 1000:
             if not seen and bad_rows == "stop":
-                _require(wanted, list(record.values), place)
-            seen.update(dict.fromkeys(record.values))
-        problem = record.problem or _problem(record, wanted, labels, as_they_are, bad_rows)
+                _require(wanted, list(row.values), place)
+            seen.update(dict.fromkeys(row.values))
+        problem = row.problem or _problem(row, wanted, labels, bad_rows)
         if problem is None:
-            values = {
-                name: value if name in as_they_are else as_text(value)
-                for name, value in ((name, record.values.get(name)) for name in columns or record.values)
-            }
-            yield Row(record.number, record.line, values)
+            yield Row(row.number, row.line, {name: as_text(row.values.get(name)) for name in columns or row.values})
         elif bad_rows != "skip":
-            keep = "" if record.problem else "; 'keep' takes missing values as empty texts"
+            keep = "" if row.problem else "; 'keep' takes missing values as empty texts"
             raise InputError(
-                f"{place}{Row(record.number, record.line, {}).place}: {problem}. Fix the row, or choose what to do with"
-                f" such rows (--bad-rows, bad_rows=): 'skip' leaves them out{keep}."
+                f"{place}{row.place}: {problem}. Fix the row, or choose what to do with such rows (--bad-rows,"
+                f" bad_rows=): 'skip' leaves them out{keep}."
             )
         elif on_skip is not None:
-            on_skip(f"{Row(record.number, record.line, {}).place} left out: {problem}")
+            on_skip(f"{row.place} left out: {problem}")
     if names is None and seen:
         _require(wanted, list(seen), place)
 
 
-def _problem(
-    record: Record, columns: Sequence[str], labels: Collection[str], as_they_are: Collection[str], bad_rows: BadRows
-) -> str | None:
+def _problem(row: Row, columns: Sequence[str], labels: Collection[str], bad_rows: BadRows) -> str | None:
     """Why a row can't be used: a missing value, or one that is no text."""
     for name in columns:
-        value = record.values.get(name)
+        value = row.values.get(name)
         if is_missing(value) or (name in labels and isinstance(value, str) and value.strip().lower() == "nan"):
             if bad_rows != "keep":
                 return f"{name!r} is " + ("missing" if value is None else str(value).strip() or "empty")
-        elif name in as_they_are:
-            continue
         elif isinstance(value, bytes | bytearray | memoryview):
             return f"{name!r} is binary; expected text: decode the column first"
         elif isinstance(value, list | tuple | Mapping | set) or hasattr(value, "__array__"):

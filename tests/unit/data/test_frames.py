@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.data.frames import column_names, read_rows
+from elmokit.data.frames import read_rows
 from elmokit.data.tables import Table
 from elmokit.errors import ConfigError, InputError
 
@@ -52,16 +52,14 @@ MAKERS = {
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_every_kind_of_table_gives_the_same_rows(make):
-    rows = list(read_rows(make(), ["what people said", "how"], as_they_are=["how"]))
+    rows = list(read_rows(make(), ["what people said", "how"]))
     assert [row.values["what people said"] for row in rows] == TEXTS
-    assert [row.values["how"] for row in rows] == LABELS
+    assert [row.values["how"] for row in rows] == list(map(str, LABELS))
     assert [row.number for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert {type(row.values["how"]) for row in read_rows(make(), ["how"])} == {str}
 
 
 @pytest.mark.parametrize("make", [make for name, make in MAKERS.items() if name != "generator"])
-def test_columns_are_known_and_checked(make):
-    assert column_names(make()) == list(COLUMNS)
+def test_columns_are_checked(make):
     with pytest.raises(InputError, match=r"no column 'hew'; the columns are .*Did you mean 'how'\?"):
         list(read_rows(make(), ["hew"]))
 
@@ -72,7 +70,6 @@ def test_files_give_the_rows_of_their_table(tmp_path):
     for source in (path, str(path), Table(source=path, bad_rows="keep")):
         rows = [dict(row.values) for row in read_rows(source, ["b", "a"], bad_rows="keep")]
         assert rows == [{"b": "x", "a": "1"}, {"b": "", "a": "2"}]
-    assert column_names(path) == ["a", "b"]
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), np.float64("nan"), "", " \n"])
@@ -113,8 +110,6 @@ def test_a_stream_is_not_read_further_than_asked():
 def test_what_is_no_table_is_refused(source):
     with pytest.raises(InputError, match="is no table"):
         list(read_rows(source, ["text"]))
-    with pytest.raises(InputError, match="is no table"):
-        column_names(source)
 
 
 def test_other_mistakes_are_named():
