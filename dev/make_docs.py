@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -21,11 +22,11 @@ COMMANDS_INTRODUCTION = """\
 Every command takes `--quiet` or `-q` (print results and errors only) and `--debug` (show tracebacks). Exit codes: 0
 success, 1 an error with a message, 2 a wrong command line, 130 Ctrl-C. `python dev/make_docs.py` makes these pages."""
 CHECKPOINTS_INTRODUCTION = """\
-ELMo checkpoints that others published, from `elmokit.checkpoints.catalogue` (`python dev/make_docs.py` makes this
-page). Addresses are those of the named source and may have changed. Licences are those stated for the weights, not
-for the code around them; where it says "not stated", ask the publisher. No publisher gives checksums, so downloads
-cannot be verified: `elmokit info` shows the SHA-256 and says "not verified". The tests read each *format* from small
-models; the full-size files were not downloaded for this page."""
+ELMo checkpoints that others published (`python dev/make_docs.py` makes this page from `dev/families.json`).
+Addresses are those of the named source and may have changed. Licences are those stated for the weights, not for the
+code around them; where it says "not stated", ask the publisher. No publisher gives checksums, so downloads cannot be
+verified: `elmokit info` shows the SHA-256 and says "not verified". The tests read each *format* from small models; the
+full-size files were not downloaded for this page."""
 TREE = re.compile(r"(?<=<!-- tree: made by dev/make_docs.py -->\n```text\n).*?(?=```\n<!-- /tree -->)", re.DOTALL)
 
 
@@ -104,7 +105,7 @@ def _row(parameter: object) -> str:
 
 
 def checkpoint_page() -> str:
-    """docs/checkpoints.md: every published family of the catalogue."""
+    """docs/checkpoints.md: every published family that was seen, and the names of the catalogue."""
     catalogue = importlib.import_module("elmokit.checkpoints.catalogue")
     titles = {form.name: form.title for form in importlib.import_module("elmokit.checkpoints").FORMATS}
     lines = [
@@ -115,11 +116,13 @@ def checkpoint_page() -> str:
         "| models | languages | address, as last seen | format | licence | command |",
         "|---|---|---|---|---|---|",
     ]
-    for family in catalogue.families():
-        link = family.address.startswith("http") and " " not in family.address
-        address = f"{f'<{family.address}>' if link else family.address} ({family.seen})"
-        cells = [family.title, family.languages, address, titles.get(family.format, "not seen"), family.licence]
-        lines.append(f"| {' | '.join(cells)} | `{family.command}` |")
+    for family in json.loads((ROOT / "dev" / "families.json").read_text("utf-8")):
+        address = family["address"]
+        if address.startswith("http") and " " not in address:
+            address = f"<{address}>"
+        form = titles.get(family["format"], "not seen")
+        cells = [family["title"], family["languages"], f"{address} ({family['seen']})", form, family["licence"]]
+        lines.append(f"| {' | '.join(cells)} | `{family['command']}` |")
     lines += ["", "By name, without an address:", "", "| name | model | language | about |", "|---|---|---|---|"]
     for model in catalogue.CATALOGUE:
         lines.append(f"| `{model.name}` | {model.title} | {model.language or 'none'} | {model.megabytes} MB |")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
-from elmokit.checkpoints.mapping import revert_rules
+from elmokit.checkpoints.mapping import convert, revert_rules, rules_from
 from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
-from elmokit.checkpoints.tensorflow import convert, rules_for
+from elmokit.checkpoints.tensorflow import TABLE, published_name
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, MissingFile
 from elmokit.files import atomic_path, write_json
@@ -40,11 +40,11 @@ def read(source: CheckpointFiles) -> Checkpoint:
     options_path, weights_path = _find_pair(source)
     options = read_options(options_path)
     arrays = {name.removeprefix("lm/"): array for name, array in read_arrays(weights_path, dtype="f4").items()}
+    arrays = {published_name(name) or name: array for name, array in arrays.items()}
     refuse_other_kinds(weights_path, arrays)
     inside = {name: arrays.pop(name) for name in _SOFTMAX if name in arrays}
     config = config_from_options(options, options_path, weights_path, arrays)
-    rules = rules_for(config, single_cell="RNN_0/RNN/LSTMCell/W_0" in arrays)
-    tensors = convert(rules, config, arrays, weights_path, options_path)
+    tensors = convert(TABLE, config, arrays, weights_path, options_path)
     words, counts, metadata = None, None, training_metadata(options)
     if source.weights is None:
         words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
@@ -67,7 +67,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
         what = "adds a table of frequent words to its character CNN"
     if what:
         raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has none; write it as 'native'.")
-    write_hdf5(folder / "weights.hdf5", revert_rules(rules_for(config), checkpoint.tensors))
+    write_hdf5(folder / "weights.hdf5", revert_rules(rules_from(TABLE, config), checkpoint.tensors))
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}
         write_hdf5(folder / "softmax_weights.hdf5", softmax)

@@ -1,4 +1,4 @@
-"""Published ELMo models: names to fetch by, and all families with address, format and licence as seen.
+"""Published ELMo models that are fetched by name.
 
 Licences are those that a publisher states for the weights. No host publishes checksums, so `sha256` is empty.
 """
@@ -43,30 +43,8 @@ def _published(row: dict[str, Any]) -> Published:
     return Published(files=tuple(RemoteFile(url=u, name=n, sha256=sums.get(n, "")) for n, u in urls), **row)
 
 
-def _rows(name: str) -> Any:
-    return json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-
-
-CATALOGUE = tuple(map(_published, _rows("published.json")))
+CATALOGUE = tuple(map(_published, json.loads(Path(__file__).with_name("published.json").read_text("utf-8"))))
 """Models with a name of their own. NLPL's are known by number: "nlpl:20/212", "nlpl:11/144" or just "nlpl:144"."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """A family of published models, as a row of the documentation; `seen` is the year and kind of the source."""
-
-    title: str
-    languages: str
-    format: str
-    address: str
-    seen: str
-    command: str
-    licence: str = NOT_STATED
-
-
-def families() -> tuple[Family, ...]:
-    """Return every published family that was seen, whether it can be fetched by name or not."""
-    return tuple(Family(**row) for row in _rows("families.json"))
 
 
 def find(name: str) -> Published | None:

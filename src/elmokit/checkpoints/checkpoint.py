@@ -76,22 +76,12 @@ class Checkpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._check_tensors()
+        check_shapes(self.tensors, self.config.tensor_shapes(), needed_by="the configuration")
         for name, array in self.tensors.items():
             if array.dtype.kind != "f":
                 raise CheckpointError(f"{name} has the type {array.dtype}; expected floating-point numbers.")
         self.layer_mix.shares(self.config.n_layers)
         self._check_words()
-
-    def _check_tensors(self) -> None:
-        expected = self.config.tensor_shapes()
-        for name, shape in expected.items():
-            if name not in self.tensors:
-                raise CheckpointError(f"the tensor {name} {shape} is missing: do configuration and weights fit?")
-            if (actual := self.tensors[name].shape) != shape:
-                raise CheckpointError(f"{name} has the shape {actual}; the configuration needs {shape}: do both fit?")
-        if left_over := [name for name in self.tensors if name not in expected]:
-            raise CheckpointError(f"the tensor {left_over[0]} is left over: the configuration has no place for it.")
 
     def _check_words(self) -> None:
         if self.softmax is not None and self.softmax.weight.shape[1] != self.config.projection_width:
@@ -120,6 +110,23 @@ class Checkpoint:
                     f"the vocabulary has {len(self.words)} words, but the {place} has {n_words} rows:"
                     " is it the vocabulary that the model was trained with?"
                 )
+
+
+def check_shapes(arrays: Tensors, expected: Mapping[str, tuple[int, ...]], *, needed_by: str, place: str = "") -> None:
+    """Compare the names and shapes of arrays with the expected ones; `needed_by` and `place` are for the errors."""
+    for name, shape in expected.items():
+        if name not in arrays:
+            raise CheckpointError(f"{place}{name} {shape} is missing; {needed_by} needs it: are both of one model?")
+        if (actual := arrays[name].shape) != shape:
+            raise CheckpointError(
+                f"{place}{name} has the shape {actual}; {needed_by} needs {shape}: are both of one model?"
+            )
+    if left_over := sorted(set(arrays) - set(expected)):
+        shape = arrays[left_over[0]].shape
+        raise CheckpointError(
+            f"{place}{left_over[0]} {shape} is left over ({len(left_over)} in all); {needed_by} has no place for it:"
+            " are both of one model?"
+        )
 
 
 def digest_of(checkpoint: Checkpoint) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
-from elmokit.checkpoints.mapping import Rule, pad_row
-from elmokit.checkpoints.tensorflow import convert
+from elmokit.checkpoints.mapping import Rule, convert, pad_row
+from elmokit.checkpoints.options import PUBLISHED
 from elmokit.checkpoints.torch_file import Names, read_state
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
@@ -22,13 +22,15 @@ from elmokit.text.vocab import read_words
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
 _WORDS = "word_emb_layer.embedding.weight"
-_MANYLANGS = Names("char_emb_layer.embedding.weight", "convolutions.{i}", "highways._layers.{i}", "projection")
+_CHARACTERS = "char_emb_layer.embedding.weight"
+_MANYLANGS = Names(_CHARACTERS, "convolutions.{i}", "highways._layers.{i}", "projection", steps=(pad_row(),))
+_RULES = (*_MANYLANGS.rules(), Rule(_WORDS, ("word_embedding.weight",), (pad_row(),)))
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 _WORD_MARKS = ("<bos>", "<eos>", "<oov>")
 _OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}
 _DEFAULTS = {
-    "encoder": {"name": "elmo", "cell_clip": 3, "proj_clip": 3},
-    "token_embedder": {"name": "cnn", "activation": "relu", "max_characters_per_token": 50},
+    "encoder": {"name": "elmo", **PUBLISHED["lstm"]},
+    "token_embedder": {"name": "cnn", **PUBLISHED["char_cnn"]},
 }
 
 
@@ -43,7 +45,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)
     options = _options(folder)
     words = _dictionary(folder / "word.dic", arrays.get(_WORDS), _WORD_MARKS)
-    characters = _dictionary(folder / "char.dic", arrays.get(_MANYLANGS.table), _CHARACTER_MARKS)
+    characters = _dictionary(folder / "char.dic", arrays.get(_CHARACTERS), _CHARACTER_MARKS)
     sizes = {}
     if words is not None:
         words = tuple(_OUR_MARKS.get(word, word) for word in words)
@@ -55,9 +57,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     config = _MANYLANGS.config(
         arrays, lstm=options["encoder"], cnn=options["token_embedder"], characters=characters, **sizes
     )
-    tables = {_WORDS: "word_embedding.weight", _MANYLANGS.table: "char_cnn.embedding.weight"}
-    rules = [Rule(theirs, (ours,), (pad_row(),)) for theirs, ours in tables.items() if theirs in arrays]
-    tensors = convert([*_MANYLANGS.rules(config), *rules], config, arrays, folder, folder / _ENCODER)
+    tensors = convert(_RULES, config, arrays, folder, folder / _ENCODER)
     return Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.checkpoints.checkpoint import check_shapes
 from elmokit.config import ElmoConfig
 
 Array = NDArray[Any]
@@ -124,12 +126,11 @@ class Rule:
 
 
 def rules_from(table: Iterable[Rule], config: ElmoConfig) -> tuple[Rule, ...]:
-    """Fill in the templates of a table for all tensors of a model."""
+    """Fill in the templates of a table for all tensors of a model; rules without templates stay as they are."""
     names, rules = list(config.tensor_shapes()), []
     for rule in table:
-        pattern = (
-            re.escape(rule.ours[0]).replace(r"\{i\}", r"(?P<i>\d+)").replace(r"\{direction\}", r"(?P<direction>\w+)")
-        )
+        pattern = re.escape(rule.ours[0]).replace(r"\{i\}", r"(?P<i>\d+)")
+        pattern = pattern.replace(r"\{direction\}", r"(?P<direction>\w+)")
         for match in filter(None, (re.fullmatch(pattern, name) for name in names)):
             fields = match.groupdict() | {"d": int(match.groupdict().get("direction") == "backward")}
             ours = tuple(name.format_map(fields) for name in rule.ours)
@@ -150,3 +151,14 @@ def apply_rules(
 def revert_rules(rules: Sequence[Rule], ours: Mapping[str, Array]) -> dict[str, Array]:
     """Make all their arrays from ours."""
     return {rule.theirs: rule.revert(ours) for rule in rules}
+
+
+def convert(
+    table: Iterable[Rule], config: ElmoConfig, arrays: Mapping[str, Array], path: Path, options_path: Path
+) -> dict[str, Array]:
+    """Our tensors from a file's arrays, after every name and shape was compared with what the options need."""
+    rules, ours = rules_from(table, config), config.tensor_shapes()
+    sizes = f"dim {config.bilstm.cell_width}, projection_dim {config.projection_width}"
+    expected = {rule.theirs: rule.their_shape(ours) for rule in rules}
+    check_shapes(arrays, expected, needed_by=f"{options_path.name} ({sizes})", place=f"{path}: ")
+    return apply_rules(rules, arrays, ours)

@@ -17,6 +17,15 @@ from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.reading import reading
 
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "lstm": {"cell_clip": 3, "proj_clip": 3, "use_skip_connections": True},
+    "char_cnn": {"activation": "relu", "max_characters_per_token": 50},
+}
+"""What all published models have in common, and files without options do not say."""
+
+ASSUMED = {"assumed": "skip connections, clips at 3, relu, 50 characters, as all published models"}
+"""Metadata of a model that was read with those."""
+
 
 def config_from_options(
     options: Mapping[str, Any], options_path: Path, weights_path: Path, arrays: Mapping[str, NDArray[Any]]

@@ -8,8 +8,7 @@ has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
-from elmokit.checkpoints.mapping import (
-    Rule,
-    add_to_block,
-    apply_rules,
-    drop_axis,
-    pad_row,
-    reorder_blocks,
-    rules_from,
-    transpose,
-)
-from elmokit.checkpoints.options import config_from_options, training_metadata
+from elmokit.checkpoints.mapping import Rule, add_to_block, convert, drop_axis, pad_row, reorder_blocks, transpose
+from elmokit.checkpoints.options import ASSUMED, PUBLISHED, config_from_options, training_metadata
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
-from elmokit.config import ElmoConfig, LayerMix
+from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError
 from elmokit.reading import printable, reading
 
@@ -72,7 +62,7 @@ def read_bilm(bundle: Bundle, place: Path) -> dict[str, NDArray[Any]]:
 
 
 _TF_GATES = reorder_blocks((0, 2, 1, 3))
-_TABLE = (
+TABLE = (
     Rule("embedding", ("word_embedding.weight",), (pad_row(),)),
     Rule("char_embed", ("char_cnn.embedding.weight",), (pad_row(),)),
     Rule("CNN/W_cnn_{i}", ("char_cnn.convolutions.{i}.weight",), (drop_axis(), transpose((2, 1, 0)))),
@@ -98,45 +88,6 @@ _TABLE = (
 )
 
 
-def rules_for(config: ElmoConfig, *, single_cell: bool = False) -> tuple[Rule, ...]:
-    """The rules between this format's arrays and ours; models of one layer may name a cell without its number."""
-    rules = rules_from(_TABLE, config)
-    if not single_cell:
-        return rules
-    return tuple(replace(rule, theirs=rule.theirs.replace("MultiRNNCell/Cell0/", "")) for rule in rules)
-
-
-def convert(
-    rules: Sequence[Rule], config: ElmoConfig, arrays: Mapping[str, NDArray[Any]], path: Path, options_path: Path
-) -> dict[str, NDArray[Any]]:
-    """Our tensors from a file's arrays, after every name and shape was compared with what the options need."""
-    ours = config.tensor_shapes()
-    for rule in rules:
-        needed = rule.their_shape(ours)
-        if rule.theirs not in arrays:
-            raise CheckpointError(
-                f"{path}: the dataset {rule.theirs} {needed} is missing; {options_path.name} needs it:"
-                " are both files of one model?"
-            )
-        shape = arrays[rule.theirs].shape
-        if shape != needed:
-            raise CheckpointError(
-                f"{path}: {rule.theirs} has shape {shape}; {options_path.name} ({_sizes(config)}) needs {needed}:"
-                " are both files of one model?"
-            )
-    left_over = sorted(set(arrays) - {rule.theirs for rule in rules})
-    if left_over:
-        raise CheckpointError(
-            f"{path}: the dataset {left_over[0]} {arrays[left_over[0]].shape} is left over ({len(left_over)} in all);"
-            f" {options_path.name} ({_sizes(config)}) has no place for it: are both files of one model?"
-        )
-    return apply_rules(rules, arrays, ours)
-
-
-def _sizes(config: ElmoConfig) -> str:
-    return f"dim {config.bilstm.cell_width}, projection_dim {config.projection_width}"
-
-
 def _read_training(source: CheckpointFiles) -> Checkpoint:
     """Read a folder of a training run, or one of its checkpoints by its .index file; optimiser slots are left out."""
     index_path = _newest_index(source)
@@ -148,7 +99,7 @@ def _read_training(source: CheckpointFiles) -> Checkpoint:
     if "char_cnn" in options:
         arrays.pop("embedding", None)
     config = config_from_options(options, options_path, index_path, arrays)
-    tensors = convert(rules_for(config), config, arrays, index_path, options_path)
+    tensors = convert(TABLE, config, arrays, index_path, options_path)
     words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
     metadata = training_metadata(options) | problem
     if "global_step" in bundle.entries:
@@ -205,9 +156,8 @@ def _read_hub(source: CheckpointFiles) -> Checkpoint:
         arrays["char_embed"] = arrays["char_embed"][1:]  # exports that feed shifted ids have the padding row inside
     place = options_path if known else index_path
     config = config_from_options(options, place, index_path, arrays)
-    tensors = convert(rules_for(config), config, arrays, index_path, place)
-    metadata = {} if known else {"assumed": "skip connections, clips at 3, relu, 50 characters: Google's module"}
-    return Checkpoint(config, tensors, _layer_mix(bundle), metadata=metadata)
+    tensors = convert(TABLE, config, arrays, index_path, place)
+    return Checkpoint(config, tensors, _layer_mix(bundle), metadata={} if known else ASSUMED)
 
 
 def _options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict[str, Any]:
@@ -224,11 +174,9 @@ def _options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dic
             "embedding": {"dim": arrays["char_embed"].shape[1]},
             "filters": filters,
             "n_highway": sum(f"CNN_high_{k}/W_carry" in arrays for k in range(len(arrays))),
-            "activation": "relu",
-            "max_characters_per_token": 50,
         }
-    lstm = {"dim": gates // 4, "projection_dim": joined // 2, "n_layers": n_layers, "use_skip_connections": True}
-    return {"lstm": lstm | {"cell_clip": 3, "proj_clip": 3}, "char_cnn": cnn}
+    lstm = {"dim": gates // 4, "projection_dim": joined // 2, "n_layers": n_layers}
+    return {"lstm": PUBLISHED["lstm"] | lstm, "char_cnn": PUBLISHED["char_cnn"] | cnn}
 
 
 def _layer_mix(bundle: Bundle) -> LayerMix:

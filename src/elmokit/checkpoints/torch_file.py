@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
-from elmokit.checkpoints.mapping import Rule, negate_block, rules_from
-from elmokit.checkpoints.tensorflow import convert
+from elmokit.checkpoints.mapping import Rule, Step, convert, negate_block
+from elmokit.checkpoints.options import ASSUMED, PUBLISHED
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, MissingExtra
 from elmokit.reading import open_zip, reading
@@ -52,18 +52,23 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
 
 @dataclass(frozen=True)
 class Names:
-    """What a tool calls the arrays of AllenNLP's modules; {i} stands for a number."""
+    """What a tool calls the arrays of AllenNLP's modules; {i} stands for a number.
+
+    `steps` lead from its table of characters to ours.
+    """
 
     table: str
     convolution: str
     highway: str
     projection: str
     lstm: str = ""
+    steps: tuple[Step, ...] = ()
 
-    def rules(self, config: ElmoConfig) -> tuple[Rule, ...]:
-        """Return the rules of everything but the tables."""
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the templates of the rules between its arrays and our tensors."""
         cell, ours = self.lstm + "{direction}_layer_{i}.", "{direction}_layers.{i}."
-        table = [
+        rules = [
+            Rule(self.table, ("char_cnn.embedding.weight",), self.steps),
             Rule(cell + "input_linearity.weight", (ours + "weight_ih",)),
             Rule(cell + "state_linearity.weight", (ours + "weight_hh",)),
             Rule(cell + "state_linearity.bias", (ours + "bias",)),
@@ -71,12 +76,12 @@ class Names:
         ]
         for part in ("weight", "bias"):
             both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
-            table += [
+            rules += [
                 Rule(f"{self.convolution}.{part}", (f"char_cnn.convolutions.{{i}}.{part}",)),
                 Rule(f"{self.highway}.{part}", both, (negate_block(1, 2),)),
                 Rule(f"{self.projection}.{part}", (f"char_cnn.projection.{part}",)),
             ]
-        return rules_from(table, config)
+        return tuple(rules)
 
     def config(
         self,
@@ -128,10 +133,8 @@ _ALLENNLP = Names(
     "_token_embedder._projection",
     "_elmo_lstm.",
 )
-_PUBLISHED: dict[str, dict[str, Any]] = {
-    "lstm": {"cell_clip": 3, "proj_clip": 3, "use_skip_connections": True},
-    "cnn": {"activation": "relu", "max_characters_per_token": 50},
-}
+ALLENNLP_RULES = _ALLENNLP.rules()
+"""The templates of the rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors."""
 
 
 def recognise(source: CheckpointFiles) -> bool:
@@ -147,12 +150,11 @@ def read(source: CheckpointFiles) -> Checkpoint:
     arrays = {
         n.removeprefix(prefix): x for n, x in state.items() if n.startswith((prefix + "_token", prefix + "_elmo"))
     }
-    options, assumed = _options(source)
+    options = _options(source)
     arrays[_TABLE][0] = 0  # our padding row; AllenNLP's masks hide it
-    config = _ALLENNLP.config(arrays, lstm=options["lstm"], cnn=options["cnn"])
-    tensors = convert(archive_rules(config), config, arrays, path, path)
-    metadata = {"assumed": "clips at 3, relu, 50 characters, skip connections"} if assumed else {}
-    return Checkpoint(config, tensors, _layer_mix(state, prefix), metadata=metadata)
+    config = _ALLENNLP.config(arrays, lstm=options["lstm"], cnn=options["char_cnn"])
+    tensors = convert(ALLENNLP_RULES, config, arrays, path, path)
+    return Checkpoint(config, tensors, _layer_mix(state, prefix), metadata=ASSUMED if options is PUBLISHED else {})
 
 
 def _prefix(path: Path, state: Mapping[str, Any]) -> str:
@@ -167,20 +169,15 @@ def _prefix(path: Path, state: Mapping[str, Any]) -> str:
     raise CheckpointError(f"{path}: no ELMo among its tensors ({', '.join(list(state)[:4])}, …).")
 
 
-def _options(source: CheckpointFiles) -> tuple[dict[str, dict[str, Any]], bool]:
-    """The ELMo's options, and whether they are assumed."""
+def _options(source: CheckpointFiles) -> dict[str, dict[str, Any]]:
+    """The ELMo's options, or those of the published models."""
     for folder in (source.folder, source.folder / "fta"):
         for path in sorted(folder.glob("*options*.json" if folder == source.folder else "*options*")):
             values = read_options(path)
             if isinstance(values.get("lstm"), dict) and isinstance(values.get("char_cnn"), dict):
                 absent = {"cell_clip": None, "proj_clip": None, "use_skip_connections": False}
-                return {"lstm": absent | values["lstm"], "cnn": _PUBLISHED["cnn"] | values["char_cnn"]}, False
-    return _PUBLISHED, True
-
-
-def archive_rules(config: ElmoConfig) -> tuple[Rule, ...]:
-    """Return the rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors."""
-    return (Rule(_TABLE, ("char_cnn.embedding.weight",)), *_ALLENNLP.rules(config))
+                return {"lstm": absent | values["lstm"], "char_cnn": PUBLISHED["char_cnn"] | values["char_cnn"]}
+    return PUBLISHED
 
 
 def _layer_mix(state: Mapping[str, NDArray[Any]], prefix: str) -> LayerMix:

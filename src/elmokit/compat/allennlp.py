@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from elmokit import checkpoints
-from elmokit.checkpoints.mapping import apply_rules, revert_rules
-from elmokit.checkpoints.torch_file import archive_rules
+from elmokit.checkpoints.mapping import apply_rules, revert_rules, rules_from
+from elmokit.checkpoints.torch_file import ALLENNLP_RULES
 from elmokit.compat.allennlp_embedder import ElmoEmbedder
 from elmokit.compat.sentences import checked_sentences
 from elmokit.errors import ConfigError, MissingExtra
@@ -55,7 +55,7 @@ def batch_to_ids(batch: Sequence[Sequence[str]], *, max_characters: int = 50) ->
 class ScalarMix(nn.Module):
     """AllenNLP's weighted sum of layers, with its parameters' names.
 
-    `do_layer_norm` normalises each layer over all real places of the batch first; `initial` are the weights before the
+    `do_layer_norm` first normalises each layer over all real places of the batch; `initial` are the weights before the
     softmax, zeros by default.
     """
 
@@ -129,16 +129,12 @@ class Elmo(nn.Module):
         self._dropout = nn.Dropout(dropout)
         self._keep, self.stateful = keep_sentence_boundaries, stateful
         self._states: tuple[TowerState, TowerState] | None = None
-        self.scalar_mixes: list[ScalarMix] = []
-        for k in range(num_output_representations):
-            mix = ScalarMix(
-                checkpoint.config.n_layers,
-                do_layer_norm=do_layer_norm,
-                initial=scalar_mix_parameters,
-                trainable=scalar_mix_parameters is None,
-            )
-            self.scalar_mixes.append(mix)
-            self.add_module(f"scalar_mix_{k}", mix)
+        learned = scalar_mix_parameters is None
+        mix = {"do_layer_norm": do_layer_norm, "initial": scalar_mix_parameters, "trainable": learned}
+        n_layers = checkpoint.config.n_layers
+        self.scalar_mixes = [ScalarMix(n_layers, **mix) for _ in range(num_output_representations)]  # type: ignore[arg-type]
+        for k, scalar_mix in enumerate(self.scalar_mixes):
+            self.add_module(f"scalar_mix_{k}", scalar_mix)
         self._register_state_dict_hook(_to_allennlp)  # type: ignore[no-untyped-call]
         self._register_load_state_dict_pre_hook(_from_allennlp, with_module=True)  # type: ignore[no-untyped-call]
 
@@ -206,14 +202,14 @@ _OURS, _THEIRS = "_bilm.", "_elmo_lstm."
 def _to_allennlp(module: Elmo, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     """The biLM's part of a state dict under AllenNLP's names."""
     ours = {n: state.pop(prefix + _OURS + n).detach().cpu().numpy() for n in module._bilm.config.tensor_shapes()}
-    for name, array in revert_rules(archive_rules(module._bilm.config), ours).items():
+    for name, array in revert_rules(rules_from(ALLENNLP_RULES, module._bilm.config), ours).items():
         state[prefix + _THEIRS + name] = torch.from_numpy(np.array(array))
 
 
 def _from_allennlp(module: Elmo, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """The other way; what is missing is left for torch to say."""
     theirs = {n.removeprefix(prefix + _THEIRS): x for n, x in state.items() if n.startswith(prefix + _THEIRS)}
-    rules = archive_rules(module._bilm.config)
+    rules = rules_from(ALLENNLP_RULES, module._bilm.config)
     if not all(rule.theirs in theirs for rule in rules):
         return
     arrays = {rule.theirs: theirs[rule.theirs].detach().cpu().numpy() for rule in rules}

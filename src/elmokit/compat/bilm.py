@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.compat.sentences import checked_sentences
-from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, InputError, MissingExtra
 from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.runtime import Engine
-from elmokit.runtime.pooling import mix_layers
 from elmokit.text.vocab import MAXTERMID, read_words
 
 try:
@@ -30,7 +28,7 @@ try:
 except ImportError as error:  # pragma: no cover - exercised without PyTorch
     raise MissingExtra("PyTorch", "torch", "bilm-tf's calls") from error
 
-from elmokit.compat.allennlp import batch_to_ids, with_boundaries
+from elmokit.compat.allennlp import ScalarMix, batch_to_ids, with_boundaries
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState
 
@@ -48,7 +46,7 @@ class Batcher:
 
     def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
         """Return character ids, shifted by one, zeros behind each sentence. Shape (B, T + 2, C)."""
-        return np.asarray(with_boundaries(batch_to_ids(sentences, max_characters=self.max_token_length)).numpy())
+        return np.asarray(with_boundaries(batch_to_ids(sentences, max_characters=self.max_token_length)))
 
 
 class TokenBatcher:
@@ -78,9 +76,9 @@ class TokenBatcher:
 class BidirectionalLanguageModel:
     """The biLM: ids → layers.
 
-    `options_file` and `weight_file` are a pair, or one of anything that `elmokit.checkpoints.load` reads. Give
-    use_character_inputs=False for word ids, with the `embedding_weight_file` that `dump_token_embeddings` wrote or a
-    model of words; `stateful` carries LSTM states from call to call; `max_batch_size` is accepted for old code.
+    `options_file` and `weight_file` are a pair, or the first is anything that `elmokit.checkpoints.load` reads.
+    use_character_inputs=False is for word ids, with the `embedding_weight_file` that `dump_token_embeddings` wrote or a
+    model of words. `stateful` carries LSTM states from call to call; `max_batch_size` is accepted for old code.
     """
 
     def __init__(
@@ -112,8 +110,7 @@ class BidirectionalLanguageModel:
         T + 2, P).
         """
         rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
-        n_rows = len(rows) if self._states is None else self._states[0].hidden.shape[1]
-        if n_rows != len(rows):
+        if self._states is not None and (n_rows := self._states[0].hidden.shape[1]) != len(rows):
             raise InputError(f"stateful: batches must stay of one size ({n_rows} so far).")
         with torch.no_grad():
             layers = self.bilm(rows, self._states)
@@ -156,8 +153,7 @@ def weight_layers(
     """Return a weighted sum of layers, `weighted_op` (B, T, 2P), and `regularization_op`, a number.
 
     `weights`, one per layer before the softmax, are zeros by default; to learn them, use
-    `elmokit.compat.allennlp.Elmo`. `do_layer_norm` normalises each layer over all real words of the batch, as the
-    original does.
+    `elmokit.compat.allennlp.Elmo`. `do_layer_norm` normalises each layer over all real words of the batch.
 
     Example:
         >>> ops = {"lm_embeddings": np.ones((1, 3, 2, 4)), "mask": np.ones((1, 2), bool)}
@@ -167,18 +163,11 @@ def weight_layers(
     layers, mask = np.asarray(bilm_ops["lm_embeddings"]), np.asarray(bilm_ops["mask"], dtype=bool)
     if use_top_only:
         return {"weighted_op": gamma * layers[:, -1], "regularization_op": 0.0}
-    if do_layer_norm:
-        layers = np.stack([_normalised(layer, mask) for layer in layers.swapaxes(0, 1)], axis=1)
-    given = [0.0] * layers.shape[1] if weights is None else list(weights)
-    mix = LayerMix(weights=tuple(given), gamma=gamma)
-    mixed = mix_layers(layers.swapaxes(0, 1).reshape(layers.shape[1], -1, layers.shape[-1]), mix)
-    penalty = 0.0 if l2_coef is None else l2_coef * float(np.square(given).sum())
-    return {"weighted_op": mixed.reshape(*mask.shape, -1), "regularization_op": penalty}
-
-
-def _normalised(layer: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    real = layer[mask]
-    return np.asarray((layer - real.mean()) / np.sqrt(real.var() + 1e-12))
+    mix = ScalarMix(layers.shape[1], do_layer_norm=do_layer_norm, initial=weights)
+    with torch.no_grad():
+        mixed = gamma * mix(torch.from_numpy(layers.swapaxes(0, 1)), torch.from_numpy(mask))
+    penalty = (l2_coef or 0.0) * float(np.square(weights or 0.0).sum())
+    return {"weighted_op": mixed.numpy(), "regularization_op": penalty}
 
 
 def dump_bilm_embeddings(

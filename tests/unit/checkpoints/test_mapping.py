@@ -15,9 +15,10 @@ from elmokit.checkpoints.mapping import (
     pad_row,
     reorder_blocks,
     revert_rules,
+    rules_from,
     transpose,
 )
-from elmokit.checkpoints.tensorflow import rules_for
+from elmokit.checkpoints.tensorflow import TABLE
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 EXACT = [
@@ -88,7 +89,7 @@ def test_the_published_format_holds_every_model(config, seed):
     for name in ("char_cnn.embedding.weight", "word_embedding.weight"):
         if name in ours:
             ours[name][0] = 0
-    rules = rules_for(config)
+    rules = rules_from(TABLE, config)
     theirs = revert_rules(rules, ours)
     assert {name: array.shape for name, array in theirs.items()} == {r.theirs: r.their_shape(shapes) for r in rules}
     back = apply_rules(rules, theirs, shapes)

@@ -96,7 +96,7 @@ def test_manylangs_wrong_shape_is_named(tmp_path):
     state = torch.load(folder / "encoder.pkl", weights_only=True)
     state["backward_layer_1.state_projection.weight"] = torch.zeros(4, 7)
     torch.save(state, folder / "encoder.pkl")
-    with pytest.raises(CheckpointError, match=r"backward_layer_1.state_projection.weight has shape \(4, 7\)"):
+    with pytest.raises(CheckpointError, match=r"backward_layer_1.state_projection.weight has the shape \(4, 7\)"):
         load(folder)
 
 
