@@ -25,7 +25,7 @@ from elmokit import Elmo
 from elmokit.data.tables import Table
 from elmokit.index import WordIndex
 from elmokit.index.kept_words import is_content_word
-from elmokit.index.store import OCCURRENCES, Ann
+from elmokit.index.store import OCCURRENCES, Store
 from elmokit.text.tokens import tokenize_default
 
 CORPORA = ("wikipedia", "openstax_textbooks", "books_classics", "changelog_podcasts")
@@ -184,7 +184,7 @@ def sweep(index, queries, truth):
     from lancedb.index import IvfPq, IvfRq, IvfSq
 
     rows, n, table = [], len(index), index._store._tables[OCCURRENCES]
-    cheap = {"distance_type": "cosine", "num_partitions": max(1, n // Ann().partition_rows)}
+    cheap = {"distance_type": "cosine", "num_partitions": max(1, n // Store.partition_rows)}
     cheap |= {"sample_rate": 64, "max_iterations": 10}
     kinds = {
         "IVF_SQ": IvfSq(**cheap),
@@ -196,7 +196,7 @@ def sweep(index, queries, truth):
         table.create_index("vector", config=config, replace=True)
         made = {"made_s": time.perf_counter() - start, "made_cpu_s": time.process_time() - cpu}
         for probes, refine in ((4, 5), (8, 5), (16, 1), (16, 5), (32, 5), (32, 20)):
-            index._store.ann = Ann(probes=probes, refine=refine)
+            index._store.probes, index._store.refine = probes, refine
             rows.append({"kind": kind, "probes": probes, "refine": refine, **made, **judge(index, queries, truth)})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows

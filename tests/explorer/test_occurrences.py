@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra server")
 
-from elmokit.server.occurrences import Reading, ReadingCache, nearest, places_of, planes, sense_numbers
+from elmokit.server.occurrences import Reading, ReadingCache, nearest, places_of, planes
 
 TEXTS = ["I read it.", "Read the letter!", "", "They read, and read; nothing else."]
 
@@ -92,27 +92,6 @@ def test_planes_lie_as_the_next_one_does():
     turned = last[:, [1, 0, 2, 3, 4, 5]] * [-1, 1, 1, 1, 1, 1]  # the same points, seen from elsewhere
     points, _ = planes(np.stack([turned, last]))
     np.testing.assert_allclose(points[0], points[1], atol=1e-8)
-
-
-@given(st.integers(2, 5), st.integers(0, 2**32 - 1))
-def test_groups_that_stand_well_apart_are_found(n_groups, seed):
-    rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, 30), np.arange(n_groups)])
-    vectors = np.eye(8)[labels] + rng.standard_normal((len(labels), 8)) * 0.05
-    found = sense_numbers(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    assert len(set(found)) == n_groups
-    assert len(set(zip(found, labels, strict=True))) == n_groups
-    assert [int(found[labels == sense][0]) for sense in dict.fromkeys(labels.tolist())] == list(range(n_groups))
-
-
-def test_few_or_equal_occurrences_are_one_sense():
-    assert sense_numbers(np.eye(3)).tolist() == [0, 0, 0]
-    assert sense_numbers(np.ones((20, 4)) / 2).tolist() == [0] * 20
-
-
-def test_noise_is_one_sense():
-    vectors = np.random.default_rng(0).standard_normal((60, 200))
-    assert set(sense_numbers(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))) == {0}
 
 
 def test_a_cache_keeps_recent_readings_within_its_bytes(elmo):

@@ -12,7 +12,7 @@ from elmokit.data.parquet import storable
 from elmokit.data.tables import Table
 from elmokit.errors import TextError
 from elmokit.features import WordVectors
-from elmokit.index.description import Description, unit
+from elmokit.index.description import Description, scaled
 from elmokit.index.kept_words import is_content_word, word_test
 from elmokit.index.store import Columns
 
@@ -30,7 +30,7 @@ def sentence_vector(words: tuple[str, ...], units: NDArray[np.float32]) -> NDArr
     """The mean of a sentence's content words (or of all, if it has none), of length 1; zeros for no words. (d,)."""
     content = np.array([is_content_word(word.lower()) for word in words], dtype=np.bool_)
     rows = units[content] if content.any() else units
-    return unit(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))
+    return scaled(rows.mean(axis=0) if len(rows) else np.zeros(units.shape[1], np.float32))[0]
 
 
 def columns_of(
@@ -62,10 +62,7 @@ def columns_of(
 
 
 def new_rows(table: Table, column: str, document: str | None, *, after: int) -> Iterator[NewSentence]:
-    """The rows of a file that follow row `after`, but for those without visible text.
-
-    `document` is the column with the documents; None for the name of the file.
-    """
+    """The rows of a file that follow row `after`, but for those without visible text; see `WordIndex.build`."""
     source = str(table.source)
     for row in table.rows([column] if document is None else [column, document]):
         text = row.values[column]

@@ -23,6 +23,13 @@ _FORMAT = 2
 _MAX_DIM = 1 << 20
 
 
+def scaled(vectors: NDArray[Any]) -> tuple[Vectors, Vectors]:
+    """Vectors scaled to length 1 (zeros stay zeros), and the lengths they had. (…, d) → (…, d) and (…)."""
+    lengths = np.linalg.norm(vectors, axis=-1)
+    units = vectors / np.where(lengths > 0, lengths, 1)[..., None]
+    return units.astype(np.float32), lengths.astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Centering:
     """A mean (d,) to subtract from vectors; reversible, so that indexes of two corpora can be compared around one mean.
@@ -40,22 +47,13 @@ class Centering:
 
     mean: Vectors
 
-    def units(self, vectors: Vectors) -> tuple[Vectors, NDArray[np.float32]]:
+    def units(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
         """Center vectors (n, d) and scale them to length 1; returns also the lengths they had, (n,)."""
-        centred = vectors - self.mean
-        lengths = np.linalg.norm(centred, axis=1)
-        units = centred / np.where(lengths > 0, lengths, 1)[:, None]
-        return units.astype(np.float32), lengths.astype(np.float32)
+        return scaled(vectors - self.mean)
 
-    def raw(self, units: Vectors, lengths: NDArray[np.float32]) -> Vectors:
+    def raw(self, units: Vectors, lengths: Vectors) -> Vectors:
         """Undo `units`. (n, d) and (n,) → (n, d)."""
         return units * lengths[:, None] + self.mean
-
-
-def unit(vector: Vectors) -> Vectors:
-    """A vector scaled to length 1; zeros stay zeros. (d,) → (d,)."""
-    length = float(np.linalg.norm(vector))
-    return (vector / length if length > 0 else vector).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Description:
     model: str  # name, for people
     source: str  # what `Elmo.load` takes to find the model
     fingerprint: str  # `Elmo.fingerprint` of the model
-    layers: str | int | tuple[int, ...]
+    layers: Layers
     words: str | tuple[str, ...]  # "content", "all" or a list of words
     dim: int  # width of a vector, d
     mean: tuple[float, ...] | None = None  # what is subtracted, d numbers; None until the first sentences are added
@@ -88,13 +86,6 @@ class Description:
                 raise ValueError(f"mean is not {self.dim} finite numbers")
 
     @classmethod
-    def of(cls, elmo: Elmo, *, layers: Layers, words: str | tuple[str, ...]) -> Description:
-        """The description of a new index, without a mean."""
-        encoding = Encoding(layers=layers)
-        chosen: Any = encoding.layers
-        return cls(elmo.name, elmo.source or "default", elmo.fingerprint, chosen, words, elmo.width(encoding))
-
-    @classmethod
     def read(cls, folder: Path) -> Description:
         """Read the description of an index and check its values. Raises MissingFile or CheckpointError."""
         path = folder / FILE
@@ -102,9 +93,7 @@ class Description:
             raise MissingFile(f"{path}: no such file; expected a folder that `elmokit index build` wrote.")
         values = read_json(path, what="description of an index")
         if values.pop("format", None) != _FORMAT:
-            raise CheckpointError(
-                f"{path} is not of format {_FORMAT}: another version wrote it; build the index again."
-            )
+            raise CheckpointError(f"{path}: not of format {_FORMAT}: another version wrote it; build the index again.")
         with reading(path, what="description of an index"):
             fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
             try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from elmokit.errors import ConfigError
 
-_FUNCTION_WORDS = """
+_LISTED = """
 a an the this that these those some any each every either neither no none all both half such what which whatever
 whichever who whom whose whoever i me my mine myself you your yours yourself yourselves he him his himself she her
 hers herself it its itself we us our ours ourselves they them their theirs themselves one ones someone somebody
@@ -27,21 +27,16 @@ it'd it'll we're we've we'd we'll they're they've they'd they'll that's there's 
 doesn't didn't won't wouldn't can't cannot couldn't shouldn't isn't aren't wasn't weren't haven't hasn't hadn't ain't
 mustn't
 """
-
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""Words that build sentences rather than name things, in lower case."""
+_FUNCTION_WORDS = frozenset(_LISTED.split())
 
 
 def is_content_word(word: str) -> bool:
     """Whether a word, in lower case, names something: starts with a letter, is longer, and is no function word."""
-    return len(word) > 1 and word[0].isalpha() and "://" not in word and word.replace("’", "'") not in FUNCTION_WORDS
+    return len(word) > 1 and word[0].isalpha() and "://" not in word and word.replace("’", "'") not in _FUNCTION_WORDS
 
 
 def word_test(words: str | Collection[str]) -> Callable[[str], bool]:
-    """What decides whether a word, in lower case, is kept: "content", "all", or a list of words in any case.
-
-    Raises ConfigError for another string, or an empty list.
-    """
+    """What decides whether a word, in lower case, is kept; ConfigError for another string, or an empty list."""
     if words == "content":
         return is_content_word
     if words == "all":

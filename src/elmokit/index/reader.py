@@ -21,7 +21,7 @@ from elmokit.errors import ConfigError, InputError
 from elmokit.features import WordVectors
 from elmokit.index import results
 from elmokit.index.build import sentence_vector
-from elmokit.index.description import Centering, Description, unit
+from elmokit.index.description import Centering, Description, scaled
 from elmokit.index.results import Neighbour, Neighbours, Occurrence, Senses, Sentence
 from elmokit.index.senses import find_senses
 from elmokit.index.store import OCCURRENCES, SENTENCES, Store, condition
@@ -125,7 +125,10 @@ class IndexReader:
         documents: Collection[str] | None = None,
         exact: bool = False,
     ) -> Neighbours:
-        """Find words that are used alike. With a context: occurrences, grouped by word and sense; without: words.
+        """Find words that are used alike, best first. With a context: occurrences, grouped by word and sense.
+
+        With a context, the word itself may be among the answers; without, no word of the question is. InputError for a
+        word that is not in its context or (without context) in the index, ConfigError without `word` and `positive`.
 
         Args:
             word: the word; None if `positive` says it all.
@@ -136,13 +139,6 @@ class IndexReader:
             topn: the largest number of words (or senses of words), as gensim calls it; `k` is another name.
             documents: search these documents only; only with a context.
             exact: compare all occurrences, without the nearest-neighbour index.
-
-        Returns:
-            neighbours, best first. With a context, the word itself may be among them; without, no word of the question.
-
-        Raises:
-            InputError: a word that is not in its context, or (without context) not in the index.
-            ConfigError: neither `word` nor `positive`.
         """
         topn = topn if k is None else k
         if word is not None:
@@ -151,7 +147,7 @@ class IndexReader:
             raise ConfigError("most_similar: give a word, or positive=[…].")
         asked = (*positive, *negative)
         vectors = [self._vector_of(item, position if i == 0 else None) for i, item in enumerate(asked)]
-        target = unit(np.sum(vectors[: len(positive)], axis=0) - np.sum(vectors[len(positive) :], axis=0))
+        target = scaled(np.sum(vectors[: len(positive)], axis=0) - np.sum(vectors[len(positive) :], axis=0))[0]
         query = " − ".join(filter(None, (_shown(positive), _shown(negative))))
         if all(isinstance(item, str) for item in asked):
             return Neighbours(query, self._nearest_words(target, {_word_of(item) for item in asked}, topn))
@@ -220,10 +216,8 @@ class IndexReader:
 
         def compute() -> results.WordMeans:
             counts = self.words(min_count=min_count)
-            vectors = self.word_sums({word: i for i, word in enumerate(counts)})
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            units = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-            return results.WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), units)
+            sums = self.word_sums({word: i for i, word in enumerate(counts)})
+            return results.WordMeans(tuple(counts), np.array(list(counts.values()), dtype=np.int64), scaled(sums)[0])
 
         return self._cached(("means", min_count), compute)
 

@@ -64,7 +64,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Sequence[Neighbour]):
     """A sequence of `Neighbour`, best first; `query` describes the question.
 
     Example:
@@ -78,11 +78,8 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.neighbours)
 
-    def __getitem__(self, place: int) -> Neighbour:
+    def __getitem__(self, place: Any) -> Any:
         return self.neighbours[place]
-
-    def __iter__(self) -> Iterator[Neighbour]:
-        return iter(self.neighbours)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, MissingExtra
-from elmokit.index.description import unit
+from elmokit.index.description import scaled
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.results import Occurrence, Sense, Senses
 
@@ -44,7 +44,7 @@ def find_senses(
     pairs = zip(occurrences, labels.tolist(), strict=True)
     labelled = [replace(occurrence, sense=label + 1) for occurrence, label in pairs]
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
-    centres = [unit(units[rows].mean(axis=0)) for rows in members]
+    centres = [scaled(units[rows].mean(axis=0))[0] for rows in members]
     near = _distinct([_votes(nearest(centre)) for centre in centres])
     beside = _distinct([_words_beside([labelled[i] for i in rows.tolist()]) for rows in members])
     senses: list[Sense] = []
@@ -67,32 +67,19 @@ def find_senses(
     return Senses(word, tuple(senses), len(units), len(units), score), labelled
 
 
-def group_occurrences(
-    units: Vectors,
-    n_senses: int | None = None,
-    *,
-    most: int = MOST_SENSES,
-    least_silhouette: float = LEAST_SILHOUETTE,
-    smallest: int | None = None,
-) -> tuple[Labels, float | None]:
-    """The group of each occurrence of a word, from vectors of length 1, (n, d).
+def group_occurrences(units: Vectors, n_senses: int | None = None) -> tuple[Labels, float | None]:
+    """Group occurrences of a word by their vectors of length 1, (n, d): into `n_senses`, or as the silhouette says.
 
-    Without `n_senses` the number of groups, up to `most`, is the one with the best silhouette; all are one group if
-    that is not above `least_silhouette`. A group has at least `smallest` occurrences (None: 5 %, at least 2).
-
-    Returns:
-        groups from 0, the largest first, (n,), and their silhouette; None for a single group.
+    Returns groups from 0, the largest first, (n,), and their silhouette; None for a single group.
     """
-    moved = units - units.mean(axis=0)
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    moved = moved / np.where(lengths > 0, lengths, 1)
+    moved, _ = scaled(units - units.mean(axis=0))
     if n_senses is not None:
         labels = cluster(moved, n_senses)
         return labels, silhouette(moved, labels) if labels.any() else None
-    smallest = smallest or max(2, round(_SMALLEST_SHARE * len(units)))
+    smallest = max(2, round(_SMALLEST_SHARE * len(units)))
     best: tuple[Labels, float | None] = (np.zeros(len(moved), np.int64), None)
-    best_score = least_silhouette
-    for n_clusters in range(2, min(most, len(moved) // smallest) + 1):
+    best_score = LEAST_SILHOUETTE
+    for n_clusters in range(2, min(MOST_SENSES, len(moved) // smallest) + 1):
         labels = cluster(moved, n_clusters)
         if np.bincount(labels, minlength=2).min() >= smallest and (score := silhouette(moved, labels)) > best_score:
             best, best_score = (labels, score), score

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,38 +36,29 @@ UNFINISHED = {f"{name}.lance" for name in (OCCURRENCES, SENTENCES)}
 """What a process that was killed while it made an index may leave: empty tables, which are made anew."""
 
 
-@dataclass(frozen=True)
-class Ann:
-    """How the nearest-neighbour index (IVF, one byte a number) is made and asked; figures are in `dev/LOG.md`."""
-
-    partition_rows: int = 4096  # on average
-    probes: int = 16  # partitions that a query looks at
-    refine: int = 5  # times k candidates are compared again by their whole vectors
-
-
 class Store:
-    """The tables of an index; `width` of the vectors makes new ones, None opens those that are there."""
+    """The tables of an index with vectors of a `width`: `new` ones, or those that are there, which must fit."""
 
-    def __init__(self, folder: Path, *, width: int | None = None, ann: Ann | None = None) -> None:
-        self.folder, self.ann = folder, ann or Ann()
+    partition_rows = 4096  # of the nearest-neighbour index (IVF, one byte a number), on average; see `dev/LOG.md`
+    probes = 16  # partitions that a query looks at
+    refine = 5  # times k candidates are compared again by their whole vectors
+
+    def __init__(self, folder: Path, width: int, *, new: bool = False) -> None:
+        self.folder = folder
+        self._tables: dict[str, Any] = {}
         try:
             import lancedb
         except ImportError:
             raise MissingExtra("lancedb", "index", "an index of word occurrences") from None
         with self._reading():
             database = lancedb.connect(str(folder))
-            if width is not None:
-                for name, schema in schemas(width).items():
+            for name, schema in schemas(width).items():
+                if new:
                     mode = "overwrite" if (folder / f"{name}.lance").exists() else "create"  # Lance warns otherwise
                     database.create_table(name, schema=schema, mode=mode)
-            self._tables: dict[str, Any] = {name: database.open_table(name) for name in (OCCURRENCES, SENTENCES)}
-
-    def check_width(self, width: int) -> None:
-        """Refuse tables with other columns than an index has, or vectors of another width."""
-        with self._reading():
-            for name, schema in schemas(width).items():
+                self._tables[name] = database.open_table(name)
                 if not self._tables[name].schema.equals(schema):
-                    raise CheckpointError(f"{self.folder}: the table {name!r} has other columns than an index.")
+                    raise CheckpointError(f"{folder}: the table {name!r} has other columns than an index.")
 
     def _reading(self) -> AbstractContextManager[None]:
         return reading(self.folder, what="index of words")
@@ -127,7 +117,7 @@ class Store:
                     if self._is_stale(name, f"{key}_idx", least=1000):
                         table.create_index(key, config=BTree())
                 if self._is_stale(name, "vector_idx", least=ANN_ROWS):
-                    n_partitions = max(1, table.count_rows() // self.ann.partition_rows)
+                    n_partitions = max(1, table.count_rows() // self.partition_rows)
                     settings: Any = {"sample_rate": _SAMPLE, "max_iterations": _ITERATIONS}
                     config = IvfSq(distance_type="cosine", num_partitions=n_partitions, **settings)
                     table.create_index("vector", config=config)
@@ -197,8 +187,7 @@ class Store:
             query = self._tables[table].search(vector.astype(np.float32), vector_column_name="vector")
             query = query.distance_type("cosine").limit(k).select([*columns, "_distance"])
             query = query if where is None else query.where(where, prefilter=True)
-            ann = self.ann
-            query = query.bypass_vector_index() if exact else query.nprobes(ann.probes).refine_factor(ann.refine)
+            query = query.bypass_vector_index() if exact else query.nprobes(self.probes).refine_factor(self.refine)
             return numpy_columns(query.to_arrow())
 
     def with_sentences(self, rows: Columns, similarities: NDArray[Any]) -> tuple[list[Occurrence], NDArray[np.float32]]:
@@ -208,19 +197,18 @@ class Store:
         """
         ids = rows["sentence"].tolist()
         sentences: dict[int, tuple[str, int]] = {}
-        if ids:
-            where = f"id IN ({_listed(np.unique(ids))})"
-            for block in self.scan(SENTENCES, ["id", "text", "row"], where=where):
-                places = zip(block["text"], block["row"].tolist(), strict=True)
-                sentences |= dict(zip(block["id"].tolist(), places, strict=True))
-        kept = [i for i, number in enumerate(ids) if number in sentences]
-        places = zip(rows["start"].tolist(), rows["end"].tolist(), strict=True)
-        found = zip(rows["word"], ids, places, rows["document"], similarities.tolist(), strict=True)
-        occurrences = [
-            Occurrence(word, sentences[number][0], start, end, document, sentences[number][1], number, similarity)
-            for word, number, (start, end), document, similarity in found
-            if number in sentences
-        ]
+        where = f"id IN ({_listed(np.unique(ids))})"
+        for block in self.scan(SENTENCES, ["id", "text", "row"], where=where) if ids else ():
+            places = zip(block["text"], block["row"].tolist(), strict=True)
+            sentences |= dict(zip(block["id"].tolist(), places, strict=True))
+        numbers = zip(ids, rows["start"].tolist(), rows["end"].tolist(), similarities.tolist(), strict=True)
+        occurrences, kept = [], []
+        for i, (number, start, end, similarity) in enumerate(numbers):
+            if number in sentences:
+                text, row = sentences[number]
+                word, document = rows["word"][i], rows["document"][i]
+                occurrences.append(Occurrence(word, text, start, end, document, row, number, similarity))
+                kept.append(i)
         return occurrences, rows["vector"][kept]
 
 
@@ -243,8 +231,7 @@ def arrow_table(schema: Any, columns: Columns) -> Any:
 
     vectors = np.ascontiguousarray(columns["vector"], dtype=np.float16)
     nested = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
-    arrays = {**columns, "vector": nested}
-    return pa.table({field.name: pa.array(arrays[field.name], field.type) for field in schema}, schema=schema)
+    return pa.table({**columns, "vector": nested}, schema=schema)
 
 
 def numpy_columns(table: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import numpy as np
 from elmokit.blocks import blocks
 from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
-from elmokit.encoding import Layers
-from elmokit.errors import ConfigError, InputError, OutputError
+from elmokit.encoding import Encoding, Layers
+from elmokit.errors import InputError, OutputError
 from elmokit.index.build import NewSentence, columns_of, new_rows, numbered
 from elmokit.index.description import FILE, Description
 from elmokit.index.kept_words import kept_words
@@ -45,28 +45,17 @@ class WordIndex(IndexReader):
         layers: Layers = "mix",
         words: str | Collection[str] = "content",
     ) -> WordIndex:
-        """Make an empty index.
+        """Make an empty index in a folder, which is made if it does not exist.
 
-        Args:
-            folder: the folder; made if it does not exist.
-            elmo: the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory.
-            layers: the layers (see `Elmo.encode_words`), all but "each".
-            words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
-
-        Returns:
-            the index, ready for `add` and `build`.
-
-        Raises:
-            OutputError: the folder is not empty, or can't be created.
-            ConfigError: unknown layers or words.
-            MissingExtra: LanceDB is not installed.
+        `elmo` is the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory. `layers`
+        are those of `Elmo.encode_words` but for "each". `words` are the words to keep: "content" (no function words,
+        punctuation, numbers), "all", or a list of words. OutputError for a folder that is not empty or can't be
+        created, ConfigError for unknown layers or words, MissingExtra without LanceDB.
         """
-        folder = Path(folder)
-        if layers == "each":
-            raise ConfigError("layers='each' gives a word several vectors; expected 'mix', 'all', or layer numbers.")
-        kept = kept_words(words)
+        folder, encoding, kept = Path(folder), Encoding(layers=layers), kept_words(words)
         model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
-        description = Description.of(model, layers=layers, words=kept)
+        source, width = model.source or "default", model.width(encoding)
+        description = Description(model.name, source, model.fingerprint, encoding.layers, kept, width)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             empty = {path.name for path in folder.iterdir()} <= UNFINISHED
@@ -74,33 +63,22 @@ class WordIndex(IndexReader):
             raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from None
         if not empty:
             raise OutputError(f"{folder}: not empty; give a new folder, or open the index that is there.")
-        store = Store(folder, width=description.dim)
+        store = Store(folder, width, new=True)
         description.write(folder)
         return cls(folder, store, description, model)
 
     @classmethod
     def open(cls, folder: str | Path, *, elmo: Elmo | None = None) -> WordIndex:
-        """Open an index as it is now (see `refresh`). The model is loaded when it is first needed.
+        """Open an index as it is now (see `refresh`); its model is loaded when it is first needed, unless given.
 
-        Args:
-            folder: the folder of the index.
-            elmo: the model it was made with, if it is loaded already.
-
-        Returns:
-            the index.
-
-        Raises:
-            MissingFile: there is no index.
-            CheckpointError: damaged files, or another model than the index was made with.
-            MissingExtra: LanceDB is not installed.
+        MissingFile without an index, CheckpointError for damaged files or another model than the index was made with,
+        MissingExtra without LanceDB.
         """
         folder = Path(folder)
         description = Description.read(folder)
         if elmo is not None:
             description.check(elmo, folder)
-        store = Store(folder)
-        store.check_width(description.dim)
-        return cls(folder, store, description, elmo)
+        return cls(folder, Store(folder, description.dim), description, elmo)
 
     @classmethod
     def open_or_create(
@@ -111,14 +89,9 @@ class WordIndex(IndexReader):
         layers: Layers = "mix",
         words: str | Collection[str] = "content",
     ) -> WordIndex:
-        """Open the index of a folder, or make it if there is none.
+        """Open the index of a folder, or `create` it if there is none; raises as these do.
 
-        Args:
-            folder, elmo, layers, words: as in `create`. An index that is there must have been made with this model; its
-                layers and words are not compared.
-
-        Returns:
-            the index. Raises as `open` and `create` do.
+        An index that is there must have been made with this model; its layers and words are not compared.
         """
         if not (Path(folder) / FILE).exists():
             return cls.create(folder, elmo, layers=layers, words=words)
@@ -145,12 +118,8 @@ class WordIndex(IndexReader):
             block: sentences that are written together: the most that an interruption loses.
             on_progress: called with the stage, "centering" (on the first texts) or "sentences", and the sentences done.
 
-        Returns:
-            occurrences added.
-
-        Raises:
-            InputError: a row that can't be used (see `Table`).
-            OutputError: the folder can't be written, or another process is writing to it.
+        Returns the number of occurrences added. InputError for a row that can't be used (see `Table`), OutputError for
+        a folder that can't be written, or to which another process is writing.
         """
         with self._writing():
             rows = chain.from_iterable(
@@ -165,18 +134,9 @@ class WordIndex(IndexReader):
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document, which may exist.
+        """Add sentences at the end of a document, which may exist; returns the number of occurrences added.
 
-        Args:
-            texts: sentences, one string each.
-            document: its name.
-
-        Returns:
-            occurrences added.
-
-        Raises:
-            InputError: one string instead of several.
-            OutputError: the folder can't be written, or another process is writing to it.
+        InputError for one string instead of several, OutputError as in `build`.
         """
         if isinstance(texts, str):
             raise InputError("texts is one string; expected a list of sentences: [text].")

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, FailFast, Field, StringConstraints
 
 from elmokit.elmo import Elmo
+from elmokit.index.senses import group_occurrences
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RequestError, too_large
-from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, sense_numbers, vectors_of
+from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, vectors_of
 from elmokit.server.service import Service, asked, written
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _around(readings: Sequence[Reading], indexed: Indexed, place: Place) -> dict
     kept = places[:_ON_MAP] if place in places[:_ON_MAP] else [place, *places[: _ON_MAP - 1]]
     vectors = np.concatenate([vectors_of(kept, readings), *(views[:, None] for views, _ in indexed)], axis=1)
     points, shares = planes(vectors)
-    senses = sense_numbers(vectors[-1])
+    senses, _ = group_occurrences(vectors[-1].astype(np.float32))
     own = [{"sentence": sentence, "word": number} for sentence, number in kept]
     others = [{"sentence": None, **parts} for _, parts in indexed]
     shown: list[dict[str, Any]] = [*own, *others]

@@ -1,4 +1,4 @@
-"""What the explorer shows of words in context: nearest occurrences, maps and senses.
+"""What the explorer shows of words in context: nearest occurrences and maps.
 
 Everything is computed for all *views* at once: the layers and, last, the layer mix. Vectors have length 1, so a product
 is a cosine. A word's place is the number of its sentence and its own number in it, from 0.
@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
-from elmokit.index.senses import group_occurrences
 from elmokit.runtime.pooling import mix_layers
 
 Array = NDArray[Any]
 Place = tuple[int, int]
 
 _SAME = 1e-6  # squared distances below this are rounding
-_MAX_SENSES = 6
-_CONVINCING = 0.1  # the silhouette below which there is one sense
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,20 +118,6 @@ def planes(vectors: Array) -> tuple[Array, Array]:
         left, _, right = np.linalg.svd(points[i].T @ points[i + 1])
         points[i] = points[i] @ left @ right
     return points, shares
-
-
-def sense_numbers(vectors: Array) -> NDArray[np.intp]:
-    """The sense of each occurrence of a word, from vectors of length 1, (N, D), grouped as in `elmokit.index.senses`.
-
-    Numbers count from 0 in the order of first appearance; all are 0 where no grouping is clear. Shape (N,).
-    """
-    if float(np.square(vectors - vectors.mean(axis=0)).sum(axis=1).max()) < _SAME:
-        return np.zeros(len(vectors), np.intp)
-    most = min(_MAX_SENSES, max(2, len(vectors) // 5))
-    units = vectors.astype(np.float32)
-    labels, _ = group_occurrences(units, most=most, least_silhouette=_CONVINCING, smallest=2)
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.asarray(np.argsort(np.argsort(first))[inverse])
 
 
 def _all_words(readings: Sequence[Reading]) -> Iterator[tuple[Place, str]]:

@@ -5,7 +5,6 @@ import pytest
 
 from elmokit.errors import ConfigError, InputError
 from elmokit.index import WordIndex, shift
-from elmokit.index.store import Ann
 from unit.index.corpora import many_lines, model
 
 
@@ -43,7 +42,7 @@ def test_the_quick_search_agrees_with_the_exact_one(elmo, tmp_path, monkeypatch)
     monkeypatch.setattr("elmokit.index.store.ANN_ROWS", 500)
     index = WordIndex.create(tmp_path / "db", elmo)
     index.add(many_lines(400), document="numbers")
-    index._store.ann = Ann(partition_rows=256, probes=4, refine=10)
+    vars(index._store).update(partition_rows=256, probes=4, refine=10)
     index._store.index()
     assert index.about()["ann"]
     query = index.vector("bank", "The bank and the river.")

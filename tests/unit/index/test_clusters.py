@@ -30,7 +30,7 @@ def test_repeated_vectors_stay_together_and_no_number_of_groups_fails(vectors, n
 @pytest.mark.parametrize("sizes", [[30, 20], [40, 25, 15], [30, 30, 30, 10]])
 def test_clear_groups_are_found_and_counted(sizes):
     units, truth = blobs(sizes, spread=0.5)
-    labels, apart = group_occurrences(units, smallest=3)
+    labels, apart = group_occurrences(units)
     assert adjusted_rand_score(truth, labels) == 1.0
     assert apart > 0.4
     assert (np.diff(np.bincount(labels)) <= 0).all(), "the largest group comes first"
@@ -41,7 +41,7 @@ def test_one_blob_and_few_vectors_are_one_group():
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((200, 50)).astype(np.float32)
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    assert group_occurrences(noise, smallest=10) == (pytest.approx(np.zeros(200)), None)
+    assert group_occurrences(noise) == (pytest.approx(np.zeros(200)), None)
     labels, apart = group_occurrences(noise[:1])
     assert (labels.tolist(), apart) == ([0], None)
     same = np.repeat(noise[:1], 5, axis=0)

@@ -363,6 +363,6 @@ def test_damaged_tables_raise_our_errors_only(tmp_path, elmo):
 
 
 def test_a_new_index_is_made_without_a_warning_on_standard_error(tmp_path, capfd):
-    Store(tmp_path / "index", width=4)
-    Store(tmp_path / "index", width=4)  # over what an interrupted run left
+    Store(tmp_path / "index", 4, new=True)
+    Store(tmp_path / "index", 4, new=True)  # over what an interrupted run left
     assert "will be created" not in capfd.readouterr().err
