@@ -45,12 +45,18 @@ class WordIndex(IndexReader):
         layers: Layers = "mix",
         words: str | Collection[str] = "content",
     ) -> WordIndex:
-        """Make an empty index in a folder, which is made if it does not exist.
+        """Make an empty index.
 
-        `elmo` is the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory. `layers`
-        are those of `Elmo.encode_words` but for "each". `words` are the words to keep: "content" (no function words,
-        punctuation, numbers), "all", or a list of words. OutputError for a folder that is not empty or can't be
-        created, ConfigError for unknown layers or words, MissingExtra without LanceDB.
+        OutputError for a folder that is not empty or can't be created, ConfigError for unknown layers or words,
+        MissingExtra without LanceDB.
+
+        Args:
+            folder: the folder; made if it does not exist.
+            elmo: the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory.
+            layers: the layers (see `Elmo.encode_words`), all but "each".
+            words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
+
+        Returns: the index, ready for `add` and `build`.
         """
         folder, encoding, kept = Path(folder), Encoding(layers=layers), kept_words(words)
         model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
@@ -69,10 +75,16 @@ class WordIndex(IndexReader):
 
     @classmethod
     def open(cls, folder: str | Path, *, elmo: Elmo | None = None) -> WordIndex:
-        """Open an index as it is now (see `refresh`); its model is loaded when it is first needed, unless given.
+        """Open an index as it is now (see `refresh`). The model is loaded when it is first needed.
 
         MissingFile without an index, CheckpointError for damaged files or another model than the index was made with,
         MissingExtra without LanceDB.
+
+        Args:
+            folder: the folder of the index.
+            elmo: the model it was made with, if it is loaded already.
+
+        Returns: the index.
         """
         folder = Path(folder)
         description = Description.read(folder)
@@ -91,7 +103,11 @@ class WordIndex(IndexReader):
     ) -> WordIndex:
         """Open the index of a folder, or `create` it if there is none; raises as these do.
 
-        An index that is there must have been made with this model; its layers and words are not compared.
+        Args:
+            folder, elmo, layers, words: as in `create`. An index that is there must have been made with this model; its
+                layers and words are not compared.
+
+        Returns: the index.
         """
         if not (Path(folder) / FILE).exists():
             return cls.create(folder, elmo, layers=layers, words=words)
@@ -109,7 +125,8 @@ class WordIndex(IndexReader):
         """Add the rows of files that are not in the index yet; an interrupted build resumes after its last block.
 
         A file is known by its name and row numbers: one that grew is read on from its last row (`last_row`); one that
-        changed must be deleted first.
+        changed must be deleted first. InputError for a row that can't be used (see `Table`), OutputError for a folder
+        that can't be written, or to which another process is writing.
 
         Args:
             tables: files of texts, one sentence (or short text) per row.
@@ -118,8 +135,7 @@ class WordIndex(IndexReader):
             block: sentences that are written together: the most that an interruption loses.
             on_progress: called with the stage, "centering" (on the first texts) or "sentences", and the sentences done.
 
-        Returns the number of occurrences added. InputError for a row that can't be used (see `Table`), OutputError for
-        a folder that can't be written, or to which another process is writing.
+        Returns: occurrences added.
         """
         with self._writing():
             rows = chain.from_iterable(
@@ -134,9 +150,15 @@ class WordIndex(IndexReader):
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document, which may exist; returns the number of occurrences added.
+        """Add sentences at the end of a document, which may exist.
 
         InputError for one string instead of several, OutputError as in `build`.
+
+        Args:
+            texts: sentences, one string each.
+            document: its name.
+
+        Returns: occurrences added.
         """
         if isinstance(texts, str):
             raise InputError("texts is one string; expected a list of sentences: [text].")
