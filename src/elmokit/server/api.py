@@ -6,8 +6,8 @@ Source: https://platform.openai.com/docs/api-reference/embeddings.
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -29,7 +29,6 @@ from elmokit.server.schemas import (
     SimilarRequest,
     WordsItem,
     WordsRequest,
-    body_of,
 )
 from elmokit.server.service import Service, asked
 from elmokit.tasks.similar import directions, mean_of, nearest
@@ -37,27 +36,37 @@ from elmokit.tasks.similar import directions, mean_of, nearest
 if TYPE_CHECKING:
     from elmokit.index import WordIndex
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _QUERY_WORDS = 2000  # of a query of the index
 
 routes = APIRouter()
-_MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {code: RESPONSES[code] for code in (400, 401, 403, 404, 429)}
+_MODELS: dict[str, Any] = {"tags": ["Models"], "responses": {x: RESPONSES[x] for x in (400, 401, 403, 404, 429)}}
 
 
-def _route(path: str, request: type[BaseModel], item: type[BaseModel]) -> Callable[[Handler], Handler]:
-    """Declare a POST route, also without /v1, as some base URLs have it."""
-    answers: Any = {200: {"model": ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
+_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _route(method: str, path: str, **described: Any) -> Callable[[Handler], Handler]:
+    """Declare a route, also without /v1, as some base URLs have it."""
 
     def add(handler: Handler) -> Handler:
-        described = {"tags": ["Vectors"], "responses": answers, "openapi_extra": body_of(request)}
-        routes.post(f"/v1{path}", **described)(handler)
-        return routes.post(path, include_in_schema=False)(handler)
+        routes.add_api_route(f"/v1{path}", handler, methods=[method], **described)
+        routes.add_api_route(path, handler, methods=[method], include_in_schema=False)
+        return handler
 
     return add
 
 
-@_route("/embeddings", EmbeddingsRequest, EmbeddingItem)
+def _described(request: type[BaseModel], item: type[BaseModel]) -> dict[str, Any]:
+    """The description of a route for OpenAPI: routes read bodies themselves, off the event loop."""
+    schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    answers = {200: {"model": ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
+    return {"tags": ["Vectors"], "responses": answers, "openapi_extra": {"requestBody": body}}
+
+
+@_route("POST", "/embeddings", **_described(EmbeddingsRequest, EmbeddingItem))
 async def embeddings(request: Request) -> Response:
     """Embed texts: one vector per text."""
     service, body = await asked(request, EmbeddingsRequest)
@@ -76,7 +85,7 @@ async def embeddings(request: Request) -> Response:
     return service.answer(items, split, n_values=vectors.size)
 
 
-@_route("/words", WordsRequest, WordsItem)
+@_route("POST", "/words", **_described(WordsRequest, WordsItem))
 async def words(request: Request) -> Response:
     """Embed the words of texts: one vector per word, with the word's place in the text."""
     service, body = await asked(request, WordsRequest)
@@ -98,7 +107,7 @@ async def words(request: Request) -> Response:
     return service.answer(items, split, n_values=sum(one.vectors.size for one in features))
 
 
-@_route("/similar", SimilarRequest, SimilarItem)
+@_route("POST", "/similar", **_described(SimilarRequest, SimilarItem))
 async def similar(request: Request) -> Response:
     """Find what is similar to a text, or to a word in it: the request's texts, or the index's sentences or words."""
     service, body = await asked(request, SimilarRequest)
@@ -120,21 +129,18 @@ async def similar(request: Request) -> Response:
     return service.answer(items, split)
 
 
-@routes.get("/v1/models", tags=["Models"], responses=_MODEL_RESPONSES)
-@routes.get("/v1/models/", include_in_schema=False)
-@routes.get("/models", include_in_schema=False)
-@routes.get("/models/", include_in_schema=False)
+@_route("GET", "/models", **_MODELS)
+@_route("GET", "/models/", include_in_schema=False)
 async def models(request: Request) -> ModelsAnswer:
     """List the models that are served."""
     return ModelsAnswer(data=[ModelItem(id=request.app.state.service.model_id)])
 
 
-@routes.get("/v1/models/{name:path}", tags=["Models"], responses=_MODEL_RESPONSES)
-@routes.get("/models/{name:path}", include_in_schema=False)
-async def one_model(request: Request, name: str) -> ModelItem:
+@_route("GET", "/models/{name:path}", **_MODELS, openapi_extra={"parameters": [_NAME]})
+async def one_model(request: Request) -> ModelItem:
     """Describe one model."""
     service: Service = request.app.state.service
-    service.check_model(name)
+    service.check_model(request.path_params["name"])  # as a parameter FastAPI would describe an answer 422 to it
     return ModelItem(id=service.model_id)
 
 

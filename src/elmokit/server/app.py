@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elmokit import __version__
 from elmokit.elmo import Elmo
@@ -19,7 +19,7 @@ except ImportError as error:  # pragma: no cover - exercised without FastAPI
 
 from elmokit.server import api, explorer
 from elmokit.server.batching import BatchQueue, EncodingTask
-from elmokit.server.errors import add_error_handlers
+from elmokit.server.errors import HANDLED, answer_error
 from elmokit.server.metrics import Metrics
 from elmokit.server.middleware import RequestGuard
 from elmokit.server.occurrences import ReadingCache
@@ -62,30 +62,28 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
     settings = settings or Settings()
     EncodingTask(settings.encoding).compute(elmo, [["warm", "up"]])
     metrics = Metrics()
-    queue = BatchQueue(
-        elmo,
-        batch_words=settings.batch_words,
-        batch_ms=settings.batch_ms,
-        max_waiting_words=settings.max_waiting_words,
-        on_batch=metrics.batch,
-    )
-    service = Service(elmo, queue, settings, index)
+    limits = settings.model_dump(include={"batch_words", "batch_ms", "max_waiting_words"})
+    service = Service(elmo, BatchQueue(elmo, **limits, on_batch=metrics.batch), settings, index)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         service.close(_CLOSING_S)
 
-    about = "Contextual word vectors over HTTP, in the shape of OpenAI's API."
-    app = _App(
-        title="elmokit", version=__version__, description=about, docs_url=None, redoc_url=None, lifespan=lifespan
+    app = FastAPI(
+        title="elmokit",
+        version=__version__,
+        description="Contextual word vectors over HTTP, in the shape of OpenAI's API.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers=dict.fromkeys(HANDLED, answer_error),
     )
     app.state.service, app.state.metrics, app.state.readings = service, metrics, ReadingCache()
     app.include_router(api.routes)
     app.include_router(monitoring)
     for routes in (explorer.routes, pages) if settings.token is None else ():
         app.include_router(routes, include_in_schema=False)
-    add_error_handlers(app)
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(
@@ -95,16 +93,6 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
             allow_headers=["Authorization", "Content-Type"],
         )
     return app
-
-
-class _App(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        """The description without FastAPI's own 422: here it is 400, in OpenAI's shape."""
-        schema = super().openapi()
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                operation["responses"].pop("422", None)
-        return schema
 
 
 @monitoring.get("/healthz")

@@ -78,15 +78,6 @@ class EncodingTask:
                 yield [WordVectors(tuple(words), None, result)] if self.words else result[None]
 
 
-class BatchStats(NamedTuple):
-    """What was computed together, and the seconds it took."""
-
-    n_requests: int
-    n_texts: int
-    n_words: int
-    seconds: float
-
-
 class _Job:
     """A request in the queue: its texts, and the parts of its result so far."""
 
@@ -140,7 +131,8 @@ class _Part(NamedTuple):
 class BatchQueue:
     """A model with its queue and thread; see `Settings` for the arguments.
 
-    A long text is read `turn_words` at a time; `on_batch` is called with every batch, on the queue's thread.
+    A long text is read `turn_words` at a time. `on_batch` takes what was computed together (numbers of requests, texts
+    and words) and the seconds it took, on the queue's thread.
     """
 
     def __init__(
@@ -151,7 +143,7 @@ class BatchQueue:
         batch_ms: float = 2.0,
         max_waiting_words: int = 200_000,
         turn_words: int = 256,
-        on_batch: Callable[[BatchStats], object] = lambda _: None,
+        on_batch: Callable[[int, int, int, float], object] = lambda *_: None,
     ) -> None:
         self.elmo, self._on_batch = elmo, on_batch
         self._batch_words, self._batch_s, self._turn_words = batch_words, batch_ms / 1000, turn_words
@@ -288,4 +280,4 @@ class BatchQueue:
     def _note(self, n_requests: int, n_texts: int, n_words: int, begin: float) -> None:
         seconds = time.monotonic() - begin
         self._rate += _SMOOTHING * (n_words / max(seconds, 1e-6) - self._rate)
-        self._on_batch(BatchStats(n_requests, n_texts, n_words, seconds))
+        self._on_batch(n_requests, n_texts, n_words, seconds)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
@@ -90,27 +90,20 @@ def shutting_down() -> RequestError:
     return RequestError(503, "The server is shutting down.", code="shutting_down")
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Let an application answer every exception in the shape of this file."""
+HANDLED = (RequestError, ElmoKitError, HTTPException, Exception)
 
-    @app.exception_handler(RequestError)
-    async def refused(_request: Request, error: RequestError) -> Response:
-        return error.response()
 
-    @app.exception_handler(ElmoKitError)
-    async def ours(_request: Request, error: ElmoKitError) -> Response:
-        return RequestError(400, str(error)).response()
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> Response:
-        message = str(error.detail)
-        if error.status_code == 404:
-            message = f"There is no route {request.url.path[:100]!r}; the API is at /v1, its description at /docs."
-        return RequestError(error.status_code, message, headers=error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def defect(_request: Request, _error: Exception) -> Response:
-        return RequestError(500, "The server failed; its log says more.").response()
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer an exception of a route."""
+    if isinstance(error, ElmoKitError):
+        error = RequestError(400, str(error))
+    elif isinstance(error, HTTPException):
+        unknown = f"There is no route {request.url.path[:100]!r}; the API is at /v1, its description at /docs."
+        message = unknown if error.status_code == 404 else str(error.detail)
+        error = RequestError(error.status_code, message, headers=error.headers)
+    elif not isinstance(error, RequestError):
+        error = RequestError(500, "The server failed; its log says more.")
+    return error.response()
 
 
 def invalid(error: ValidationError) -> RequestError:

@@ -12,8 +12,6 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from elmokit.server.batching import BatchStats
-
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _WORDS = (16, 64, 256, 1024, 4096, 16384, 65536)
@@ -41,13 +39,13 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def batch(self, batch: BatchStats) -> None:
-        """Count a computed batch."""
-        self._texts.inc(batch.n_texts)
-        self._words.inc(batch.n_words)
-        self._model_seconds.inc(batch.seconds)
-        self._batch_requests.observe(batch.n_requests)
-        self._batch_words.observe(batch.n_words)
+    def batch(self, n_requests: int, n_texts: int, n_words: int, seconds: float) -> None:
+        """Count what was computed together."""
+        self._texts.inc(n_texts)
+        self._words.inc(n_words)
+        self._model_seconds.inc(seconds)
+        self._batch_requests.observe(n_requests)
+        self._batch_words.observe(n_words)
 
     def text(self, waiting_words: int) -> bytes:
         """All numbers, and the length of the queue, in Prometheus' text format."""

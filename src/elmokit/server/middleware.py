@@ -190,11 +190,9 @@ def _host(headers: Headers) -> str | None:
 
 
 def _replay(body: bytes) -> Receive:
-    waiting = [body]
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
 
     async def again() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return {"type": "http.disconnect"}
+        return messages.pop() if len(messages) > 1 else messages[0]
 
     return again

@@ -5,7 +5,7 @@ Unknown fields of /embeddings are ignored, since clients of other servers send t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictStr
 
@@ -142,9 +142,3 @@ class ModelsAnswer(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelItem]
-
-
-def body_of(model: type[BaseModel]) -> dict[str, Any]:
-    """The description of a route's body for OpenAPI: routes read bodies themselves, off the event loop."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -36,7 +36,8 @@ class Slow:
 def blocked():
     """A queue that is busy with one text until the event is set."""
     slow, stats = Slow(), []
-    queue = BatchQueue(slow, batch_words=12, batch_ms=0, max_waiting_words=40, turn_words=9, on_batch=stats.append)
+    limits = {"batch_words": 12, "batch_ms": 0, "max_waiting_words": 40, "turn_words": 9}
+    queue = BatchQueue(slow, **limits, on_batch=lambda *batch: stats.append(batch))
     queue.submit(EncodingTask(), [["first"]])
     assert slow.begun.wait(60)
     yield queue, slow, stats
@@ -58,9 +59,9 @@ def test_requests_with_the_same_task_are_merged_up_to_the_bound(blocked):
             result, expected = result.vectors, expected.vectors
         np.testing.assert_allclose(result, expected, atol=1e-6)
     queue.close()
-    assert max(one.n_requests for one in stats) >= 3
-    assert all(one.n_words <= 12 for one in stats)
-    assert sum(one.n_requests for one in stats) == 7
+    assert max(n_requests for n_requests, *_ in stats) >= 3
+    assert all(n_words <= 12 for _, _, n_words, _ in stats)
+    assert sum(n_requests for n_requests, *_ in stats) == 7
 
 
 def test_a_request_of_many_texts_is_computed_in_turns_and_comes_back_in_order(blocked):
