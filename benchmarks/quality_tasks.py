@@ -32,8 +32,7 @@ from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import MissingFile
 from elmokit.files import atomic_path
-from elmokit.tasks.pairs.features import compare_scores
-from elmokit.tasks.pairs.scorer import PairScorer
+from elmokit.tasks.pairs.scorer import PairScorer, compare_scores
 from elmokit.tasks.tagging.bioes import tag_metrics
 from elmokit.tasks.tagging.tagger import Tagger
 

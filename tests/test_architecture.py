@@ -32,7 +32,7 @@ ROWS = (
         "hdf5",
         "perplexity",
         "progress",
-        "projection",
+        "plots",
         "reading",
     ),
     ("text",),
@@ -41,7 +41,6 @@ ROWS = (
     ("model",),
     ("elmo",),
     ("tasks", "index", "training"),
-    ("plots",),
     ("compat", "integrations", "server"),
     ("cli",),
     ("__main__", "__init__"),
@@ -73,7 +72,7 @@ SKLEARN_FILES = (
     "tasks.pairs.classifier",
     "tasks.vectorizer",
     "index.senses",
-    "projection",
+    "plots",
 )
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
@@ -100,7 +99,7 @@ OPTIONAL = {  # behind an extra
     "pyarrow": (("data.parquet", "index.store"), False),
     "zstandard": (("data.streams",), False),
     "simplemma": (("text.cleaning",), False),
-    "matplotlib": (("training.curves", "projection", "tasks.classify.html_report"), False),
+    "matplotlib": (("plots", "tasks.classify.html_report"), False),
     "huggingface_hub": (("checkpoints.fetching",), False),
     "onnx": (("integrations.onnx",), False),
     "gensim": (("integrations.gensim",), False),
@@ -109,7 +108,7 @@ OPTIONAL = {  # behind an extra
     "datasets": (("integrations.datasets",), False),
     "flair": (("integrations.flair",), False),
     "mteb": (("integrations.mteb",), False),
-    "scipy": (("tasks.pairs.features",), False),
+    "scipy": (("tasks.pairs.scorer",), False),
     "sklearn": (SKLEARN_FILES, False),
     "bm25s": (("tasks.answer",), False),
     "sentence_transformers": (("training.teacher",), False),
@@ -293,9 +292,13 @@ def test_missing_extras_are_extras():
     named = set()
     for path in modules().values():
         for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "MissingExtra" and len(node.args) > 1:
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) in ("MissingExtra", "needing")
+                and len(node.args) > 1
+            ):
                 named |= {node.args[1].value} if isinstance(node.args[1], ast.Constant) else set()
-    assert named, "nobody raises MissingExtra any more: is this test still looking in the right place?"
+    assert len(named) > 5, "few files raise MissingExtra any more: is this test still looking in the right place?"
     assert named <= extras
 
 

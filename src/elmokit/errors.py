@@ -5,6 +5,9 @@ A message is one paragraph: what was expected, what came, where, what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ElmoKitError(Exception):
     """Base of all errors raised on purpose by elmokit."""
@@ -55,3 +58,14 @@ class MissingExtra(ElmoKitError, ImportError):
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
         """How it comes back from another process."""
         return MissingExtra, (self.package, self.extra, self.purpose)
+
+
+@contextmanager
+def needing(package: str, extra: str, purpose: str) -> Iterator[None]:
+    """Turn an ImportError in the block into a `MissingExtra` of these arguments."""
+    try:
+        yield
+    except MissingExtra:
+        raise
+    except ImportError as error:
+        raise MissingExtra(package, extra, purpose) from error

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.blocks import blocks
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.files import atomic_path
 from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.reading import check_unpacked_size, open_zip, reading
@@ -155,10 +155,8 @@ class Features(Sequence[WordVectors]):
 
         Columns: "text" (its number), "word", "start", "end" (missing where words were given) and "vector".
         """
-        try:
+        with needing("pandas", "pandas", "Features.to_pandas"):
             import pandas as pd
-        except ImportError:
-            raise MissingExtra("pandas", "pandas", "Features.to_pandas") from None
         rows = []
         for i, text in enumerate(self._texts):
             places = [(None, None)] * len(text) if text.offsets is None else text.offsets.tolist()

@@ -56,6 +56,16 @@ def _mode(path: Path) -> int:
         return 0o666 & ~umask
 
 
+def make_folder(path: str | Path) -> Path:
+    """Create a folder unless it exists, and return its path; an `OutputError` if it can't be created."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+    return folder
+
+
 def write_json(path: str | Path, values: object, **options: Any) -> None:
     """Write JSON values to a file, whole or not at all; `options` are those of `json.dumps`."""
     with atomic_path(path) as temporary:

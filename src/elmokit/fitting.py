@@ -98,11 +98,8 @@ def fit(
         advance: called with 1 after each step, for a progress bar.
         on_epoch: called after each epoch.
 
-    Returns:
-        the network in evaluation mode with the weights of its best epoch, and the last report.
-
-    Raises:
-        TrainingError: the loss is not finite, or the snapshot is damaged or belongs to another run.
+    Returns the network in evaluation mode with the weights of its best epoch, and the last report. TrainingError if the
+    loss is not finite, or the snapshot is damaged or belongs to another run.
     """
     o = options
     with torch.random.fork_rng():

@@ -119,7 +119,7 @@ def train(
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
-    from elmokit.projection import check_plots
+    from elmokit.plots import check_plots
     from elmokit.tasks.classify.evaluate import fit_and_report
     from elmokit.tasks.classify.html_report import report_page
 

@@ -154,8 +154,7 @@ def score(
 
     Example:  elmokit pairs score sts.csv --first a --second b --label stars --out scored.csv
     """
-    from elmokit.tasks.pairs.features import compare_scores
-    from elmokit.tasks.pairs.scorer import PairScorer
+    from elmokit.tasks.pairs.scorer import PairScorer, compare_scores
 
     table, (first, second, _) = columns.open()
     label, id_column = columns.label, options.id_of(table, id_column)

@@ -25,7 +25,7 @@ from elmokit.index.description import Centering, Description, scaled
 from elmokit.index.results import Neighbour, Neighbours, Occurrence, Senses, Sentence
 from elmokit.index.senses import find_senses
 from elmokit.index.store import OCCURRENCES, SENTENCES, Store, condition
-from elmokit.projection import principal_plane
+from elmokit.plots import principal_plane
 
 T = TypeVar("T")
 Vector = NDArray[np.float32]

@@ -4,12 +4,10 @@ Nothing here opens a file, reads a string or chooses a device. Parameters have t
 `ElmoConfig.tensor_shapes()`, so a checkpoint's tensors are a `state_dict`.
 """
 
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 
-try:
+with needing("PyTorch", "torch", "elmokit.nn"):
     import torch as _torch  # noqa: F401
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without PyTorch
-    raise MissingExtra("PyTorch", "torch", "elmokit.nn") from error
 
 from elmokit.nn.bilm import BiLM, Layers
 from elmokit.nn.bilstm import LSTMTower, TowerState

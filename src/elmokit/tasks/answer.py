@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.encoding import Encoder
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.features import WordVectors
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.pairs.scorer import inverse_document_frequencies, weights_of
@@ -146,10 +146,8 @@ class _Bm25:
     def __init__(self, passages: Sequence[str], *, k1: float = 0.9, b: float = 0.4) -> None:
         if not passages:
             raise InputError("no passages to search.")
-        try:
+        with needing("bm25s", "tasks", "ranking passages"):
             import bm25s
-        except ImportError:
-            raise MissingExtra("bm25s", "tasks", "ranking passages") from None
         terms = [terms_of(passage) for passage in passages]
         self._n_passages, self._index = len(terms), bm25s.BM25(k1=k1, b=b, method="lucene") if any(terms) else None
         if self._index is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from elmokit.text.inputs import checked_texts
 
 Label = str | int | float | bool
 LabelSet = tuple[str, ...]
+Pair = Sequence[str]
 
 
 def text_list(texts: Iterable[Any]) -> list[str]:
@@ -65,6 +66,12 @@ def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     return plain
 
 
+def check_known(labels: Iterable[Any], classes: Sequence[Any]) -> None:
+    """InputError for labels that are not among the learned classes."""
+    if unknown := sorted(map(str, {*labels} - {*classes})):
+        raise InputError(f"the labels {unknown} were not learned; known are {list(classes)}.")
+
+
 def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[LabelSet]:
     """Return the labels of each text as a sorted tuple without duplicates.
 
@@ -84,6 +91,45 @@ def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[L
     if not any(sets):
         raise InputError("no text has any label; there is nothing to learn.")
     return sets
+
+
+def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
+    """The first and the second texts of pairs: tuples, lists, rows of an array or of a table with two columns.
+
+    InputError for something that is not a pair, or a missing text; TextError for a text that is not a string.
+    """
+    if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
+        raise TextError(f"pairs is a {type(pairs).__name__}; expected a list of pairs of texts.")
+    if hasattr(pairs, "columns"):  # iterating over a data frame gives its column names
+        pairs = np.asarray(pairs).tolist()
+    first, second = [], []
+    for row, pair in enumerate(pairs):
+        if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
+            raise InputError(f"pairs[{row}] is {pair!r:.80}; expected two texts.")
+        try:
+            one, other = text_list(pair)
+        except (InputError, TextError) as error:
+            place, _, problem = str(error).partition(" ")
+            raise type(error)(f"pairs[{row}]{place.removeprefix('texts')} {problem}") from None
+        first.append(one)
+        second.append(other)
+    return first, second
+
+
+def check_scores(scores: Iterable[Any], n_pairs: int) -> list[float]:
+    """Similarity scores, also those in strings, as finite floats, one for each pair; InputError for others."""
+    given = list(scores)
+    if len(given) != n_pairs:
+        raise InputError(f"{n_pairs} pairs but {len(given)} scores; expected one for each.")
+    numbers = []
+    for row, value in enumerate(given):
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError):
+            raise InputError(f"scores[{row}] is {value!r}; expected a number.") from None
+        if not np.isfinite(numbers[-1]):
+            raise InputError(f"scores[{row}] is {value!r}; drop such rows.")
+    return numbers
 
 
 def is_missing(value: object) -> bool:

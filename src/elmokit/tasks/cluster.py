@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.progress import progress_bar
 
-try:
+with needing("scikit-learn", "tasks", "clustering"):
     from sklearn.cluster import KMeans
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
     from sklearn.metrics import silhouette_score
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
-    raise MissingExtra("scikit-learn", "tasks", "clustering") from error
 
 _SILHOUETTE_TEXTS = 2000  # the silhouette compares all pairs
 _ENGLISH_SHARE = 0.12  # English text has 0.25 to 0.5 of scikit-learn's stop words, German and Spanish below 0.1

@@ -90,24 +90,15 @@ class LanguageModel:
     def load(cls, source: str | Path = "default", *, n_threads: int | None = None) -> LanguageModel:
         """Read a model with its softmax; CheckpointError for one without.
 
-        Args:
-            source: "default" for the model in the package, else a checkpoint of any format.
-            n_threads: see `LanguageModel`.
-
-        Returns:
-            the model.
+        `source` is "default" for the model in the package, else a checkpoint of any format; `n_threads` is that of
+        `LanguageModel`.
         """
         return cls(checkpoints.load(EMBEDDED if source == "default" else source), n_threads=n_threads)
 
     def surprisal(self, texts: Iterable[Text], *, show_progress: bool | None = None) -> Iterator[Surprisal]:
-        """Surprisal of every word, text by text; any number of texts in bounded memory.
+        """Surprisal of every word of `texts` (strings or lists of words), one `Surprisal` per text, in bounded memory.
 
-        Args:
-            texts: strings, which the model's tokenizer cuts, or lists of words.
-            show_progress: True draws a bar, False never does, None does on a terminal after two seconds.
-
-        Yields:
-            one `Surprisal` per text, in order, which depends on its text alone; TextError for what is no text.
+        It depends on its text alone. TextError for what is no text; `show_progress` is that of `Elmo.encode`.
         """
         total = len(texts) if isinstance(texts, Sized) else None
         sentences = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
@@ -118,13 +109,9 @@ class LanguageModel:
                     yield surprisal
 
     def perplexity(self, texts: Iterable[Text], *, show_progress: bool | None = None) -> Perplexity:
-        """Perplexity of all texts together, by bilm-tf's definition; each text starts from a zero state.
+        """Perplexity of all `texts` together, by bilm-tf's definition; each text starts from a zero state.
 
-        Args:
-            texts, show_progress: see `surprisal`.
-
-        Returns:
-            perplexity forward, backward and of the mean loss; InputError without texts.
+        InputError without texts; `show_progress` is that of `Elmo.encode`.
         """
         meter = PerplexityMeter()
         for surprisal in self.surprisal(texts, show_progress=show_progress):
@@ -157,14 +144,7 @@ class LanguageModel:
         return self._candidates(self._words(before, 0), self._words(after, 0), n, direction, prior)
 
     def next_words(self, text: Text, *, n: int = 10) -> list[Candidate]:
-        """The most probable words after a text, the most probable first. Only their forward probability counts.
-
-        Args:
-            text, n: see `fill`; without a gap.
-
-        Returns:
-            candidates.
-        """
+        """The `n` most probable words after a `text`, the most probable first. Only the words before count."""
         return self._candidates(self._words(text, 0), [], n, "forward", 0.0)
 
     def substitutes(
@@ -172,18 +152,12 @@ class LanguageModel:
     ) -> list[Substitute]:
         """Words that could replace a word: probable in its place, and with a similar vector there.
 
-        The probability alone takes "The film was good" and "bad" alike, so the contextual vector of each candidate in
-        this text is compared with that of the word it replaces (after Melamud et al. 2016 and Zhou et al. 2019).
+        The probability alone takes "The film was good" and "bad" alike, so the contextual vectors of the
+        `n_candidates` that the language model proposes are compared with that of the word they replace (after Melamud
+        et al. 2016 and Zhou et al. 2019). `sharpness` is the exponent of the cosine; 0 ranks by probability alone.
 
-        Args:
-            text: a string or a list of words.
-            word: the word to replace, at its first occurrence, or its index among the words of the text.
-            n: number of substitutes.
-            n_candidates: words that the language model proposes for comparison.
-            sharpness: exponent of the cosine; 0 ranks by probability alone.
-
-        Returns:
-            substitutes, the best first, without the word itself in any case; InputError if it is not in the text.
+        `word` is the word to replace in `text`, at its first occurrence, or its index among the words. The `n` best
+        come first, without the word itself in any case; InputError if it is not in the text.
         """
         if not sharpness >= 0 or n < 1 or n_candidates < 1:
             raise ConfigError(

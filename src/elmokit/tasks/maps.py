@@ -19,9 +19,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.files import atomic_path
-from elmokit.projection import MARKERS, PALETTE, check_plots, new_figure, principal_plane
+from elmokit.plots import MARKERS, PALETTE, check_plots, new_figure, principal_plane
 from elmokit.tasks.pages import whole_page
 
 Method = Literal["pca", "umap"]
@@ -58,10 +58,8 @@ def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) ->
 
 
 def _umap(vectors: NDArray[Any], seed: int) -> Plane:
-    try:
+    with needing("umap-learn", "umap", "maps by UMAP"):
         import umap
-    except ImportError:
-        raise MissingExtra("umap-learn", "umap", "maps by UMAP") from None
     few = {"init": "random"} if len(vectors) < 16 else {}  # the spectral start needs more texts
     n_neighbors = min(15, len(vectors) - 1)
     reducer = umap.UMAP(n_neighbors=n_neighbors, metric="cosine", random_state=seed, n_jobs=1, **few)

@@ -21,8 +21,8 @@ from elmokit.checkpoints import catalogue
 from elmokit.checkpoints.native import read_tensors
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, OutputError
-from elmokit.files import atomic_path, checksum
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
+from elmokit.files import atomic_path, checksum, make_folder
 from elmokit.reading import read_json, reading
 
 Arrays = dict[str, NDArray[Any]]
@@ -65,11 +65,7 @@ def save_head(folder: str | Path, kind: str, *, model: Encoder, config: Mapping[
     """
     from safetensors.numpy import save
 
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+    folder = make_folder(folder)
     data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     whole = {"format": _FORMAT, "model": model_record(model), **config}
     whole["arrays_sha256"] = hashlib.sha256(data).hexdigest()

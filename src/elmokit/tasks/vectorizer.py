@@ -16,19 +16,29 @@ from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding, Layers
-from elmokit.errors import MissingExtra
+from elmokit.errors import InputError, needing
 from elmokit.tasks.checks import text_list
 
-try:
+with needing("scikit-learn", "tasks", "ElmoVectorizer and the classifiers"):
     from sklearn.base import BaseEstimator, TransformerMixin
     from sklearn.utils import Tags
     from sklearn.utils.validation import check_is_fitted
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
-    raise MissingExtra("scikit-learn", "tasks", "ElmoVectorizer and the classifiers") from error
+
+
+class ElmoEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A scikit-learn estimator whose copies share its loaded model."""
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "pipeline_"):
+            raise InputError(f"this {type(self).__name__} is not fitted yet: call fit first, or load one.")
+
+    def __sklearn_clone__(self) -> Any:
+        """An unfitted copy with the same settings that shares a model given as an object."""
+        return type(self)(**self.get_params(deep=False))
 
 
 @dataclass(eq=False, repr=False)
-class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class ElmoVectorizer(TransformerMixin, ElmoEstimator):  # type: ignore[misc]
     """Texts → one ELMo vector each. Nothing is learned from the texts.
 
     Args:
@@ -55,14 +65,9 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     show_progress: bool | None = False
 
     def fit(self, X: Iterable[str], y: object = None) -> ElmoVectorizer:  # noqa: ARG002 - scikit-learn's signature
-        """Open the model and check the encoding.
+        """Open the model, check the encoding, and return itself; `y` is ignored.
 
-        Args:
-            X: texts, for which InputError names a missing one.
-            y: ignored.
-
-        Returns:
-            itself; ConfigError for an encoding that the model does not have.
+        InputError names a missing one of the texts `X`; ConfigError for an encoding that the model does not have.
         """
         text_list(X)
         self.n_features_out_ = self._encoder().width(self._encoding())
@@ -71,9 +76,7 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     def transform(self, X: Iterable[str]) -> NDArray[np.float32]:
         """Encode texts: a list, an array, a column, or a table of one column. Shape (n, n_features_out_), float32.
 
-        Raises:
-            InputError: a missing text.
-            TextError: something that is not a text, with its row.
+        InputError for a missing text; TextError, with its row, for something that is not a text.
         """
         check_is_fitted(self, "n_features_out_")
         return np.asarray(self._encoder().encode(text_list(X), self._encoding(), show_progress=self.show_progress))
@@ -96,10 +99,6 @@ class ElmoVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the opened model."""
         return {name: value for name, value in super().__getstate__().items() if name != "_opened"}
-
-    def __sklearn_clone__(self) -> ElmoVectorizer:
-        """A copy with the same settings that shares a model given as an object."""
-        return type(self)(**self.get_params(deep=False))
 
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row; nothing is learned from them."""

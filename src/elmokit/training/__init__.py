@@ -5,12 +5,10 @@
 `train` makes a biLM from text, and from a teacher's vectors if given; `tune` continues with one; `PRESETS` holds sizes.
 """
 
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 
-try:
+with needing("PyTorch", "torch", "training"):
     import torch as _torch  # noqa: F401
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without PyTorch
-    raise MissingExtra("PyTorch", "torch", "training") from error
 
 from elmokit.training.options import PRESETS, Preset, TrainingOptions, TrainingReport, get_preset
 from elmokit.training.run import train, tune

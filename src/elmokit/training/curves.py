@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 from elmokit.files import atomic_path
-from elmokit.projection import new_figure
+from elmokit.plots import new_figure
 from elmokit.training.options import TrainingReport
 
 
@@ -32,10 +32,8 @@ class EventFiles:
     """Writes reports into a folder of TensorBoard event files."""
 
     def __init__(self, folder: str | Path) -> None:
-        try:
+        with needing("tensorboard", "tensorboard", "event files"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingExtra("tensorboard", "tensorboard", "event files") from None
         self._writer = SummaryWriter(str(folder))
 
     def add(self, report: TrainingReport) -> None:

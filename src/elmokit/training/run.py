@@ -20,7 +20,7 @@ import torch
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import ConfigError, OutputError, TrainingError
-from elmokit.files import atomic_path, locked, write_json
+from elmokit.files import atomic_path, locked, make_folder, write_json
 from elmokit.fitting import prefixed, reading_snapshot
 from elmokit.reading import read_json
 from elmokit.text.vocab import Vocabulary, write_words
@@ -100,16 +100,8 @@ def tune(
     others start as likely as known words of the same count. A checkpoint without softmax (as published ones are)
     starts with a new one: set `options.frozen_words`, so that it is fitted before the biLM changes.
 
-    Args:
-        start: the checkpoint to start from.
-        corpus, out, options, device, resume, on_progress: see `train`.
-        on_report: called with each report; the first one, before any step, holds the perplexity at the start.
-
-    Returns:
-        the last report; the checkpoint is in `out`.
-
-    Raises:
-        the errors of `train`.
+    Arguments, result and errors are those of `train`, but for `start`, the checkpoint to start from, and the first
+    report, before any step, which holds the perplexity at the start.
     """
     run = _Run(corpus, Path(out), start.config, options, device, resume, start.name, on_report, on_progress, start)
     return run.execute()
@@ -138,10 +130,7 @@ class _Run:
         folder, weights = self.out / "run", self.corpus.weights or {}
         if snapshots(folder) and not self.resume:
             raise OutputError(f"{self.out}: holds a training run. Continue it with --resume, or choose another folder.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+        make_folder(folder)
         busy = f"{self.out}: another process is training in this folder; wait for it, or choose another folder."
         with (
             process_group(self.device) as group,

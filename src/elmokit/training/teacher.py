@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra, MissingFile, TrainingError
+from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TrainingError, needing
 from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
 from elmokit.text.vocab import read_words
@@ -74,10 +74,8 @@ def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
 
 def _sentence_encoder(folder: Path, device: str) -> Callable[[Sequence[str]], Vectors]:
     """A function that encodes texts with a sentence-transformers model; CheckpointError if the folder holds none."""
-    try:
+    with needing("sentence-transformers", "compare", "teachers in its format"):
         from sentence_transformers import SentenceTransformer
-    except ImportError:
-        raise MissingExtra("sentence-transformers", "compare", "teachers in its format") from None
     try:
         model = SentenceTransformer(str(folder), device=device, local_files_only=True)
     except Exception as error:

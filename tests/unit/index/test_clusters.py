@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from elmokit.index.senses import cluster, group_occurrences, silhouette
-from elmokit.projection import principal_plane
+from elmokit.plots import principal_plane
 
 
 def blobs(sizes, *, spread, seed=0, width=20):

@@ -13,7 +13,7 @@ from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
 from elmokit.tasks.checks import check_labels
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
-from elmokit.tasks.classify.scores import calibration_bins, calibration_error
+from elmokit.tasks.classify.report import calibration_bins, calibration_error
 from unit.tasks.encoders import WordHash, messages
 
 TEXTS, LABELS = messages(200)

@@ -14,7 +14,7 @@ from elmokit.cli.classify import ReportOptions, show_report
 from elmokit.tasks.classify import TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
 from elmokit.tasks.classify.html_report import report_page
-from elmokit.tasks.classify.scores import calibration_bins, precision_recall
+from elmokit.tasks.classify.report import calibration_bins, precision_recall
 from unit.tasks.encoders import WordHash, messages
 
 TEXTS, LABELS = messages(200)

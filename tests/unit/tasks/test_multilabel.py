@@ -17,7 +17,7 @@ from elmokit.tasks.checks import check_label_sets
 from elmokit.tasks.classify import MultiLabelClassifier, TextClassifier
 from elmokit.tasks.classify.evaluate import fit_and_report
 from elmokit.tasks.classify.html_report import report_page
-from elmokit.tasks.classify.scores import score
+from elmokit.tasks.classify.report import score
 from unit.tasks.encoders import WordHash
 
 WORDS = ("red", "green", "blue")

@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TextError
 from elmokit.files import checksum
-from elmokit.tasks.pairs.classifier import SentencePairs
-from elmokit.tasks.pairs.features import SimilarityScores, check_pairs, check_scores, compare_scores, pair_features
+from elmokit.tasks.checks import check_pairs, check_scores
+from elmokit.tasks.pairs.classifier import SentencePairs, pair_features
+from elmokit.tasks.pairs.scorer import SimilarityScores, compare_scores
 from unit.tasks.encoders import FILLER, WordHash
 from unit.tasks.hostile import hostile
 

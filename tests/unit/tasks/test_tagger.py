@@ -19,7 +19,7 @@ from elmokit.errors import (  # noqa: E402
 )
 from elmokit.tasks.tagging import cache  # noqa: E402
 from elmokit.tasks.tagging.bioes import mistakes, rewrite  # noqa: E402
-from elmokit.tasks.tagging.cache import VectorCache  # noqa: E402
+from elmokit.tasks.tagging.cache import by_sentence, cached_layers, mean_and_scale  # noqa: E402
 from elmokit.tasks.tagging.network import batches  # noqa: E402
 from elmokit.tasks.tagging.tagger import Tagger  # noqa: E402
 from unit.tasks.hostile import hostile  # noqa: E402
@@ -131,26 +131,24 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tagger, tmp_path
 def test_vectors_are_found_again_after_an_interruption(tmp_path):
     elmo = WordLayers()
     for _ in range(2):
-        store = VectorCache.open(tmp_path / "a.f16", elmo, WORDS, layers=[0, 1])
+        stored = cached_layers(tmp_path, elmo, WORDS, [0, 1])
     assert elmo.n_encoded == len(WORDS), "they are encoded once"
     expected = next(iter(elmo.encode_words_stream([WORDS[5]], layers="each"))).vectors[:2]
-    np.testing.assert_allclose(store[5], expected, rtol=1e-3)
-    other = VectorCache.open(tmp_path / "a.f16", elmo, WORDS[:9], layers=[0, 1])
-    assert len(other.lengths) == 9
-    mean, scale = store.mean_and_scale()
-    whole = np.concatenate([store[i] for i in range(120)], axis=1).astype(np.float64)
-    np.testing.assert_allclose(mean, whole.mean(1), atol=1e-2)
-    np.testing.assert_allclose(scale, whole.std(1), rtol=1e-3)
+    np.testing.assert_allclose(by_sentence(stored, WORDS)[5], expected, rtol=1e-3)
+    assert len(by_sentence(cached_layers(tmp_path, elmo, WORDS[:9], [0, 1]), WORDS[:9])) == 9
+    mean, scale = mean_and_scale(stored)
+    whole = stored.astype(np.float64)
+    np.testing.assert_allclose(mean, whole.mean(0), atol=1e-2)
+    np.testing.assert_allclose(scale, whole.std(0), rtol=1e-3)
 
 
 def test_a_full_disk_is_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1000}))
     with pytest.raises(OutputError, match="Free some space"):
         Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS)
-    store = tmp_path / "a.f16"
     with pytest.raises(OutputError):
-        VectorCache.open(store, WordLayers(), WORDS, layers=[0])
-    assert not store.exists()
+        cached_layers(tmp_path, WordLayers(), WORDS, [0])
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_is_saved_comes_back(tagger, tmp_path):

@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from elmokit.encoding import Encoder
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 
-try:
+with needing("scikit-learn", "tasks", "text classification"):
     import sklearn  # noqa: F401
-except ImportError as error:
-    raise MissingExtra("scikit-learn", "tasks", "text classification") from error
 
+from elmokit.tasks.classify.classifier import MultiLabelClassifier as MultiLabelClassifier
 from elmokit.tasks.classify.classifier import TextClassifier as TextClassifier
-from elmokit.tasks.classify.multilabel import MultiLabelClassifier as MultiLabelClassifier
 from elmokit.tasks.classify.saved import is_multi_label
 
 

@@ -8,31 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.checks import Label, check_label_sets, check_labels, check_strength, text_list
+from elmokit.tasks.checks import Label, check_known, check_label_sets, check_labels, check_strength, text_list
 from elmokit.tasks.classify.features import make_features, make_torch_head, start_of
-from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, strengths
+from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, fit_one_vs_rest, strengths
+from elmokit.tasks.classify.report import Scores, label_matrix, score
 from elmokit.tasks.classify.saved import load_classifier, save_classifier
-from elmokit.tasks.classify.scores import Scores, label_matrix, score
-from elmokit.tasks.vectorizer import text_tags
+from elmokit.tasks.vectorizer import ElmoEstimator, text_tags
 from elmokit.text.cleaning import check_recipe, clean
 
 HEADS = ("logistic", "bilstm", "finetune")
 
 
 @dataclass(eq=False, repr=False)
-class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
     """What `TextClassifier` and `MultiLabelClassifier` share; with one label per text, unless a subclass differs."""
 
     elmo: Encoder | str | Path = "default"
@@ -184,9 +185,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         texts = text_list(texts)
         checked = self.check_labels(labels, len(texts))
         classes = self.classes_.tolist()
-        unknown = sorted(map(str, {c for row in checked for c in (row if self.several else (row,))} - set(classes)))
-        if unknown:
-            raise InputError(f"the labels {unknown} were not learned; known are {classes}.")
+        check_known(chain.from_iterable(checked) if self.several else checked, classes)
         return self.compare(checked, self.predict_proba(texts), classes)
 
     def compare(self, labels: list[Any], probabilities: NDArray[np.floating], classes: Sequence[Any]) -> Scores:
@@ -195,10 +194,6 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if self.several:
             return score(label_matrix(labels, classes), label_matrix(decided, classes), classes)
         return score(labels, decided.tolist(), classes)
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "pipeline_"):
-            raise InputError("the classifier is not fitted yet: call fit first, or load one.")
 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write `classifier.json` and `classifier.safetensors`, and a fine-tuned biLM to the folder `bilm`; no pickle.
@@ -234,7 +229,7 @@ class BaseTextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         settings = self.get_params(deep=False)
         if "head" in settings and not isinstance(self.head, str):
             settings["head"] = clone(self.head)
-        copy = type(self)(**settings)
+        copy: BaseTextClassifier = type(self)(**settings)
         copy.features = self.features
         return copy
 
@@ -294,3 +289,62 @@ class TextClassifier(BaseTextClassifier):
             raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
         if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
             raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
+
+
+@dataclass(eq=False, repr=False)
+class MultiLabelClassifier(BaseTextClassifier):
+    """Give texts any number of labels each (one versus rest); a scikit-learn estimator.
+
+    Args:
+        elmo, encoding, cleaning, seed, show_progress: see `TextClassifier`.
+        C: inverse of the penalty; "cv" chooses it for each label by cross-validation.
+        class_weight: "balanced" gives the rarer side of each label more weight; None treats rows alike.
+        threshold: probability from which a label is given.
+
+    Attributes:
+        classes_: the labels, sorted.
+
+    Raises:
+        ConfigError: in `fit`, a setting out of range.
+
+    Example (`elmo` is any loaded model):
+        ``MultiLabelClassifier(elmo).fit(["so happy", "it broke"], [["joy"], ["anger", "phone"]]).predict(["broken"])``
+    """
+
+    several: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Check the settings without fitting; a wrong one is a ConfigError."""
+        super().check()
+        if self.threshold == "f1":
+            raise ConfigError("threshold is 'f1'; with several labels per text, expected a probability.")
+
+    def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
+        self._set_classes(sorted({label for of_row in labels for label in of_row}))
+        return label_matrix(labels, self.classes_.tolist()).astype(int)
+
+    def _fit_head(self, X: Any, y: NDArray[np.integer], C: Any) -> Any:
+        by_label = C if isinstance(C, dict) else dict.fromkeys(self.classes_.tolist(), C)
+        given, candidates = [by_label.get(label) for label in self.classes_.tolist()], strengths(X.shape[1])
+        return fit_one_vs_rest(X, y, C=given, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
+
+    @property
+    def C_(self) -> dict[str, float]:  # noqa: N802  # scikit-learn's name
+        """The strength in use, by label."""
+        heads = self.pipeline_["head"].estimators_
+        return {label: float(head.C) for label, head in zip(self.classes_.tolist(), heads, strict=True)}
+
+    def decide(self, probabilities: NDArray[np.floating]) -> Any:
+        """The labels that reach the threshold, the most probable first: n tuples."""
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        return [
+            tuple(str(self.classes_[k]) for k in of_row if p[k] >= self.threshold_)
+            for p, of_row in zip(probabilities, order, strict=True)
+        ]
+
+    def score(self, texts: Iterable[str], labels: Iterable[Iterable[str]]) -> float:
+        """Micro-averaged F1 of `texts` and `labels` as in `fit`, for scikit-learn's searches."""
+        texts = text_list(texts)
+        true = self.check_labels(labels, len(texts))
+        names = sorted({*self.classes_.tolist(), *(label for of_text in true for label in of_text)})
+        return self.compare(true, self.predict_proba(texts), names).micro_f1

@@ -23,13 +23,19 @@ from elmokit.progress import Advance, progress_bar
 from elmokit.tasks.checks import text_list
 from elmokit.tasks.classify.classifier import BaseTextClassifier
 from elmokit.tasks.classify.features import EncodeOnce, tfidf
-from elmokit.tasks.classify.report import ClassifierReport, Folds, LearningPoint, Mistake, ReportEntry, Spread, main_f1
-from elmokit.tasks.classify.scores import (
+from elmokit.tasks.classify.report import (
+    ClassifierReport,
+    Folds,
+    LearningPoint,
+    Mistake,
     PrecisionRecall,
+    ReportEntry,
     Scores,
+    Spread,
     calibration_bins,
     calibration_error,
     label_matrix,
+    main_f1,
     precision_recall,
 )
 

@@ -14,7 +14,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from elmokit.encoding import Encoder, Encoding
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.features import WordVectors
 from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.vectorizer import ElmoVectorizer
@@ -80,11 +80,9 @@ def make_torch_head(classifier: Any, class_weight: Any) -> Any:
 
 def new_head(name: str, **options: Any) -> Any:
     """An unfitted `BiLSTMHead` ("bilstm") or `FinetuneHead` ("finetune"); MissingExtra without PyTorch."""
-    try:
+    with needing("torch", "torch", f"the head {name!r}"):
         from elmokit.tasks.classify.finetune_head import FinetuneHead
         from elmokit.tasks.classify.torch_head import BiLSTMHead
-    except ModuleNotFoundError as error:
-        raise MissingExtra("torch", "torch", f"the head {name!r}") from error
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
 
 

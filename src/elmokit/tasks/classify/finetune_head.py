@@ -17,14 +17,12 @@ import numpy as np
 
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import LayerMix
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.text.char_ids import padded_char_ids
 
-try:
+with needing("PyTorch", "torch", "fine-tuning"):
     import torch
     from torch import Tensor, nn
-except ImportError as error:  # pragma: no cover - exercised without PyTorch
-    raise MissingExtra("PyTorch", "torch", "fine-tuning") from error
 
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer

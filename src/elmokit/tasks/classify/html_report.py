@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from elmokit.projection import PALETTE, check_plots, new_figure
-from elmokit.tasks.classify.report import ClassifierReport, ReportTable, report_tables
-from elmokit.tasks.classify.scores import PrecisionRecall
+from elmokit.plots import PALETTE, check_plots, new_figure
+from elmokit.tasks.classify.report import ClassifierReport, PrecisionRecall, ReportTable, report_tables
 from elmokit.tasks.pages import whole_page
 
 _MAX_CLASSES = 30  # classes up to which the confusion matrix is shown

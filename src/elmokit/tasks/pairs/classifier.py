@@ -16,43 +16,34 @@ from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
-from elmokit.errors import ConfigError, InputError, MissingExtra
-from elmokit.tasks.checks import check_labels, check_strength
-from elmokit.tasks.pairs.features import (
-    Pair,
-    Part,
-    SimilarityScores,
-    Vectors,
-    check_pairs,
-    check_scores,
-    compare_scores,
-    pair_features,
-)
+from elmokit.errors import ConfigError, InputError, needing
+from elmokit.tasks.checks import Pair, check_known, check_labels, check_pairs, check_scores, check_strength
+from elmokit.tasks.pairs.scorer import SimilarityScores, compare_scores
 from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 
-try:
-    from sklearn.base import BaseEstimator
+with needing("scikit-learn", "tasks", "sentence pairs"):
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV, ShuffleSplit
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.utils import Tags
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without scikit-learn
-    raise MissingExtra("scikit-learn", "tasks", "sentence pairs") from error
 
 from elmokit.tasks.classify.evaluate import split_rows
 from elmokit.tasks.classify.features import restore_scaler
 from elmokit.tasks.classify.logistic import fit_logistic, linear, strengths
-from elmokit.tasks.classify.scores import Scores, score
+from elmokit.tasks.classify.report import Scores, score
+from elmokit.tasks.vectorizer import ElmoEstimator
 
 Kind = Literal["classes", "scores"]
+Part = Literal["difference", "product", "both"]
+Vectors = NDArray[np.float32]
 
 FILES = "pairs"
 _PENALTIES = 10.0 ** np.arange(-2, 2.5, 0.5)  # of ridge regression, per row
 
 
 @dataclass(eq=False, repr=False)
-class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class SentencePairs(ElmoEstimator):
     """Predicts a class or a similarity score for pairs of texts; a scikit-learn estimator.
 
     Args:
@@ -108,18 +99,10 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return pair_features(vectors[rows[: len(first)]], vectors[rows[len(first) :]], self.parts)
 
     def fit(self, pairs: Iterable[Pair], y: Iterable[Any], *rest: Any) -> SentencePairs:
-        """Learn from labelled pairs.
+        """Learn from n `pairs` of texts (a list of tuples, a table with two columns, `zip(first, second)` …).
 
-        Args:
-            pairs: n pairs of texts: a list of tuples, a table with two columns, `zip(first, second)` …
-            y: n classes (strings or numbers), or n numbers for scores.
-            rest: nothing; three arguments are the call of version 0.1.0, and an InputError.
-
-        Returns:
-            itself.
-
-        Raises:
-            InputError: a missing text or label, fewer than two classes or different scores.
+        `y` are n classes (strings or numbers), or n numbers for scores. InputError for a missing text or label, fewer
+        than two classes or different scores, and for three arguments (`rest`), the call of version 0.1.0.
         """
         if rest:
             raise InputError("fit(first, second, y) was the call of version 0.1.0: write fit(zip(first, second), y).")
@@ -129,14 +112,9 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def fit_and_evaluate(
         self, pairs: Iterable[Pair], y: Iterable[Any], *, test_size: float = 0.2
     ) -> Scores | SimilarityScores:
-        """Learn from all pairs, after an evaluation on held-out ones; texts are encoded once.
+        """Learn from all `pairs`, after an evaluation on a share of them (`test_size`) that is held out first.
 
-        Args:
-            pairs, y: see `fit`.
-            test_size: share of the pairs to hold out for the evaluation.
-
-        Returns:
-            see `evaluate`.
+        Texts are encoded once. `y` are the labels as in `fit`; the scores are those of `evaluate`.
         """
         pairs, truth = self._labelled(pairs, y)
         learned, held_out = split_rows(len(pairs), test_size, self.seed)
@@ -192,13 +170,10 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         return predicted if self.kind == "scores" else np.asarray(self.classes_[predicted])
 
     def evaluate(self, pairs: Iterable[Pair], y: Iterable[Any]) -> Scores | SimilarityScores:
-        """Compare predictions with the truth.
+        """Compare the predictions for `pairs` with the truth `y`, as in `fit`.
 
-        Args:
-            pairs, y: see `fit`; InputError for a class that was not in the training pairs.
-
-        Returns:
-            `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations).
+        `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations); InputError for a class that was
+        not in the training pairs.
         """
         self._check_fitted()
         pairs, truth = self._labelled(pairs, y)
@@ -207,34 +182,18 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
     def _evaluate(self, features: Vectors, truth: Sequence[Any]) -> Scores | SimilarityScores:
         if self.kind == "scores":
             return compare_scores(truth, self._predict(features))
-        known = self.classes_.tolist()
-        unknown = sorted({str(label) for label in truth if label not in known})
-        if unknown:
-            raise InputError(f"the classes {unknown} were not learned; known are {known}.")
-        return score(truth, self._predict(features).tolist(), known)
+        check_known(truth, self.classes_.tolist())
+        return score(truth, self._predict(features).tolist(), self.classes_.tolist())
 
     def score(self, pairs: Iterable[Pair], y: Iterable[Any]) -> float:
-        """Accuracy for classes, Spearman correlation for scores.
-
-        Args:
-            pairs, y: see `fit`.
-
-        Returns:
-            at most 1.
-        """
+        """Accuracy for classes, Spearman correlation for scores, of `pairs` and their true `y`, as in `fit`."""
         scores = self.evaluate(pairs, y)
         return scores.spearman if isinstance(scores, SimilarityScores) else scores.accuracy
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "pipeline_"):
-            raise InputError("the pairs are not fitted yet: call fit first, or load what was saved.")
-
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write `pairs.json` and `pairs.safetensors`, no pickle.
+        """Write `pairs.json` and `pairs.safetensors`, no pickle, to a `folder`, which is created.
 
-        Args:
-            folder: target folder; created if it does not exist.
-            metadata: JSON values that are stored with it; the commands store the columns.
+        `metadata` are JSON values that are stored with it; the commands store the columns.
         """
         self._check_fitted()
         scale, head = self.pipeline_["scale"], self.pipeline_["head"]
@@ -246,14 +205,9 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     @classmethod
     def load(cls, folder: str | Path, elmo: Encoder | None = None) -> SentencePairs:
-        """Read what `save` wrote.
+        """Read what `save` wrote to a `folder`; `elmo` None loads the recorded model, if the folder may name it.
 
-        Args:
-            folder: folder of the saved pairs; MissingFile if there are none.
-            elmo: the model they were trained with; None loads it where the folder says, if it may say so.
-
-        Returns:
-            the fitted estimator; CheckpointError for damaged files, or another model than it was trained with.
+        MissingFile without such a folder; CheckpointError for damaged files, or another model than in training.
         """
         head, model = load_head(folder, FILES, elmo)
         with reading_head(head.path):
@@ -280,10 +234,6 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         pairs.pipeline_ = Pipeline([("scale", scale), ("head", model)])
         return pairs
 
-    def __sklearn_clone__(self) -> SentencePairs:
-        """A copy with the same settings that shares the model."""
-        return type(self)(**self.get_params(deep=False))
-
     def __sklearn_tags__(self) -> Tags:
         """Pairs of texts go in; a classifier or a regressor, by its kind."""
         tags = super().__sklearn_tags__()
@@ -291,6 +241,18 @@ class SentencePairs(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         tags.input_tags.string = True
         tags.target_tags.required = True
         return tags
+
+
+def pair_features(first: Vectors, second: Vectors, parts: Sequence[Part] = ("difference", "product")) -> Vectors:
+    """Features of how texts relate: "difference" |u − v|, "product" u · v, and "both" u and v, concatenated.
+
+    Vectors have the shape (n, d); the result has d columns per part, 2d for "both". ConfigError for an unknown part.
+    """
+    known = get_args(Part)
+    if not isinstance(parts, list | tuple) or not parts or any(part not in known for part in parts):
+        raise ConfigError(f"parts is {parts!r}; expected one or more of {', '.join(map(repr, known))}.")
+    made = {"difference": [np.abs(first - second)], "product": [first * second], "both": [first, second]}
+    return np.concatenate([array for part in parts for array in made[part]], axis=1)
 
 
 def _fitted_ridge(X: Vectors, y: NDArray[np.float64], seed: int) -> Ridge:

@@ -1,12 +1,13 @@
-"""`PairScorer`: how similar the texts of a pair are, without labels: cosine of the means, or alignment of the words.
+"""`PairScorer`: how similar the texts of a pair are, without labels; and how well scores agree with true ones.
 
-Alignment matches words greedily, weighted by inverse document frequencies (BERTScore, Zhang et al. 2020).
-Vectors of a biLM share a large common part, so plain cosines are all high. `center` subtracts the mean word vector and
-`idf` gives rare words more weight; both are counted once, in `fit`, so the score of a pair depends on that pair alone.
+Alignment matches words greedily, weighted by inverse document frequencies (BERTScore, Zhang et al. 2020). Vectors of a
+biLM share a large common part, so plain cosines are all high. `center` subtracts the mean word vector and `idf` gives
+rare words more weight; both are counted once, in `fit`, so the score of a pair depends on that pair alone.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -16,10 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elmokit.encoding import Encoder, Layers
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.features import WordVectors
-from elmokit.tasks.checks import text_list
-from elmokit.tasks.pairs.features import Pair, check_pairs
+from elmokit.tasks.checks import Pair, check_pairs, text_list
 
 Method = Literal["cosine", "alignment"]
 Vectors = NDArray[np.floating]
@@ -176,3 +176,36 @@ def inverse_document_frequencies(texts: Iterable[Sequence[str]]) -> dict[str, fl
 def weights_of(words: Sequence[str], frequencies: Mapping[str, float]) -> NDArray[np.float64]:
     """Weights of words, from `inverse_document_frequencies`. Shape (T,)."""
     return np.array([frequencies.get(word, frequencies[""]) for word in words], dtype=np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityScores:
+    """How well predicted similarity scores agree with the truth; a correlation is NaN where one side is constant."""
+
+    pearson: float
+    spearman: float
+    mean_squared_error: float
+    n_pairs: int
+
+    def __str__(self) -> str:
+        return (
+            f"Pearson {self.pearson:.3f}, Spearman {self.spearman:.3f}, mean squared error"
+            f" {self.mean_squared_error:.3f} ({self.n_pairs:,} pairs)"
+        )
+
+
+def compare_scores(truth: ArrayLike, predicted: ArrayLike) -> SimilarityScores:
+    """Correlations and mean squared error of predicted scores, both of shape (n,).
+
+    InputError for fewer than two scores, or different lengths; MissingExtra without SciPy.
+    """
+    with needing("scipy", "tasks", "correlations"):
+        from scipy.stats import pearsonr, spearmanr
+    a, b = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
+    if len(a) != len(b) or len(a) < 2:
+        raise InputError(f"{len(a)} true and {len(b)} predicted scores; expected as many, and at least two.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constant input, whose correlation is NaN
+        pearson, spearman = float(pearsonr(a, b).statistic), float(spearmanr(a, b).statistic)
+    squared = float(np.mean((a - b) ** 2))
+    return SimilarityScores(pearson=pearson, spearman=spearman, mean_squared_error=squared, n_pairs=len(a))

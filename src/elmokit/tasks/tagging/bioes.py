@@ -257,12 +257,12 @@ class TagMetrics:
         return self.accuracy if self.spans is None else self.spans.f1
 
     def __str__(self) -> str:
-        lines = [f"accuracy {self.accuracy:.4f} of {self.n_words:,} words"]
-        if self.spans is not None:
-            head = f"{'spans':32}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"
-            rows = [(x.label[:32], x.precision, x.recall, x.f1, x.support) for x in (*self.labels, self.spans)]
-            lines = [head, *("{:32}{:10.3f}{:10.3f}{:10.3f}{:10,}".format(*row) for row in rows), *lines]
-        return "\n".join(lines)
+        accuracy = f"accuracy {self.accuracy:.4f} of {self.n_words:,} words"
+        if self.spans is None:
+            return accuracy
+        head = f"{'spans':32}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"
+        row = "{0.label:32.32}{0.precision:10.3f}{0.recall:10.3f}{0.f1:10.3f}{0.support:10,}".format
+        return "\n".join([head, *map(row, (*self.labels, self.spans)), accuracy])
 
 
 def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
@@ -291,11 +291,12 @@ def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None)
     accuracy = sum(right_words) / n_words
     if not mark_spans:
         return TagMetrics(accuracy=accuracy, spans=None, labels=(), n_words=n_words)
-    n_true, n_predicted, n_right = Counter[str](), Counter[str](), Counter[str]()
-    for true_tags, guessed_tags in zip(truth, predicted, strict=True):
-        a, b = set(spans(true_tags)), set(spans(guessed_tags))
-        for counter, part in ((n_true, a), (n_predicted, b), (n_right, a & b)):
-            counter.update(span.label for span in part)
+    true_spans, guessed_spans = (
+        {(i, span) for i, tags in enumerate(of_all) for span in spans(tags)} for of_all in (truth, predicted)
+    )
+    n_right, n_predicted, n_true = (
+        Counter(span.label for _, span in part) for part in (true_spans & guessed_spans, guessed_spans, true_spans)
+    )
 
     def metrics(label: str, right: int, guessed: int, true: int) -> LabelMetrics:
         precision, recall, f1 = right / max(guessed, 1), right / max(true, 1), 2 * right / max(guessed + true, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,16 @@ from numpy.typing import NDArray
 
 from elmokit.encoding import Encoder
 from elmokit.errors import OutputError, TrainingError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, make_folder
+from elmokit.reading import reading
 
 Words = Sequence[str]
 Vectors = NDArray[np.float32]
 
 SNAPSHOT = "snapshot.safetensors"
+_CACHE = "vectors-{}.npy"
 _LARGEST = float(np.finfo(np.float16).max)
+_BLOCK = 4096  # words that `mean_and_scale` reads at once
 
 
 def encode_layers(
@@ -36,62 +40,52 @@ def encode_layers(
         yield text.vectors[list(layers)]
 
 
-class VectorCache:
-    """Layers of sentences in a file: mapped vectors of shape (n_words, L, 2P), and the words of each sentence (n,)."""
+def cached_layers(
+    folder: Path,
+    elmo: Encoder,
+    sentences: Sequence[Words],
+    layers: Sequence[int],
+    *,
+    show_progress: bool | None = False,
+) -> NDArray[np.float16]:
+    """Layers of all words of sentences, mapped from a file that is written unless it exists. Shape (n_words, L, 2P).
 
-    def __init__(self, vectors: NDArray[np.float16], lengths: NDArray[np.int64]) -> None:
-        self.vectors, self.lengths = vectors, lengths
-        self._ends = np.cumsum(lengths)
+    The name of the file is a hash of model, layers and sentences. OutputError if the disk has not enough room.
+    """
+    contents = json.dumps([elmo.fingerprint, list(layers), list(map(list, sentences))])
+    path = folder / _CACHE.format(hashlib.sha256(contents.encode()).hexdigest())
+    if not path.exists():
+        shape = sum(map(len, sentences)), len(layers), elmo.config.dim
+        n_bytes, free = 2 * math.prod(shape), shutil.disk_usage(folder).free
+        if n_bytes > free:
+            raise OutputError(
+                f"{folder}: the word vectors take {n_bytes / 1e9:.1f} GB during training, and {free / 1e9:.1f} GB are"
+                " free. Free some space, train on fewer sentences, or use a single layer."
+            )
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for vectors in encode_layers(elmo, sentences, layers, show_progress=show_progress):
+                words_first = vectors.transpose(1, 0, 2)  # (T, L, 2P)
+                file.write(np.clip(words_first, -_LARGEST, _LARGEST).astype("<f2").tobytes())
+    with reading(path, what="cache of word vectors", error=TrainingError):
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        elmo: Encoder,
-        sentences: Sequence[Words],
-        *,
-        layers: Sequence[int],
-        show_progress: bool | None = False,
-    ) -> VectorCache:
-        """Open the cache at a path; write it first unless it holds these sentences of this model.
 
-        A file beside it, with the suffix .json, says what it holds. OutputError if the disk has not enough room.
-        """
-        lengths = np.array([len(words) for words in sentences], dtype=np.int64)
-        shape = (int(lengths.sum()), len(layers), elmo.config.dim)
-        n_bytes = 2 * int(np.prod(shape))
-        digest = hashlib.sha256(json.dumps([elmo.fingerprint, list(layers), list(map(list, sentences))]).encode())
-        beside, about = path.with_suffix(".json"), json.dumps({"sha256": digest.hexdigest()})
-        complete = path.is_file() and beside.is_file() and path.stat().st_size == n_bytes
-        if not complete or beside.read_text(encoding="utf-8", errors="replace") != about:
-            if n_bytes > (free := shutil.disk_usage(path.parent).free):
-                raise OutputError(
-                    f"{path.parent}: the word vectors take {n_bytes / 1e9:.1f} GB during training, and {free / 1e9:.1f}"
-                    " GB are free. Free some space, train on fewer sentences, or use a single layer."
-                )
-            with atomic_path(path) as temporary, temporary.open("wb") as file:
-                for vectors in encode_layers(elmo, sentences, layers, show_progress=show_progress):
-                    words_first = vectors.transpose(1, 0, 2)  # (T, L, 2P)
-                    file.write(np.clip(words_first, -_LARGEST, _LARGEST).astype(np.float16).tobytes())
-            with atomic_path(beside) as temporary:
-                temporary.write_text(about, encoding="utf-8")
-        return cls(np.memmap(path, np.float16, "r", shape=shape) if n_bytes else np.zeros(shape, np.float16), lengths)
+def by_sentence(vectors: NDArray[np.float16], sentences: Sequence[Words]) -> list[NDArray[np.float16]]:
+    """The vectors of each sentence in a cache of all words. Shape (L, T, 2P) each."""
+    return np.split(vectors.transpose(1, 0, 2), np.cumsum([len(words) for words in sentences])[:-1], axis=1)
 
-    def __getitem__(self, i: int) -> NDArray[np.float16]:
-        """Vectors of one sentence. Shape (L, T, 2P)."""
-        end = int(self._ends[i])
-        return np.asarray(self.vectors[end - int(self.lengths[i]) : end].transpose(1, 0, 2))
 
-    def mean_and_scale(self, block: int = 4096) -> tuple[Vectors, Vectors]:
-        """Mean and standard deviation of each dimension over all words; 1 where it is constant. Shape (L, 2P)."""
-        total = squares = np.zeros(self.vectors.shape[1:])
-        for start in range(0, len(self.vectors), block):
-            part = self.vectors[start : start + block].astype(np.float64)
-            total, squares = total + part.sum(0), squares + (part**2).sum(0)
-        n_words = max(len(self.vectors), 1)
-        mean = total / n_words
-        scale = np.sqrt(np.maximum(squares / n_words - mean**2, 0))
-        return mean.astype(np.float32), np.where(scale > 1e-4, scale, 1.0).astype(np.float32)
+def mean_and_scale(vectors: NDArray[np.float16]) -> tuple[Vectors, Vectors]:
+    """Mean and standard deviation of each dimension over all words; 1 where it is constant. (n, L, 2P) → (L, 2P)."""
+    total = squares = np.zeros(vectors.shape[1:])
+    for start in range(0, len(vectors), _BLOCK):
+        part = vectors[start : start + _BLOCK].astype(np.float64)
+        total, squares = total + part.sum(0), squares + (part**2).sum(0)
+    mean = total / len(vectors)
+    scale = np.sqrt(np.maximum(squares / len(vectors) - mean**2, 0))
+    return mean.astype(np.float32), np.where(scale > 1e-4, scale, 1.0).astype(np.float32)
 
 
 @contextmanager
@@ -109,12 +103,8 @@ def run_folder(folder: str | Path | None, *, resume: bool) -> Iterator[Path]:
         raise TrainingError(
             f"{run}: a training was interrupted here. Continue it (resume=True, --resume), or delete the folder."
         )
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{run}: the folder can't be created ({error.strerror}).") from error
-    yield run
-    for name in (SNAPSHOT, "train.f16", "train.json", "dev.f16", "dev.json"):
-        (run / name).unlink(missing_ok=True)
+    yield make_folder(run)
+    for path in (run / SNAPSHOT, *run.glob(_CACHE.format("*"))):
+        path.unlink(missing_ok=True)
     if not any(run.iterdir()):
         run.rmdir()

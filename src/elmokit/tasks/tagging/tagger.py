@@ -9,20 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from elmokit.blocks import blocks
 from elmokit.encoding import Encoder
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
-from elmokit.tasks.tagging.cache import SNAPSHOT, VectorCache, Words, encode_layers, run_folder
+from elmokit.tasks.tagging.cache import (
+    SNAPSHOT,
+    Vectors,
+    Words,
+    by_sentence,
+    cached_layers,
+    encode_layers,
+    mean_and_scale,
+    run_folder,
+)
 from elmokit.text.inputs import checked_texts, checked_words
 
 if TYPE_CHECKING:
@@ -80,10 +89,8 @@ class Tagger:
     report_: EpochReport | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        try:
+        with needing("torch", "torch", "tagging words"):
             import torch  # noqa: F401
-        except ImportError:
-            raise MissingExtra("torch", "torch", "tagging words") from None
         self._network: TagNetwork | None = None
         self._tag_set: TagSet
         n_layers, layers = self.elmo.config.n_layers, self.layers
@@ -116,7 +123,7 @@ class Tagger:
         show_progress: bool | None = None,
         on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> Tagger:
-        """Train on sentences and their tags.
+        """Train on sentences and their tags, and keep the weights of the best epoch.
 
         Args:
             sentences: n lists of words.
@@ -129,7 +136,7 @@ class Tagger:
             on_epoch: called after each epoch.
 
         Returns:
-            itself, with the weights of the best epoch.
+            itself.
 
         Raises:
             InputError: no sentences, different numbers of tags and words, the same tag everywhere.
@@ -139,13 +146,13 @@ class Tagger:
         from elmokit.fitting import FitOptions, fit
         from elmokit.tasks.tagging.network import batches
 
-        given = TaggedSentences.checked(sentences, tags, self.scheme)
-        train, judge = given.split(self.seed) if dev is None else (given, TaggedSentences.checked(*dev, given.scheme))
+        train, scheme = _checked(sentences, tags, self.scheme)
+        train, judge = _split(train, self.seed) if dev is None else (train, _checked(*dev, scheme)[0])
         if not train.words or not judge.words:
             purpose = "choose the best epoch by" if train.words else "train on"
             raise InputError(f"there are no sentences with words to {purpose}.")
-        tag_set = TagSet.of(train.tags, given.scheme)
-        numbers = [tag_set.encode(own) for own in train.tags]
+        tag_set = TagSet.of(train.tags, scheme)
+        numbers, lengths = [tag_set.encode(own) for own in train.tags], np.array([len(words) for words in train.words])
         options = FitOptions(
             n_epochs=self.epochs,
             patience=self.patience,
@@ -153,30 +160,29 @@ class Tagger:
             clip_norm=5.0,
             seed=self.seed,
         )
-        identity = [self.elmo.fingerprint, self._settings(), asdict(train), asdict(judge)]
+        data = [{**part._asdict(), "scheme": scheme} for part in (train, judge)]
+        identity = json.dumps([self.elmo.fingerprint, self._settings(), *data])
         with run_folder(folder, resume=resume) as run:
-            cache = partial(VectorCache.open, elmo=self.elmo, layers=self._numbers, show_progress=show_progress)
-            vectors, judged = (
-                cache(run / "train.f16", sentences=train.words),
-                cache(run / "dev.f16", sentences=judge.words),
-            )
+            cache = partial(cached_layers, run, self.elmo, layers=self._numbers, show_progress=show_progress)
+            stored, judged = cache(train.words), by_sentence(cache(judge.words), judge.words)
+            vectors = by_sentence(stored, train.words)
 
             def score(network: TagNetwork) -> float:
-                parts = blocks(map(judged.__getitem__, range(len(judge.words))), 1024)
+                parts = blocks(judged, 1024)
                 predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
-                return tag_metrics(judge.tags, predicted, mark_spans=tag_set.scheme is not None).main
+                return tag_metrics(judge.tags, predicted, mark_spans=scheme is not None).main
 
             self._network, self.report_ = fit(
-                lambda: self._new_network(len(tag_set.names), vectors),
+                lambda: self._new_network(len(tag_set.names), mean_and_scale(stored)),
                 options,
-                batches=lambda rng: list(batches(vectors.lengths, self.batch_size, rng)),
+                batches=lambda rng: list(batches(lengths, self.batch_size, rng)),
                 loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
                 score=score,
                 snapshot=run / SNAPSHOT,
-                identity=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+                identity=hashlib.sha256(identity.encode()).hexdigest(),
                 on_epoch=on_epoch,
             )
-        self._tag_set, self.scheme_ = tag_set, given.scheme
+        self._tag_set, self.scheme_ = tag_set, scheme
         return self
 
     @property
@@ -186,28 +192,24 @@ class Tagger:
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _SETTINGS}
 
-    def _new_network(self, n_tags: int, vectors: VectorCache | None = None) -> TagNetwork:
+    def _new_network(self, n_tags: int, standard: tuple[Vectors, Vectors] | None = None) -> TagNetwork:
+        """A network for frozen layers; `standard` are the mean and the scale that it standardises them by."""
         import torch
 
         from elmokit.tasks.tagging.network import TagNetwork
 
         sizes: dict[str, Any] = {"hidden_width": self.hidden_width, "dropout": self.dropout}
         network = TagNetwork(len(self._numbers), self.elmo.config.dim, n_tags, **sizes)
-        if vectors is not None:
-            mean, scale = vectors.mean_and_scale()
-            network.mean.copy_(torch.from_numpy(mean))
-            network.scale.copy_(torch.from_numpy(scale))
+        if standard is not None:
+            for own, array in zip((network.mean, network.scale), standard, strict=True):
+                own.copy_(torch.from_numpy(array))
         return network.to(self.device)
 
     def predict(self, sentences: Sequence[Words], *, show_progress: bool | None = None) -> list[list[str]]:
-        """Tag sentences. The tags of a sentence do not depend on the others.
+        """Tag n `sentences`, lists of words: a tag for each word, in the scheme of the training tags.
 
-        Args:
-            sentences: n lists of words; TextError for other things.
-            show_progress: see `Elmo.encode`.
-
-        Returns:
-            n lists with a tag for each word, in the scheme of the training tags.
+        The tags of a sentence do not depend on the others. TextError for what is no sentence; `show_progress` is that
+        of `Elmo.encode`.
         """
         network, tag_set, words = self._checked_network(), self._tag_set, word_lists(sentences)
         vectors, rules = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress), tag_set.allowed()
@@ -215,14 +217,10 @@ class Tagger:
         return [tag_set.decode(tags) for part in parts for tags in network.best(part, rules)]
 
     def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
-        """Compare predictions with true tags, as seqeval does; `print` shows a table.
+        """Compare predictions for `sentences` with the true `tags`, as seqeval does; `print` shows a table.
 
-        Args:
-            sentences, show_progress: see `predict`.
-            tags: a true tag for each word; invalid ones are not repaired.
-
-        Returns:
-            accuracy, and precision, recall and F1 of spans.
+        Accuracy, and precision, recall and F1 of spans. Invalid tags are not repaired; `show_progress` is that of
+        `Elmo.encode`.
         """
         self._checked_network()
         words = word_lists(sentences, tags)
@@ -230,14 +228,7 @@ class Tagger:
         return tag_metrics(tags, self.predict(words, show_progress=show_progress), mark_spans=self.scheme_ is not None)
 
     def score(self, sentences: Sequence[Words], tags: Tags) -> float:
-        """F1 of all spans, or the accuracy where tags mark none.
-
-        Args:
-            sentences, tags: see `evaluate`.
-
-        Returns:
-            a share, from 0 to 1.
-        """
+        """F1 of all spans, or the accuracy where tags mark none, of `sentences` with their true `tags`."""
         return self.evaluate(sentences, tags, show_progress=False).main
 
     def _checked_network(self) -> TagNetwork:
@@ -246,11 +237,9 @@ class Tagger:
         return self._network
 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write the tagger: `tagger.json` and `tagger.safetensors`, no pickle.
+        """Write `tagger.json` and `tagger.safetensors`, no pickle, to a `folder`, which is created.
 
-        Args:
-            folder: target folder; created if it does not exist.
-            metadata: JSON values that are stored with it; the commands store the columns.
+        `metadata` are JSON values that are stored with it; the commands store the columns.
         """
         arrays = {name: tensor.cpu().numpy() for name, tensor in self._checked_network().state_dict().items()}
         config = {**self._settings(), "scheme": self.scheme_, "tags": list(self._tag_set.names)}
@@ -259,15 +248,10 @@ class Tagger:
 
     @classmethod
     def load(cls, folder: str | Path, elmo: Encoder | None = None, *, device: str = "cpu") -> Tagger:
-        """Read a tagger that `save` wrote.
+        """Read what `save` wrote to a `folder`; `elmo` None loads the recorded model, if the folder may name it.
 
-        Args:
-            folder: folder of the tagger; MissingFile if there is none.
-            elmo: the model it was trained with; None loads it where the folder says, if it may say so.
-            device: see `Tagger`.
-
-        Returns:
-            the tagger; CheckpointError for damaged files, or another model than it was trained with.
+        `device` is that of `Tagger`. MissingFile without a tagger; CheckpointError for damaged files, or another model
+        than in training.
         """
         head, model = load_head(folder, FILES, elmo)
         with reading_head(head.path):
@@ -296,37 +280,33 @@ class Tagger:
         return tagger
 
 
-@dataclass(frozen=True)
-class TaggedSentences:
-    """Words of sentences and a valid tag of one scheme for each word; None for tags that mark no spans."""
+class _Tagged(NamedTuple):
+    """Words of sentences that have some, and a valid tag for each word."""
 
     words: list[list[str]]
     tags: list[list[str]]
-    scheme: Scheme | None
 
-    @classmethod
-    def checked(
-        cls, sentences: Sequence[Words], tags: Tags, scheme: Scheme | Literal["auto"] | None
-    ) -> TaggedSentences:
-        """Check and convert sentences that have words; a warning says what was converted or repaired."""
-        words = word_lists(sentences, tags)
-        checked = check_tags(tags, scheme)
-        if checked.remark:
-            warnings.warn(checked.remark, stacklevel=3)
-        return cls(words, checked.tags, checked.scheme).take([i for i, one in enumerate(words) if one])
+    def take(self, rows: Iterable[int]) -> _Tagged:
+        return _Tagged(*([part[i] for i in rows] for part in self))
 
-    def take(self, rows: Sequence[int]) -> TaggedSentences:
-        """Some of the sentences, by number."""
-        return TaggedSentences([self.words[i] for i in rows], [self.tags[i] for i in rows], self.scheme)
 
-    def split(self, seed: int) -> tuple[TaggedSentences, TaggedSentences]:
-        """Nine tenths to train on, and a tenth that chooses the best epoch."""
-        n = len(self.words)
-        if n < 2:
-            raise InputError(f"{n} sentences with words; at least two are needed, one to choose the best epoch by.")
-        order = np.random.RandomState(seed).permutation(n).tolist()
-        n_dev = -(-n // 10)
-        return self.take(order[n_dev:]), self.take(order[:n_dev])
+def _checked(
+    sentences: Sequence[Words], tags: Tags, scheme: Scheme | Literal["auto"] | None
+) -> tuple[_Tagged, Scheme | None]:
+    """Check and convert sentences; a warning says what was converted or repaired."""
+    words, checked = word_lists(sentences, tags), check_tags(tags, scheme)
+    if checked.remark:
+        warnings.warn(checked.remark, stacklevel=3)
+    return _Tagged(words, checked.tags).take([i for i, one in enumerate(words) if one]), checked.scheme
+
+
+def _split(given: _Tagged, seed: int) -> tuple[_Tagged, _Tagged]:
+    """Nine tenths to train on, and a tenth that chooses the best epoch."""
+    n = len(given.words)
+    if n < 2:
+        raise InputError(f"{n} sentences with words; at least two are needed, one to choose the best epoch by.")
+    order, n_dev = np.random.RandomState(seed).permutation(n).tolist(), -(-n // 10)
+    return given.take(order[n_dev:]), given.take(order[:n_dev])
 
 
 def word_lists(sentences: Sequence[Words], tags: Tags | None = None) -> list[list[str]]:
