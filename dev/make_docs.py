@@ -53,7 +53,7 @@ def purpose(path: Path) -> str:
 def commands() -> dict[str, object]:
     """Every command of the command line by its whole name."""
     typer_main = importlib.import_module("typer.main")
-    app = importlib.import_module("elmokit.cli.app").app
+    app = importlib.import_module("elmokit.cli.app").build()
 
     def walk(command: object, name: str) -> dict[str, object]:
         children = getattr(command, "commands", None)

@@ -19,7 +19,7 @@ import typer.main
 
 from elmokit.checkpoints import Checkpoint, save
 from elmokit.cli import main
-from elmokit.cli.app import app
+from elmokit.cli.app import build
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 
 CONFIG = ElmoConfig(
@@ -287,7 +287,7 @@ def test_help_has_an_example(command):
 
 def commands(command=None, name=()):
     """The whole name of every command, and the command."""
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(build())
     children = getattr(command, "commands", None)
     if children is None:
         yield name, command
@@ -318,7 +318,7 @@ def test_help_names_every_command():
 def test_starting_is_cheap():
     heavy = "numpy|torch|h5py|rich|safetensors|pyarrow"
     code = (
-        "import sys, elmokit.cli.app\n"
+        "import sys, elmokit.cli.app; elmokit.cli.app.build()\n"
         f"print([name for name in sys.modules if name.split('.')[0] in '{heavy}'.split('|')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True)

@@ -30,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a label that the terminal can't show is no reason to fail
     with _ending_on_sigterm(), one_paragraph(debug=debug):
-        from elmokit.cli.app import app
+        from elmokit.cli.app import build
         from elmokit.cli.screen import screen
 
         screen.begin(quiet=quiet)
-        code = app(arguments, prog_name="elmokit", standalone_mode=False)
+        code = build(arguments)(arguments, prog_name="elmokit", standalone_mode=False)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
         if code == 130:  # how newer parsers hand Ctrl-C on

@@ -9,7 +9,7 @@ import typer.main
 
 from elmokit import Elmo
 from elmokit.cli import main
-from elmokit.cli.app import app
+from elmokit.cli.app import build
 from elmokit.cli.commands import with_flat_options
 from elmokit.cli.options import ModelOptions, ReadingOptions, VectorOptions
 from elmokit.encoding import Encoding
@@ -22,7 +22,7 @@ def run(*arguments, code=0):
 
 
 def commands(command=None, name=""):
-    command = command or typer.main.get_command(app)
+    command = command or typer.main.get_command(build())
     children = getattr(command, "commands", None)
     if children is None:
         yield name, command

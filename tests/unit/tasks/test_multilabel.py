@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
-from elmokit.cli.app import app
+from elmokit.cli.app import build
 from elmokit.data.tables import Table
 from elmokit.errors import CheckpointError, ConfigError, InputError
 from elmokit.tasks.checks import check_label_sets
@@ -119,7 +119,7 @@ def table(tmp_path):
 
 
 def run(*words):
-    return CliRunner().invoke(app, ["classify", *map(str, words)])
+    return CliRunner().invoke(build(), ["classify", *map(str, words)])
 
 
 def test_from_a_table_to_labels_and_back(tmp_path, table, monkeypatch):
