@@ -1,7 +1,5 @@
 """`elmokit classify`: labelled texts → a classifier and its report; a classifier and texts → labels."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import elmokit
-from elmokit import files
 from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError, InputError, OutputError
+from elmokit.files import atomic_path
 
 app = Commands("Train a text classifier, and use it.")
 FILES = "classifier"
@@ -40,15 +38,17 @@ class ColumnOptions(options.TextOptions):
         words, labels = [row[self.text] for row in rows], [row[self.label] for row in rows]
         if self.separator is not None:
             return words, [[part.strip() for part in cell.split(self.separator) if part.strip()] for cell in labels]
-        if not labels:
-            raise InputError(f"{self.source}: no rows to learn from.")
-        n_classes = len(set(labels))
-        if n_classes < 2:
-            same = f"all {len(labels)} rows have the {self.label!r} {labels[0]!r}"
-            raise InputError(f"{self.source}: {same}; it takes two labels to learn.")
-        if n_classes > max(20, len(labels) // 2):
-            different = f"{self.label!r} has {n_classes} different values in {len(labels)} rows"
-            raise InputError(f"{self.source}: {different}; is it the column with the labels (--label)?")
+        n_rows, n_classes = len(labels), len(set(labels))
+        wrong = None
+        if n_rows == 0:
+            wrong = "no rows to learn from."
+        elif n_classes == 1:
+            wrong = f"all {n_rows} rows have the {self.label!r} {labels[0]!r}; it takes two labels to learn."
+        elif n_classes > max(20, n_rows // 2):
+            what = f"{self.label!r} has {n_classes} different values in {n_rows} rows"
+            wrong = f"{what}; is it the column with the labels (--label)?"
+        if wrong is not None:
+            raise InputError(f"{self.source}: {wrong}")
         return words, labels
 
 
@@ -123,13 +123,18 @@ def train(
     from elmokit.tasks.classify.evaluate import fit_and_report
     from elmokit.tasks.classify.html_report import report_page
 
-    _check_options(table, head)
+    several = table.separator is not None
+    if several and (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None):
+        others = "leave out --head, --join, --threshold, --positive"
+        raise ConfigError(f"--labels-separator goes with the logistic head alone: {others}.")
+    if table.bad_rows == "keep" and not several:
+        what = "'stop' at rows without text or label, or 'skip' them"
+        raise ConfigError(f"--bad-rows keep makes no sense for training: {what}.")
     if report.html is not None:
         check_plots("the HTML report")
     rows, labels = table.labelled()
     for path in filter(None, (out, report.json_file, report.html)):
         _check_writable(path)
-    several = table.separator is not None
     classifier: Any = (elmokit.MultiLabelClassifier if several else elmokit.TextClassifier)(
         **({} if several else head.settings(out)),
         elmo=model.load(),
@@ -161,7 +166,7 @@ def train(
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     options.write_json(report.json_file, values)
     if report.html is not None:
-        with files.atomic_path(report.html) as temporary:
+        with atomic_path(report.html) as temporary:
             temporary.write_text(report_page(evaluated, source=table.source), encoding="utf-8")
     screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
 
@@ -209,13 +214,12 @@ def predict(
     Example:  elmokit classify predict model/ test.csv --out submission.csv
     """
     from elmokit.tasks.classify import load_any
-    from elmokit.tasks.saved import open_model
 
     recorded = options.trained_on(folder, FILES, {"text": "text", "label": "label", "labels_separator": ";"})
     table = reading.table(source)
     column = "text" if table.kind == "txt" else text or recorded["text"]
     checked = options.RowResults(table, [column], id_column)
-    classifier = load_any(folder, open_model(folder, FILES, model)).set_params(show_progress=False)
+    classifier = load_any(folder, options.moved_model(model)).set_params(show_progress=False)
 
     def results(rows: list[Any]) -> list[list[Any]]:
         probabilities = classifier.predict_proba([row.values[column] for row in rows])
@@ -225,16 +229,6 @@ def predict(
 
     names = [recorded["label"], *(f"probability_{label}" for label in classifier.classes_ if proba)]
     checked.write(out, names, results)
-
-
-def _check_options(table: ColumnOptions, head: HeadOptions) -> None:
-    single = (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None)
-    if table.separator is not None and single:
-        others = "leave out --head, --join, --threshold, --positive"
-        raise ConfigError(f"--labels-separator goes with the logistic head alone: {others}.")
-    if table.bad_rows == "keep" and table.separator is None:
-        what = "'stop' at rows without text or label, or 'skip' them"
-        raise ConfigError(f"--bad-rows keep makes no sense for training: {what}.")
 
 
 def _remove_snapshots(out: str) -> None:

@@ -1,7 +1,5 @@
 """`elmokit clean`: a table → the same table with one column cleaned."""
 
-from __future__ import annotations
-
 from itertools import chain
 
 from elmokit.cli import options

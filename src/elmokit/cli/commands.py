@@ -1,7 +1,5 @@
 """How commands declare their options: one by one in a signature, or in dataclasses that several commands share."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """`elmokit convert`, `push` and `examples`: models in another format or on a hub, and the sample files in a folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import elmokit

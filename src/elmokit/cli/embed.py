@@ -53,13 +53,11 @@ class OutputOptions:
         """The layers for AllenNLP's format, or None for any other format; ConfigError for no choice or several."""
         flags = {"all": self.every, "top": self.top, "average": self.average}
         chosen = [name for name, given in flags.items() if given]
-        if self.output_format != ALLENNLP:
-            if chosen:
-                raise ConfigError(f"--{chosen[0]} needs --format allennlp-hdf5; use --layers for other formats.")
-            return None
-        if len(chosen) != 1:
+        if self.output_format != ALLENNLP and chosen:
+            raise ConfigError(f"--{chosen[0]} needs --format allennlp-hdf5; use --layers for other formats.")
+        if self.output_format == ALLENNLP and len(chosen) != 1:
             raise ConfigError("--format allennlp-hdf5 needs exactly one of --all, --top and --average.")
-        return chosen[0]
+        return chosen[0] if chosen else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +76,9 @@ class EngineOptions:
             raise ConfigError(f"{wrong}; expected --engine 'local' or 'ray'.")
         from elmokit.integrations.ray import Actors
 
-        numbers = (self.actors or "").split(":")
         if self.actors is None:
             return Actors()
+        numbers = self.actors.split(":")
         if len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
             raise ConfigError(f'--actors is {self.actors!r}; expected a number, or a range such as "1:16".')
         return Actors(at_least=int(numbers[0]), at_most=int(numbers[-1]))
@@ -122,11 +120,10 @@ def embed(
         device=model.device,
         n_threads=model.threads,
     )
-    if actors is not None and allennlp is not None:
-        raise ConfigError("--format allennlp-hdf5 is a single file, which a cluster can't write; use --engine local.")
     if actors is not None:
-        columns = {"column": text, "id_column": id_column}
-        written = _embed_on_ray(table, output, spec, columns, actors)
+        if allennlp is not None:
+            raise ConfigError("--format allennlp-hdf5 is a single file; a cluster can't write it: use --engine local.")
+        written = _embed_on_ray(table, output, spec, {"column": text, "id_column": id_column}, actors)
     else:
         if Path(texts.source).exists() and Path(output.out).exists() and Path(texts.source).samefile(output.out):
             raise ConfigError(f"--out {output.out} is the input itself; choose another name.")
@@ -168,10 +165,9 @@ def _write_shards(
     from elmokit.data.shards import InputFile, open_shards
 
     format, size = output.output_format or "npz", output.shard_rows or 1
-    read = InputFile.of(table.source)
+    read, n_texts = InputFile.of(table.source), 0
     job = {"input": read.sha256, "columns": columns, "bad_rows": table.bad_rows, **writer.identity()}
     job |= {"shard_rows": size, "format": format}
-    n_texts = 0
     with open_shards(output.out, job=job, suffix=f".{format}") as shards, screen.progress() as advance:
         if shards.n_rows or shards.damaged:
             screen.note(f"resuming: {shards.n_rows:,} texts are done")

@@ -1,7 +1,5 @@
 """`elmokit index`, `elmokit senses` and `elmokit shift`: an index of a corpus's words in context, and its answers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

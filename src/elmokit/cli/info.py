@@ -1,7 +1,5 @@
 """`elmokit info`: what a model, or anything else that elmokit writes, is."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Callable, Mapping

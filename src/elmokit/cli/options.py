@@ -167,12 +167,7 @@ class RowResults:
         self.n_rows = check_all_rows(table, self.columns)
 
     def write(
-        self,
-        out: str,
-        names: Sequence[str],
-        results: Callable[[list[Row]], Iterable[Sequence[Any]]],
-        *,
-        block: int = 8192,
+        self, out: str, names: Sequence[str], results: Callable[[list[Row]], Iterable[Sequence[Any]]], block: int = 8192
     ) -> None:
         """Write the results, which are computed block by block."""
         lines = (
@@ -182,14 +177,18 @@ class RowResults:
         )
         n_rows = write_table(out, [self.id or "row", *names], screen.tracked(lines, "texts", self.n_rows))
         screen.end_notes()
-        if out != STDIN:
-            screen.done(f"{out}: {n_rows:,} rows")
+        screen.done(f"{out}: {n_rows:,} rows", out)
 
 
 def with_probabilities(labels: Sequence[Any], probabilities: Any | None) -> list[list[Any]]:
     """Results of rows: a label, and the probability of each class unless that is None, (N, C)."""
     more = [[]] * len(labels) if probabilities is None else probabilities.round(6).tolist()
     return [[label, *values] for label, values in zip(labels, more, strict=True)]
+
+
+def moved_model(model: str | None) -> elmokit.Elmo | None:
+    """The model of `--model` for a saved head; None for the one that the head names."""
+    return None if model is None else elmokit.Elmo.load(model)
 
 
 def trained_on(folder: str, kind: str, otherwise: dict[str, Any]) -> dict[str, Any]:

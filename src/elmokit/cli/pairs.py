@@ -10,7 +10,6 @@ import elmokit
 from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
 from elmokit.cli.screen import screen
-from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -104,7 +103,8 @@ def predict(
     """
     table, (first, second, label) = columns.open(folder)
     checked = options.RowResults(table, [first, second], id_column)
-    estimator = _load(folder, model)
+    estimator = elmokit.SentencePairs.load(folder, options.moved_model(model))
+    estimator.show_progress = screen.show_progress
 
     def results(rows: list[Row]) -> list[list[Any]]:
         pairs = [(row.values[first], row.values[second]) for row in rows]
@@ -130,7 +130,8 @@ def evaluate(
     Example:  elmokit pairs evaluate entailment/ test.tsv --json scores.json
     """
     table, names = columns.open(folder)
-    estimator = _load(folder, model)
+    estimator = elmokit.SentencePairs.load(folder, options.moved_model(model))
+    estimator.show_progress = screen.show_progress
     scores = estimator.evaluate(*_labelled(table, names, scores=estimator.kind == "scores"))
     options.write_json(json_file, asdict(scores))
     screen.say(f"{columns.source}:\n{scores}")
@@ -168,18 +169,9 @@ def score(
     scores = scorer.scores(pairs).round(6).tolist()
     names = [row.values[id_column] if id_column else row.number for row in rows]
     options.write_table(out, [id_column or "row", "score"], zip(names, scores, strict=True))
-    if out != STDIN:
-        screen.done(f"{out}: {len(rows):,} rows")
+    screen.done(f"{out}: {len(rows):,} rows", out)
     if label:
         screen.note(f"{label!r} and score: {compare_scores(truth, scores)}")
-
-
-def _load(folder: str, model: str | None) -> elmokit.SentencePairs:
-    from elmokit.tasks.saved import open_model
-
-    estimator = elmokit.SentencePairs.load(folder, open_model(folder, FILES, model))
-    estimator.show_progress = screen.show_progress
-    return estimator
 
 
 def _labelled(table: Table, names: list[str], *, scores: bool) -> tuple[list[tuple[str, str]], list[Any]]:

@@ -1,11 +1,9 @@
 """What people see while a command runs: results on standard output, progress and notes on standard error."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import typer
 
@@ -37,9 +35,9 @@ class Screen:
         """Print a result on standard output."""
         typer.echo(text)
 
-    def done(self, text: str) -> None:
-        """Print what was written where, on standard output; not if quiet."""
-        if not self.quiet:
+    def done(self, text: str, out: str = "") -> None:
+        """Print what was written where, on standard output; not if quiet, or if `out` is standard output itself."""
+        if not self.quiet and out != "-":
             typer.echo(text)
 
     def note(self, text: str) -> None:
@@ -84,13 +82,12 @@ class Screen:
                 console.print(part)
         typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()) + "\n")
 
-    def tracked(self, items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
-        """The items, with a progress bar like those of `progress` as they are consumed."""
-        if self.quiet or not sys.stderr.isatty():
-            return items
-        from tqdm import tqdm
-
-        return cast(Iterable[T], tqdm(items, desc=what, total=total, delay=_DELAY, leave=False))
+    def tracked(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+        """The items, with a progress bar as they are consumed."""
+        with self.progress() as advance:
+            for n_done, item in enumerate(items, 1):
+                yield item
+                advance(what, n_done, total)
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:

@@ -1,7 +1,5 @@
 """`elmokit serve` and `elmokit explore`: the model over HTTP, and its page to look at words in context."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

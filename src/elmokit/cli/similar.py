@@ -1,7 +1,5 @@
 """`elmokit similar`, `duplicates`, `cluster` and `map`: the texts of a file, compared by their vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 from elmokit.cli import options
 from elmokit.cli.commands import option
 from elmokit.cli.screen import screen
-from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError
 
 
@@ -44,8 +41,7 @@ def similar(
                 yield [name, rank, rows[number].number, round(cosine, 4), words[number]]
 
     options.write_table(out, ["query" if query else "row", "rank", "similar_row", "cosine", "text"], lines())
-    if out != STDIN:
-        screen.done(f"{out}: {nearby.rows.shape[1]} texts for each of {len(names):,}")
+    screen.done(f"{out}: {nearby.rows.shape[1]} texts for each of {len(names):,}", out)
 
 
 def duplicates(
@@ -60,11 +56,10 @@ def duplicates(
 
     Example:  elmokit duplicates tweets.csv --text tweet --threshold 0.97 --out groups.csv
     """
-    from elmokit.tasks.similar import directions, distinct_rows, duplicate_groups, mean_of
+    from elmokit.tasks.similar import distinct_rows, duplicate_groups
 
     rows, words = texts.read()
-    encoded = vectors.encode(words)
-    groups = duplicate_groups(directions(encoded, mean=mean_of(encoded) if center else None), threshold=threshold)
+    groups = duplicate_groups(_points(vectors, words, center=center), threshold=threshold)
     numbered = ((number, place) for number, group in enumerate(groups, 1) for place in group)
     lines = ([number, rows[place].number, words[place]] for number, place in numbered)
     options.write_table(out, ["group", "row", "text"], lines)
@@ -86,7 +81,7 @@ def cluster(
 
     Example:  elmokit cluster tweets.csv --text tweet --clusters 8 --out groups.csv
     """
-    n_clusters = _number(clusters)
+    n_clusters = _number_of_clusters(clusters)
     rows, words = texts.read()
     numbers, labels, silhouette = _clustered(_points(vectors, words), words, n_clusters, seed)
     texts_of = zip(rows, numbers, words, strict=True)
@@ -125,7 +120,7 @@ def map_texts(
     plane = plane_of(points, method=method, seed=seed)  # type: ignore[arg-type]
     groups = [row.values[color] for row in rows] if color else None
     if clusters:
-        numbers, labels, _ = _clustered(points, words, _number(clusters), seed)
+        numbers, labels, _ = _clustered(points, words, _number_of_clusters(clusters), seed)
         groups = [f"{number + 1}: {labels[number]}" for number in numbers]
     title = f"{Path(texts.source).name}: {len(rows):,} texts, {method.upper()}, {date.today().isoformat()}"
     if suffix == ".html":
@@ -136,15 +131,15 @@ def map_texts(
     screen.done(f"{out}: {len(rows):,} texts{kept}")
 
 
-def _points(vectors: options.EncoderOptions, words: list[str]) -> Any:
+def _points(vectors: options.EncoderOptions, words: list[str], *, center: bool = True) -> Any:
     """Centered vectors of length 1. Shape (N, D)."""
     from elmokit.tasks.similar import directions, mean_of
 
     encoded = vectors.encode(words)
-    return directions(encoded, mean=mean_of(encoded))
+    return directions(encoded, mean=mean_of(encoded) if center else None)
 
 
-def _number(text: str) -> int | None:
+def _number_of_clusters(text: str) -> int | None:
     number = options.number_or("--clusters", text, "auto", int)
     if number != "auto" and number < 1:
         raise ConfigError(f'--clusters is {text!r}; expected a number of 1 or more, or "auto".')

@@ -120,15 +120,14 @@ def predict(
 
     if source != STDIN:
         deque(read("whitespace"), maxlen=0)  # errors come before PyTorch is imported and before the work
-    tagger, n_sentences = _load(folder, model, device), 0
+    tagger, n_sentences = elmokit.Tagger.load(folder, options.moved_model(model), device=device), 0
     with column_file(out) as write:
         for block in blocks(read(tagger.elmo.config.tokenizer), 8192):
             tags = tagger.predict([one.column(place) for one in block], show_progress=screen.show_progress)
             for sentence, of_one in zip(block, tags, strict=True):
                 write(sentence, [of_one])
             n_sentences += len(block)
-    if out != STDIN:
-        screen.done(f"{out}: {n_sentences:,} sentences")
+    screen.done(f"{out}: {n_sentences:,} sentences", out)
 
 
 @app.command()
@@ -150,7 +149,8 @@ def evaluate(
     columns = options.trained_on(folder, FILES, asdict(TagColumns()))
     places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
     words, tags = _columns(source, places, encoding)
-    metrics = _load(folder, model, device).evaluate(words, tags, show_progress=screen.show_progress)
+    tagger = elmokit.Tagger.load(folder, options.moved_model(model), device=device)
+    metrics = tagger.evaluate(words, tags, show_progress=screen.show_progress)
     options.write_json(json_file, asdict(metrics))
     screen.say(f"{source}: {len(words):,} sentences\n{metrics}")
 
@@ -188,9 +188,3 @@ def _plain_sentences(source: str, encoding: str, tokenizer: str) -> Iterator[Col
         words = tuple((token.word,) for token in tokenize(row.values[TEXT_COLUMN]))
         if words:
             yield ColumnSentence(words, row.number)
-
-
-def _load(folder: str, model: str | None, device: str) -> elmokit.Tagger:
-    from elmokit.tasks.saved import open_model
-
-    return elmokit.Tagger.load(folder, open_model(folder, FILES, model), device=device)

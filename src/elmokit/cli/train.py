@@ -43,14 +43,8 @@ class CorpusOptions:
 
         if self.bad_rows not in ("stop", "skip"):
             raise ConfigError(f"--bad-rows is {self.bad_rows!r}; expected stop or skip.")
-        return Corpus(
-            files=files,
-            weights=numbers_by_name("--weight", self.weight, example="tweets=2"),
-            column=self.column,
-            encoding=self.encoding,
-            bad_rows=self.bad_rows,  # type: ignore[arg-type]
-            heldout_every=self.heldout_every,
-        )
+        same = {name: getattr(self, name) for name in ("column", "encoding", "bad_rows", "heldout_every")}
+        return Corpus(files=files, weights=numbers_by_name("--weight", self.weight, example="tweets=2"), **same)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +102,8 @@ def train(
     weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
     options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
     config = preset.config if model.word_table is None else replace(preset.config, word_table=model.word_table)
-    given: dict[str, Any] = {
-        "vocabulary": model.vocabulary,
-        "word_vectors": model.word_vectors,
-        "teacher": model.teacher,
-    }
-    work = partial(train, reading.corpus(corpus), out, config=config, options=options, name=model.name, **given)
+    given = {name: getattr(model, name) for name in ("name", "vocabulary", "word_vectors", "teacher")}
+    work = partial(train, reading.corpus(corpus), out, config=config, options=options, **given)
     _trained(work, out, run, options.n_words)
 
 

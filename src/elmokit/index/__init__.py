@@ -6,8 +6,6 @@
 Start in `word_index.py`. Everything here needs the extra `index` (LanceDB), which is imported when a store is opened.
 """
 
-from __future__ import annotations
-
 from elmokit.index.results import (
     MapPoint,
     Neighbour,
@@ -23,17 +21,5 @@ from elmokit.index.results import (
 from elmokit.index.shift import shift
 from elmokit.index.word_index import WordIndex
 
-__all__ = [
-    "MapPoint",
-    "Neighbour",
-    "Neighbours",
-    "Occurrence",
-    "Sense",
-    "Senses",
-    "Sentence",
-    "Shift",
-    "WordIndex",
-    "WordMap",
-    "WordMeans",
-    "shift",
-]
+__all__ = ["MapPoint", "Neighbour", "Neighbours", "Occurrence", "Sense", "Senses", "Sentence", "Shift", "WordIndex"]
+__all__ += ["WordMap", "WordMeans", "shift"]

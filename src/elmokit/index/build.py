@@ -1,7 +1,5 @@
 """Texts → sentences with their places, and encoded sentences → columns of the store: the words that are kept."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ out halves the index. The list below holds closed-class words, also those with o
 study these, give a list of words, or keep all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 
 from elmokit.errors import ConfigError

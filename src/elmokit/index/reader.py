@@ -4,8 +4,6 @@ A question becomes a vector (a word in context, the mean of a word, sums and dif
 nearest ones, and here they become answers. Counts, means and senses are cached until the index changes.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ Similarities are cosines of centred vectors (`elmokit.index.description`): 1 for
 A value holds text and numbers only, so it can be kept, sent and compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape

@@ -6,8 +6,6 @@ that are near it and not near the other senses; words that stand beside it in it
 Source: word sense induction as in Schütze 1998 (context-group discrimination), with biLM vectors for contexts.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace

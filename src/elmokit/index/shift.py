@@ -6,8 +6,6 @@ between the two means.
 Source: Giulianelli et al. 2020 (arXiv:2004.14118), Kutuzov & Giulianelli 2020 (arXiv:2005.00050).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -5,8 +5,6 @@ occurrences, whatever was interrupted. Occurrences without a sentence are never 
 Vectors are float16 of length 1, compared by cosine. Damaged files raise `CheckpointError` in every method that reads.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager

@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/embeddings.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,21 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from elmokit.encoding import Encoding
+from elmokit.server import schemas
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RESPONSES, RequestError
-from elmokit.server.schemas import (
-    EmbeddingItem,
-    EmbeddingsRequest,
-    Format,
-    ListAnswer,
-    ModelItem,
-    ModelsAnswer,
-    OccurrenceItem,
-    SimilarItem,
-    SimilarRequest,
-    WordsItem,
-    WordsRequest,
-)
 from elmokit.server.service import Service, asked
 from elmokit.tasks.similar import directions, mean_of, nearest
 
@@ -62,14 +50,14 @@ def _described(request: type[BaseModel], item: type[BaseModel]) -> dict[str, Any
     """The description of a route for OpenAPI: routes read bodies themselves, off the event loop."""
     schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    answers = {200: {"model": ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
+    answers = {200: {"model": schemas.ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
     return {"tags": ["Vectors"], "responses": answers, "openapi_extra": {"requestBody": body}}
 
 
-@_route("POST", "/embeddings", **_described(EmbeddingsRequest, EmbeddingItem))
+@_route("POST", "/embeddings", **_described(schemas.EmbeddingsRequest, schemas.EmbeddingItem))
 async def embeddings(request: Request) -> Response:
     """Embed texts: one vector per text."""
-    service, body = await asked(request, EmbeddingsRequest)
+    service, body = await asked(request, schemas.EmbeddingsRequest)
     chosen = body.model_dump(include={"pooling", "layers", "layer_weights", "normalize"})
     task = EncodingTask(_encoding_of(service.settings.encoding, **chosen))
     texts, width = _texts_of(body.input), task.width(service.elmo.config)
@@ -85,10 +73,10 @@ async def embeddings(request: Request) -> Response:
     return service.answer(items, split, n_values=vectors.size)
 
 
-@_route("POST", "/words", **_described(WordsRequest, WordsItem))
+@_route("POST", "/words", **_described(schemas.WordsRequest, schemas.WordsItem))
 async def words(request: Request) -> Response:
     """Embed the words of texts: one vector per word, with the word's place in the text."""
-    service, body = await asked(request, WordsRequest)
+    service, body = await asked(request, schemas.WordsRequest)
     each = body.layers == "each"
     chosen = {} if each else {"layers": body.layers, "layer_weights": body.layer_weights}
     task = EncodingTask(_encoding_of(service.settings.encoding, **chosen), words=True, each=each)
@@ -107,10 +95,10 @@ async def words(request: Request) -> Response:
     return service.answer(items, split, n_values=sum(one.vectors.size for one in features))
 
 
-@_route("POST", "/similar", **_described(SimilarRequest, SimilarItem))
+@_route("POST", "/similar", **_described(schemas.SimilarRequest, schemas.SimilarItem))
 async def similar(request: Request) -> Response:
     """Find what is similar to a text, or to a word in it: the request's texts, or the index's sentences or words."""
-    service, body = await asked(request, SimilarRequest)
+    service, body = await asked(request, schemas.SimilarRequest)
     if body.texts is not None and body.word is not None:
         raise RequestError(400, "'word' asks the index, 'texts' are ranked whole; send one of them.", param="word")
     if body.texts == []:
@@ -131,20 +119,20 @@ async def similar(request: Request) -> Response:
 
 @_route("GET", "/models", **_MODELS)
 @_route("GET", "/models/", include_in_schema=False)
-async def models(request: Request) -> ModelsAnswer:
+async def models(request: Request) -> schemas.ModelsAnswer:
     """List the models that are served."""
-    return ModelsAnswer(data=[ModelItem(id=request.app.state.service.model_id)])
+    return schemas.ModelsAnswer(data=[schemas.ModelItem(id=request.app.state.service.model_id)])
 
 
 @_route("GET", "/models/{name:path}", **_MODELS, openapi_extra={"parameters": [_NAME]})
-async def one_model(request: Request) -> ModelItem:
+async def one_model(request: Request) -> schemas.ModelItem:
     """Describe one model."""
     service: Service = request.app.state.service
     service.check_model(request.path_params["name"])  # as a parameter FastAPI would describe an answer 422 to it
-    return ModelItem(id=service.model_id)
+    return schemas.ModelItem(id=service.model_id)
 
 
-def _ranked(body: SimilarRequest, rows: NDArray[Any]) -> list[dict[str, Any]]:
+def _ranked(body: schemas.SimilarRequest, rows: NDArray[Any]) -> list[dict[str, Any]]:
     """The texts of a request by similarity; row 0 is the query's vector, the others the texts'."""
     mean = mean_of(rows[1:]) if body.centre else None
     best = nearest(directions(rows[:1], mean=mean), directions(rows[1:], mean=mean), body.k)
@@ -152,18 +140,14 @@ def _ranked(body: SimilarRequest, rows: NDArray[Any]) -> list[dict[str, Any]]:
     return [{"index": row, "text": (body.texts or [])[row], "similarity": cosine} for row, cosine in pairs]
 
 
-def _in_index(body: SimilarRequest, index: WordIndex) -> list[dict[str, Any]]:
+def _in_index(body: schemas.SimilarRequest, index: WordIndex) -> list[dict[str, Any]]:
+    answers: Iterable[Any]
     if body.word is None:
-        return [_picked(one, SimilarItem) for one in index.search_sentences(body.query, k=body.k)]
-    return [
-        {**_picked(near, SimilarItem), "occurrences": [_picked(one, OccurrenceItem) for one in near.occurrences]}
-        for near in index.most_similar(body.word, context=body.query, topn=body.k)
-    ]
-
-
-def _picked(thing: Any, model: type[BaseModel]) -> dict[str, Any]:
-    """The attributes that a model has."""
-    return {name: getattr(thing, name) for name in model.model_fields if hasattr(thing, name)}
+        answers = index.search_sentences(body.query, k=body.k)
+    else:
+        answers = index.most_similar(body.word, context=body.query, topn=body.k)
+    items = [schemas.SimilarItem.model_validate(one, from_attributes=True) for one in answers]
+    return [item.model_dump(exclude_unset=True) for item in items]
 
 
 def _encoding_of(default: Encoding, **chosen: Any) -> Encoding:
@@ -183,7 +167,7 @@ def _texts_of(texts: str | list[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
-def _numbers_of(vectors: NDArray[Any], encoding: Format | None) -> Any:
+def _numbers_of(vectors: NDArray[Any], encoding: schemas.Format | None) -> Any:
     """Vectors of any shape as JSON holds them: nested lists, or the bytes of little-endian float32 in base64."""
     array = np.ascontiguousarray(vectors, dtype="<f4")
     return base64.b64encode(array.tobytes()).decode() if encoding == "base64" else array.tolist()

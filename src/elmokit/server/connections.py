@@ -1,7 +1,5 @@
 """uvicorn's HTTP/1.1 protocol with limits for slow, idle and too many clients, which uvicorn itself does not have."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any, cast

@@ -4,8 +4,6 @@ Clients of that API turn them into their own exceptions by the status. The JSON 
 text that no encoding can carry.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every application has a registry of its own, so two in one process do not mix. W
 numbers lie in files in a folder that all share (`PROMETHEUS_MULTIPROC_DIR`), and whichever is asked tells the sum.
 """
 
-from __future__ import annotations
-
 import os
 from functools import partial
 

@@ -5,8 +5,6 @@ SIGTERM or Ctrl-C no new connection is accepted and requests in progress have `S
 Several workers are several processes, each with a model of its own; they end when their supervisor does.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -3,8 +3,6 @@
 Unknown fields of /embeddings are ignored, since clients of other servers send theirs.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictStr

@@ -1,7 +1,5 @@
 """`Settings`: limits and choices of a server, validated by pydantic and sent as JSON to worker processes."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
