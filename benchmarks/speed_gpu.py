@@ -57,7 +57,7 @@ def peak_gflops(device, precision):
 
 def encode(engine, texts):
     """One turn with an empty word cache."""
-    engine.tokens._cache._slots.clear()
+    engine.tokens._cache.clear()
     for _ in engine.layers(texts):
         pass
 

@@ -41,7 +41,7 @@ def engine_elmokit(folder, precision="float32"):
     np.savez(Path(folder) / f"elmokit-{precision}.npz", *[first[i] for i in range(4)])
 
     def turn(texts):
-        runtime.tokens._cache._slots.clear()
+        runtime.tokens._cache.clear()
         for _ in runtime.layers(texts):
             pass
 
@@ -199,7 +199,7 @@ def engine_embedded(_folder, precision="float32"):
     elmo = Elmo.load(precision=precision)
 
     def turn(texts):
-        elmo._engine.tokens._cache._slots.clear()
+        elmo._engine.tokens._cache.clear()
         return elmo.encode([" ".join(text) for text in texts])
 
     return turn

@@ -6,7 +6,7 @@ each other in one array ("packed"), for the forward direction and for the backwa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import local
 from typing import Any
@@ -22,7 +22,10 @@ Ints = NDArray[np.intp]
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 Sentence = Sequence[str]
 
-BOS_NUMBER, EOS_NUMBER = 0, 1  # among a batch's distinct words; words count from 2
+BEGIN: Any = object()
+END: Any = object()
+"""Begin and end of a sentence among its words; no string equals them."""
+
 MAX_ROWS = 256  # sentences that are read side by side: more make no product faster, but need more memory
 MULTIPLE = 8  # rows of every matrix product are a multiple of this
 
@@ -113,8 +116,12 @@ class Batch:
             yield row, slice(end - n + cut, end - cut)
 
 
-def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, boundaries: bool = False) -> Batch:
-    """Lay the sentences `rows` out step by step, with `boundaries` each with its begin and its end.
+def make_batch(
+    sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, backward: Sequence[Sentence] | None = None
+) -> Batch:
+    """Lay the sentences `rows` out step by step; `BEGIN` and `END` may stand among their words.
+
+    The backward direction reads the sentences of `backward`, which are as long, where they are given.
 
     Example:
         >>> batch = make_batch([["a"], ["b", "c"]], [0, 1])
@@ -122,63 +129,33 @@ def make_batch(sentences: Sequence[Sentence], rows: Sequence[int] | Ints, *, bou
         ([1, 0], [2, 1], ['b', 'c', 'a'])
     """
     ordered = sorted(rows, key=lambda i: -len(sentences[i]))
-    lengths = np.array([len(sentences[i]) + 2 * boundaries for i in ordered], dtype=np.intp)
-    seen: dict[str, int] = {}
-    flat: list[int] = []  # word numbers of all rows behind each other
-    for i in ordered:
-        inner = [seen.setdefault(word, len(seen) + 2) for word in sentences[i]]
-        flat += [BOS_NUMBER, *inner, EOS_NUMBER] if boundaries else inner
+    lengths = np.array([len(sentences[i]) for i in ordered], dtype=np.intp)
+    known: dict[str, int] = {BEGIN: 0, END: 1}
+    read = [sentences] if backward is None else [sentences, backward]
+    flat = [[known.setdefault(word, len(known)) for i in ordered for word in texts[i]] for texts in read]
     counts = np.searchsorted(-lengths, -np.arange(lengths.max(initial=0)), side="left").astype(np.intp)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
     row = np.repeat(np.arange(len(lengths)), lengths)  # of each word, row by row
-    position = np.arange(len(flat)) - (np.cumsum(lengths) - lengths)[row]
+    position = np.arange(len(row)) - (np.cumsum(lengths) - lengths)[row]
     places = np.stack([starts[position] + row, starts[lengths[row] - 1 - position] + row])
     numbers = np.empty_like(places)
-    np.put_along_axis(numbers, places, np.array([flat], dtype=np.intp), axis=1)
-    return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, list(seen), numbers, places)
+    np.put_along_axis(numbers, places, np.array(flat, dtype=np.intp), axis=1)
+    return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, list(known)[2:], numbers, places)
 
 
-def make_pass(forward: Sentence, backward: Sentence) -> Batch:
-    """A batch of one row whose directions read words of their own (the backward one from the end): a segment."""
-    seen: dict[str, int] = {}
-    read = [[seen.setdefault(word, len(seen) + 2) for word in words] for words in (forward, backward)]
-    return one_row([read[0], read[1][::-1]], list(seen))
-
-
-def one_row(numbers: Sequence[Sequence[int]], words: list[str]) -> Batch:
-    """A batch of one row, of the word numbers that each direction reads."""
-    steps, zero = np.arange(len(numbers[0]) + 1, dtype=np.intp), np.zeros(1, np.intp)
-    places = np.stack([steps[:-1], steps[-2::-1]])
-    both = np.array(numbers, dtype=np.intp)
-    return Batch(zero, zero + len(places[0]), np.ones_like(places[0]), steps, words, both, places)
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """All batches of a call: every index of a sentence stands in exactly one of the fields."""
-
-    batches: list[list[int]]  # distinct, non-empty sentences, longest first
-    copies: dict[int, list[int]]  # of a sentence that occurs again, its other places
-    empty: list[int]
-
-
-def plan_batches(sentences: Sequence[Sentence], *, batch_words: int, max_rows: int = MAX_ROWS) -> Plan:
-    """Choose sentences to read together: `batch_words` words (or one longer sentence), `max_rows` rows at most."""
-    first: dict[tuple[str, ...], int] = {}
-    plan = Plan([], {}, [])
-    for i, sentence in enumerate(sentences):
-        if not len(sentence):
-            plan.empty.append(i)
-        elif (original := first.setdefault(tuple(sentence), i)) != i:
-            plan.copies.setdefault(original, []).append(i)
+def plan_batches(
+    sentences: Sequence[Sentence], rows: Iterable[int], *, batch_words: int, max_rows: int
+) -> list[list[int]]:
+    """Choose rows to read together, longest first: `batch_words` words (or one longer sentence), `max_rows` rows."""
+    batches: list[list[int]] = []
     n_words = 0
-    for i in sorted(first.values(), key=lambda i: -len(sentences[i])):
+    for i in sorted(rows, key=lambda i: -len(sentences[i])):
         n_words += len(sentences[i])
-        if not plan.batches or n_words > batch_words or len(plan.batches[-1]) == max_rows:
-            plan.batches.append([])
+        if not batches or n_words > batch_words or len(batches[-1]) == max_rows:
+            batches.append([])
             n_words = len(sentences[i])
-        plan.batches[-1].append(i)
-    return plan
+        batches[-1].append(i)
+    return batches
 
 
 def step_blocks(starts: NDArray[Any], max_rows: int) -> Iterator[tuple[int, int]]:

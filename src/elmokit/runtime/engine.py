@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends import Backend, make_backend
-from elmokit.runtime.batches import MAX_ROWS, Batch, Sentence, State, make_batch, make_pass, one_row, plan_batches
+from elmokit.runtime.batches import BEGIN, END, MAX_ROWS, Batch, Sentence, State, make_batch, plan_batches
 from elmokit.runtime.pooling import Collector, Reduce
 from elmokit.runtime.token_encoder import CACHE_WORDS, TokenEncoder
 
@@ -82,16 +82,20 @@ class Engine:
         sentences are read side by side.
         """
         _check_number("batch_size", max_rows, 1, "a number of texts")
-        plan = plan_batches(sentences, batch_words=self.batch_words, max_rows=max_rows)
         start = self.after_boundary(state)
-        for i in plan.empty:
+        places: dict[tuple[str, ...], list[int]] = {}  # of each distinct sentence
+        for i, sentence in enumerate(sentences):
+            places.setdefault(tuple(sentence), []).append(i)
+        for i in places.pop((), ()):
             yield i, reduce.whole(i, np.zeros((self.config.n_layers, 0, self.config.dim), self.dtype))
-        tasks = [partial(self._read, sentences, rows, start, reduce) for rows in plan.batches]
+        copies = {i: others for i, *others in places.values()}
+        batches = plan_batches(sentences, copies, batch_words=self.batch_words, max_rows=max_rows)
+        tasks = [partial(self._read, sentences, rows, start, reduce) for rows in batches]
         many = 1 < self.workers.n_threads <= len(tasks)  # a batch a thread; else the two directions on a thread each
         for results in self.workers.stream(tasks) if many else (task() for task in tasks):
             for i, result in results:
                 yield i, result
-                for copy in plan.copies.get(i, ()):
+                for copy in copies[i]:
                     yield copy, result.copy()
 
     def layers(self, sentences: Sequence[Sentence], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
@@ -109,7 +113,7 @@ class Engine:
         before = before.put(new_rows, State.zeros(self.config, missing, dtype=self.dtype))
         if not len(sentences):
             return [], before
-        batch = make_batch(sentences, range(len(sentences)), boundaries=True)
+        batch = make_batch([[BEGIN, *sentence, END] for sentence in sentences], range(len(sentences)))
         slab, after = self._run(batch, before.take(batch.rows))
         layers = {row: slab[:, span] for row, span in batch.spans(cut=1)}
         return [layers[i] for i in range(len(sentences))], before.put(batch.rows, after)
@@ -121,7 +125,7 @@ class Engine:
         before = (state or State.zeros(self.config, 1, dtype=self.dtype)).check(self.config)
         if before.n_rows != 1:
             raise ConfigError(f"the state has {before.n_rows} rows; expected one, from which all sentences start.")
-        _, after = self._run(one_row([[0], [1]], []), before)
+        _, after = self._run(make_batch([[BEGIN]], [0], backward=[[END]]), before)
         if state is None:
             self._start = after
         return after
@@ -152,7 +156,8 @@ class Engine:
         P, n = self.config.projection_width, len(words)
         for begin in range(0, n, size):
             end = min(n, begin + size)
-            slab, state = self._run(make_pass(words[begin:end], words[n - end : n - begin]), state)
+            batch = make_batch([words[begin:end]], [0], backward=[words[n - end : n - begin]])
+            slab, state = self._run(batch, state)
             collector.add(0, begin, slab[:, :, :P])
             collector.add(1, n - end, slab[:, :, P:])
             yield
@@ -160,8 +165,7 @@ class Engine:
     def _run(self, batch: Batch, start: State) -> tuple[Array, State]:
         """Layers of a batch, row by row behind each other, (L, N, 2P), and the final state."""
         P, L = self.config.projection_width, self.config.n_layers
-        tokens = self.tokens.vectors(batch.words, first=2)
-        tokens[:2] = self.tokens.boundaries
+        tokens = self.tokens.vectors(batch.words)
         slab = np.empty((L, batch.numbers.shape[1], 2 * P), self.dtype)
         for direction in (0, 1):
             numbers = batch.numbers[direction][batch.places[direction]]

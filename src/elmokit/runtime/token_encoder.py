@@ -6,13 +6,12 @@ model has one. A model without characters has the table alone.
 
 from __future__ import annotations
 
-import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -59,93 +58,52 @@ class TokenEncoder:
             self._table = _TiedTable(tensors["word_table.weight"], gain, words or (), self._characters)
         elif config.n_words:
             self._table = VocabularyTable(config, tensors, words or (), self.dtype)
-        self._cache = _Cache(cache_words if self._characters else 0, self.width, self.dtype)
-        self.boundaries = self._add_rows((BOS, EOS), np.zeros((2, self.width), self.dtype))  # (2, P)
-        if self._characters is not None:
-            self.boundaries += embed(self._characters.boundary_ids())
+        self._cache: OrderedDict[str, Array] = OrderedDict()  # least recently used first
+        self._cache_words = cache_words if self._characters else 0
+        boundary_ids = self._characters and self._characters.boundary_ids()
+        self._boundaries = self._compute((BOS, EOS), boundary_ids)  # (2, P)
 
-    def vectors(self, words: Sequence[str], *, first: int = 0) -> Array:
-        """Token vectors of D distinct words behind `first` rows of zeros. Shape (first + D, P)."""
+    def vectors(self, words: Sequence[str]) -> Array:
+        """Token vectors of begin and end of sentence, and of D distinct words. Shape (2 + D, P)."""
         if self._characters is not None:  # what does not fit a word's ids changes nothing and makes keys long
             words = [self._characters.cut(word) for word in words]
-        out = np.zeros((first + len(words), self.width), self.dtype)
-        missing = self._cache.look_up(words, out[first:])
+        out = np.empty((2 + len(words), self.width), self.dtype)
+        out[:2] = self._boundaries
+        missing = []
+        for row, word in enumerate(words, start=2):
+            if (vector := self._cache.pop(word, None)) is None:
+                missing.append(row)
+            else:
+                self._cache[word] = out[row] = vector
         if missing:
-            new = [words[i] for i in missing]
-            vectors = self._compute(new)  # several threads may compute the same word; that is rare
-            out[[first + i for i in missing]] = vectors
-            self._cache.keep(new, vectors)
+            out[missing] = self._compute([words[row - 2] for row in missing])
+            self._keep({words[row - 2]: out[row] for row in missing})
         return out
 
-    def _compute(self, words: Sequence[str]) -> Array:
-        """Token vectors of words, (D, P): character CNN and word table."""
+    def _keep(self, vectors: Mapping[str, Array]) -> None:
+        """Cache vectors. Threads share the cache without a lock: they may compute a word twice, which is rare."""
+        for word, vector in vectors.items() if self._cache_words else ():
+            self._cache[word] = vector.copy()
+        with suppress(KeyError):  # another thread took it
+            while len(self._cache) > self._cache_words:
+                self._cache.popitem(last=False)
+
+    def _compute(self, words: Sequence[str], ids: Ids | None = None) -> Array:
+        """Token vectors of words, (D, P), by character CNN (of `ids`, if they are no ordinary words) and word table."""
         vectors = np.zeros((len(words), self.width), self.dtype)
         if self._characters is not None:  # in blocks of words of similar length: neighbours of one length are fastest
-            ids = self._characters.ids(words)
-            order = np.argsort((ids != self._padding_id).sum(axis=1), kind="stable")
+            char_ids = self._characters.ids(words) if ids is None else ids
+            order = np.argsort((char_ids != self._padding_id).sum(axis=1), kind="stable")
 
             def embed(start: int) -> None:
                 block = order[start : start + CNN_WORDS]
-                vectors[block] = self._embed(ids[block])
+                vectors[block] = self._embed(char_ids[block])
 
-            starts = range(0, len(ids), CNN_WORDS)
+            starts = range(0, len(words), CNN_WORDS)
             self._run([partial(embed, start) for start in reversed(starts)])  # long words first: all end together
-        return self._add_rows(words, vectors)
-
-    def _add_rows(self, words: Sequence[str], vectors: Array) -> Array:
         if self._table is not None:
             vectors += self._table.rows(words)
         return vectors
-
-
-class _Cache:
-    """Vectors by word, the least recently used dropped first. Threads may share it."""
-
-    def __init__(self, n_words: int, width: int, dtype: np.dtype[Any]) -> None:
-        self.n_words = n_words
-        self._slots: dict[str, int] = {}  # least recently used first
-        try:
-            self._vectors = np.zeros((n_words, width), dtype)  # the system gives its pages as they are used
-        except (MemoryError, ValueError) as error:
-            raise ConfigError(f"cache_words is {n_words:,}; {n_words * width:,} numbers do not fit memory.") from error
-        self._lock = Lock()
-        _CACHES.add(self)
-
-    def look_up(self, words: Sequence[str], out: Array) -> list[int]:
-        """Put the vectors of cached words into `out`; the places of the others come back."""
-        with self._lock:
-            slots = np.array([self._slots.get(word, -1) for word in words], dtype=np.intp)
-            cached = np.flatnonzero(slots >= 0)
-            out[cached] = self._vectors[slots[cached]]
-            for word in dict.fromkeys(words[i] for i in cached.tolist()):
-                self._slots[word] = self._slots.pop(word)
-        return list(map(int, np.flatnonzero(slots < 0)))
-
-    def keep(self, words: Sequence[str], vectors: Array) -> None:
-        """Cache vectors of words."""
-        slots = []
-        with self._lock:
-            for word in words if self.n_words else ():
-                slot = self._slots.pop(word, None)  # another thread may have computed it too
-                if slot is None:
-                    full = len(self._slots) == self.n_words
-                    slot = self._slots.pop(next(iter(self._slots))) if full else len(self._slots)
-                self._slots[word] = slot
-                slots.append(slot)
-            self._vectors[slots] = vectors[: len(slots)]  # of equal slots, the last one counts
-
-
-_CACHES: WeakSet[_Cache] = WeakSet()
-
-
-def _after_fork() -> None:
-    """Begin anew in a forked child: another thread may have held a lock, or half written a cache."""
-    for cache in _CACHES:
-        cache._lock, cache._slots = Lock(), {}
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,28 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.runtime.batches import make_batch, plan_batches, step_blocks
+from elmokit.runtime.batches import BEGIN, END, make_batch, plan_batches, step_blocks
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcde"), max_size=7), max_size=12)
 
 
 @given(SENTENCES, st.integers(1, 20), st.integers(1, 5))
 def test_plan_has_every_index_once_within_the_budget(sentences, batch_words, max_rows):
-    plan = plan_batches(sentences, batch_words=batch_words, max_rows=max_rows)
-    firsts = [i for batch in plan.batches for i in batch]
-    assert sorted(firsts + plan.empty + [i for copies in plan.copies.values() for i in copies]) == list(
-        range(len(sentences))
-    )
-    assert len({tuple(sentences[i]) for i in firsts}) == len(firsts)
-    assert all(sentences[copy] == sentences[i] for i, copies in plan.copies.items() for copy in copies)
-    for batch in plan.batches:
+    batches = plan_batches(sentences, range(len(sentences)), batch_words=batch_words, max_rows=max_rows)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(sentences)))
+    for batch in batches:
         assert len(batch) <= max_rows
         assert len(batch) == 1 or sum(len(sentences[i]) for i in batch) <= batch_words
 
 
 @given(st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=7), min_size=1, max_size=12), st.booleans())
 def test_batch_spells_each_sentence_forward_and_backward(sentences, boundaries):
-    batch = make_batch(sentences, range(len(sentences)), boundaries=boundaries)
-    spelled = ["<", ">", *batch.words]
+    texts = [[BEGIN, *words, END] if boundaries else words for words in sentences]
+    batch = make_batch(texts, range(len(texts)))
+    spelled = [BEGIN, END, *batch.words]
     assert sorted(batch.rows) == list(range(len(sentences)))
     for r, i in enumerate(batch.rows):
-        wanted = ["<", *sentences[i], ">"] if boundaries else sentences[i]
+        wanted = texts[i]
         for direction, expected in ((0, wanted), (1, wanted[::-1])):
             steps = [batch.numbers[direction][batch.starts[t] + r] for t in range(batch.lengths[r])]
             assert [spelled[n] for n in steps] == expected
