@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from elmokit.config import LayerMix
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError
-from elmokit.runtime.kernels import instruction_set, native_mix, native_scale
+from elmokit.runtime.kernels import native_mix, native_precisions, native_scale
 
 Array = NDArray[Any]
 
@@ -51,7 +51,7 @@ def weighted_sum(layers: Array, weights: Sequence[float], *, layer_norm: bool = 
 
 def _native(array: Array) -> bool:
     """Whether the compiled loops take these numbers: they add in one order on every processor, unlike BLAS."""
-    return array.dtype == np.float32 and array.size > 0 and instruction_set() is not None
+    return array.dtype == np.float32 and array.size > 0 and "float32" in native_precisions()
 
 
 def _normalised(layer: Array) -> Array:

@@ -13,7 +13,7 @@ from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime import kernels as library
 from elmokit.runtime.backends import make_backend
-from elmokit.runtime.backends.native import GAP, NativeProduct, NativeTower, round_rows, to_bfloat16
+from elmokit.runtime.backends.native import GAP, NativeLayer, NativeProduct, round_rows, to_bfloat16
 from elmokit.runtime.batches import Buffers, State, make_batch
 from elmokit.runtime.kernels import available, native_precisions
 from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
@@ -153,12 +153,12 @@ def test_an_unknown_precision_is_told(monkeypatch):
 
 def test_the_fastest_runtime_that_there_is(monkeypatch):
     config = CONFIGS["published kind"]
-    for there, tower in ((("float32",), "NativeTower"), ((), "Tower")):
+    for there, layer in ((("float32",), "NativeLayer"), ((), "NumpyLayer")):
         monkeypatch.setattr("elmokit.runtime.backends.native_precisions", lambda there=there: there)
         if there and not native_precisions():
             continue
         backend = make_backend(config, tensors_of(config))
-        assert (type(backend.towers[0]).__name__, backend.device) == (tower, "cpu")
+        assert (type(backend.layers[0][0]).__name__, backend.device) == (layer, "cpu")
         assert make_backend(config, tensors_of(config), precision="float64").dtype == np.float64
         if not there:
             torch = pytest.importorskip("elmokit.runtime.backends.torch")
@@ -236,19 +236,23 @@ def test_shapes_are_checked_before_a_compiled_loop_runs():
         with pytest.raises(ValueError, match="expected a contiguous"):
             product(x, out)
     config = CONFIGS["published kind"]
-    tower = NativeTower("float32", config, tensors_of(config), "forward")
+    layer = NativeLayer("float32", config.bilstm, tensors_of(config), "forward_layers.0.")
     batch, state = make_batch(SENTENCES, [0, 3]), State.zeros(config, 2)
+    hidden, cell, out = state.hidden[0, 0], state.cell[0, 0], np.empty((4, config.projection_width), np.float32)
     tokens, numbers = np.zeros((9, config.projection_width), np.float32), batch.numbers[0]
     wrong = (
-        (numbers, tokens[:, :-1], state.hidden[0], state.cell[0]),
-        (numbers, tokens, state.hidden[0, :, :1], state.cell[0]),
-        (numbers, tokens, state.hidden[0], state.cell[0, :1]),
-        (numbers[:-1], tokens, state.hidden[0], state.cell[0]),
-        (numbers + 9, tokens, state.hidden[0], state.cell[0]),
+        (tokens[:, :-1], numbers, (hidden, cell), out),
+        (tokens, numbers, (hidden[:1], cell), out),
+        (tokens, numbers, (hidden, cell[:1]), out),
+        (tokens, numbers[:-1], (hidden, cell), out),
+        (tokens, numbers + 9, (hidden, cell), out),
+        (tokens, None, (hidden, cell), out),
+        (tokens, numbers, (hidden, cell), out[:-1]),
     )
+    layer.read(batch, tokens, numbers, (hidden, cell), out, Buffers("float32"))
     for arguments in wrong:
         with pytest.raises(ValueError, match=r"expected|do not fit"):
-            tower.run(batch, *arguments, Buffers("float32"))
+            layer.read(batch, *arguments, Buffers("float32"))
 
 
 def test_plain_loops_are_taken_only_by_name(monkeypatch):
@@ -256,8 +260,8 @@ def test_plain_loops_are_taken_only_by_name(monkeypatch):
     monkeypatch.setattr(library, "available", lambda: plain)
     monkeypatch.delenv("ELMOKIT_CPU", raising=False)
     monkeypatch.delenv("ELMOKIT_NATIVE", raising=False)
-    assert (library.instruction_set(), library.native_precisions()) == (None, ())
+    assert library.native_precisions() == ()
     assert "ELMOKIT_CPU=plain" in library.computed_by()
     monkeypatch.setenv("ELMOKIT_CPU", "plain")
-    assert library.instruction_set() == "plain"
+    assert library.chosen().name == "plain"
     assert library.computed_by().startswith("compiled loops, plain")

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.config import CharCNNConfig, ElmoConfig
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.runtime.backends.numpy import BLOCK_BYTES, CpuBackend, highway_weights
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, aligned
 from elmokit.runtime.kernels import Convolutions, Filters, Highway, Layer, address, chosen, function
 
 Array = NDArray[Any]
 Get = Callable[[str], Array]
+Ids = NDArray[np.integer[Any]]
 
 GAP = 16  # floats between rows of cells, as in lstm.h
 TERMS = 16  # terms of rows and numbers of cells are padded to a multiple of this, for every instruction set
@@ -28,12 +29,6 @@ TERMS = 16  # terms of rows and numbers of cells are padded to a multiple of thi
 def up(n: int, multiple: int) -> int:
     """The next multiple."""
     return -(-n // multiple) * multiple
-
-
-def lanes() -> int:
-    """Floats in a register of the instruction set at work."""
-    at_work = chosen()
-    return 4 if at_work is None else at_work.lanes
 
 
 def to_bfloat16(x: Array) -> NDArray[np.uint16]:
@@ -45,7 +40,7 @@ def to_bfloat16(x: Array) -> NDArray[np.uint16]:
 
 def pack(weight: Array, precision: str, n_terms: int = 0) -> Array:
     """A weight (K, N) in panels of four registers' columns, (panels, four-byte units, columns); `n_terms` pads K."""
-    (K, N), columns, per_unit = weight.shape, 4 * lanes(), 2 if precision == "bfloat16" else 1
+    (K, N), columns, per_unit = weight.shape, 4 * chosen().lanes, 2 if precision == "bfloat16" else 1
     terms = up(max(K, n_terms), per_unit)
     padded = np.zeros((terms, up(N, columns)), np.float32)
     padded[:K, :N] = weight
@@ -113,7 +108,7 @@ class NativeConvolutions:
                 width, n, address(packed, *packed.shape), address(of_padding, n), address(bias, n)
             )
 
-    def run(self, ids: NDArray[np.integer], out: Array, buffers: Buffers) -> None:
+    def run(self, ids: Ids, out: Array, buffers: Buffers) -> None:
         """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
         if not len(ids):
             return
@@ -156,79 +151,65 @@ class NativeHighway:
 
 def _side_by_side(both: Array) -> Array:
     """Transform and gate of half a panel's features side by side, padded. Shape (..., 2F) → (..., columns · panels)."""
-    half, F = 2 * lanes(), both.shape[-1] // 2
+    half, F = 2 * chosen().lanes, both.shape[-1] // 2
     padding = [(0, 0)] * (both.ndim - 1) + [(0, up(F, half) - F)]
     halves = [np.pad(part, padding).reshape(*both.shape[:-1], -1, half) for part in (both[..., :F], both[..., F:])]
     return np.ascontiguousarray(np.concatenate(halves, axis=-1).reshape(*both.shape[:-1], -1))
 
 
-class NativeTower:
-    """The LSTM layers of one direction; the interface of `elmokit.runtime.backends.numpy.Tower`."""
+class NativeLayer:
+    """One LSTM layer of one direction; the interface of `NumpyLayer`."""
+
+    least_rows = 0
 
     def __init__(
-        self, precision: str, config: ElmoConfig, tensors: Mapping[str, Array], direction: str, _dtype: str = "float32"
+        self, precision: str, config: BiLSTMConfig, tensors: Mapping[str, Array], prefix: str, _dtype: str = "float32"
     ) -> None:
-        self.config, self.precision, self.read = config.bilstm, precision, function("read", precision)
-        self.width, self.n_cells = config.projection_width, up(config.bilstm.cell_width, TERMS)
-        self.n_units = up(self.width, TERMS) // (2 if precision == "bfloat16" else 1)
-        self.layers = [self._packed(tensors, f"{direction}_layers.{k}.") for k in range(config.bilstm.n_layers)]
-
-    def _packed(self, tensors: Mapping[str, Array], prefix: str) -> tuple[Array, Array, Array | None, Array]:
-        """Weights of one layer's input, hidden states and projection, and its bias."""
-        C, cells, width = self.config.cell_width, self.n_cells, lanes()
-
         def gates(name: str) -> Array:
             """Gates of a register's cells side by side, sigmoid gates halved. Shape (..., 4 · cells)."""
             array = np.asarray(tensors[prefix + name], np.float32).T
-            i, f, g, o = (array[..., k * C : (k + 1) * C] for k in range(4))
+            i, f, g, o = np.split(array, 4, axis=-1)
             out = np.zeros((*array.shape[:-1], 4, cells), np.float32)
-            out[..., :C] = np.stack([i / 2, f / 2, o / 2, g], axis=-2)
-            out = out.reshape(*array.shape[:-1], 4, cells // width, width)
+            out[..., : config.cell_width] = np.stack([i / 2, f / 2, o / 2, g], axis=-2)
+            out = out.reshape(*array.shape[:-1], 4, cells // chosen().lanes, chosen().lanes)
             return np.ascontiguousarray(out.swapaxes(-3, -2)).reshape(*array.shape[:-1], 4 * cells)
 
-        of_input, of_hidden = (
-            pack(gates(name), self.precision, up(self.width, TERMS)) for name in ("weight_ih", "weight_hh")
-        )
-        projection = None
-        if self.config.projection:
-            projection = pack(np.asarray(tensors[prefix + "weight_hr"], np.float32).T, self.precision, cells)
-        return of_input, of_hidden, projection, gates("bias")
+        self.config, self.precision, self.loop = config, precision, function("read", precision)
+        self.width, self.n_cells = tensors[prefix + "weight_ih"].shape[1], up(config.cell_width, TERMS)
+        terms, cells = up(self.width, TERMS), self.n_cells
+        self.n_units, self.bias = terms // (2 if precision == "bfloat16" else 1), gates("bias")
+        self.of_input, self.of_hidden = (pack(gates(name), precision, terms) for name in ("weight_ih", "weight_hh"))
+        self.projection = None
+        if config.projection:
+            self.projection = pack(np.asarray(tensors[prefix + "weight_hr"], np.float32).T, precision, cells)
 
-    def run(
-        self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
-    ) -> tuple[list[Array], Array, Array]:
-        """Outputs of each layer, step by step, (N, P), in memory of `buffers`; final states as `hidden` and `cell`."""
-        N, B, C = len(numbers), len(batch.rows), self.config.cell_width
-        self._check(batch, numbers, tokens, hidden, cell)
+    def read(
+        self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array], out: Array, buffers: Buffers
+    ) -> tuple[Array, Array]:
+        """Read all steps of a batch; see `NumpyLayer.read`."""
+        B, C = len(batch.rows), self.config.cell_width
+        self._check(batch, below, numbers, start)
         last = batch.starts[batch.lengths - 1] + np.arange(B)
-        outputs: list[Array] = []
-        hiddens, cells = np.empty_like(hidden), np.empty_like(cell)
         h, c = buffers.get("hidden", B, self.n_units), buffers.get("cell", B, self.n_cells + GAP)
-        for k, weights in enumerate(self.layers):
-            h[:], c[:, :C], c[:, C:] = self._units(hidden[k], buffers), cell[k], 0
-            out = buffers.get(f"outputs {k}", N, self.width)
-            inputs = self._units(outputs[-1] if k else tokens, buffers)
-            self._read(weights, batch, inputs, None if k else numbers, (h, c, out), buffers)
-            hiddens[k], cells[k] = out[last], c[:, :C]
-            if k > 0 and self.config.skip_connections:
-                out += outputs[-1]
-            outputs.append(out)
-        return outputs, hiddens, cells
+        h[:], c[:, :C], c[:, C:] = self._units(start[0], buffers), start[1], 0
+        self._read(batch, self._units(below, buffers), numbers, (h, c, out), buffers)
+        return out[last], c[:, :C]
 
-    def _check(self, batch: Batch, numbers: Array, tokens: Array, hidden: Array, cell: Array) -> None:
-        N, B, n = len(numbers), len(batch.rows), len(self.layers)
+    def _check(self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array]) -> None:
+        N, B = int(batch.starts[-1]), len(batch.rows)
         for what, array, expected in (
-            ("token vectors", tokens, (len(tokens), self.width)),
-            ("hidden states", hidden, (n, B, self.width)),
-            ("cells", cell, (n, B, self.config.cell_width)),
+            ("inputs", below, (len(below) if numbers is not None else N, self.width)),
+            ("hidden states", start[0], (B, self.width)),
+            ("cells", start[1], (B, self.config.cell_width)),
         ):
             if array.shape != expected:
                 raise ValueError(f"{what} have shape {array.shape}; expected {expected}.")
         counts, starts = batch.counts, batch.starts
         steps_fit = len(starts) == len(counts) + 1 and starts[0] == 0 and (np.diff(starts) == counts).all()
         rows_fit = len(counts) and counts[0] <= B and (np.diff(counts) <= 0).all() and counts[-1] > 0
-        if not (steps_fit and rows_fit) or starts[-1] != N or not 0 <= numbers.min() <= numbers.max() < len(tokens):
-            raise ValueError(f"the batch's steps do not fit its {B} rows, {N} words and {len(tokens)} token vectors.")
+        numbers_fit = numbers is None or (len(numbers) == N and 0 <= numbers.min() <= numbers.max() < len(below))
+        if not (steps_fit and rows_fit and numbers_fit):
+            raise ValueError(f"the batch's steps do not fit its {B} rows, {N} words and {len(below)} token vectors.")
 
     def _units(self, x: Array, buffers: Buffers) -> Array:
         """Rows (n, P) as the loop reads them: padded, rounded."""
@@ -242,13 +223,7 @@ class NativeTower:
         return out
 
     def _read(
-        self,
-        weights: tuple[Array, Array, Array | None, Array],
-        batch: Batch,
-        inputs: Array,
-        numbers: NDArray[np.intp] | None,
-        arrays: tuple[Array, Array, Array],
-        buffers: Buffers,
+        self, batch: Batch, inputs: Array, numbers: Ids | None, arrays: tuple[Array, Array, Array], buffers: Buffers
     ) -> None:
         """Read all steps: inputs (N, units), or (D, units) with numbers; arrays are hidden states, cells, outputs."""
         (h, c, out), B, N, n_steps = arrays, len(batch.rows), int(batch.starts[-1]), len(batch.counts)
@@ -259,13 +234,12 @@ class NativeTower:
         distinct = None if numbers is None else buffers.get("distinct", n, units)
         whole = np.zeros(2 * n + len(inputs), np.int64)  # three arrays of places
         bounds = self.config.cell_clip, self.config.projection_clip if self.config.projection else None
-        of_input, of_hidden, projection, bias = weights
         layer = Layer(
             *(n_steps, address(counts, n_steps, dtype=np.int64), address(starts, n_steps + 1, dtype=np.int64)),
             *(units, cells, P, n, address(inputs, len(inputs), units), address(numbers, N, dtype=np.int64)),
-            *(address(of_input, *of_input.shape), address(of_hidden, *of_hidden.shape)),
-            None if projection is None else address(projection, *projection.shape),
-            address(bias, 4 * cells),
+            *(address(self.of_input, *self.of_input.shape), address(self.of_hidden, *self.of_hidden.shape)),
+            None if self.projection is None else address(self.projection, *self.projection.shape),
+            address(self.bias, 4 * cells),
             *(float("inf") if bound is None else bound for bound in bounds),
             *(address(h, B, units), address(c, B, cells + GAP)),
             address(buffers.get("memory", B, cells + GAP), B, cells + GAP),
@@ -273,11 +247,11 @@ class NativeTower:
             *(whole[start:].ctypes.data for start in (0, 2 * n, n)),
             address(out, N, P),
         )
-        self.read(ctypes.byref(layer))
+        self.loop(ctypes.byref(layer))
 
 
 def native_backend(config: ElmoConfig, tensors: Mapping[str, Array], precision: str = "float32") -> CpuBackend:
     """A backend that computes with the compiled loops, results float32; ConfigError where they do not run."""
-    parts = (NativeConvolutions, NativeHighway, NativeTower)
+    parts = (NativeConvolutions, NativeHighway, NativeLayer)
     product = partial(NativeProduct, precision=precision)
     return CpuBackend(config, tensors, "float32", product, *(partial(part, precision) for part in parts))

@@ -7,14 +7,13 @@ same bits beside any other rows. A sigmoid is (1 + tanh(x / 2)) / 2, with the ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
-from elmokit.config import CharCNNConfig, ElmoConfig
+from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, State, step_blocks
 
 Array = NDArray[Any]
@@ -121,57 +120,33 @@ class NumpyHighway:
         return x
 
 
-class _Layer(NamedTuple):
-    """Weights of one LSTM layer: gates in the order input, forget, output, candidate; sigmoid gates halved."""
+class NumpyLayer:
+    """One LSTM layer of one direction. Input products are taken ahead, so only the recurrent one is in the loop."""
 
-    of_input: MatrixProduct  # P → 4C
-    of_hidden: MatrixProduct  # P → 4C
-    bias: Array  # (4C,)
-    projection: MatrixProduct | None  # halved, C → P
-    least_rows: int
+    def __init__(self, config: BiLSTMConfig, tensors: Tensors, prefix: str, dtype: DTypeLike) -> None:
+        def gates(name: str) -> Array:
+            """Gates in the order input, forget, output, candidate; sigmoid gates halved."""
+            i, f, g, o = np.split(np.asarray(tensors[prefix + name], dtype=dtype), 4)
+            return np.asarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
 
+        self.config, self.bias = config, gates("bias")  # (4C,)
+        self.of_input, self.of_hidden = MatrixProduct(gates("weight_ih")), MatrixProduct(gates("weight_hh"))  # P → 4C
+        products, self.projection = [self.of_input, self.of_hidden], None
+        if config.projection:  # halved, C → P
+            self.projection = MatrixProduct(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
+            products.append(self.projection)
+        self.least_rows = max(each.least_rows for each in products)
 
-class Tower:
-    """The LSTM layers of one direction. Input products are taken ahead, so only the recurrent one is in the loop."""
-
-    def __init__(self, config: ElmoConfig, tensors: Tensors, direction: str, dtype: DTypeLike) -> None:
-        self.config, C = config.bilstm, config.bilstm.cell_width
-
-        def layer(prefix: str) -> _Layer:
-            def gates(name: str) -> Array:
-                i, f, g, o = (np.asarray(tensors[prefix + name][k * C : (k + 1) * C], dtype=dtype) for k in range(4))
-                return np.asarray(np.concatenate([i / 2, f / 2, o / 2, g]).T)
-
-            of_input, of_hidden, projection = MatrixProduct(gates("weight_ih")), MatrixProduct(gates("weight_hh")), None
-            if self.config.projection:
-                projection = MatrixProduct(np.asarray(tensors[prefix + "weight_hr"], dtype=dtype).T / 2)
-            least = max(each.least_rows for each in (of_input, of_hidden, projection) if each is not None)
-            return _Layer(of_input, of_hidden, gates("bias"), projection, least)
-
-        self.layers = [layer(f"{direction}_layers.{k}.") for k in range(self.config.n_layers)]
-
-    def run(
-        self, batch: Batch, numbers: NDArray[np.intp], tokens: Array, hidden: Array, cell: Array, buffers: Buffers
-    ) -> tuple[list[Array], Array, Array]:
-        """Outputs of each layer, step by step, (N, P), in memory of `buffers`; final states as `hidden` and `cell`."""
-        N, P = len(numbers), tokens.shape[1]
-        outputs: list[Array] = []
-        hiddens, cells = np.empty_like(hidden), np.empty_like(cell)
-        for k, layer in enumerate(self.layers):
-            out = buffers.get(f"outputs {k}", N + layer.least_rows, P)
-            inputs = partial(_input_products, layer, *((outputs[-1], None) if k else (tokens, numbers)))
-            hiddens[k], cells[k] = self._read(layer, batch, inputs, hidden[k], cell[k], out, buffers)
-            if k > 0 and self.config.skip_connections:
-                out += outputs[-1]
-            outputs.append(out)
-        return [out[:N] for out in outputs], hiddens, cells
-
-    def _read(
-        self, layer: _Layer, batch: Batch, inputs: Any, hidden: Array, cell: Array, out: Array, buffers: Buffers
+    def read(
+        self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array], out: Array, buffers: Buffers
     ) -> tuple[Array, Array]:
-        """One layer over all steps; `out` takes its outputs, the final states come back."""
-        least, width, C = layer.least_rows, len(layer.bias), cell.shape[1]
-        B = padded(len(batch.rows), least)
+        """Read all steps of a batch, and return the final hidden states (B, P) and cells (B, C).
+
+        `below` are inputs step by step, or token vectors that `numbers` name. `out` (N, P) takes the outputs; both have
+        `least_rows` more rows than are used. `start` are hidden states and cells.
+        """
+        (hidden, cell), least, width = start, self.least_rows, len(self.bias)
+        B, C = padded(len(hidden), least), cell.shape[1]
         h, c = buffers.get("hidden", B, hidden.shape[1]), buffers.get("cell", B, C)
         z, scratch = buffers.get("gates", B, width), buffers.get("scratch", B, C)
         h[len(hidden) :], c[len(cell) :] = 0, 0
@@ -179,19 +154,33 @@ class Tower:
         last_h, last_c = np.empty_like(hidden), np.empty_like(cell)
         counts, starts = [*batch.counts.tolist(), 0], batch.starts.tolist()
         for first, end in step_blocks(batch.starts, max(B, BLOCK_BYTES // (width * h.itemsize))):
-            ahead = inputs(starts[first], starts[end], buffers)  # (rows of the block, 4C)
+            ahead = self._input_products(below, numbers, starts[first], starts[end], buffers)  # (rows, 4C)
             for t in range(first, end):
                 n, row = counts[t], starts[t] - starts[first]
                 b = padded(n, least)
-                layer.of_hidden(h[:b], z[:b])
+                self.of_hidden(h[:b], z[:b])
                 z[:n] += ahead[row : row + n]
-                self._step(layer, z[:b], h[:b], c[:b], scratch[:b])
+                self._step(z[:b], h[:b], c[:b], scratch[:b])
                 out[starts[t] : starts[t + 1]] = h[:n]
                 if counts[t + 1] < n:
                     last_h[counts[t + 1] : n], last_c[counts[t + 1] : n] = h[counts[t + 1] : n], c[counts[t + 1] : n]
         return last_h, last_c
 
-    def _step(self, layer: _Layer, z: Array, h: Array, c: Array, scratch: Array) -> None:
+    def _input_products(self, below: Array, numbers: Ids | None, start: int, end: int, buffers: Buffers) -> Array:
+        """Products of the rows from `start` on: of rows of `below`, or of its distinct rows that `numbers` name."""
+        if numbers is None:
+            rows = padded(end - start, self.least_rows)
+            products = self.of_input(below[start : start + rows], buffers.get("products", rows, len(self.bias)))
+            products += self.bias
+            return products
+        distinct, places = np.unique(numbers[start:end], return_inverse=True)
+        words = buffers.get("words", padded(len(distinct), self.least_rows), below.shape[1])
+        words[len(distinct) :] = 0
+        np.take(below, distinct, axis=0, out=words[: len(distinct)], mode="clip")
+        products = self._input_products(words, None, 0, len(distinct), buffers)
+        return np.take(products, places, axis=0, out=buffers.get("ahead", len(places), len(self.bias)), mode="clip")
+
+    def _step(self, z: Array, h: Array, c: Array, scratch: Array) -> None:
         """One step, in place: gates before their non-linearity in `z` (B, 4C), new states in `h` and `c`."""
         C = c.shape[1]
         np.tanh(z, out=z)
@@ -204,32 +193,14 @@ class Tower:
         if self.config.cell_clip is not None:
             np.clip(c, -self.config.cell_clip, self.config.cell_clip, out=c)
         np.tanh(c, out=scratch)
-        if layer.projection is None:
+        if self.projection is None:
             np.multiply(o, scratch, out=h)
             h *= 0.5
             return
         scratch *= o
-        layer.projection(scratch, h)
+        self.projection(scratch, h)
         if self.config.projection_clip is not None:
             np.clip(h, -self.config.projection_clip, self.config.projection_clip, out=h)
-
-
-def _input_products(
-    layer: _Layer, below: Array, numbers: NDArray[np.intp] | None, start: int, end: int, buffers: Buffers
-) -> Array:
-    """Products of the rows from `start` on: of rows of `below`, or of its distinct rows that `numbers` name."""
-    distinct, places = (None, None) if numbers is None else np.unique(numbers[start:end], return_inverse=True)
-    rows = padded(end - start if distinct is None else len(distinct), layer.least_rows)
-    x = below[start : start + rows]
-    if distinct is not None:
-        x = buffers.get("words", rows, below.shape[1])
-        x[len(distinct) :] = 0
-        np.take(below, distinct, axis=0, out=x[: len(distinct)], mode="clip")
-    products = layer.of_input(x, buffers.get("products", rows, len(layer.bias)))
-    products += layer.bias
-    if places is None:
-        return products
-    return np.take(products, places, axis=0, out=buffers.get("ahead", len(places), len(layer.bias)), mode="clip")
 
 
 class CpuBackend:
@@ -246,7 +217,7 @@ class CpuBackend:
         product: Any = MatrixProduct,
         convolutions: Any = NumpyConvolutions,
         highway: Any = NumpyHighway,
-        tower: Any = Tower,
+        layer: Any = NumpyLayer,
     ) -> None:
         def get(name: str) -> Array:
             return np.asarray(tensors[f"char_cnn.{name}"], dtype=dtype)
@@ -261,7 +232,11 @@ class CpuBackend:
                 self._bias = get("projection.bias")
             products = [*self._highways, *([self._projection] if cnn.projection else ())]
             self._least_rows = max([1, *(each.least_rows for each in products)])
-        self.towers = [tower(config, tensors, direction, dtype) for direction in ("forward", "backward")]
+        self._skips, prefixes = config.bilstm.skip_connections, [f"layers.{k}." for k in range(config.bilstm.n_layers)]
+        self.layers = [
+            [layer(config.bilstm, tensors, f"{direction}_{prefix}", dtype) for prefix in prefixes]
+            for direction in ("forward", "backward")
+        ]
 
     def embed(self, ids: Ids) -> Array:
         """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
@@ -282,10 +257,14 @@ class CpuBackend:
         self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]
     ) -> None:
         """Read a batch through all LSTM layers; see `elmokit.runtime.backends.Backend.read`."""
-        P = tokens.shape[1]
+        P, N = tokens.shape[1], batch.numbers.shape[1]
         for d in directions:
-            outputs, after.hidden[d], after.cell[d] = self.towers[d].run(
-                batch, batch.numbers[d], tokens, start.hidden[d], start.cell[d], self._buffers
-            )
-            for k, out in enumerate(outputs, start=1):  # (N, P)
-                slab[k, :, d * P : (d + 1) * P] = out[batch.places[d]]
+            below = tokens
+            for k, layer in enumerate(self.layers[d]):
+                numbers, state = None if k else batch.numbers[d], (start.hidden[d, k], start.cell[d, k])
+                out = self._buffers.get(f"outputs {k % 2}", N + layer.least_rows, P)
+                after.hidden[d, k], after.cell[d, k] = layer.read(batch, below, numbers, state, out, self._buffers)
+                if k and self._skips:
+                    out += below
+                slab[k + 1, :, d * P : (d + 1) * P] = out[batch.places[d]]
+                below = out

@@ -41,6 +41,7 @@ INSTRUCTION_SETS = (  # best first
     InstructionSet("neon", 2, 4),
     InstructionSet("plain", 1, 4),
 )
+NUMPY = InstructionSet("NumPy", 0, 4, ())
 
 
 @cache
@@ -63,15 +64,15 @@ def available() -> tuple[InstructionSet, ...]:
     return () if os.environ.get("ELMOKIT_NATIVE", "1") == "0" else _load(LIBRARY)[1]
 
 
-def chosen() -> InstructionSet | None:
-    """The instruction set at work: the best one, or the one that ELMOKIT_CPU names; None where NumPy computes.
+def chosen() -> InstructionSet:
+    """The instruction set at work: the best one, or the one that ELMOKIT_CPU names; `NUMPY` without compiled loops.
 
     "plain" must be named: without the processor's fused multiply-add the same bits take several times NumPy's time.
     """
     sets, wanted = {s.name: s for s in available()}, os.environ.get("ELMOKIT_CPU", "")
-    best = next(iter(sets.values()), None)
-    if not wanted or best is None:
-        return None if best is None or best.name == "plain" else best
+    best = next(iter(sets.values()), NUMPY)
+    if not wanted or best is NUMPY:
+        return NUMPY if best.name == "plain" else best
     if wanted not in sets:
         raise ConfigError(
             f"ELMOKIT_CPU is {wanted!r}; expected one of {', '.join(sets)}, the instruction sets that this build of"
@@ -80,22 +81,15 @@ def chosen() -> InstructionSet | None:
     return sets[wanted]
 
 
-def instruction_set() -> str | None:
-    """The name of the instruction set at work; None where NumPy computes."""
-    at_work = chosen()
-    return None if at_work is None else at_work.name
-
-
 def native_precisions() -> tuple[str, ...]:
     """Precisions in which the compiled loops run here."""
-    at_work = chosen()
-    return () if at_work is None else at_work.precisions
+    return chosen().precisions
 
 
 def computed_by() -> str:
     """What computes here, and why, for people."""
     at_work = chosen()
-    if at_work is not None:
+    if at_work is not NUMPY:
         return f"compiled loops, {at_work.name} ({', '.join(at_work.precisions)})"
     if os.environ.get("ELMOKIT_NATIVE", "1") == "0":
         return "NumPy (ELMOKIT_NATIVE is 0)"
@@ -109,10 +103,9 @@ def computed_by() -> str:
 def function(name: str, precision: str) -> Any:
     """A loop of the instruction set at work: "product", "round", "convolve", "highway", "read", "mix" or "scale"."""
     at_work = chosen()
-    if at_work is None or precision not in at_work.precisions:
-        raise ConfigError(
-            f"the compiled loops don't run in {precision!r} here (they do in: {native_precisions() or 'none'})."
-        )
+    if precision not in at_work.precisions:
+        known = at_work.precisions or "none"
+        raise ConfigError(f"the compiled loops don't run in {precision!r} here (they do in: {known}).")
     loop = getattr(_load(LIBRARY)[0], f"elmokit_{at_work.name}_{name}_{precision}")
     loop.restype = None
     return loop
