@@ -8,7 +8,8 @@ that state is a value (`step`, `state=`). Source: Peters et al. 2018 (arXiv:1802
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from elmokit.features import Features, WordVectors
 from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
 from elmokit.progress import ShowProgress, progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
-from elmokit.runtime.pooling import Reduce, word_shares
+from elmokit.runtime.pooling import Reduce, sif_weights
 from elmokit.text.inputs import checked_texts, checked_words
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Elmo(LoadedModel):
 
     def tokenize(self, texts: Iterable[Text]) -> list[list[str]]:
         """The words of each text: of strings by the model's tokenizer, of lists as they are; TextError for others."""
-        return [self._words(text, i) for i, text in enumerate(checked_texts(texts))]
+        return list(self._words(texts))
 
     def encode(
         self,
@@ -112,11 +113,11 @@ class Elmo(LoadedModel):
         """
         options = with_aliases(aliases, normalize=normalize, show_progress=show_progress)
         encoding = one_encoding(encoding, pooling, layers, options["normalize"], layer_weights)
-        shares = None
+        weights = None
         if encoding.pooling == "sif":
-            shares = word_shares(self._word_counts if word_frequencies is None else word_frequencies)
+            weights = sif_weights(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
-        reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, word_shares=shares)
+        reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, weights=weights)
         vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
             for i, vector in self._engine.map(sentences, reduce, state=start, max_rows=batch_size):
@@ -159,9 +160,8 @@ class Elmo(LoadedModel):
         """
         rest: dict[str, Any] = dict(options)
         show = rest.pop("show_progress", rest.pop("show_progress_bar", None))
-        words = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
-        with progress_bar("encoding", total=_length(texts), show=show) as advance:
-            for block in blocks(words, BLOCK_TEXTS, weigh=len, most=BLOCK_WORDS):
+        with progress_bar("encoding", total=length_hint(texts) or None, show=show) as advance:
+            for block in blocks(self._words(texts), BLOCK_TEXTS, weigh=len, most=BLOCK_WORDS):
                 yield from self.encode(block, encoding, show_progress=advance, **rest)
 
     def encode_words(self, texts: Iterable[Text], **options: Unpack[WordOptions]) -> Features:
@@ -206,9 +206,8 @@ class Elmo(LoadedModel):
         each = isinstance(layers, str) and layers == "each" and layer_weights is None
         encoding = None if each else one_encoding(None, "mean", layers, False, layer_weights).check(self.config)
         start = self._state(state)
-        split = (self._split(text, i) for i, text in enumerate(checked_texts(texts)))
-        with progress_bar("encoding", total=_length(texts), show=show_progress) as advance:
-            for block in blocks(split, BLOCK_TEXTS, weigh=lambda pair: len(pair[0]), most=BLOCK_WORDS):
+        with progress_bar("encoding", total=length_hint(texts) or None, show=show_progress) as advance:
+            for block in blocks(self._split(texts), BLOCK_TEXTS, weigh=lambda pair: len(pair[0]), most=BLOCK_WORDS):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
                 reduce = Reduce(sentences, encoding, self.layer_mix)
@@ -234,7 +233,7 @@ class Elmo(LoadedModel):
             TextError: a text that is neither a string nor a list of words; says which.
             ConfigError: a state of another model.
         """
-        split = [self._split(text, i) for i, text in enumerate(checked_texts(texts))]
+        split = list(self._split(texts))
         layers, after = self._engine.step([words for words, _ in split], state)
         rows = zip(split, layers, strict=True)
         return Features(WordVectors(tuple(words), offsets, np.array(each)) for (words, offsets), each in rows), after
@@ -277,16 +276,16 @@ class Elmo(LoadedModel):
             raise ConfigError(f"state is {state!r} ({type(state).__name__}); expected None, 'warm' or a State.")
         return state
 
-    def _words(self, text: Text, i: int) -> list[str]:
-        return [token.word for token in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
+    def _words(self, texts: Iterable[Text]) -> Iterator[list[str]]:
+        for i, text in enumerate(checked_texts(texts)):
+            yield [token.word for token in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
 
-    def _split(self, text: Text, i: int) -> tuple[list[str], NDArray[np.int64] | None]:
-        if not isinstance(text, str):
-            return checked_words(text, i), None
-        tokens = self._tokenize(text)
-        offsets = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
-        return [token.word for token in tokens], offsets
-
-
-def _length(texts: Iterable[Text]) -> int | None:
-    return len(texts) if isinstance(texts, Sized) else None
+    def _split(self, texts: Iterable[Text]) -> Iterator[tuple[list[str], NDArray[np.int64] | None]]:
+        """The words of each text, and their places in it, (T, 2), where it is a string."""
+        for i, text in enumerate(checked_texts(texts)):
+            if isinstance(text, str):
+                tokens = self._tokenize(text)
+                places = np.array([(token.start, token.end) for token in tokens], dtype=np.int64).reshape(-1, 2)
+                yield [token.word for token in tokens], places
+            else:
+                yield checked_words(text, i), None

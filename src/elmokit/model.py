@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -24,7 +23,7 @@ from elmokit.progress import ShowProgress
 from elmokit.runtime.backends import choose_precision
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
-from elmokit.runtime.pooling import Reduce, word_shares
+from elmokit.runtime.pooling import Reduce, sif_weights
 from elmokit.runtime.token_encoder import CACHE_WORDS
 from elmokit.text.tokens import get_tokenizer
 
@@ -102,11 +101,10 @@ class LoadedModel:
             n_threads=n_threads,
             cache_words=cache_words,
         )
-        self._source: tuple[str, dict[str, Any]] | None = None  # and options of `load`
+        self._again: partial[Self] | None = None  # what loads the same files
         self._checkpoint: Checkpoint | None = checkpoint  # None once it can be read again
         self._sum, self._digest, self._sums = 0, "", dict[str, str]()
         self._warm: State | None = None
-        self._lock = threading.Lock()
 
     @classmethod
     def load(
@@ -147,9 +145,10 @@ class LoadedModel:
             raise CheckpointError(f"weights ({weights}) without options: give both, Elmo.load(options=…, weights=…).")
         place = source if options is None else options
         checkpoint = checkpoints.load(place, weights=weights, with_softmax=False)
-        model = cls(checkpoint, device=device, precision=precision, n_threads=n_threads, cache_words=cache_words)
-        again = {"device": device, "precision": model.precision, "n_threads": n_threads, "cache_words": cache_words}
-        model._source = _absolute(place), {"weights": weights and _absolute(weights), **again}
+        on: dict[str, Any] = {"device": device, "n_threads": n_threads, "cache_words": cache_words}
+        model = cls(checkpoint, precision=precision, **on)
+        second = None if weights is None else _absolute(weights)
+        model._again = partial(cls.load, _absolute(place), weights=second, precision=model.precision, **on)
         model._checkpoint, model._sum = None, _sum_of(checkpoint)  # the engine has packed copies of the arrays
         model._sums = {} if weights else checkpoints.recorded_sums(place)
         model.name = model.name or str(place)
@@ -163,11 +162,11 @@ class LoadedModel:
         """
         if self._checkpoint is not None:
             return self._checkpoint
-        assert self._source is not None, "a model comes from a checkpoint or from files"
-        source, options = self._source
-        checkpoint = checkpoints.load(source, weights=options["weights"], with_softmax=False)
+        assert self._again is not None, "a model comes from a checkpoint or from files"
+        weights = self._again.keywords["weights"]
+        checkpoint = checkpoints.load(self._again.args[0], weights=weights, with_softmax=False)
         if _sum_of(checkpoint) != self._sum:
-            raise CheckpointError(f"{source}: the files have changed since the model was loaded; load it again.")
+            raise CheckpointError(f"{self.source}: the files have changed since the model was loaded; load it again.")
         return checkpoint
 
     def save(self, folder: str | Path) -> None:
@@ -181,13 +180,12 @@ class LoadedModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
-        if self._source is None:
+        if self._again is None:
             raise ConfigError(
                 f"{self!r} was made in memory, so another process can't open it: elmo.save(folder), and use"
                 " Elmo.load(folder)."
             )
-        source, options = self._source
-        return partial(type(self).load, source, **options), (), {"name": self.name, "layer_mix": self.layer_mix}
+        return self._again, (), {"name": self.name, "layer_mix": self.layer_mix}
 
     @property
     def fingerprint(self) -> str:
@@ -197,29 +195,28 @@ class LoadedModel:
         that were loaded, else from weights that are read again.
         """
         if not self._digest:
-            kept = self._source is not None and self._sums == checkpoints.recorded_sums(self._source[0], check=True)
-            self._digest = self._sums["tensors"] if kept and self._sums else digest_of(self.checkpoint())
+            kept = self._sums and self._sums == checkpoints.recorded_sums(str(self.source), check=True)
+            self._digest = self._sums["tensors"] if kept else digest_of(self.checkpoint())
         settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
         return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def source(self) -> str | None:
         """What `load` takes to read the model again; None for one made in memory."""
-        return None if self._source is None else self._source[0]
+        return None if self._again is None else str(self._again.args[0])
 
     def warm_state(self) -> State:
         """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
-        with self._lock:
-            if self._warm is None:
-                state = State.zeros(self.config, 1)
-                for _ in range(_PASSES):
-                    before = state
-                    for sentence in _WARM_TEXT:
-                        _, state = self._engine.step([sentence], state)
-                    if np.allclose(before.hidden, state.hidden, rtol=0, atol=1e-3):  # cells may count on without end
-                        break
-                self._warm = state
-            return self._warm
+        if self._warm is None:
+            state = State.zeros(self.config, 1)
+            for _ in range(_PASSES):
+                before = state
+                for sentence in _WARM_TEXT:
+                    _, state = self._engine.step([sentence], state)
+                if np.allclose(before.hidden, state.hidden, rtol=0, atol=1e-3):  # cells may count on without end
+                    break
+            self._warm = state
+        return self._warm
 
     def encode_in_turns(
         self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
@@ -230,8 +227,8 @@ class LoadedModel:
         vectors, (T, d), or (L, T, 2P) without an encoding.
         """
         encoding = encoding or (Encoding() if pooled else None)
-        shares = word_shares(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else None
-        yield from self._engine.turns(words, Reduce([words], encoding, self.layer_mix, pooled, shares), turn_words)
+        weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else None
+        yield from self._engine.turns(words, Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
 
     @property
     def _word_counts(self) -> Mapping[str, float] | None:

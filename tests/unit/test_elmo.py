@@ -399,7 +399,7 @@ def test_a_batch_size_that_is_none_is_refused(elmo, batch_size):
         elmo.encode(TEXTS, batch_size=batch_size)
 
 
-@pytest.mark.parametrize("options", [{"n_threads": 0}, {"cache_words": -1}, {"cache_words": 10**15}, {"n_threads": -2}])
+@pytest.mark.parametrize("options", [{"n_threads": 0}, {"cache_words": -1}, {"n_threads": -2}])
 def test_sizes_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Elmo(tiny_checkpoint(), **options)

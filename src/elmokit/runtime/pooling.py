@@ -63,33 +63,24 @@ def _normalised(layer: Array) -> Array:
     return np.asarray(centred / scale, dtype=layer.dtype)
 
 
-def pool(vectors: Array, pooling: str, *, shares: Array | None = None) -> Array:
-    """One vector of a text's word vectors, (T, D) → (D,), or (2D,) for "mean+max" and "first+last".
-
-    `shares` (T,) are p(word), each word's share of all running words, for "sif"; None counts all words alike.
-    """
+def pool(vectors: Array, pooling: str, weights: Array | None = None) -> Array:
+    """One vector of a text's word vectors, (T, D) → (D,), or (2D,) for two poolings; `weights` (T,) are for "sif"."""
     if not len(vectors):
         return np.zeros(vectors.shape[1] * (1 + pooling.count("+")), vectors.dtype)
-    return np.concatenate([_POOLED[part](vectors, shares) for part in pooling.split("+")])
+    return np.concatenate([_POOLED[part](vectors, weights) for part in pooling.split("+")])
 
 
-def _sif_weights(n_words: int, shares: Array | None) -> Array:
-    return np.ones(n_words) if shares is None else SIF_SMOOTHING / (SIF_SMOOTHING + shares)
-
-
-_POOLED: Mapping[str, Callable[[Array, Array | None], Array]] = {
-    "mean": lambda vectors, _: np.asarray(vectors.mean(axis=0)),
-    "max": lambda vectors, _: np.asarray(vectors.max(axis=0)),
+_POOLED: Mapping[str, Callable[[Array, Any], Array]] = {
+    "mean": lambda vectors, _: vectors.mean(axis=0),
+    "max": lambda vectors, _: vectors.max(axis=0),
     "first": lambda vectors, _: vectors[0],
     "last": lambda vectors, _: vectors[-1],
-    "sif": lambda vectors, shares: np.asarray(
-        (vectors * _sif_weights(len(vectors), shares)[:, None]).mean(axis=0), dtype=vectors.dtype
-    ),
+    "sif": lambda vectors, weights: (vectors * weights[:, None]).mean(axis=0).astype(vectors.dtype),
 }
 
 
-def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
-    """p(word), each word's share of all counted words; ConfigError for no counts, negative ones, or only zeros."""
+def sif_weights(counts: Mapping[str, float] | None) -> dict[str, float]:
+    """The weight of each counted word for "sif", which is 1 for others; ConfigError for counts that are none."""
     if counts is None:
         raise ConfigError(
             "pooling='sif' weighs words by how often they occur, and this model came without its words' counts: give"
@@ -98,21 +89,21 @@ def word_shares(counts: Mapping[str, float] | None) -> dict[str, float]:
     total = float(sum(counts.values()))
     if not 0 < total < np.inf or any(not count >= 0 for count in counts.values()):
         raise ConfigError("word_frequencies must hold finite numbers that are not negative, and not only zeros.")
-    return {word: count / total for word, count in counts.items()}
+    return {word: SIF_SMOOTHING / (SIF_SMOOTHING + count / total) for word, count in counts.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Reduce:
     """What is kept of each text's layers, computed on the thread that read it: one vector, or one per word.
 
-    Without an encoding, words keep all layers, (L, T, 2P). `word_shares` are p(word), for "sif".
+    Without an encoding, words keep all layers, (L, T, 2P). `weights` are those of words for "sif".
     """
 
     sentences: Sequence[Sequence[str]]
     encoding: Encoding | None = None
     layer_mix: LayerMix = EQUAL
     pooled: bool = False
-    word_shares: Mapping[str, float] | None = None
+    weights: Mapping[str, float] | None = None
 
     def whole(self, i: int, layers: Array) -> Array:
         """The result for text i, from its layers (L, T, 2P)."""
@@ -120,7 +111,7 @@ class Reduce:
             return np.array(layers)
         vectors = _concatenated(self.select(layers))
         if self.pooled:
-            return self.scaled(pool(vectors, self.encoding.pooling, shares=self.shares(self.sentences[i])))
+            return self.scaled(pool(vectors, self.encoding.pooling, self.word_weights(self.sentences[i])))
         return np.array(vectors) if vectors.base is not None else vectors
 
     def collector(self, i: int, *, whole: bool = False) -> Collector:
@@ -128,7 +119,9 @@ class Reduce:
         words, encoding = self.sentences[i], self.encoding
         if whole or encoding is None or (self.layer_mix.layer_norm and encoding.layers == "mix"):  # over all words
             return Collector(len(words), partial(self.whole, i))
-        return _PooledCollector(self, words) if self.pooled else Collector(len(words), _concatenated, self.select)
+        if self.pooled:
+            return _PooledCollector(self, words, encoding.pooling.split("+"))
+        return Collector(len(words), _concatenated, self.select)
 
     def select(self, layers: Array) -> Array:
         """What the encoding makes of the layers of a text: one mixed layer, or several, (L, T, D) → (k, T, D)."""
@@ -139,10 +132,10 @@ class Reduce:
             return mix_layers(layers, self.layer_mix)[None]
         return layers if encoding.layers == "all" else layers[list(encoding.numbers(len(layers)))]
 
-    def shares(self, words: Sequence[str]) -> Array | None:
-        """p(word) of each word, for "sif"."""
-        known = self.word_shares
-        return None if known is None else np.array([known.get(word, 0.0) for word in words])
+    def word_weights(self, words: Sequence[str]) -> Array | None:
+        """The weights of words for "sif", (T,); None for other poolings."""
+        known = self.weights
+        return None if known is None else np.array([known.get(word, 1.0) for word in words])
 
     def scaled(self, vector: Array) -> Array:
         """The vector, scaled to length 1 where the encoding says so."""
@@ -163,13 +156,13 @@ class Collector:
     """Puts what `select` makes of the segments of a text together, for `finish` at the end."""
 
     def __init__(
-        self, n_words: int, finish: Callable[[Array], Array], select: Callable[[Array], Array] | None = None
+        self, n_words: int, finish: Callable[[Array], Array], select: Callable[[Array], Array] = np.asarray
     ) -> None:
         self._n_words, self._finish, self._select, self._layers = n_words, finish, select, np.empty(0)
 
     def add(self, direction: int, start: int, layers: Array) -> None:
         """Take one direction's layers (L, n, P) of the words from `start` on; they are valid during the call only."""
-        layers = layers if self._select is None else self._select(layers)
+        layers = self._select(layers)
         L, n, P = layers.shape
         if not self._layers.size:
             self._layers = np.empty((L, self._n_words, 2 * P), layers.dtype)
@@ -181,31 +174,32 @@ class Collector:
 
 
 class _PooledCollector(Collector):
-    """Collects one vector of a long text: sums (in float64), maxima and ends of each direction, (k, 2, P)."""
+    """Collects one vector of a long text: sums (in float64), maxima and ends of each direction, (k, P)."""
 
-    def __init__(self, texts: Reduce, words: Sequence[str]) -> None:
-        assert texts.encoding is not None
-        self._texts, self._words = texts, words
-        self._pooled: dict[str, dict[int, Array]] = {part: {} for part in texts.encoding.pooling.split("+")}
+    def __init__(self, reduce: Reduce, words: Sequence[str], parts: Sequence[str]) -> None:
+        self._reduce, self._words, self._parts = reduce, words, parts
+        self._pooled: dict[tuple[str, int], Array] = {}  # by part and direction
         self._dtype: Any = None
 
     def add(self, direction: int, start: int, layers: Array) -> None:
-        selected = self._texts.select(layers)  # (k, n, P)
+        selected = self._reduce.select(layers)  # (k, n, P)
         end, self._dtype = start + selected.shape[1], layers.dtype
-        for part, pooled in self._pooled.items():
+        for part in self._parts:
+            key = part, direction
             if part in ("mean", "sif"):
-                shares = self._texts.shares(self._words[start:end]) if part == "sif" else None
-                total = np.einsum("n,knp->kp", _sif_weights(end - start, shares), selected)
-                pooled[direction] = pooled.get(direction, 0) + total
+                weights = np.ones(end - start) if part == "mean" else self._reduce.word_weights(self._words[start:end])
+                self._pooled[key] = self._pooled.get(key, 0) + np.einsum("n,knp->kp", weights, selected)
             elif part == "max":
                 top = selected.max(axis=1)
-                pooled[direction] = np.maximum(pooled.get(direction, top), top)
+                self._pooled[key] = np.maximum(self._pooled.get(key, top), top)
             elif (part == "first" and start == 0) or (part == "last" and end == len(self._words)):
-                pooled[direction] = np.array(selected[:, 0 if part == "first" else -1])
+                self._pooled[key] = np.array(selected[:, 0 if part == "first" else -1])
 
     def result(self) -> Array:
-        parts = []
-        for part, pooled in self._pooled.items():
-            vector = np.stack([pooled[0], pooled[1]], axis=1).reshape(-1)  # (k, 2, P) → (k · 2P,)
-            parts.append(vector / len(self._words) if part in ("mean", "sif") else vector)
-        return self._texts.scaled(np.concatenate(parts).astype(self._dtype))
+        vectors = []
+        for part in self._parts:
+            vector = np.stack([self._pooled[part, 0], self._pooled[part, 1]], axis=1).reshape(
+                -1
+            )  # (k, 2, P) → (k · 2P,)
+            vectors.append(vector / len(self._words) if part in ("mean", "sif") else vector)
+        return self._reduce.scaled(np.concatenate(vectors).astype(self._dtype))

@@ -4,7 +4,7 @@ import pytest
 from elmokit.config import LayerMix
 from elmokit.encoding import POOLINGS
 from elmokit.errors import ConfigError
-from elmokit.runtime.pooling import mix_layers, pool
+from elmokit.runtime.pooling import mix_layers, pool, sif_weights
 
 VECTORS = np.array([[1.0, 4.0], [3.0, 2.0], [5.0, 0.0]], dtype=np.float32)
 
@@ -22,15 +22,16 @@ VECTORS = np.array([[1.0, 4.0], [3.0, 2.0], [5.0, 0.0]], dtype=np.float32)
     ],
 )
 def test_pool_by_hand(pooling, expected):
-    found = pool(VECTORS, pooling)
+    found = pool(VECTORS, pooling, np.ones(3))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected)
 
 
 def test_sif_by_hand():
-    weights = [1e-3 / (1e-3 + p) for p in (0.05, 0.001, 0.0)]
-    expected = sum(w * v for w, v in zip(weights, VECTORS, strict=True)) / 3
-    np.testing.assert_allclose(pool(VECTORS, "sif", shares=np.array([0.05, 0.001, 0.0])), expected, rtol=1e-6)
+    weights = list(sif_weights({"the": 50, "cat": 1, "others": 949, "never": 0}).values())
+    np.testing.assert_allclose(weights, [1e-3 / (1e-3 + p) for p in (0.05, 0.001, 0.949, 0)])
+    expected = sum(w * v for w, v in zip(weights[:3], VECTORS, strict=True)) / 3
+    np.testing.assert_allclose(pool(VECTORS, "sif", np.array(weights[:3])), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -44,7 +45,7 @@ def test_text_without_words_gives_zeros_of_the_right_width(pooling):
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooled_vector_is_the_callers_own(pooling):
     vectors = VECTORS.copy()
-    pool(vectors, pooling)[:] = -1
+    pool(vectors, pooling, np.ones(3))[:] = -1
     np.testing.assert_array_equal(vectors, VECTORS)
 
 
