@@ -70,7 +70,9 @@ def make_runtime(config, tensors, way, batch_words=4096, words=None):
         backend = TorchBackend(config, tensors, precision=precision)
     else:
         backend = elmokit.runtime.backends.make_backend(config, tensors, precision=precision)
-    return elmokit.runtime.Engine(config, tensors, words=words, backend=backend, batch_words=batch_words)
+    made = elmokit.runtime.Engine(config, tensors, words=words, backend=backend)
+    made.batch_words = batch_words
+    return made
 
 
 def tweets(n=None):

@@ -18,8 +18,7 @@ from elmokit.errors import ConfigError
 Activation = Literal["relu", "tanh"]
 
 _KINDS: dict[str, type] = {"int": int, "bool": bool, "str": str}
-_MOST = {"n_layers": 1000, "n_highway": 1000, "max_characters": 10_000}
-"""What else a hostile file could ask for without having the weights for it."""
+_MOST = {"n_layers": 1000, "n_highway": 1000, "max_characters": 10_000}  # which cost a hostile file no weights
 
 
 def _refuse(broken: object, message: str) -> None:
@@ -33,8 +32,7 @@ def _check_values(part: Any) -> None:
         value, kind = getattr(part, field.name), _KINDS.get(str(field.type), object)
         right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
         _refuse(not right, f"{field.name} is {value!r}; expected a value of the type {field.type}.")
-        most = _MOST.get(field.name)
-        if most is not None and isinstance(value, int):
+        if (most := _MOST.get(field.name)) is not None:
             _refuse(value > most, f"{field.name} is {value:,}; more than {most:,} are not believed.")
 
 
@@ -79,11 +77,8 @@ class CharCNNConfig:
         _refuse(unknown, f"char_cnn.activation is {self.activation!r}; expected 'relu' or 'tanh'.")
         smallest = min(self.embedding_width, self.n_highway + 1, *(size for pair in self.filters for size in pair))
         _refuse(smallest < 1, f"char_cnn has a size below 1: {self}.")
-        least = max(3, *(width for width, _ in self.filters))
-        _refuse(
-            self.max_characters < least,
-            f"char_cnn.max_characters is {self.max_characters}; for its widest filter it must be at least {least}.",
-        )
+        n, least = self.max_characters, max(3, *(width for width, _ in self.filters))
+        _refuse(n < least, f"char_cnn.max_characters is {n}; for its widest filter it must be at least {least}.")
 
     @property
     def n_filters(self) -> int:
@@ -124,8 +119,7 @@ class BiLSTMConfig:
         _refuse(self.n_layers < 1 or self.cell_width < 1, f"bilstm has a size below 1: {self}.")
         for name in ("cell_clip", "projection_clip"):
             clip = getattr(self, name)
-            number = isinstance(clip, int | float) and not isinstance(clip, bool)
-            right = clip is None or (number and 0 < clip < 1e30)
+            right = clip is None or (isinstance(clip, int | float) and not isinstance(clip, bool) and 0 < clip < 1e30)
             _refuse(not right, f"bilstm.{name} is {clip!r:.40}; expected a finite positive number, or None for none.")
 
 
@@ -207,12 +201,11 @@ class ElmoConfig:
         n = self.word_table
         wrong = n and (n < 0 or cnn is None or self.n_words)
         _refuse(wrong, f"word_table is {n}; it stands beside a char_cnn and without n_words, or is 0.")
+        widths = [] if lstm.projection else [(f"bilstm has cell_width {lstm.cell_width}", lstm.cell_width)]
         if cnn is not None and not cnn.projection:
-            n = cnn.n_filters
-            _refuse(n != P, f"char_cnn has {n} filters and no projection, so projection_width must be {n}, not {P}.")
-        if not lstm.projection:
-            n = lstm.cell_width
-            _refuse(n != P, f"bilstm has cell_width {n} and no projection, so projection_width must be {n}, not {P}.")
+            widths.append((f"char_cnn has {cnn.n_filters} filters", cnn.n_filters))
+        for what, n in widths:
+            _refuse(n != P, f"{what} and no projection, so projection_width must be {n}, not {P}.")
 
     @property
     def dim(self) -> int:

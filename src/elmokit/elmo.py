@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-BLOCK_TEXTS, BLOCK_WORDS = 4096, 65_536
-"""Bounds of a block of a stream: enough to sort texts by length, little memory."""
+BLOCK_TEXTS, BLOCK_WORDS = 4096, 65_536  # bounds of a block of a stream: enough to sort texts by length, little memory
 
 
 class Elmo(LoadedModel):

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
     from elmokit.features import WordVectors
 
-Text = str | Sequence[str]
-"""A string, which the model's tokenizer splits, or a list or tuple of words."""
+Text = str | Sequence[str]  # a string, which the model's tokenizer splits, or a list or tuple of words
 
-Layers = str | int | Sequence[int]
-"""Names or numbers of layers, as `Encoding.layers` takes them."""
+Layers = str | int | Sequence[int]  # names or numbers of layers, as `Encoding.layers` takes them
 
 POOLINGS: tuple[str, ...] = ("mean", "max", "mean+max", "first", "last", "first+last", "sif")
 """Ways to make one vector of a text's word vectors; a "+" concatenates two."""

@@ -10,14 +10,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-DELAY = 2.0
-"""Seconds of work before a bar appears by itself."""
+DELAY = 2.0  # seconds of work before a bar appears by itself
 
-Advance = Callable[[int], object]
-"""Takes the number of items done since the last call."""
+Advance = Callable[[int], object]  # takes the number of items done since the last call
 
-ShowProgress = bool | Advance | None
-"""What `show_progress` takes: whether a bar is drawn, or what is called instead."""
+ShowProgress = bool | Advance | None  # what `show_progress` takes: whether a bar is drawn, or what is called instead
 
 
 @contextmanager

@@ -22,10 +22,8 @@ Ints = NDArray[np.intp]
 Rows = Sequence[int] | NDArray[np.integer[Any]]
 Sentence = Sequence[str]
 
-BEGIN: Any = object()
+BEGIN: Any = object()  # of a sentence, among its words; no string equals it
 END: Any = object()
-"""Begin and end of a sentence among its words; no string equals them."""
-
 MAX_ROWS = 256  # sentences that are read side by side: more make no product faster, but need more memory
 MULTIPLE = 8  # rows of every matrix product are a multiple of this
 
@@ -50,13 +48,13 @@ class State:
 
     @classmethod
     def zeros(cls, config: ElmoConfig, n_rows: int, *, dtype: DTypeLike = np.float32) -> State:
-        """The state before anything was read: zeros.
+        """The state before anything was read.
 
         Args:
             config, n_rows, dtype: the model, the number of sentences B, the type of the arrays.
 
         Returns:
-            the state.
+            zeros.
         """
         n, P, C = config.bilstm.n_layers, config.projection_width, config.bilstm.cell_width
         return cls(np.zeros((2, n, n_rows, P), dtype), np.zeros((2, n, n_rows, C), dtype))
@@ -71,13 +69,13 @@ class State:
         return State(self.hidden[:, :, rows], self.cell[:, :, rows])
 
     def put(self, rows: Rows, other: State) -> State:
-        """A copy in which some rows are another state's; it grows (by zeros) where it must.
+        """A copy in which some rows are another state's.
 
         Args:
             rows, other: the rows to be replaced, and a state with one row for each of them.
 
         Returns:
-            the copy.
+            the copy, which has more rows (of zeros) where it must.
         """
         n_new = max(0, int(max(rows, default=-1)) + 1 - self.n_rows)
         grown = [np.pad(array, ((0, 0), (0, 0), (0, n_new), (0, 0))) for array in (self.hidden, self.cell)]
@@ -88,10 +86,11 @@ class State:
     def check(self, config: ElmoConfig) -> State:
         """The state itself; ConfigError if it has the shapes of another model."""
         zeros = State.zeros(config, self.n_rows)
-        if self.hidden.shape != zeros.hidden.shape or self.cell.shape != zeros.cell.shape:
+        actual, expected = ((state.hidden.shape, state.cell.shape) for state in (self, zeros))
+        if actual != expected:
             raise ConfigError(
-                f"the state has shapes {self.hidden.shape} and {self.cell.shape}; this model needs"
-                f" {zeros.hidden.shape} and {zeros.cell.shape}: was it made by another model?"
+                f"the state has shapes {actual[0]} and {actual[1]}; this model needs {expected[0]} and {expected[1]}:"
+                " was it made by another model?"
             )
         return self
 
@@ -110,10 +109,9 @@ class Batch:
 
     def spans(self, cut: int = 0) -> Iterator[tuple[int, slice]]:
         """Each row's sentence, and where its words lie row by row, without `cut` words at both ends."""
-        for row, end, n in zip(
-            self.rows.tolist(), np.cumsum(self.lengths).tolist(), self.lengths.tolist(), strict=True
-        ):
-            yield row, slice(end - n + cut, end - cut)
+        ends = np.cumsum(self.lengths)
+        for row, start, end in zip(self.rows.tolist(), ends - self.lengths, ends, strict=True):
+            yield row, slice(start + cut, end - cut)
 
 
 def make_batch(

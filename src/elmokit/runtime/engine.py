@@ -30,16 +30,14 @@ from elmokit.runtime.token_encoder import CACHE_WORDS, TokenEncoder
 Array = NDArray[Any]
 Result = TypeVar("Result")
 
-BATCH_WORDS = 4096
-"""Words that are read together; longer texts are read in segments of so many."""
+BATCH_WORDS = 4096  # words that are read together; longer texts are read in segments of so many
 
 
 class Engine:
     """A biLM that computes layers, without gradients.
 
     Arguments and errors are those of `elmokit.Elmo`, and: `tensors` by the names of `ElmoConfig.tensor_shapes()`;
-    `words`, the vocabulary of a model with a word table; `batch_words`, words that are read together, which bounds the
-    memory; `backend`, which replaces the one that `device` and `precision` choose.
+    `words`, the vocabulary of a model with a word table; `backend`, in place of the one for `device` and `precision`.
 
     Example:
         >>> from elmokit.config import BiLSTMConfig
@@ -59,18 +57,15 @@ class Engine:
         device: str = "auto",
         precision: str = "float32",
         n_threads: int | None = None,
-        batch_words: int = BATCH_WORDS,
         cache_words: int = CACHE_WORDS,
         backend: Backend | None = None,
     ) -> None:
         _check_number("cache_words", cache_words, 0, "0 for no cache")
-        self.config, self.batch_words = config, batch_words
+        self.config, self.batch_words = config, BATCH_WORDS
         self.backend = backend or make_backend(config, tensors, device=device, precision=precision)
         self.dtype = self.backend.dtype
         self.workers = Workers(n_threads if len(self.backend.splits) > 1 else 1)
-        self.tokens = TokenEncoder(
-            config, tensors, words, self.backend.embed, self.dtype, self.workers.run, cache_words
-        )
+        self.tokens = TokenEncoder(config, tensors, words, self.backend, self.workers.run, cache_words)
         self._start: State | None = None
 
     def map(
@@ -78,8 +73,7 @@ class Engine:
     ) -> Iterator[tuple[int, Array]]:
         """Compute the layers of sentences, each from the same state of one row, and keep what `reduce` makes of them.
 
-        Yields the index of a sentence and its result, in the order of computation; each index once. At most `max_rows`
-        sentences are read side by side.
+        Yields each sentence's index and result, in the order of computation. Reads at most `max_rows` side by side.
         """
         _check_number("batch_size", max_rows, 1, "a number of texts")
         start = self.after_boundary(state)
@@ -108,9 +102,8 @@ class Engine:
         Returns each sentence's layers, (L, T, 2P), and the state after the batch; rows beyond the batch keep theirs.
         """
         before = (state or State.zeros(self.config, 0, dtype=self.dtype)).check(self.config)
-        missing = max(0, len(sentences) - before.n_rows)
-        new_rows = np.arange(before.n_rows, before.n_rows + missing)
-        before = before.put(new_rows, State.zeros(self.config, missing, dtype=self.dtype))
+        new_rows = range(before.n_rows, len(sentences))
+        before = before.put(new_rows, State.zeros(self.config, len(new_rows), dtype=self.dtype))
         if not len(sentences):
             return [], before
         batch = make_batch([[BEGIN, *sentence, END] for sentence in sentences], range(len(sentences)))

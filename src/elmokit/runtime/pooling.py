@@ -21,8 +21,7 @@ from elmokit.runtime.kernels import native_mix, native_precisions, native_scale
 Array = NDArray[Any]
 
 EQUAL = LayerMix()
-SIF_SMOOTHING = 1e-3
-"""a in the weight a / (a + p(word)) (Arora et al. 2017)."""
+SIF_SMOOTHING = 1e-3  # a in the weight a / (a + p(word)) (Arora et al. 2017)
 
 
 def mix_layers(layers: Array, layer_mix: LayerMix) -> Array:

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
+from elmokit.runtime.backends import Backend
 from elmokit.runtime.manylangs import CharacterDictionary, VocabularyTable
 from elmokit.text.char_ids import BOS, EOS, lower_ascii, sentence_boundary_ids, words_to_char_ids
 from elmokit.text.word_keys import table_rows
@@ -32,8 +33,8 @@ CNN_WORDS = 128  # words that one thread takes through the character CNN at a ti
 class TokenEncoder:
     """Token vectors of one model.
 
-    `words` is the vocabulary of the word table, `embed` the character CNN of a backend, (D, C) → (D, P), and `run` runs
-    independent tasks. ConfigError if the vocabulary is missing or lacks its special entries.
+    `words` is the vocabulary of the word table, `backend` has the character CNN, and `run` runs independent tasks.
+    ConfigError if the vocabulary is missing or lacks its special entries.
     """
 
     def __init__(
@@ -41,12 +42,11 @@ class TokenEncoder:
         config: ElmoConfig,
         tensors: Mapping[str, Array],
         words: Sequence[str] | None,
-        embed: Callable[[Ids], Array],
-        dtype: DTypeLike,
+        backend: Backend,
         run: Callable[[Sequence[Callable[[], Any]]], Any],
         cache_words: int = CACHE_WORDS,
     ) -> None:
-        self.width, self.dtype, self._embed, self._run = config.projection_width, np.dtype(dtype), embed, run
+        self.width, self.dtype, self._embed, self._run = config.projection_width, backend.dtype, backend.embed, run
         self._characters: _Bytes | CharacterDictionary | None = None
         self._table: _TiedTable | VocabularyTable | None = None
         if (cnn := config.char_cnn) is not None:

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-BOS, EOS = "<S>", "</S>"
-"""The two words around every sentence, as published vocabularies write them."""
+BOS, EOS = "<S>", "</S>"  # the two words around every sentence, as published vocabularies write them
 
-UNK = "<UNK>"
-"""The word for every out-of-vocabulary word."""
+UNK = "<UNK>"  # the word for every out-of-vocabulary word
 
 SENTENCE_BEGIN_ID, SENTENCE_END_ID, WORD_BEGIN_ID, WORD_END_ID, PADDING_ID = 257, 258, 259, 260, 261
 

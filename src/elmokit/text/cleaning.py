@@ -14,8 +14,7 @@ _LINK = re.compile(r"(?:https?://|www\.|pic\.twitter\.com/)\S+")
 _PUNCTUATION = str.maketrans("", "", '!"#$%&()*+-/:;<=>?@[\\]^_`{|}~')
 _DIGITS = str.maketrans(dict.fromkeys("0123456789", " "))
 _SURROGATE = re.compile("[\ud800-\udfff]")  # which dictionaries can't hold
-_LONGEST_LEMMA = 60
-"""Characters of the longest word that is looked up; simplemma takes quadratic time for long ones."""
+_LONGEST_LEMMA = 60  # characters of the longest word that is looked up; simplemma takes quadratic time for long ones
 
 
 def _lemmatize(text: str) -> str:

@@ -23,8 +23,7 @@ _END = regex.compile(
     regex.VERBOSE,
 )
 _WORD = regex.compile(r"[\p{L}\p{N}.]*+\Z")
-_LONGEST = 12
-"""Characters before a full stop that are searched for an abbreviation."""
+_LONGEST = 12  # characters before a full stop that are searched for an abbreviation
 
 
 def split_sentences(text: str) -> list[str]:

@@ -34,11 +34,9 @@ Tokenizer = Callable[[str], list[Token]]
 MAX_TOKEN_CHARACTERS = 10_000
 """Characters of a token: no word is longer, but encoded files in texts are. The biLM reads 48 bytes of a token."""
 
-_SPACE = r"\s\x1c-\x1f"
-"""White space as `str.split` has it, the four information separators included."""
+_SPACE = r"\s\x1c-\x1f"  # white space as `str.split` has it, the four information separators included
 
-_GAP = _SPACE + r"\u200B"
-"""What separates words: white space and the zero-width space."""
+_GAP = _SPACE + r"\u200B"  # what separates words: white space and the zero-width space
 
 _INVISIBLE = regex.compile(
     r"""

@@ -12,8 +12,7 @@ from elmokit.errors import CheckpointError, ElmoKitError, InputError, MissingFil
 from elmokit.reading import read_bytes
 from elmokit.text.char_ids import BOS, EOS, UNK
 
-MAXTERMID = "!!!MAXTERMID"
-"""A line of some vocabularies of bilm-tf that is no word."""
+MAXTERMID = "!!!MAXTERMID"  # a line of some vocabularies of bilm-tf that is no word
 
 _MAX_BYTES, _MAX_WORDS = 128 << 20, 4_000_000
 _NO_MARKS = bytes(set(range(256)) - set(b"\t\n"))  # all bytes but tabs and line ends

@@ -1,5 +1,7 @@
 """Token vectors: cached words are not computed again, the cache is bounded, long words are cut to what counts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,8 @@ def make(n_words):
         asked.extend(words)
         return np.array([vector_of(word) for word in words], np.float32)
 
-    encoder = TokenEncoder(CONFIG, {}, None, embed, "float32", Workers(1).run, n_words)
+    backend = SimpleNamespace(embed=embed, dtype=np.dtype("float32"))
+    encoder = TokenEncoder(CONFIG, {}, None, backend, Workers(1).run, n_words)
     asked.clear()
     return encoder, asked
 

@@ -80,7 +80,7 @@ class NativeProduct:
             x = round_rows(x, self._buffers.get("rounded", n, n_units))
         self.multiply(
             *(address(x, n, n_units), ctypes.c_int64(n), ctypes.c_int64(n_units)),
-            *(address(self.weight, *self.weight.shape), None, ctypes.c_int64(n_outputs)),
+            *(address(self.weight), None, ctypes.c_int64(n_outputs)),
             address(out, n, n_outputs),
         )
         return out
@@ -104,9 +104,7 @@ class NativeConvolutions:
             of_padding = product(np.tile(table[config.padding_id], (1, width)), np.empty((1, n), np.float32))[0]
             bias = np.ascontiguousarray(get(f"convolutions.{i}.bias"))
             self._arrays.append((packed, of_padding, bias))
-            self._filters[i] = Filters(
-                width, n, address(packed, *packed.shape), address(of_padding, n), address(bias, n)
-            )
+            self._filters[i] = Filters(width, n, address(packed), address(of_padding, n), address(bias, n))
 
     def run(self, ids: Ids, out: Array, buffers: Buffers) -> None:
         """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
@@ -140,11 +138,11 @@ class NativeHighway:
 
     def run(self, x: Array, buffers: Buffers) -> Array:
         """Pass features (D, F) through the layer, into other memory."""
-        (D, F), weight, bias, rounded = x.shape, self.weight, self.bias, x
-        n_units, out = weight.shape[1], buffers.get(f"highway {self.k}", D, F)
+        (D, F), n_units, rounded = x.shape, self.weight.shape[1], x
+        out = buffers.get(f"highway {self.k}", D, F)
         if self.precision == "bfloat16":
             rounded = round_rows(x, buffers.get("rounded", D, n_units))
-        arrays = address(rounded, D, n_units), address(weight, *weight.shape), address(bias, *bias.shape)
+        arrays = address(rounded, D, n_units), address(self.weight), address(self.bias)
         self.pass_highway(ctypes.byref(Highway(D, F, n_units, *arrays, address(x, D, F), address(out, D, F))))
         return out
 
@@ -187,13 +185,31 @@ class NativeLayer:
         self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array], out: Array, buffers: Buffers
     ) -> tuple[Array, Array]:
         """Read all steps of a batch; see `NumpyLayer.read`."""
-        B, C = len(batch.rows), self.config.cell_width
         self._check(batch, below, numbers, start)
-        last = batch.starts[batch.lengths - 1] + np.arange(B)
-        h, c = buffers.get("hidden", B, self.n_units), buffers.get("cell", B, self.n_cells + GAP)
+        n_steps, N, B, P = len(batch.counts), int(batch.starts[-1]), len(batch.rows), self.width
+        cells, units, C = self.n_cells, self.n_units, self.config.cell_width
+        h, c = buffers.get("hidden", B, units), buffers.get("cell", B, cells + GAP)
         h[:], c[:, :C], c[:, C:] = self._units(start[0], buffers), start[1], 0
-        self._read(batch, self._units(below, buffers), numbers, (h, c, out), buffers)
-        return out[last], c[:, :C]
+        inputs = self._units(below, buffers)  # (N, units), or (D, units) with numbers
+        n = min(N, max(B, BLOCK_BYTES // (16 * cells)))  # rows of gates that are multiplied ahead
+        counts, starts = (np.ascontiguousarray(array, np.int64) for array in (batch.counts, batch.starts))
+        numbers = None if numbers is None else np.ascontiguousarray(numbers, np.int64)
+        distinct = None if numbers is None else buffers.get("distinct", n, units)
+        whole = np.zeros(2 * n + len(inputs), np.int64)  # three arrays of places
+        bounds = self.config.cell_clip, self.config.projection_clip if self.config.projection else None
+        layer = Layer(
+            *(n_steps, address(counts, n_steps, dtype=np.int64), address(starts, n_steps + 1, dtype=np.int64)),
+            *(units, cells, P, n, address(inputs, len(inputs), units), address(numbers, N, dtype=np.int64)),
+            *(address(self.of_input), address(self.of_hidden), address(self.projection), address(self.bias, 4 * cells)),
+            *(float("inf") if bound is None else bound for bound in bounds),
+            *(address(h, B, units), address(c, B, cells + GAP)),
+            address(buffers.get("memory", B, cells + GAP), B, cells + GAP),
+            *(address(distinct, n, units), address(buffers.get("ahead", n, 4 * cells), n, 4 * cells)),
+            *(whole[first:].ctypes.data for first in (0, 2 * n, n)),
+            address(out, N, P),
+        )
+        self.loop(ctypes.byref(layer))
+        return out[batch.starts[batch.lengths - 1] + np.arange(B)], c[:, :C]
 
     def _check(self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array]) -> None:
         N, B = int(batch.starts[-1]), len(batch.rows)
@@ -221,33 +237,6 @@ class NativeLayer:
         out = buffers.get("inputs", len(x), self.n_units)
         out[:, : self.width], out[:, self.width :] = x, 0
         return out
-
-    def _read(
-        self, batch: Batch, inputs: Array, numbers: Ids | None, arrays: tuple[Array, Array, Array], buffers: Buffers
-    ) -> None:
-        """Read all steps: inputs (N, units), or (D, units) with numbers; arrays are hidden states, cells, outputs."""
-        (h, c, out), B, N, n_steps = arrays, len(batch.rows), int(batch.starts[-1]), len(batch.counts)
-        cells, units, P = self.n_cells, self.n_units, self.width
-        n = min(N, max(B, BLOCK_BYTES // (16 * cells)))  # rows of gates that are multiplied ahead
-        counts, starts = (np.ascontiguousarray(array, np.int64) for array in (batch.counts, batch.starts))
-        numbers = None if numbers is None else np.ascontiguousarray(numbers, np.int64)
-        distinct = None if numbers is None else buffers.get("distinct", n, units)
-        whole = np.zeros(2 * n + len(inputs), np.int64)  # three arrays of places
-        bounds = self.config.cell_clip, self.config.projection_clip if self.config.projection else None
-        layer = Layer(
-            *(n_steps, address(counts, n_steps, dtype=np.int64), address(starts, n_steps + 1, dtype=np.int64)),
-            *(units, cells, P, n, address(inputs, len(inputs), units), address(numbers, N, dtype=np.int64)),
-            *(address(self.of_input, *self.of_input.shape), address(self.of_hidden, *self.of_hidden.shape)),
-            None if self.projection is None else address(self.projection, *self.projection.shape),
-            address(self.bias, 4 * cells),
-            *(float("inf") if bound is None else bound for bound in bounds),
-            *(address(h, B, units), address(c, B, cells + GAP)),
-            address(buffers.get("memory", B, cells + GAP), B, cells + GAP),
-            *(address(distinct, n, units), address(buffers.get("ahead", n, 4 * cells), n, 4 * cells)),
-            *(whole[start:].ctypes.data for start in (0, 2 * n, n)),
-            address(out, N, P),
-        )
-        self.loop(ctypes.byref(layer))
 
 
 def native_backend(config: ElmoConfig, tensors: Mapping[str, Array], precision: str = "float32") -> CpuBackend:

@@ -20,8 +20,7 @@ from elmokit.runtime.batches import Batch, State, step_blocks
 
 Array = NDArray[Any]
 
-BLOCK_ROWS = 4096
-"""Rows whose input products lie on the GPU at a time (256 MB at 4C = 16,384 in float32)."""
+BLOCK_ROWS = 4096  # rows whose input products lie on the GPU at a time (256 MB at 4C = 16,384 in float32)
 
 
 def as_tensor(vectors: Array) -> Tensor:

@@ -112,10 +112,10 @@ def function(name: str, precision: str) -> Any:
 
 
 def address(array: Array | None, *shape: int, dtype: DTypeLike = np.float32) -> ctypes.c_void_p:
-    """Where an array lies, once its shape and type are those that a loop will assume. It must outlive the call."""
+    """Where an array lies, once type and shape (any, if none is given) are what a loop assumes. It must outlive it."""
     if array is None:
         return ctypes.c_void_p(None)
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+    if (shape and array.shape != shape) or array.dtype != dtype or not array.flags.c_contiguous:
         raise ValueError(
             f"a compiled loop was given an array of shape {array.shape} and dtype {array.dtype}; expected a contiguous "
             f"one of shape {shape} and dtype {np.dtype(dtype)}."
