@@ -112,14 +112,14 @@ class Elmo(LoadedModel):
         """
         options = with_aliases(aliases, normalize=normalize, show_progress=show_progress)
         encoding = one_encoding(encoding, pooling, layers, options["normalize"], layer_weights)
-        weights = None
+        weights = {}
         if encoding.pooling == "sif":
             weights = sif_weights(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
         reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, weights=weights)
         vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
-            for i, vector in self._engine.map(sentences, reduce, state=start, max_rows=batch_size):
+            for i, vector in self._engine.map(reduce, state=start, max_rows=batch_size):
                 vectors[i] = vector
                 advance(1)
         if not options["convert_to_tensor"]:
@@ -210,7 +210,7 @@ class Elmo(LoadedModel):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
                 reduce = Reduce(sentences, encoding, self.layer_mix)
-                for i, each_word in self._engine.map(sentences, reduce, state=start):
+                for i, each_word in self._engine.map(reduce, state=start):
                     vectors[i] = each_word
                     advance(1)
                 yield from (WordVectors(tuple(words), offsets, vectors[i]) for i, (words, offsets) in enumerate(block))

@@ -144,7 +144,7 @@ def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
 
 def holds_weights(layers: Any) -> bool:
     """Whether a value is a list of numbers of which one is no integer: layer weights, not layers."""
-    numbers = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else []
+    numbers = _listed(layers)
     return all(isinstance(x, Real) for x in numbers) and not all(isinstance(x, Integral) for x in numbers)
 
 
@@ -158,7 +158,7 @@ def _checked_layers(layers: Any) -> str | int | tuple[int, ...]:
         return int(layers)
     elif holds_weights(layers):
         raise ConfigError(f"layers is {layers!r}; layers selects by number. Give weights as layer_weights={layers!r}.")
-    elif isinstance(layers, Iterable) and (numbers := list(layers)) and all(map(_is_integer, numbers)):
+    elif (numbers := _listed(layers)) and all(map(_is_integer, numbers)):
         return tuple(int(number) for number in numbers)
     raise ConfigError(f"layers is {layers!r}; expected 'mix', 'all', the number of a layer, or several numbers.")
 
@@ -166,10 +166,14 @@ def _checked_layers(layers: Any) -> str | int | tuple[int, ...]:
 def _checked_weights(weights: Any) -> tuple[float, ...] | None:
     if weights is None:
         return None
-    numbers = list(weights) if isinstance(weights, Iterable) and not isinstance(weights, str) else []
+    numbers = _listed(weights)
     if not numbers or not all(isinstance(x, Real) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
         raise ConfigError(f"layer_weights is {weights!r}; expected a list of finite numbers, one per layer.")
     return tuple(float(x) for x in numbers)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else []
 
 
 def _is_integer(value: Any) -> bool:

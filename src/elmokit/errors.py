@@ -50,14 +50,12 @@ class MissingExtra(ElmoKitError, ImportError):
     """An optional package that is needed here, in an extra of elmokit; `purpose` ends "… is needed for"."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{package} is needed for {purpose} and is not installed. Install it with:  pip install 'elmokit[{extra}]'"
-        )
+        super().__init__(package, extra, purpose)  # what it is made of again in another process
         self.package, self.extra, self.purpose = package, extra, purpose
 
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
-        """How it comes back from another process."""
-        return MissingExtra, (self.package, self.extra, self.purpose)
+    def __str__(self) -> str:
+        how = f"Install it with:  pip install 'elmokit[{self.extra}]'"
+        return f"{self.package} is needed for {self.purpose} and is not installed. {how}"
 
 
 @contextmanager

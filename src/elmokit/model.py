@@ -227,8 +227,8 @@ class LoadedModel:
         vectors, (T, d), or (L, T, 2P) without an encoding.
         """
         encoding = encoding or (Encoding() if pooled else None)
-        weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else None
-        yield from self._engine.turns(words, Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
+        weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else {}
+        yield from self._engine.turns(Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
 
     @property
     def _word_counts(self) -> Mapping[str, float] | None:

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, partial
 from threading import Lock, local
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends import Backend, make_backend
 from elmokit.runtime.batches import BEGIN, END, MAX_ROWS, Batch, Sentence, State, make_batch, plan_batches
-from elmokit.runtime.pooling import Collector, Reduce
+from elmokit.runtime.pooling import Reduce
 from elmokit.runtime.token_encoder import CACHE_WORDS, TokenEncoder
 
 Array = NDArray[Any]
@@ -69,22 +69,22 @@ class Engine:
         self._start: State | None = None
 
     def map(
-        self, sentences: Sequence[Sentence], reduce: Reduce, *, state: State | None = None, max_rows: int = MAX_ROWS
+        self, reduce: Reduce, *, state: State | None = None, max_rows: int = MAX_ROWS
     ) -> Iterator[tuple[int, Array]]:
-        """Compute the layers of sentences, each from the same state of one row, and keep what `reduce` makes of them.
+        """Read sentences, each from the same state of one row, and keep what `reduce` makes of their layers.
 
         Yields each sentence's index and result, in the order of computation. Reads at most `max_rows` side by side.
         """
         _check_number("batch_size", max_rows, 1, "a number of texts")
         start = self.after_boundary(state)
         places: dict[tuple[str, ...], list[int]] = {}  # of each distinct sentence
-        for i, sentence in enumerate(sentences):
+        for i, sentence in enumerate(reduce.sentences):
             places.setdefault(tuple(sentence), []).append(i)
         for i in places.pop((), ()):
             yield i, reduce.whole(i, np.zeros((self.config.n_layers, 0, self.config.dim), self.dtype))
         copies = {i: others for i, *others in places.values()}
-        batches = plan_batches(sentences, copies, batch_words=self.batch_words, max_rows=max_rows)
-        tasks = [partial(self._read, sentences, rows, start, reduce) for rows in batches]
+        batches = plan_batches(reduce.sentences, copies, batch_words=self.batch_words, max_rows=max_rows)
+        tasks = [partial(self._read, rows, start, reduce) for rows in batches]
         many = 1 < self.workers.n_threads <= len(tasks)  # a batch a thread; else the two directions on a thread each
         for results in self.workers.stream(tasks) if many else (task() for task in tasks):
             for i, result in results:
@@ -94,7 +94,7 @@ class Engine:
 
     def layers(self, sentences: Sequence[Sentence], *, state: State | None = None) -> Iterator[tuple[int, Array]]:
         """Index and all layers (L, T, 2P) of each sentence; see `map`."""
-        return self.map(sentences, Reduce(sentences), state=state)
+        return self.map(Reduce(sentences), state=state)
 
     def step(self, sentences: Sequence[Sentence], state: State | None) -> tuple[list[Array], State]:
         """One batch with carried state, exactly as bilm-tf: row r starts where row r of `state` stands, or from zeros.
@@ -123,37 +123,34 @@ class Engine:
             self._start = after
         return after
 
-    def _read(
-        self, sentences: Sequence[Sentence], rows: Sequence[int], start: State, reduce: Reduce
-    ) -> list[tuple[int, Array]]:
-        if len(rows) == 1 and len(sentences[rows[0]]) > self.batch_words:
-            collector = reduce.collector(rows[0])
-            deque(self._segments(sentences[rows[0]], start, collector, self.batch_words), maxlen=0)
-            return [(rows[0], collector.result())]
-        batch = make_batch(sentences, rows)
+    def _read(self, rows: Sequence[int], start: State, reduce: Reduce) -> list[tuple[int, Array]]:
+        if len(rows) == 1 and len(reduce.sentences[rows[0]]) > self.batch_words:
+            *_, result = self._segments(rows[0], start, reduce, self.batch_words)
+            return [(rows[0], cast(Array, result))]
+        batch = make_batch(reduce.sentences, rows)
         slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
         return [(row, reduce.whole(row, slab[:, span])) for row, span in batch.spans()]
 
-    def turns(self, words: Sentence, reduce: Reduce, turn_words: int) -> Iterator[Array | None]:
-        """Read text 0 of `reduce` in segments of `turn_words`, so that other work can come between.
+    def turns(self, reduce: Reduce, turn_words: int) -> Iterator[Array | None]:
+        """Read the only text of `reduce` in segments of `turn_words`, so that other work can come between.
 
         Yields None after each segment, and last the result, which does not depend on the segments.
         """
-        collector = reduce.collector(0, whole=len(words) <= self.batch_words)  # as `map` reads it
-        for _ in self._segments(words, self.after_boundary(None), collector, turn_words):
-            yield None
-        yield collector.result()
+        return self._segments(0, self.after_boundary(None), reduce, turn_words)
 
-    def _segments(self, words: Sentence, state: State, collector: Collector, size: int) -> Iterator[None]:
+    def _segments(self, i: int, state: State, reduce: Reduce, size: int) -> Iterator[Array | None]:
         """A long text: the forward direction reads segments from its begin, the backward direction from its end."""
-        P, n = self.config.projection_width, len(words)
+        P, words = self.config.projection_width, reduce.sentences[i]
+        n = len(words)
+        collector = reduce.collector(i, whole=n <= self.batch_words)  # as `map` reads it
         for begin in range(0, n, size):
             end = min(n, begin + size)
             batch = make_batch([words[begin:end]], [0], backward=[words[n - end : n - begin]])
             slab, state = self._run(batch, state)
             collector.add(0, begin, slab[:, :, :P])
             collector.add(1, n - end, slab[:, :, P:])
-            yield
+            yield None
+        yield collector.result()
 
     def _run(self, batch: Batch, start: State) -> tuple[Array, State]:
         """Layers of a batch, row by row behind each other, (L, N, 2P), and the final state."""

@@ -6,7 +6,7 @@ Poolings work on each dimension by itself, so a long text is pooled segment by s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -102,7 +102,7 @@ class Reduce:
     encoding: Encoding | None = None
     layer_mix: LayerMix = EQUAL
     pooled: bool = False
-    weights: Mapping[str, float] | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def whole(self, i: int, layers: Array) -> Array:
         """The result for text i, from its layers (L, T, 2P)."""
@@ -131,10 +131,9 @@ class Reduce:
             return mix_layers(layers, self.layer_mix)[None]
         return layers if encoding.layers == "all" else layers[list(encoding.numbers(len(layers)))]
 
-    def word_weights(self, words: Sequence[str]) -> Array | None:
-        """The weights of words for "sif", (T,); None for other poolings."""
-        known = self.weights
-        return None if known is None else np.array([known.get(word, 1.0) for word in words])
+    def word_weights(self, words: Sequence[str]) -> Array:
+        """The weights of words in a mean, (T,)."""
+        return np.array([self.weights.get(word, 1.0) for word in words])
 
     def scaled(self, vector: Array) -> Array:
         """The vector, scaled to length 1 where the encoding says so."""
@@ -186,7 +185,7 @@ class _PooledCollector(Collector):
         for part in self._parts:
             key = part, direction
             if part in ("mean", "sif"):
-                weights = np.ones(end - start) if part == "mean" else self._reduce.word_weights(self._words[start:end])
+                weights = self._reduce.word_weights(self._words[start:end])
                 self._pooled[key] = self._pooled.get(key, 0) + np.einsum("n,knp->kp", weights, selected)
             elif part == "max":
                 top = selected.max(axis=1)

@@ -60,7 +60,7 @@ class TokenEncoder:
             self._table = VocabularyTable(config, tensors, words or (), self.dtype)
         self._cache: OrderedDict[str, Array] = OrderedDict()  # least recently used first
         self._cache_words = cache_words if self._characters else 0
-        boundary_ids = self._characters and self._characters.boundary_ids()
+        boundary_ids = None if self._characters is None else self._characters.boundary_ids()
         self._boundaries = self._compute((BOS, EOS), boundary_ids)  # (2, P)
 
     def vectors(self, words: Sequence[str]) -> Array:
