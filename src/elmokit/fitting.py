@@ -5,8 +5,6 @@ alone, so a run that continues from its snapshot takes the steps it would have t
 and shares the rest. Snapshots are safetensors files, written whole or not at all; opening one runs no code.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time

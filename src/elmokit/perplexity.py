@@ -4,8 +4,6 @@
 figures compare only between models of one vocabulary.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ projection. Padding characters have a learned vector and take part; all windows 
 cut to the longest word plus one such window, which changes no result.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

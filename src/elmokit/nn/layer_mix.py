@@ -1,7 +1,5 @@
 """The layers of a word → one vector: γ · Σ softmax(w)ₗ · hₗ (Peters et al. 2018, equation 1)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

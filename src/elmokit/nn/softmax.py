@@ -5,8 +5,6 @@ importance-corrected one of Jean et al. 2015: each logit is lowered by the log o
 and a proposed word that is a position's own target is taken out for that position.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ Rare and misspelt words have their characters alone. A spelling that the table l
 in the case of A to Z only. Rows are found by character ids, so the module needs no strings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ The score is BM25 / best BM25 of the question + weight · coverage. Coverage mat
 most similar word in the passage, as the recall of `elmokit.tasks.pairs.scorer.align`, the mean vector subtracted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

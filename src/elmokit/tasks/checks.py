@@ -1,7 +1,5 @@
 """Check texts and labels once, where they enter a task, and name the row that is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 

@@ -3,8 +3,6 @@
 On vectors of length 1, k-means groups by cosine. The number of clusters is given, or chosen by the silhouette.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

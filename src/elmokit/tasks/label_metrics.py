@@ -1,7 +1,5 @@
 """`LabelMetrics`: how well one class, label or kind of span is recognised."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

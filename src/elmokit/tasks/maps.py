@@ -5,8 +5,6 @@ PCA keeps distances as far as a plane can; `Plane.share` says how much of the va
 with the texts as data in it: it loads nothing from elsewhere, and its own policy forbids it.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import warnings

@@ -1,7 +1,5 @@
 """Pages that people open from a file, in the explorer's style: light and dark, with nothing loaded from elsewhere."""
 
-from __future__ import annotations
-
 import re
 from html import escape
 from importlib import resources

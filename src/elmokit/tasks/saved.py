@@ -4,8 +4,6 @@ Reading them executes nothing. A head is useless with any other model, even one 
 compares fingerprints: the same weights in another folder are accepted, other weights in the same folder are not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping

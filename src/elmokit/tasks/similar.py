@@ -5,8 +5,6 @@ Vectors of a biLM share a large common part, so plain cosines are all high: subt
 cosines (32 MB), so memory grows with N only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ similar to some degree, so the cosine of the two least similar ones counts as 0.
 Goldstein 1998) avoids repetition. Memory grows with the square of the number of sentences.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Parts of networks over the layers of words: padded batches, a packed BiLSTM, saved weights (extra `torch`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

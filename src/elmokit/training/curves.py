@@ -1,7 +1,5 @@
 """A training run drawn: a picture of the loss (extra `plots`), TensorBoard event files (extra `tensorboard`)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The processes that train together (one, or those that `torchrun` started), and the number type they compute in."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ The folder of a run holds `store/` (the indexed corpus), `vocabulary.txt`, `step
 `best.safetensors` (the best weights by held-out text), `log.jsonl` (a line per report), and `teacher/`.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import signal

@@ -1,7 +1,5 @@
 """Settings and reports of training as plain values, and the named presets; no PyTorch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 

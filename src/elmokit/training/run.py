@@ -4,8 +4,6 @@ The run's own files (index, snapshots, log) lie in `OUT/run`, the checkpoint in 
 with the same arguments and `resume=True`, both continue from the newest snapshot.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Text files hold a text a line; CSV, TSV, JSON lines and Parquet a column of text
 compressed. Standard input is copied to a file first, because an index that can be reused needs one.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

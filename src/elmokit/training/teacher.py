@@ -5,8 +5,6 @@ half out (λ^-1/4), scaled to unit length and stored as int8. Texts are encoded 
 interrupted run continues, and one that runs out of time has vectors of a fair sample.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Sequence

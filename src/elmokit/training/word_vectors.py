@@ -4,8 +4,6 @@ Files of such vectors exist for 157 languages and have read far more text than a
 over words is removed and each vector scaled to one length first (Mu and Viswanath 2018).
 """
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The default head is logistic regression on one frozen vector per text, which tak
 heads "bilstm" and "finetune" need PyTorch. Saved classifiers are JSON and safetensors (`saved.py`), without pickle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import chain

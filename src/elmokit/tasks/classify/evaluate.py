@@ -4,8 +4,6 @@ All scores come from classifiers that did not see the rows they are evaluated on
 are TF-IDF of words and of characters with logistic regression of scikit-learn's default strength.
 """
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a classifier's head sees of a text (vectors, n-grams, word vectors or words), and the heads of PyTorch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal

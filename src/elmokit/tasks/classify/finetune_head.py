@@ -5,8 +5,6 @@ unfrozen from the top down, the character CNN last; each part learns 2.6 times m
 the rate rises for a tenth of the steps and decays linearly. Words are pooled to their mean and maximum.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

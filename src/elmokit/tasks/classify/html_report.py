@@ -3,8 +3,6 @@
 The page loads nothing from elsewhere and has no scripts; all text that comes from the data is escaped.
 """
 
-from __future__ import annotations
-
 import base64
 import datetime
 import io

@@ -1,7 +1,5 @@
 """Logistic regression whose strength is chosen by cross-validation, for one label or several per text."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Fitted classifiers ↔ JSON and safetensors: the arrays of scikit-learn's estimators, set again when they are read."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any

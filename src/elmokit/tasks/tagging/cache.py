@@ -4,8 +4,6 @@ Training reads every sentence many times, and the biLM costs far more than the t
 word with 3 layers of 768). It is complete or absent, and an interrupted training finds it again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

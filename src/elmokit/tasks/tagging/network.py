@@ -4,8 +4,6 @@ Each layer is first standardised by the training words, because layers differ in
 BiLSTM reads packed sentences, so it never sees padding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
