@@ -19,7 +19,7 @@ from elmokit.blocks import blocks
 from elmokit.checkpoints import EMBEDDED as EMBEDDED
 from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.features import Features, WordVectors
 from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
 from elmokit.progress import ShowProgress, progress_bar
@@ -124,10 +124,8 @@ class Elmo(LoadedModel):
                 advance(1)
         if not options["convert_to_tensor"]:
             return vectors
-        try:
+        with needing("PyTorch", "torch", "convert_to_tensor=True"):
             from elmokit.runtime.backends.torch import as_tensor
-        except ImportError:
-            raise MissingExtra("PyTorch", "torch", "convert_to_tensor=True") from None
         return as_tensor(vectors)  # type: ignore[return-value]  # as sentence-transformers does
 
     def encode_one(

@@ -18,7 +18,8 @@ from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import EMBEDDED, Checkpoint, CheckpointFiles, Format, Softmax, digest_of
 from elmokit.checkpoints.native import recorded_sums
-from elmokit.errors import CheckpointError, ConfigError, MissingFile, OutputError
+from elmokit.errors import CheckpointError, ConfigError, MissingFile
+from elmokit.files import make_folder
 from elmokit.reading import printable, reading
 
 __all__ = ["EMBEDDED", "FORMATS", "Checkpoint", "Format", "Softmax", "detect", "digest_of", "load", "recorded_sums"]
@@ -85,10 +86,7 @@ def save(
         raise CheckpointError(f"format is {format!r}; a checkpoint can be written as {known}.")
     if storage != "float32" and format != "native":
         raise CheckpointError(f"storage {storage!r} belongs to the native format; {format!r} is always float32.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+    make_folder(folder)
     if format == "native":
         native.write(checkpoint, folder, storage=storage)
     else:

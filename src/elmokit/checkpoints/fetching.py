@@ -19,7 +19,7 @@ from typing import Any
 
 from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
-from elmokit.errors import CheckpointError, MissingExtra, MissingFile, OutputError
+from elmokit.errors import CheckpointError, MissingFile, OutputError, needing
 from elmokit.files import checksum, locked, write_json
 from elmokit.progress import progress_bar
 from elmokit.reading import printable, read_json
@@ -232,10 +232,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _hugging_face() -> Any:
-    try:
+    with needing("huggingface_hub", "hub", "models of the Hugging Face hub"):
         import huggingface_hub
-    except ImportError:
-        raise MissingExtra("huggingface_hub", "hub", "models of the Hugging Face hub") from None
     return huggingface_hub
 
 

@@ -21,7 +21,7 @@ from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, 
 from elmokit.checkpoints.mapping import Rule, Step, convert, negate_block
 from elmokit.checkpoints.options import ASSUMED, PUBLISHED
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
-from elmokit.errors import CheckpointError, MissingExtra
+from elmokit.errors import CheckpointError, needing
 from elmokit.reading import open_zip, reading
 
 _MAX_PICKLE_BYTES = 16 << 20
@@ -29,10 +29,8 @@ _MAX_PICKLE_BYTES = 16 << 20
 
 def read_state(path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of a state dict, as float32."""
-    try:
+    with needing("torch", "torch", f"reading {path.name}"):
         import torch
-    except ImportError:
-        raise MissingExtra("torch", "torch", f"reading {path.name}") from None
     with reading(path, what="file of tensors that torch wrote; files that would run code are refused"):
         if zipfile.is_zipfile(path):  # torch would inflate any; its own files are stored as they are
             with open_zip(path) as archive:

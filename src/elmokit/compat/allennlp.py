@@ -19,13 +19,11 @@ from elmokit.checkpoints.mapping import apply_rules, revert_rules, rules_from
 from elmokit.checkpoints.torch_file import ALLENNLP_RULES
 from elmokit.compat.allennlp_embedder import ElmoEmbedder
 from elmokit.compat.sentences import checked_sentences
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 
-try:
+with needing("PyTorch", "torch", "AllenNLP's Elmo"):
     import torch
     from torch import Tensor, nn
-except ImportError as error:  # pragma: no cover - exercised without PyTorch
-    raise MissingExtra("PyTorch", "torch", "AllenNLP's Elmo") from error
 
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.bilstm import TowerState

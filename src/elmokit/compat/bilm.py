@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint
 from elmokit.compat.sentences import checked_sentences
-from elmokit.errors import CheckpointError, InputError, MissingExtra
+from elmokit.errors import CheckpointError, InputError, needing
 from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.runtime import Engine
 from elmokit.text.vocab import MAXTERMID, read_words
 
-try:
+with needing("PyTorch", "torch", "bilm-tf's calls"):
     import torch
-except ImportError as error:  # pragma: no cover - exercised without PyTorch
-    raise MissingExtra("PyTorch", "torch", "bilm-tf's calls") from error
 
 from elmokit.compat.allennlp import ScalarMix, batch_to_ids, with_boundaries
 from elmokit.nn.bilm import BiLM

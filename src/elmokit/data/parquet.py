@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.data.records import Row, Rows
-from elmokit.errors import InputError, MissingExtra, OutputError
+from elmokit.errors import InputError, OutputError, needing
 from elmokit.reading import reading
 
 Columns = Mapping[str, Sequence[Any] | NDArray[np.float32]]
@@ -100,12 +100,10 @@ def parquet_file(
 
 
 def _pyarrow(purpose: str) -> Any:
-    try:
+    with needing("pyarrow", "parquet", purpose):
         import pyarrow
         import pyarrow.compute
         import pyarrow.parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", purpose) from None
     return pyarrow
 
 

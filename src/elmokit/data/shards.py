@@ -16,7 +16,7 @@ from typing import Any
 
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError, OutputError
-from elmokit.files import atomic_path, checksum, locked
+from elmokit.files import atomic_path, checksum, locked, make_folder
 from elmokit.reading import read_bytes, reading
 
 MANIFEST = "manifest.jsonl"
@@ -30,11 +30,7 @@ def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> I
     A folder belongs to one job, described as JSON. Raises `OutputError` if another run uses the folder, it belongs to
     another job, its manifest is damaged, or it can't be written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from error
+    folder = make_folder(folder)
     busy = f"{folder}: another run is using this folder; wait until it ends."
     with locked(folder / ".lock", busy, required=True):
         yield Shards(folder, dict(json.loads(json.dumps(job))), suffix)

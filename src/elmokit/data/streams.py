@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from elmokit.errors import InputError, MissingExtra, MissingFile
+from elmokit.errors import InputError, MissingFile, needing
 
 STDIN = "-"
 """The source that means standard input."""
@@ -111,10 +111,8 @@ def _inflate(path: Path) -> Iterator[bytes]:
 
 def _unpack_zstandard(path: Path) -> Iterator[bytes]:
     """Unpack frames, one after another; a truncated one raises EOFError, as gzip does."""
-    try:
+    with needing("zstandard", "zstd", "reading .zst files"):
         import zstandard
-    except ImportError:
-        raise MissingExtra("zstandard", "zstd", "reading .zst files") from None
     frame: Any = None
     packed = b""
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.index.description import scaled
 from elmokit.index.kept_words import is_content_word
 from elmokit.index.results import Occurrence, Sense, Senses
@@ -86,10 +86,8 @@ def group_occurrences(units: Vectors, n_senses: int | None = None) -> tuple[Labe
 
 def cluster(units: Vectors, n_clusters: int) -> Labels:
     """Groups of vectors of length 1 by k-means, 0 the largest; fewer than `n_clusters` where fewer vectors differ."""
-    try:
+    with needing("scikit-learn", "tasks", "finding senses"):
         from sklearn.cluster import KMeans
-    except ImportError:
-        raise MissingExtra("scikit-learn", "tasks", "finding senses") from None
     n_clusters = min(n_clusters, len(np.unique(units, axis=0)))
     if n_clusters < 2:
         return np.zeros(len(units), np.int64)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import CheckpointError, MissingExtra, OutputError
+from elmokit.errors import CheckpointError, OutputError, needing
 from elmokit.files import locked
 from elmokit.index.results import Occurrence
 from elmokit.reading import reading
@@ -44,10 +44,8 @@ class Store:
     def __init__(self, folder: Path, width: int, *, new: bool = False) -> None:
         self.folder = folder
         self._tables: dict[str, Any] = {}
-        try:
+        with needing("lancedb", "index", "an index of word occurrences"):
             import lancedb
-        except ImportError:
-            raise MissingExtra("lancedb", "index", "an index of word occurrences") from None
         with self._reading():
             database = lancedb.connect(str(folder))
             for name, schema in schemas(width).items():

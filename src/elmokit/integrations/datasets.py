@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 
 AnyDataset = TypeVar("AnyDataset")
 
@@ -85,10 +85,8 @@ def add_embeddings(
 
 
 def _mapped(dataset: Any, embed: EmbedColumns, batch_size: int, num_proc: int | None) -> Any:
-    try:
+    with needing("datasets", "datasets", "add_embeddings"):
         from datasets import Features, IterableDataset, Sequence, Value
-    except ImportError:
-        raise MissingExtra("datasets", "datasets", "add_embeddings") from None
     existing = dataset.column_names  # a stream may not know them, nor its features
     for column, new in embed.columns.items() if existing is not None else ():
         if column not in existing:

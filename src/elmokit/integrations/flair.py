@@ -15,16 +15,14 @@ import numpy as np
 
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.tasks.saved import check_record, model_record
 
-try:
+with needing("Flair", "flair", "ELMoEmbeddings"):
     import flair
     import torch
     from flair.data import Sentence
     from flair.embeddings.base import TokenEmbeddings, register_embeddings
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without Flair
-    raise MissingExtra("Flair", "flair", "ELMoEmbeddings") from error
 
 
 @register_embeddings("elmokit.ELMoEmbeddings")

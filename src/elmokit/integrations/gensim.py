@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo, Layers
-from elmokit.errors import InputError, MissingExtra
+from elmokit.errors import InputError, needing
 from elmokit.files import atomic_path
 
 Pairs = Iterable[tuple[str, NDArray[np.float32]]]
@@ -61,10 +61,8 @@ def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) ->
 
 def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
     """Vectors that exist already, (V, d), such as an index's means, as a `gensim.models.KeyedVectors`."""
-    try:
+    with needing("gensim", "gensim", "KeyedVectors"):
         from gensim.models import KeyedVectors
-    except ImportError:
-        raise MissingExtra("gensim", "gensim", "KeyedVectors") from None
     keyed = KeyedVectors(vectors.shape[1])
     keyed.add_vectors(list(words), vectors)
     return keyed

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from elmokit.elmo import Elmo, Layers
 from elmokit.encoding import Encoding
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 
-try:
+with needing("langchain-core", "langchain", "ElmoEmbeddings"):
     from langchain_core.embeddings import Embeddings
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without LangChain
-    raise MissingExtra("langchain-core", "langchain", "ElmoEmbeddings") from error
 
 
 class ElmoEmbeddings(Embeddings):

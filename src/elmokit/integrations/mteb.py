@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 from elmokit.integrations.sentence_transformers import ElmoSentenceEncoder
 
 
@@ -43,10 +43,8 @@ class ElmoEncoder(ElmoSentenceEncoder):
     @property
     def mteb_model_meta(self) -> Any:
         """The description that MTEB writes beside its results, a `mteb.models.ModelMeta`."""
-        try:
+        with needing("mteb", "mteb", "ElmoEncoder.mteb_model_meta"):
             from mteb.models.model_meta import ModelMeta, ScoringFunction
-        except ImportError:
-            raise MissingExtra("mteb", "mteb", "ElmoEncoder.mteb_model_meta") from None
         elmo = self.elmo
         made = (elmo.fingerprint, self.pooling, self.layers)
         about = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elmokit import __version__
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import CharCNNConfig, ElmoConfig
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 from elmokit.files import atomic_path
 from elmokit.text.char_ids import sentence_boundary_ids
 from elmokit.text.word_keys import char_id_multipliers, table_keys
@@ -30,10 +30,8 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
 
     ConfigError for a model that reads whole words or a dictionary of characters, or whose layer mix normalises.
     """
-    try:
+    with needing("onnx", "onnx", "exporting to ONNX"):
         import onnx
-    except ImportError:
-        raise MissingExtra("onnx", "onnx", "exporting to ONNX") from None
     config = checkpoint.config
     if config.char_cnn is None or config.char_cnn.characters is not None:
         raise ConfigError("only models that read UTF-8 bytes are exported to ONNX; this one has a dictionary.")

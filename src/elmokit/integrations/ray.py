@@ -26,7 +26,7 @@ from elmokit.data.outputs import VECTOR_SUFFIXES
 from elmokit.data.shards import InputFile, Shards, manifest_line, open_shards, shard_name
 from elmokit.data.streams import STDIN
 from elmokit.data.tables import Row, Table
-from elmokit.errors import ConfigError, ElmoKitError, InputError, MissingExtra, MissingFile, OutputError
+from elmokit.errors import ConfigError, ElmoKitError, InputError, MissingFile, OutputError, needing
 from elmokit.files import atomic_path
 from elmokit.tasks.embed import VectorSpec, VectorWriter, vectors_or_none
 
@@ -307,11 +307,9 @@ def _tables(source: Table | str | Path) -> list[Table]:
 @contextmanager
 def _connected() -> Iterator[Any]:
     """Connect to a Ray cluster; disconnect afterwards unless it was connected before."""
-    try:
+    with needing("ray", "ray", "working on a cluster"):
         import ray
         import ray.data
-    except ImportError:
-        raise MissingExtra("ray", "ray", "working on a cluster") from None
     connected = ray.is_initialized()
     if not connected:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start ourselves does not report home

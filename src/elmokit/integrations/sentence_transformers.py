@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo, Layers
 from elmokit.encoding import Encoding
-from elmokit.errors import ConfigError, MissingExtra, TextError
+from elmokit.errors import ConfigError, TextError, needing
 
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
@@ -138,8 +138,6 @@ def _like(array: NDArray[np.float32], *given: Any) -> Any:
 
 
 def _tensor(array: NDArray[np.float32]) -> Any:
-    try:
+    with needing("PyTorch", "torch", "vectors as tensors"):
         import torch
-    except ImportError:
-        raise MissingExtra("PyTorch", "torch", "vectors as tensors") from None
     return torch.from_numpy(array)

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 
 from elmokit.blocks import blocks
 from elmokit.elmo import Elmo, Layers
-from elmokit.errors import CheckpointError, ConfigError, InputError, MissingExtra
+from elmokit.errors import CheckpointError, ConfigError, InputError, needing
 from elmokit.files import atomic_path
 from elmokit.reading import read_bytes
 from elmokit.tasks.saved import check_record, model_record
 
-try:
+with needing("spaCy", "spacy", "the pipe 'elmo'"):
     from spacy.language import Language
     from spacy.tokens import Doc, Span, Token
-except ImportError as error:  # pragma: no cover - exercised in a virtual environment without spaCy
-    raise MissingExtra("spaCy", "spacy", "the pipe 'elmo'") from error
 
 Vectors = NDArray[np.float32]
 

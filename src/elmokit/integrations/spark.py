@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from elmokit.elmo import Elmo
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.embed import VectorSpec, vectors_or_none
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ def add_vectors(
     Example:
         ``add_vectors(spark.read.parquet("tweets"), column="tweet").write.parquet("vectors")``
     """
-    try:
+    with needing("pyspark", "spark", "working on Spark"):
         from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
-    except ImportError:
-        raise MissingExtra("pyspark", "spark", "working on Spark") from None
     if column not in frame.columns:
         there = ", ".join(repr(name) for name in frame.columns)
         raise InputError(f"the data frame has no column {column!r}; the columns are {there}.")

@@ -12,16 +12,14 @@ from typing import Any
 
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
-from elmokit.errors import ConfigError, InputError, MissingExtra
+from elmokit.errors import ConfigError, InputError, needing
 from elmokit.text.char_ids import padded_char_ids
 from elmokit.text.inputs import checked_words
 from elmokit.text.tokens import get_tokenizer
 
-try:
+with needing("PyTorch", "torch", "ElmoLayer"):
     import torch
     from torch import Tensor, nn
-except ImportError as error:  # pragma: no cover - exercised without PyTorch
-    raise MissingExtra("PyTorch", "torch", "ElmoLayer") from error
 
 from elmokit.nn.bilm import BiLM
 from elmokit.nn.layer_mix import LayerMixer

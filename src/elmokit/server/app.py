@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from elmokit import __version__
 from elmokit.elmo import Elmo
-from elmokit.errors import MissingExtra
+from elmokit.errors import needing
 
-try:
+with needing("FastAPI", "server", "the server"):
     from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
     from fastapi.middleware.cors import CORSMiddleware
-except ImportError as error:  # pragma: no cover - exercised without FastAPI
-    raise MissingExtra("FastAPI", "server", "the server") from error
 
 from elmokit.server import api, explorer
 from elmokit.server.batching import BatchQueue, EncodingTask

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from elmokit.errors import ConfigError, MissingExtra
+from elmokit.errors import ConfigError, needing
 
 _LINK = re.compile(r"(?:https?://|www\.|pic\.twitter\.com/)\S+")
 _PUNCTUATION = str.maketrans("", "", '!"#$%&()*+-/:;<=>?@[\\]^_`{|}~')
@@ -18,10 +18,8 @@ _LONGEST_LEMMA = 60  # characters of the longest word that is looked up; simplem
 
 
 def _lemmatize(text: str) -> str:
-    try:
+    with needing("simplemma", "lemmas", "lemmatisation"):
         import simplemma
-    except ImportError:
-        raise MissingExtra("simplemma", "lemmas", "lemmatisation") from None
     return " ".join(
         word if len(word) > _LONGEST_LEMMA or _SURROGATE.search(word) else simplemma.lemmatize(word, lang="en")
         for word in text.split()
