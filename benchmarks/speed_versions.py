@@ -3,7 +3,8 @@
     python benchmarks/speed_versions.py OLD_PYTHON MODEL [--rounds 5] [--data ../shared/data]
 
 OLD_PYTHON is the interpreter of the environment with the older version, this interpreter has the newer one; MODEL is a
-model folder that both read. The command lines are the same for both.
+model folder that both read. The command lines are the same for both. Compile the packages of both environments to
+bytecode first (`python -m compileall`), or the version with more libraries pays for compiling them at every start.
 """
 
 import argparse
