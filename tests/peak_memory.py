@@ -53,9 +53,10 @@ def features(path):
 
 
 def head(path):
-    from elmokit.tasks.saved import load_head
+    from elmokit.tasks.saved import loaded_head
 
-    load_head(path.parent, "classifier")
+    with loaded_head(path.parent, "classifier"):
+        pass
 
 
 def shards(path):

@@ -94,7 +94,7 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
             f"{path}: format {config.get('format')!r:.20}, expected {_FORMAT}; another version of elmokit wrote it."
             " Train again."
         )
-    with reading_head(path):
+    with _reading_head(path):
         metadata = config.setdefault("metadata", {})
         record = config["model"]
         if not isinstance(metadata, dict) or not all(isinstance(record[key], str) for key in ("name", "fingerprint")):
@@ -102,10 +102,12 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
     return config
 
 
-def load_head(folder: str | Path, kind: str, model: Any = None) -> tuple[SavedHead, Any]:
-    """Read what `save_head` wrote, and its model, loaded where the folder says unless it is given.
+@contextmanager
+def loaded_head(folder: str | Path, kind: str, model: Any = None) -> Iterator[tuple[SavedHead, Any]]:
+    """What `save_head` wrote, and its model, loaded where the folder says unless it is given.
 
-    Raises as `read_head_config` does, and a CheckpointError for another model than the head was fitted on.
+    Raises as `read_head_config` does, and a CheckpointError for another model than the head was fitted on, and for
+    whatever damaged values raise in the block.
     """
     config, path = read_head_config(folder, kind), Path(folder) / f"{kind}.json"
     arrays = path.with_suffix(".safetensors")
@@ -114,7 +116,8 @@ def load_head(folder: str | Path, kind: str, model: Any = None) -> tuple[SavedHe
     saved = SavedHead(path, config, read_tensors(arrays, types=_TYPES))
     model = open_model(folder, kind) if model is None else model
     check_record(config["model"], model, path.parent)
-    return saved, model
+    with _reading_head(path):
+        yield saved, model
 
 
 def check_record(record: Mapping[str, Any], model: Encoder, place: str | Path) -> None:
@@ -136,7 +139,7 @@ def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -
         return Elmo.load(model)
     record = read_head_config(folder, kind)["model"]
     source = record.get("source")
-    with reading_head(Path(folder) / f"{kind}.json"):
+    with _reading_head(Path(folder) / f"{kind}.json"):
         local = isinstance(source, str) and "://" not in source and Path(source).exists()
     if isinstance(source, str) and (source == "default" or local or catalogue.find(source) is not None):
         return Elmo.load(source)
@@ -149,7 +152,7 @@ def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -
 
 
 @contextmanager
-def reading_head(path: Path) -> Iterator[None]:
+def _reading_head(path: Path) -> Iterator[None]:
     """Turn whatever damaged values raise in the block into a `CheckpointError` that names the file."""
     try:
         with reading(path, what="saved head"):

@@ -85,19 +85,6 @@ def _blocks(first: Array, second: Array) -> Iterator[tuple[int, int, Array]]:
             yield top, left, first[top : top + _BLOCK_ROWS] @ second[left : left + _BLOCK_COLUMNS].T
 
 
-def similar_pairs(texts: Array, threshold: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Find all pairs of texts, from `directions`, whose cosine is at least a threshold, block by block.
-
-    Yields pairs of row numbers (first < second), shape (n, 2), and their cosines, shape (n,).
-    """
-    for top, left, cosines in _blocks(texts, texts):
-        rows, columns = np.nonzero(cosines >= threshold)
-        above = rows + top < columns + left
-        rows, columns = rows[above], columns[above]
-        if len(rows):
-            yield np.stack([rows + top, columns + left], axis=1), cosines[rows, columns]
-
-
 def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[list[int]]:
     """Find groups of near-duplicates: texts linked by pairs of a cosine above a threshold (single linkage).
 
@@ -119,8 +106,9 @@ def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[li
             row = parents[row]
         return row
 
-    for pairs, _ in similar_pairs(texts, threshold - 1e-6):  # float32: the cosine of equal texts may be below 1
-        for first, second in pairs.tolist():
+    for top, left, cosines in _blocks(texts, texts):
+        pairs = np.argwhere(cosines >= threshold - 1e-6) + np.array([top, left])  # float32: equal texts may be below 1
+        for first, second in pairs[pairs[:, 0] < pairs[:, 1]].tolist():
             one, other = sorted((root(first), root(second)))
             parents[other] = one
     groups: dict[int, list[int]] = {}

@@ -20,6 +20,7 @@ from elmokit.text.sentences import split_sentences
 Doubles = NDArray[np.float64]
 
 _MAX_STEPS, _CONVERGED = 200, 1e-9
+_DAMPING = 0.85  # probability of following a similarity instead of jumping anywhere
 _SAME = 1e-6  # cosines of float32 vectors that differ by less are the same
 
 
@@ -67,17 +68,14 @@ def rescaled_cosines(vectors: NDArray[Any]) -> Doubles:
     return np.asarray(scaled)
 
 
-def centrality(similarities: Doubles, *, damping: float = 0.85) -> Doubles:
-    """LexRank: PageRank over the similarities of n sentences, by power iteration. (n, n) → shares that sum to 1, (n,).
-
-    `damping` is the probability of following a similarity instead of jumping anywhere.
-    """
+def centrality(similarities: Doubles) -> Doubles:
+    """LexRank: PageRank over similarities (n, n), by power iteration. Shares that sum to 1, (n,)."""
     n = len(similarities)
     votes = similarities / np.maximum(similarities.sum(1, keepdims=True), 1e-12)
     shares = np.full(n, 1 / n)
     for _ in range(_MAX_STEPS):
         before = shares
-        shares = (1 - damping) / n + damping * (before @ votes)
+        shares = (1 - _DAMPING) / n + _DAMPING * (before @ votes)
         shares = shares / shares.sum()
         if np.abs(shares - before).max() < _CONVERGED:
             break

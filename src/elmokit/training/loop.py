@@ -78,7 +78,8 @@ class Trainer:
         self.heldout = stream(part="heldout") if store.n_texts("heldout") else None
         self.optimizer = _make_optimizer(self.model, options)
         self.generator = torch.Generator().manual_seed(options.seed + 1)
-        self.autocast = autocast_type(options.precision, self.device)
+        dtype = autocast_type(options.precision, self.device)
+        self.autocast = torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
         self.own_rows = options.batch_size // group.size
         self.states = self.model.initial_states(self.own_rows)
         self.position = Position()
@@ -139,7 +140,7 @@ class Trainer:
             self.states = self.model.initial_states(self.own_rows)
         batch = self.make_batch(window.shard(self.group.rank, self.group.size)).to(self.device)
         negatives = self.model.softmax.draw(self.generator)
-        with self._autocast():
+        with self.autocast:
             losses, counts, self.states, taught, _ = self._parallel(batch, self.states, negatives)
         sums = self.group.sum(torch.cat([losses.detach().double(), counts.double()]))
         n_targets = float(sums[2] + sums[3])
@@ -150,9 +151,6 @@ class Trainer:
         self.n_words += int(sums[2])
         self.position = replace(window.position, window=window.position.window + 1)
         return float(sums[0] + sums[1]) / n_targets
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
 
     def _after_step(self, loss: float) -> None:
         """Evaluate, report, save and stop where due."""
@@ -210,7 +208,7 @@ class Trainer:
             if number >= max_windows or window.position.epoch > 0:
                 break
             states = self.model.initial_states(len(window.texts)) if window.fresh else states
-            with self._autocast():
+            with self.autocast:
                 losses, counts, states, _, similarity = self.model(make_batch(window).to(self.device), states, None)
             meter.add(losses.double().cpu().numpy(), counts.cpu().numpy())
             cosines += similarity.cpu()

@@ -287,17 +287,17 @@ class CorpusStore:
         start = int(self._spelling_ends[number - 1]) if number else 0
         return bytes(self._spellings[start : int(self._spelling_ends[number])]).decode("utf-8", "surrogatepass")
 
-    def vocabulary(self, *, max_size: int | None, min_count: int = 1) -> Vocabulary:
+    def vocabulary(self, *, max_size: int) -> Vocabulary:
         """The most frequent words with their counts; `max_size` includes the special words."""
         counts = np.asarray(self.counts)
-        candidates = np.flatnonzero(counts >= max(min_count, 1))
-        if max_size is not None and len(candidates) > 2 * max_size:  # some may be one word with two numbers
+        candidates = np.flatnonzero(counts)
+        if len(candidates) > 2 * max_size:  # some may be one word with two numbers
             candidates = candidates[np.argsort(counts[candidates], kind="stable")[-2 * max_size :]]
         by_word: dict[str, int] = {}
         for number in candidates.tolist():
             word = self.spelling(number)
             by_word[word] = by_word.get(word, 0) + int(counts[number])
-        return Vocabulary.from_counts(by_word, total=int(counts.sum()), max_size=max_size, min_count=min_count)
+        return Vocabulary.from_counts(by_word, total=int(counts.sum()), max_size=max_size)
 
     def targets(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
         """The vocabulary id of every spelling. Shape (n_spellings,)."""

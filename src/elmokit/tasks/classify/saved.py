@@ -14,7 +14,7 @@ from elmokit.errors import CheckpointError, InputError
 from elmokit.files import checksum
 from elmokit.tasks.classify.features import make_features, make_torch_head, restore_scaler
 from elmokit.tasks.classify.logistic import linear, one_vs_rest
-from elmokit.tasks.saved import Arrays, SavedHead, load_head, read_head_config, reading_head, save_head
+from elmokit.tasks.saved import Arrays, SavedHead, loaded_head, read_head_config, save_head
 
 FILES = "classifier"
 _BILM = "bilm"
@@ -63,8 +63,7 @@ def load_classifier(cls: Any, folder: str | Path, elmo: Encoder | None = None) -
     if several != cls.several:
         kind, right = ("several labels", "MultiLabelClassifier") if several else ("one label", "TextClassifier")
         raise CheckpointError(f"{folder}: this classifier gives {kind} per text; load it with {right}.")
-    saved, model = load_head(folder, FILES, elmo)
-    with reading_head(saved.path):
+    with loaded_head(folder, FILES, elmo) as (saved, model):
         return _restored(cls, saved, model)
 
 

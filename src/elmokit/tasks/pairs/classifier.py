@@ -19,7 +19,7 @@ from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.checks import Pair, check_known, check_labels, check_pairs, check_scores, check_strength
 from elmokit.tasks.pairs.scorer import SimilarityScores, compare_scores
-from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
+from elmokit.tasks.saved import SavedHead, loaded_head, save_head
 
 with needing("scikit-learn", "tasks", "sentence pairs"):
     from sklearn.linear_model import Ridge
@@ -209,8 +209,7 @@ class SentencePairs(ElmoEstimator):
 
         MissingFile without such a folder; CheckpointError for damaged files, or another model than in training.
         """
-        head, model = load_head(folder, FILES, elmo)
-        with reading_head(head.path):
+        with loaded_head(folder, FILES, elmo) as (head, model):
             return cls._restored(head, model)
 
     @classmethod

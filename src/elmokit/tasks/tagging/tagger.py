@@ -20,7 +20,7 @@ import numpy as np
 from elmokit.blocks import blocks
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, needing
-from elmokit.tasks.saved import SavedHead, load_head, reading_head, save_head
+from elmokit.tasks.saved import SavedHead, loaded_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
 from elmokit.tasks.tagging.cache import (
     SNAPSHOT,
@@ -253,8 +253,7 @@ class Tagger:
         `device` is that of `Tagger`. MissingFile without a tagger; CheckpointError for damaged files, or another model
         than in training.
         """
-        head, model = load_head(folder, FILES, elmo)
-        with reading_head(head.path):
+        with loaded_head(folder, FILES, elmo) as (head, model):
             return cls._restored(head, model, device)
 
     @classmethod
