@@ -21,8 +21,7 @@ with needing("PyTorch", "torch", "ElmoLayer"):
     import torch
     from torch import Tensor, nn
 
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.layer_mix import LayerMixer
+from elmokit.nn.bilm import BiLM, LayerMixer
 
 
 class ElmoLayer(nn.Module):

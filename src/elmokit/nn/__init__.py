@@ -9,10 +9,9 @@ from elmokit.errors import needing
 with needing("PyTorch", "torch", "elmokit.nn"):
     import torch as _torch  # noqa: F401
 
-from elmokit.nn.bilm import BiLM, Layers
+from elmokit.nn.bilm import BiLM, LayerMixer, Layers
 from elmokit.nn.bilstm import LSTMTower, TowerState
 from elmokit.nn.char_cnn import CharCNN
-from elmokit.nn.layer_mix import LayerMixer
 from elmokit.nn.softmax import SampledSoftmax
 
 __all__ = ["BiLM", "CharCNN", "LSTMTower", "LayerMixer", "Layers", "SampledSoftmax", "TowerState"]

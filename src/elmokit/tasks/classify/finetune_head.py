@@ -22,8 +22,7 @@ with needing("PyTorch", "torch", "fine-tuning"):
     import torch
     from torch import Tensor, nn
 
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.layer_mix import LayerMixer
+from elmokit.nn.bilm import BiLM, LayerMixer
 from elmokit.tasks.classify.torch_head import Array, TorchHead
 
 Words = Sequence[str]

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.fitting import FitOptions, fit
-from elmokit.nn.layer_mix import LayerMixer
+from elmokit.nn.bilm import LayerMixer
 from elmokit.progress import progress_bar
 from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers, restore_weights

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elmokit.nn.layer_mix import LayerMixer
+from elmokit.nn.bilm import LayerMixer
 from elmokit.tasks.torch_parts import PackedLSTM, pad_layers
 
 Rules = tuple[Any, Any, Any]
