@@ -43,11 +43,7 @@ def dataset_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_arrays(
-    path: Path,
-    *,
-    dtype: DTypeLike | None = None,
-    error: type[ElmoKitError] = CheckpointError,
-    what: str = _WHAT,
+    path: Path, *, dtype: DTypeLike | None = None, error: type[ElmoKitError] = CheckpointError, what: str = _WHAT
 ) -> dict[str, NDArray[Any]]:
     """Read all datasets of a file, as they are stored or as numbers of a type; `error` and `what` are for `reading`."""
     with reading(path, error=error, what=what), _open_datasets(path) as datasets, np.errstate(over="ignore"):

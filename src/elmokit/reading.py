@@ -14,9 +14,7 @@ from typing import Any
 
 from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
 
-MAX_JSON_BYTES = 16 << 20
-"""Default bound for a JSON file. Parsed JSON takes up to 25 times its size in memory."""
-
+MAX_JSON_BYTES = 16 << 20  # default bound for a JSON file. Parsed JSON takes up to 25 times its size in memory.
 _MAX_REASON = 300
 _MAX_EXPANSION, _FREE_BYTES = 50, 64 << 20  # of archives
 _MAX_DIRECTORY_BYTES = 4 << 20  # the list of members at the end of a zip
@@ -41,7 +39,7 @@ def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, wh
         panic = type(problem).__name__ == "PanicException"  # how Rust libraries (safetensors, Lance) crash
         if not isinstance(problem, Exception) and not panic:
             raise
-        raise error(f"{printable(str(path))}: not a readable {what} ({_reason(problem)}).") from problem
+        raise error(f"{printable(str(path))}: not a readable {what} ({reason(problem)}).") from problem
 
 
 def read_bytes(path: str | Path, *, max_bytes: int, error: type[ElmoKitError] = CheckpointError) -> bytes:
@@ -114,7 +112,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def _reason(problem: BaseException) -> str:
+def reason(problem: BaseException) -> str:
     """One printable line that says what went wrong."""
     try:
         text = str(problem)

@@ -16,8 +16,8 @@ import numpy as np
 from elmokit.checkpoints import allennlp, fetching, manylangs, native, tensorflow, torch_file
 from elmokit.checkpoints.archives import is_archive, unpacked
 from elmokit.checkpoints.catalogue import CATALOGUE
-from elmokit.checkpoints.checkpoint import EMBEDDED, Checkpoint, CheckpointFiles, Format, Softmax, digest_of
-from elmokit.checkpoints.native import recorded_sums
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, Storage, digest_of
+from elmokit.checkpoints.native import EMBEDDED, recorded_sums
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
 from elmokit.files import make_folder
 from elmokit.reading import printable, reading
@@ -64,9 +64,7 @@ def load(source: str | Path, *, weights: str | Path | None = None, with_softmax:
     return fetching.described(checkpoint, str(source)) if _is_remote(source) else checkpoint
 
 
-def save(
-    checkpoint: Checkpoint, folder: str | Path, *, format: str = "native", storage: native.Storage = "float32"
-) -> None:
+def save(checkpoint: Checkpoint, folder: str | Path, *, format: str = "native", storage: Storage = "float32") -> None:
     """Write a checkpoint into a folder, which is created where it is missing; files of other names stay.
 
     Args:
@@ -78,19 +76,14 @@ def save(
         CheckpointError: unknown format, or one that can only be read; weights that are NaN or infinite.
         OutputError: the folder can't be created or written.
     """
-    folder = Path(folder)
-    forms = {form.name: form for form in FORMATS if form.write is not None}
+    writers = {form.name: form.write for form in FORMATS if form.write is not None}
     _check_finite(checkpoint)
-    if format not in forms:
-        known = ", ".join(map(repr, forms))
+    if format not in writers:
+        known = ", ".join(map(repr, writers))
         raise CheckpointError(f"format is {format!r}; a checkpoint can be written as {known}.")
     if storage != "float32" and format != "native":
         raise CheckpointError(f"storage {storage!r} belongs to the native format; {format!r} is always float32.")
-    make_folder(folder)
-    if format == "native":
-        native.write(checkpoint, folder, storage=storage)
-    else:
-        forms[format].write(checkpoint, folder)  # type: ignore[misc]
+    writers[format](checkpoint, make_folder(folder), storage)
 
 
 @contextmanager
@@ -139,10 +132,9 @@ def _local(source: str | Path) -> Path:
 
 def _is_remote(source: str | Path) -> bool:
     """Tell whether a source is a name or address, and no file has that name."""
-    if not isinstance(source, str) or source == "default":
-        return False
-    with reading(source, what="path"):
-        return not Path(source).exists() and fetching.is_remote(source)
+    with reading(str(source), what="path"):
+        is_name = isinstance(source, str) and source != "default" and not Path(source).exists()
+        return is_name and fetching.is_remote(str(source))
 
 
 def _detect(source: CheckpointFiles) -> Format:

@@ -6,7 +6,7 @@ and others. A softmax goes to `softmax_weights.hdf5`, as the official models' di
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, vocabulary_beside
 from elmokit.checkpoints.mapping import convert, revert_rules, rules_from
-from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, training_metadata
-from elmokit.checkpoints.tensorflow import TABLE, published_name
+from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, read_options, training_metadata
+from elmokit.checkpoints.tensorflow import NAMES, TABLE, published_name, take_softmax
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, MissingFile
 from elmokit.files import atomic_path, write_json
@@ -25,25 +25,25 @@ from elmokit.hdf5 import dataset_shapes, hdf5_file, is_hdf5, read_arrays
 from elmokit.reading import printable, reading
 from elmokit.text.vocab import write_words
 
-_SOFTMAX = ("softmax/W", "softmax/b")
+_SUFFIXES = (".hdf5", ".h5")
 
 
 def recognise(source: CheckpointFiles) -> bool:
     """Whether there are HDF5 files; whether they hold a biLM is for `read` to say, which can say why not."""
-    if source.weights is not None or (source.path.suffix == ".json" and source.path.is_file()):
+    if source.weights is not None or _is_options(source.path):
         return source.weights is not None or _weights_beside(source.path) is not None
-    return is_hdf5(source.path) if source.path.is_file() else bool(source.files(".hdf5", ".h5"))
+    return is_hdf5(source.path) if source.path.is_file() else bool(source.files(*_SUFFIXES))
 
 
 def read(source: CheckpointFiles) -> Checkpoint:
     """Read a folder or a pair of files."""
     options_path, weights_path = _find_pair(source)
     options = read_options(options_path)
-    arrays = {name.removeprefix("lm/"): array for name, array in read_arrays(weights_path, dtype="f4").items()}
-    arrays = {published_name(name) or name: array for name, array in arrays.items()}
+    datasets = {name.removeprefix("lm/"): array for name, array in read_arrays(weights_path, dtype="f4").items()}
+    arrays = {published_name(name) or name: array for name, array in datasets.items()}
     refuse_other_kinds(weights_path, arrays)
-    inside = {name: arrays.pop(name) for name in _SOFTMAX if name in arrays}
-    config = config_from_options(options, options_path, weights_path, arrays)
+    softmax = take_softmax(arrays) or _softmax_beside(source)
+    config = config_from_options(options, options_path, arrays, NAMES)
     tensors = convert(TABLE, config, arrays, weights_path, options_path)
     words, counts, metadata = None, None, training_metadata(options)
     if source.weights is None:
@@ -54,11 +54,10 @@ def read(source: CheckpointFiles) -> Checkpoint:
         mix = LayerMix(**extra.get("layer_mix", {}))
         metadata |= dict(extra.get("metadata", extra.get("facts", {})))
         name = printable(str(extra.get("name", "")))
-    softmax = _softmax(source, inside, weights_path) if source.with_softmax else None
-    return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
+    return Checkpoint(config, tensors, mix, words, counts, softmax if source.with_softmax else None, name, metadata)
 
 
-def write(checkpoint: Checkpoint, folder: Path) -> None:
+def write(checkpoint: Checkpoint, folder: Path, _storage: str = "float32") -> None:
     """Write `options.json`, `weights.hdf5` and, where there are, `vocab.txt` and `softmax_weights.hdf5`."""
     config, what = checkpoint.config, ""
     if config.word_width or (config.char_cnn and config.char_cnn.characters):
@@ -84,7 +83,7 @@ def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             file.create_dataset(name, data=np.asarray(array, dtype=np.float32))
 
 
-def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
+def refuse_other_kinds(path: Path, names: Collection[str]) -> None:
     """Say by name what a file is that holds no biLM."""
     if any(name == "char_embed" or name.startswith("RNN_") for name in names):
         return
@@ -101,6 +100,10 @@ def refuse_other_kinds(path: Path, names: Mapping[str, Any]) -> None:
     raise CheckpointError(f"{path}: this is {kind}.")
 
 
+def _is_options(path: Path) -> bool:
+    return path.suffix == ".json" and path.is_file()
+
+
 def _names(path: Path) -> set[str]:
     """Names of the datasets; none where the file can't be read."""
     with suppress(CheckpointError, MissingFile):
@@ -108,28 +111,24 @@ def _names(path: Path) -> set[str]:
     return set()
 
 
-def _holds_bilm(path: Path) -> bool:
-    return any(name.startswith("RNN_") for name in _names(path))
+def _weights_in(folder: CheckpointFiles) -> list[Path]:
+    """The files that hold a biLM."""
+    return [path for path in folder.files(*_SUFFIXES) if any(name.startswith("RNN_") for name in _names(path))]
 
 
 def _weights_beside(options_path: Path) -> Path | None:
     """The weights that belong to an options file: the same name with "weights", or the folder's only ones."""
     same = options_path.with_name(options_path.stem.replace("options", "weights") + ".hdf5")
-    if same.is_file():
-        return same
-    candidates = [path for path in CheckpointFiles(options_path.parent).files(".hdf5", ".h5") if _holds_bilm(path)]
+    candidates = [same] if same.is_file() else _weights_in(CheckpointFiles(options_path.parent))
     return candidates[0] if len(candidates) == 1 else None
 
 
 def _find_pair(source: CheckpointFiles) -> tuple[Path, Path]:
     """Options and weights, wherever they were given."""
-    if source.weights is not None:
-        return source.path, source.weights
-    if source.path.is_file() and source.path.suffix == ".json":
-        weights = _weights_beside(source.path)
-        if weights is None:
+    if source.weights is not None or _is_options(source.path):
+        if (weights_path := source.weights or _weights_beside(source.path)) is None:
             raise MissingFile(f"{source.path}: no HDF5 file of weights lies beside it; give it as weights=….")
-        return source.path, weights
+        return source.path, weights_path
     weights_path = source.path if source.path.is_file() else _only_weights(source)
     same = weights_path.with_name(weights_path.stem.replace("weights", "options") + ".json")
     named = sorted(p for p in source.folder.glob("*options*.json") if p.is_file())
@@ -141,25 +140,21 @@ def _find_pair(source: CheckpointFiles) -> tuple[Path, Path]:
 
 
 def _only_weights(source: CheckpointFiles) -> Path:
-    files = source.files(".hdf5", ".h5")
-    weights = [path for path in files if _holds_bilm(path)]
-    preferred = [path for path in weights if path.name in ("model.hdf5", "weights.hdf5")]
-    if len(preferred or weights) > 1:
+    weights = _weights_in(source)
+    preferred = [path for path in weights if path.name in ("model.hdf5", "weights.hdf5")] or weights
+    if len(preferred) > 1:
         names = ", ".join(path.name for path in weights)
         raise CheckpointError(f"{source.path}: several files of weights ({names}); give options and weights by name.")
-    return (preferred or weights or files)[0]  # a file that holds none: reading it says what it is
+    return (preferred or source.files(*_SUFFIXES))[0]  # a file that holds none: reading it says what it is
 
 
-def _softmax(source: CheckpointFiles, inside: Mapping[str, NDArray[Any]], weights_path: Path) -> Softmax | None:
-    """The softmax in the file of weights, or in a file of its own beside it."""
-    path, arrays = weights_path, inside
-    if set(inside) != set(_SOFTMAX):
-        files = CheckpointFiles(source.folder).files(".hdf5", ".h5") if source.weights is None else []
-        path = next((p for p in files if "softmax" in p.name and _names(p) == set(_SOFTMAX)), path)
-        if path == weights_path:
-            return None
-        arrays = read_arrays(path, dtype="f4")
-    return Softmax(*(arrays[name] for name in _SOFTMAX))
+def _softmax_beside(source: CheckpointFiles) -> Softmax | None:
+    """The softmax in a file of its own beside a folder's weights."""
+    if source.weights is not None or not source.with_softmax:
+        return None
+    files = CheckpointFiles(source.folder).files(*_SUFFIXES)
+    path = next((path for path in files if "softmax" in path.name and _names(path) == {"softmax/W", "softmax/b"}), None)
+    return None if path is None else take_softmax(read_arrays(path, dtype="f4"))
 
 
 FORMAT = Format("allennlp", "AllenNLP / bilm-tf (options.json, HDF5 weights)", recognise, read, write)

@@ -10,17 +10,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError
-from elmokit.reading import read_json
 from elmokit.text.vocab import MAXTERMID, read_words
 
 Tensors = Mapping[str, NDArray[Any]]
+Storage = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +140,6 @@ def digest_of(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-_MAX_OPTIONS_BYTES = 4 << 20
-EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"
-"""The folder of the model inside the package, known as "default"."""
-
-
 @dataclass(frozen=True)
 class CheckpointFiles:
     """A file or folder, and the weights where a pair was given; the softmax can be most of a small model's numbers."""
@@ -171,18 +166,13 @@ class CheckpointFiles:
 
 @dataclass(frozen=True)
 class Format:
-    """A format of checkpoints: how to know (which is cheap), read and maybe write it, into an existing folder."""
+    """A format of checkpoints: how to know (which is cheap), read and maybe write it, into a folder and a storage."""
 
     name: str
     title: str
     recognise: Callable[[CheckpointFiles], bool]
     read: Callable[[CheckpointFiles], Checkpoint]
-    write: Callable[[Checkpoint, Path], None] | None = None
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """Read the JSON object of a model's configuration."""
-    return read_json(path, max_bytes=_MAX_OPTIONS_BYTES, what="configuration of a model: not a JSON file")
+    write: Callable[[Checkpoint, Path, Storage], None] | None = None
 
 
 def vocabulary_beside(

@@ -22,11 +22,9 @@ from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingFile, OutputError, needing
 from elmokit.files import checksum, locked, write_json
 from elmokit.progress import progress_bar
-from elmokit.reading import printable, read_json
+from elmokit.reading import printable, read_json, reason
 
-MARK = "fetched.json"
-"""Written last into a model's folder: name, addresses and SHA-256 of its files."""
-
+MARK = "fetched.json"  # written last into a model's folder: name, addresses and SHA-256 of its files
 _ATTEMPTS, _TIMEOUT, _CHUNK = 4, 30.0, 1 << 18
 _LEAST_PACE = 1000  # bytes a second, once _TIMEOUT has passed
 _MAX_BYTES = 16 << 30
@@ -36,21 +34,15 @@ _PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", 
 
 def is_remote(source: str) -> bool:
     """Tell whether `fetch` understands a source."""
-    return is_address(source) or find(source) is not None
-
-
-def is_address(source: str) -> bool:
-    """Tell whether loading a source would contact a server that the source itself names."""
-    return source.startswith("hf:") or "://" in source
+    return source.startswith("hf:") or "://" in source or find(source) is not None
 
 
 def cache_folder() -> Path:
     """Return the folder of all fetched models: `ELMOKIT_CACHE`, or the system's place for caches."""
     if os.environ.get("ELMOKIT_CACHE"):
         return Path(os.environ["ELMOKIT_CACHE"]).expanduser()
-    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
-        return Path(os.environ["LOCALAPPDATA"]) / "elmokit"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elmokit"
+    of_system = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return Path(of_system or Path.home() / ".cache") / "elmokit"
 
 
 def offline() -> bool:
@@ -58,14 +50,14 @@ def offline() -> bool:
     return os.environ.get("ELMOKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
-def fetch(source: str, *, cache: Path | None = None, show_progress: bool | None = None) -> Path:
+def fetch(source: str) -> Path:
     """Return a model's files on this machine; download them if they are not there yet."""
     if source.startswith("hf:"):
         return _from_hugging_face(source.removeprefix("hf:"))
     model = find(source) or _unnamed(source)
-    folder = _folder_of(model, cache)
-    if not ((folder / MARK).is_file() and all((folder / file.name).is_file() for file in model.files)):
-        _fetch_all(model, folder, show_progress)
+    folder = _folder_of(model)
+    if not all((folder / name).is_file() for name in (MARK, *(file.name for file in model.files))):
+        _fetch_all(model, folder)
     return folder / model.files[0].name if len(model.files) == 1 else folder
 
 
@@ -77,7 +69,7 @@ def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
         known = model or _unnamed(source)
         mark = _folder_of(known) / MARK
         sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
-        verified = bool(sums) and all(file.sha256 and sums.get(file.name) == file.sha256 for file in known.files)
+        verified = all(file.sha256 and sums.get(file.name) == file.sha256 for file in known.files)
         metadata = {"source": known.files[0].url, "sha256": sums}
         metadata["verified"] = "by SHA-256" if verified else "not verified: no published checksum"
     if model is not None:
@@ -98,11 +90,11 @@ def push(folder: Path, repository: str, *, private: bool = False) -> str:
         hub.create_repo(repository, private=private, exist_ok=True)
         return str(hub.upload_folder(repo_id=repository, folder_path=str(folder)))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-        raise CheckpointError(f"hf:{repository}: the hub refused it ({_reason(error)}).") from None
+        raise CheckpointError(f"hf:{repository}: the hub refused it ({reason(error)}).") from None
 
 
-def _folder_of(model: Published, cache: Path | None = None) -> Path:
-    return (cache or cache_folder()) / re.sub(r"[^\w.-]+", "-", model.name)
+def _folder_of(model: Published) -> Path:
+    return cache_folder() / re.sub(r"[^\w.-]+", "-", model.name)
 
 
 def _unnamed(url: str) -> Published:
@@ -119,7 +111,7 @@ def _unnamed(url: str) -> Published:
     return Published(name=f"{name}-{key}", title=url, files=(RemoteFile(url=url, name=name),))
 
 
-def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
+def _fetch_all(model: Published, folder: Path) -> None:
     urls = "  ".join(f"{file.url} → {folder / file.name}" for file in model.files)
     advice = f"Fetch by hand: {urls}, then give elmokit that folder (or file) as the model."
     if offline():
@@ -127,16 +119,16 @@ def _fetch_all(model: Published, folder: Path, show: bool | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", f"{folder}: another process is downloading", wait=True):
-            sums = {file.name: _fetch_file(file, folder, advice, show) for file in model.files}
+            sums = {file.name: _fetch_file(file, folder, advice) for file in model.files}
             values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
             write_json(folder / MARK, values, indent=2)
-    except (CheckpointError, MissingFile, OutputError):
-        raise
     except OSError as error:
+        if isinstance(error, MissingFile | OutputError):
+            raise
         raise OutputError(f"{folder}: can't be written ({error.strerror or error}); set ELMOKIT_CACHE.") from error
 
 
-def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) -> str:
+def _fetch_file(file: RemoteFile, folder: Path, advice: str) -> str:
     """Download one file that is not there yet, with retries; return its SHA-256."""
     import requests
 
@@ -145,12 +137,12 @@ def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) 
         return checksum(target)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _receive(file, part, show)
+            _receive(file, part)
             break
         except requests.RequestException as error:
             status = 0 if error.response is None else error.response.status_code
             if attempt == _ATTEMPTS or (400 <= status < 500 and status not in _PASSING):
-                raise MissingFile(f"{file.url}: can't be fetched ({_reason(error)}). {advice}") from None
+                raise MissingFile(f"{file.url}: can't be fetched ({reason(error)}). {advice}") from None
             time.sleep(2 ** (attempt - 1))
     digest = checksum(part)
     part.with_suffix(".etag").unlink(missing_ok=True)
@@ -163,7 +155,7 @@ def _fetch_file(file: RemoteFile, folder: Path, advice: str, show: bool | None) 
     return digest
 
 
-def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
+def _receive(file: RemoteFile, part: Path) -> None:
     """Append to a part, if the server still has the same file, or write it anew."""
     import requests
 
@@ -184,7 +176,7 @@ def _receive(file: RemoteFile, part: Path, show: bool | None) -> None:
             if version.startswith('"'):  # a strong one: the same bytes
                 tag.write_text(version, "utf-8")
         expected = n_bytes + int(response.headers.get("Content-Length") or 0)
-        bar = progress_bar(f"fetching {file.name}", total=expected, show=show, unit="B")
+        bar = progress_bar(f"fetching {file.name}", total=expected, unit="B")
         with bar as advance, part.open("ab" if n_bytes else "wb") as output:
             for chunk in _pieces(response):
                 n_bytes += len(chunk)
@@ -227,10 +219,6 @@ def _check_response(response: Any, **_: Any) -> None:
         raise CheckpointError(f"{response.url}: {problem}")
 
 
-def _reason(error: BaseException) -> str:
-    return printable(next(iter(str(error).splitlines()), type(error).__name__))[:300]
-
-
 def _hugging_face() -> Any:
     with needing("huggingface_hub", "hub", "models of the Hugging Face hub"):
         import huggingface_hub
@@ -248,6 +236,6 @@ def _from_hugging_face(name: str) -> Path:
         return Path(folder)
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise MissingFile(
-            f"hf:{printable(name)}: can't be fetched from the Hugging Face hub ({_reason(error)}). Fetch by hand:"
+            f"hf:{printable(name)}: can't be fetched from the Hugging Face hub ({reason(error)}). Fetch by hand:"
             f" https://huggingface.co/{printable(repository)}, then give elmokit the folder."
         ) from None

@@ -12,19 +12,25 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
 from elmokit.checkpoints.mapping import Rule, convert, pad_row
-from elmokit.checkpoints.options import PUBLISHED
-from elmokit.checkpoints.torch_file import Names, read_state
+from elmokit.checkpoints.options import PUBLISHED, Names, config_from_options, read_options
+from elmokit.checkpoints.torch_file import read_state, torch_rules
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
 from elmokit.text.vocab import read_words
 
 _ENCODER, _EMBEDDER = "encoder.pkl", "token_embedder.pkl"
 _WORDS = "word_emb_layer.embedding.weight"
-_CHARACTERS = "char_emb_layer.embedding.weight"
-_MANYLANGS = Names(_CHARACTERS, "convolutions.{i}", "highways._layers.{i}", "projection", steps=(pad_row(),))
-_RULES = (*_MANYLANGS.rules(), Rule(_WORDS, ("word_embedding.weight",), (pad_row(),)))
+_NAMES = Names(
+    table="char_emb_layer.embedding.weight",
+    convolution="convolutions.{i}.weight",
+    highway="highways._layers.{i}.weight",
+    projection="projection.weight",
+    cell="forward_layer_{i}.input_linearity.weight",
+    cell_projection="forward_layer_{i}.state_projection.weight",
+)
+_RULES = (*torch_rules(_NAMES, pad_row()), Rule(_WORDS, ("word_embedding.weight",), (pad_row(),)))
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 _WORD_MARKS = ("<bos>", "<eos>", "<oov>")
 _OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}
@@ -45,7 +51,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     arrays = read_state(folder / _EMBEDDER) | read_state(folder / _ENCODER)
     options = _options(folder)
     words = _dictionary(folder / "word.dic", arrays.get(_WORDS), _WORD_MARKS)
-    characters = _dictionary(folder / "char.dic", arrays.get(_CHARACTERS), _CHARACTER_MARKS)
+    characters = _dictionary(folder / "char.dic", arrays.get(_NAMES.table), _CHARACTER_MARKS)
     sizes = {}
     if words is not None:
         words = tuple(_OUR_MARKS.get(word, word) for word in words)
@@ -54,9 +60,9 @@ def read(source: CheckpointFiles) -> Checkpoint:
             with reading(folder / _EMBEDDER, what="table of words with its projection"):
                 weight, bias = arrays.pop("projection.weight"), arrays.pop("projection.bias")
                 arrays[_WORDS] = arrays[_WORDS] @ weight.T + bias
-    config = _MANYLANGS.config(
-        arrays, lstm=options["encoder"], cnn=options["token_embedder"], characters=characters, **sizes
-    )
+    known = {"lstm": options["encoder"], "char_cnn": options["token_embedder"]}
+    sized = _NAMES.options(arrays, folder, known)
+    config = config_from_options(sized, folder, arrays, _NAMES, characters=characters, **sizes)
     tensors = convert(_RULES, config, arrays, folder, folder / _ENCODER)
     return Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
 
@@ -64,19 +70,19 @@ def read(source: CheckpointFiles) -> Checkpoint:
 def _options(folder: Path) -> dict[str, dict[str, Any]]:
     """The configuration, where it lies beside; else what all released models have."""
     options = {part: dict(values) for part, values in _DEFAULTS.items()}
-    arguments = read_options(folder / "config.json") if (folder / "config.json").is_file() else {}
-    name = PurePosixPath(str(arguments.get("config_path", "")).replace("\\", "/")).name
-    candidates = [folder / name, folder / "configs" / name] if name and name not in (".", "..") else []
-    config_path = next((path for path in candidates if path.is_file()), None)
-    values = arguments if "encoder" in arguments else read_options(config_path) if config_path else {}
+    values = read_options(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if "encoder" not in values:  # the arguments of the training, which name the configuration's file
+        name = PurePosixPath(str(values.get("config_path", "")).replace("\\", "/")).name or "."
+        config_path = next((path for path in (folder / name, folder / "configs" / name) if path.is_file()), None)
+        values = read_options(config_path) if config_path else {}
     for part, known in options.items():
         if isinstance(values.get(part), dict):
             known.update(values[part])
-    names = str(options["encoder"]["name"]).lower(), str(options["token_embedder"]["name"]).lower()
-    if names != ("elmo", "cnn"):
+    encoder, embedder = (str(part["name"]).lower() for part in options.values())
+    if (encoder, embedder) != ("elmo", "cnn"):
         raise CheckpointError(
-            f"{folder}: encoder {names[0]!r} with token embedder {names[1]!r}; only 'elmo' with 'cnn' is read,"
-            " which all released models are."
+            f"{folder}: encoder {encoder!r} with token embedder {embedder!r}; only 'elmo' with 'cnn' is read, which all"
+            " released models are."
         )
     return options
 

@@ -11,31 +11,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import (
-    EMBEDDED,
-    Checkpoint,
-    CheckpointFiles,
-    Format,
-    Softmax,
-    digest_of,
-    read_options,
-)
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, Storage, digest_of
+from elmokit.checkpoints.options import read_options
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, OutputError
 from elmokit.files import atomic_path, checksum, write_json
 from elmokit.reading import printable, reading
 from elmokit.text.vocab import read_words, write_words
 
-FORMAT_VERSION = 1
-"""What we write, and the newest that we read."""
-
+FORMAT_VERSION = 1  # what we write, and the newest that we read
+EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"  # the model inside the package, "default"
 CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "words.txt"
-Storage = Literal["float32", "float16", "int8"]
 _SCALE = ".scale"
 _SOFTMAX = ("softmax.weight", "softmax.bias")
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1"}
@@ -65,12 +56,12 @@ def read(source: CheckpointFiles) -> Checkpoint:
         return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
 
 
-def write(checkpoint: Checkpoint, folder: Path, *, storage: Storage = "float32") -> None:
+def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") -> None:
     """Write our format; `config.json` comes last, so an interrupted write is no checkpoint."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    if storage not in ("float32", "float16", "int8"):
+    if storage not in get_args(Storage):
         raise CheckpointError(f"storage is {storage!r}; expected 'float32', 'float16' or 'int8'.")
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:

@@ -8,27 +8,29 @@ has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, read_options, vocabulary_beside
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, vocabulary_beside
 from elmokit.checkpoints.mapping import Rule, add_to_block, convert, drop_axis, pad_row, reorder_blocks, transpose
-from elmokit.checkpoints.options import ASSUMED, PUBLISHED, config_from_options, training_metadata
+from elmokit.checkpoints.options import ASSUMED, Names, config_from_options, read_options, training_metadata
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError
-from elmokit.reading import printable, reading
+from elmokit.reading import printable
 
 _CELL = re.compile(
     r"RNN_(\d)/(?:(?:RNN|rnn|MultiRNNCell|multi_rnn_cell|LSTMCell|lstm_cell|[Cc]ell_?(\d+))/)+"
     r"(kernel|bias|projection/kernel|W_0|B|W_P_0)"
 )
 _LEAVES = {"kernel": "W_0", "bias": "B", "projection/kernel": "W_P_0"}
-_OTHER = re.compile(r"embedding|char_embed|CNN/[Wb]_cnn_\d+|CNN_high_\d+/[Wb]_(carry|transform)|CNN_proj/[Wb]_proj")
+_OTHER = re.compile(
+    r"embedding|char_embed|CNN/[Wb]_cnn_\d+|CNN_high_\d+/[Wb]_(carry|transform)|CNN_proj/[Wb]_proj|softmax/[Wb]"
+)
 
 
 def published_name(name: str) -> str | None:
@@ -51,16 +53,33 @@ def model_prefix(names: Iterable[str], place: Path) -> str:
     return prefixes.pop()
 
 
-def read_bilm(bundle: Bundle, place: Path) -> dict[str, NDArray[Any]]:
+def read_bilm(bundle: Bundle, place: Path, *, with_softmax: bool = False) -> dict[str, NDArray[Any]]:
     """A biLM's variables by the published format's names, as float32."""
     prefix = model_prefix(bundle.entries, place)
     arrays: dict[str, NDArray[Any]] = {}
     for name in bundle.entries:
-        if name.startswith(prefix) and (published := published_name(name.removeprefix(prefix))):
+        published = published_name(name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if published and (with_softmax or not published.startswith("softmax/")):
             arrays[published] = bundle.read(name).astype(np.float32, copy=False)
     return arrays
 
 
+def take_softmax(arrays: dict[str, NDArray[Any]], shared: NDArray[Any] | None = None) -> Softmax | None:
+    """Take the softmax out of a file's arrays; `shared` is its weight where it has none of its own."""
+    weight, bias = arrays.pop("softmax/W", shared), arrays.pop("softmax/b", None)
+    return None if weight is None or bias is None else Softmax(weight, bias)
+
+
+_CELL_ARRAYS = "RNN_0/RNN/MultiRNNCell/Cell{i}/LSTMCell/"
+NAMES = Names(
+    table="char_embed",
+    convolution="CNN/W_cnn_{i}",
+    highway="CNN_high_{i}/W_carry",
+    projection="CNN_proj/W_proj",
+    cell=_CELL_ARRAYS + "W_0",
+    cell_projection=_CELL_ARRAYS + "W_P_0",
+    tensorflow=True,
+)
 _TF_GATES = reorder_blocks((0, 2, 1, 3))
 TABLE = (
     Rule("embedding", ("word_embedding.weight",), (pad_row(),)),
@@ -94,11 +113,11 @@ def _read_training(source: CheckpointFiles) -> Checkpoint:
     options_path = source.folder / "options.json"
     options = read_options(options_path)
     bundle = open_bundle(index_path)
-    arrays = read_bilm(bundle, index_path)
-    softmax = _softmax(bundle, index_path, options, arrays) if source.with_softmax else None
+    arrays = read_bilm(bundle, index_path, with_softmax=source.with_softmax)
+    softmax = take_softmax(arrays, arrays.get("embedding") if options.get("share_embedding_softmax") else None)
     if "char_cnn" in options:
         arrays.pop("embedding", None)
-    config = config_from_options(options, options_path, index_path, arrays)
+    config = config_from_options(options, options_path, arrays, NAMES)
     tensors = convert(TABLE, config, arrays, index_path, options_path)
     words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
     metadata = training_metadata(options) | problem
@@ -121,18 +140,6 @@ def _newest_index(source: CheckpointFiles) -> Path:
     return max(indexes, key=lambda path: [int(n) for n in re.findall(r"\d+", path.stem)[-1:]])
 
 
-def _softmax(bundle: Bundle, place: Path, options: dict[str, Any], arrays: dict[str, Any]) -> Softmax | None:
-    prefix = model_prefix(bundle.entries, place)
-    if prefix + "softmax/b" not in bundle.entries:
-        return None
-    bias = bundle.read(prefix + "softmax/b").astype(np.float32, copy=False)
-    if prefix + "softmax/W" in bundle.entries:
-        return Softmax(bundle.read(prefix + "softmax/W").astype(np.float32, copy=False), bias)
-    if options.get("share_embedding_softmax") and "embedding" in arrays:
-        return Softmax(arrays["embedding"], bias)
-    return None
-
-
 def _recognise_training(source: CheckpointFiles) -> bool:
     return bool(source.files(".index")) and source.folder.name != "variables"  # of a SavedModel
 
@@ -151,32 +158,13 @@ def _read_hub(source: CheckpointFiles) -> Checkpoint:
     arrays = read_bilm(bundle, index_path)
     options_path = source.path / "options.json"
     known = options_path.is_file()
-    options = read_options(options_path) if known else _options_from_arrays(arrays, index_path)
+    options = read_options(options_path) if known else NAMES.options(arrays, index_path)
     if "char_embed" in arrays and len(arrays["char_embed"]) == 262:
         arrays["char_embed"] = arrays["char_embed"][1:]  # exports that feed shifted ids have the padding row inside
     place = options_path if known else index_path
-    config = config_from_options(options, place, index_path, arrays)
+    config = config_from_options(options, place, arrays, NAMES)
     tensors = convert(TABLE, config, arrays, index_path, place)
     return Checkpoint(config, tensors, _layer_mix(bundle), metadata={} if known else ASSUMED)
-
-
-def _options_from_arrays(arrays: Mapping[str, NDArray[Any]], place: Path) -> dict[str, Any]:
-    """The options that arrays alone imply, and Google's module's for the rest."""
-    with reading(place, what="list of an ELMo's variables; one is missing or of another shape"):
-        cell = "RNN_0/RNN/MultiRNNCell/Cell{}/LSTMCell/W_0"
-        joined, gates = arrays[cell.format(0)].shape
-        n_layers = sum(cell.format(layer) in arrays for layer in range(len(arrays)))
-        filters: list[list[int]] = []
-        while f"CNN/W_cnn_{len(filters)}" in arrays:
-            _, width, _, n = arrays[f"CNN/W_cnn_{len(filters)}"].shape
-            filters.append([width, n])
-        cnn = {
-            "embedding": {"dim": arrays["char_embed"].shape[1]},
-            "filters": filters,
-            "n_highway": sum(f"CNN_high_{k}/W_carry" in arrays for k in range(len(arrays))),
-        }
-    lstm = {"dim": gates // 4, "projection_dim": joined // 2, "n_layers": n_layers}
-    return {"lstm": PUBLISHED["lstm"] | lstm, "char_cnn": PUBLISHED["char_cnn"] | cnn}
 
 
 def _layer_mix(bundle: Bundle) -> LayerMix:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, read_options
+from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
 from elmokit.checkpoints.mapping import Rule, Step, convert, negate_block
-from elmokit.checkpoints.options import ASSUMED, PUBLISHED
-from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig, LayerMix
+from elmokit.checkpoints.options import ASSUMED, PUBLISHED, Names, Options, config_from_options, read_options
+from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, needing
 from elmokit.reading import open_zip, reading
 
@@ -48,90 +47,42 @@ def read_state(path: Path) -> dict[str, NDArray[Any]]:
         return {name: np.ascontiguousarray(x.detach().float().numpy()) for name, x in tensors.items()}
 
 
-@dataclass(frozen=True)
-class Names:
-    """What a tool calls the arrays of AllenNLP's modules; {i} stands for a number.
+def torch_rules(names: Names, *steps: Step) -> tuple[Rule, ...]:
+    """The templates of rules between the state dict of AllenNLP's modules, by a tool's names, and our tensors.
 
     `steps` lead from its table of characters to ours.
     """
-
-    table: str
-    convolution: str
-    highway: str
-    projection: str
-    lstm: str = ""
-    steps: tuple[Step, ...] = ()
-
-    def rules(self) -> tuple[Rule, ...]:
-        """Return the templates of the rules between its arrays and our tensors."""
-        cell, ours = self.lstm + "{direction}_layer_{i}.", "{direction}_layers.{i}."
-        rules = [
-            Rule(self.table, ("char_cnn.embedding.weight",), self.steps),
-            Rule(cell + "input_linearity.weight", (ours + "weight_ih",)),
-            Rule(cell + "state_linearity.weight", (ours + "weight_hh",)),
-            Rule(cell + "state_linearity.bias", (ours + "bias",)),
-            Rule(cell + "state_projection.weight", (ours + "weight_hr",)),
+    cell, ours = names.cell.replace("forward", "{direction}"), "{direction}_layers.{i}."
+    rules = [
+        Rule(names.table, ("char_cnn.embedding.weight",), steps),
+        Rule(cell, (ours + "weight_ih",)),
+        Rule(cell.replace("input_", "state_"), (ours + "weight_hh",)),
+        Rule(cell.replace("input_linearity.weight", "state_linearity.bias"), (ours + "bias",)),
+        Rule(names.cell_projection.replace("forward", "{direction}"), (ours + "weight_hr",)),
+    ]
+    for part in ("weight", "bias"):
+        both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
+        rules += [
+            Rule(names.convolution.replace("weight", part), (f"char_cnn.convolutions.{{i}}.{part}",)),
+            Rule(names.highway.replace("weight", part), both, (negate_block(1, 2),)),
+            Rule(names.projection.replace("weight", part), (f"char_cnn.projection.{part}",)),
         ]
-        for part in ("weight", "bias"):
-            both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
-            rules += [
-                Rule(f"{self.convolution}.{part}", (f"char_cnn.convolutions.{{i}}.{part}",)),
-                Rule(f"{self.highway}.{part}", both, (negate_block(1, 2),)),
-                Rule(f"{self.projection}.{part}", (f"char_cnn.projection.{part}",)),
-            ]
-        return tuple(rules)
-
-    def config(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        *,
-        lstm: Mapping[str, Any],
-        cnn: Mapping[str, Any],
-        characters: tuple[str, ...] | None = None,
-        **words: Any,
-    ) -> ElmoConfig:
-        """Read sizes off the arrays, the rest from options; `words` are fields of the configuration."""
-
-        def shapes(name: str) -> list[tuple[int, ...]]:
-            return [arrays[name.format(i=i)].shape for i in range(len(arrays)) if name.format(i=i) in arrays]
-
-        cells = shapes(self.lstm + "forward_layer_{i}.input_linearity.weight")
-        gates, width = arrays[self.lstm + "forward_layer_0.input_linearity.weight"].shape
-        bilstm = BiLSTMConfig(
-            n_layers=len(cells),
-            cell_width=gates // 4,
-            projection=self.lstm + "forward_layer_0.state_projection.weight" in arrays,
-            cell_clip=float(lstm["cell_clip"] or 0) or None,
-            projection_clip=float(lstm["proj_clip"] or 0) or None,
-            skip_connections=bool(lstm.get("use_skip_connections", True)),
-        )
-        char_cnn = None
-        if self.table in arrays:
-            n_rows, embedding_width = arrays[self.table].shape
-            char_cnn = CharCNNConfig(
-                embedding_width=embedding_width,
-                filters=tuple((size, n) for n, _, size in shapes(self.convolution + ".weight")),
-                n_highway=len(shapes(self.highway + ".weight")),
-                activation=cnn["activation"],
-                max_characters=int(cnn["max_characters_per_token"]),
-                n_characters=n_rows if characters is None else n_rows + 1,
-                projection=self.projection + ".weight" in arrays,
-                characters=characters,
-            )
-        return ElmoConfig(projection_width=width, char_cnn=char_cnn, bilstm=bilstm, **words)
+    return tuple(rules)
 
 
 _NAMES = ("weights.th", "best.th")
 _SUFFIXES = (".th", ".pt", ".bin")
 _TABLE = "_token_embedder._char_embedding_weights"
 _ALLENNLP = Names(
-    _TABLE,
-    "_token_embedder.char_conv_{i}",
-    "_token_embedder._highways._layers.{i}",
-    "_token_embedder._projection",
-    "_elmo_lstm.",
+    table=_TABLE,
+    convolution="_token_embedder.char_conv_{i}.weight",
+    highway="_token_embedder._highways._layers.{i}.weight",
+    projection="_token_embedder._projection.weight",
+    cell="_elmo_lstm.forward_layer_{i}.input_linearity.weight",
+    cell_projection="_elmo_lstm.forward_layer_{i}.state_projection.weight",
+    has_padding_row=True,
 )
-ALLENNLP_RULES = _ALLENNLP.rules()
+ALLENNLP_RULES = torch_rules(_ALLENNLP)
 """The templates of the rules between the state dict of AllenNLP's `_ElmoBiLm` and our tensors."""
 
 
@@ -150,7 +101,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
     }
     options = _options(source)
     arrays[_TABLE][0] = 0  # our padding row; AllenNLP's masks hide it
-    config = _ALLENNLP.config(arrays, lstm=options["lstm"], cnn=options["char_cnn"])
+    config = config_from_options(_ALLENNLP.options(arrays, path, options), path, arrays, _ALLENNLP)
     tensors = convert(ALLENNLP_RULES, config, arrays, path, path)
     return Checkpoint(config, tensors, _layer_mix(state, prefix), metadata=ASSUMED if options is PUBLISHED else {})
 
@@ -167,14 +118,14 @@ def _prefix(path: Path, state: Mapping[str, Any]) -> str:
     raise CheckpointError(f"{path}: no ELMo among its tensors ({', '.join(list(state)[:4])}, …).")
 
 
-def _options(source: CheckpointFiles) -> dict[str, dict[str, Any]]:
+def _options(source: CheckpointFiles) -> Options:
     """The ELMo's options, or those of the published models."""
     for folder in (source.folder, source.folder / "fta"):
         for path in sorted(folder.glob("*options*.json" if folder == source.folder else "*options*")):
             values = read_options(path)
             if isinstance(values.get("lstm"), dict) and isinstance(values.get("char_cnn"), dict):
                 absent = {"cell_clip": None, "proj_clip": None, "use_skip_connections": False}
-                return {"lstm": absent | values["lstm"], "char_cnn": PUBLISHED["char_cnn"] | values["char_cnn"]}
+                return {"lstm": absent | values["lstm"], "char_cnn": {**PUBLISHED["char_cnn"], **values["char_cnn"]}}
     return PUBLISHED
 
 

@@ -111,7 +111,7 @@ class Elmo(nn.Module):
         requires_grad: bool = False,
         do_layer_norm: bool = False,
         dropout: float = 0.5,
-        vocab_to_cache: Sequence[str] | None = None,  # noqa: ARG002
+        vocab_to_cache: Sequence[str] | None = None,
         keep_sentence_boundaries: bool = False,
         scalar_mix_parameters: Sequence[float] | None = None,
         *,
@@ -144,7 +144,7 @@ class Elmo(nn.Module):
         """Forget what a stateful module has read."""
         self._states = None
 
-    def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:  # noqa: ARG002
+    def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:
         """Return "elmo_representations", a list of tensors (B, T, 2P), and "mask", the real words (B, T).
 
         `inputs` are what `batch_to_ids` gives, (B, T, C), of any integer type, or with one axis more, (B, S, T, C),

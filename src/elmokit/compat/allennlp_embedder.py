@@ -24,7 +24,6 @@ from elmokit.runtime import State
 
 Layers = NDArray[np.float32]
 EmbedBatch = Callable[[list[list[str]]], list[Layers]]
-FORMATS = ("all", "top", "average")
 
 
 class ElmoEmbedder:
@@ -48,10 +47,7 @@ class ElmoEmbedder:
     ) -> None:
         device = "auto" if cuda_device < 0 else f"cuda:{cuda_device}"
         source = "original" if options_file is None else options_file
-        if weight_file is None:
-            self.elmo = _Elmo.load(source, device=device)
-        else:
-            self.elmo = _Elmo.load(options=source, weights=weight_file, device=device)
+        self.elmo = _Elmo.load(source, weights=weight_file, device=device)
         self.stateful = stateful
         self._state: State | None = None
 
@@ -94,9 +90,9 @@ class ElmoEmbedder:
         use_sentence_keys: bool = False,
     ) -> None:
         """Write the vectors of lines, for instance of an open file, to HDF5 (see `write_allennlp_hdf5`)."""
-        options = {"output_format": output_format, "batch_size": batch_size}
-        options |= {"forget_sentences": forget_sentences, "use_sentence_keys": use_sentence_keys}
-        write_allennlp_hdf5(input_file, output_file_path, self.embed_batch, **options)  # type: ignore[arg-type]
+        keys = {"forget_sentences": forget_sentences, "use_sentence_keys": use_sentence_keys}
+        options: dict[str, Any] = {"output_format": output_format, "batch_size": batch_size, **keys}
+        write_allennlp_hdf5(input_file, output_file_path, self.embed_batch, **options)
 
 
 def write_allennlp_hdf5(

@@ -39,7 +39,7 @@ class Batcher:
         (2, 4, 50)
     """
 
-    def __init__(self, lm_vocab_file: str | Path | None, max_token_length: int) -> None:  # noqa: ARG002
+    def __init__(self, lm_vocab_file: str | Path | None, max_token_length: int) -> None:
         self.max_token_length = max_token_length
 
     def batch_sentences(self, sentences: Sequence[Sequence[str]]) -> NDArray[np.int64]:
@@ -85,7 +85,7 @@ class BidirectionalLanguageModel:
         weight_file: str | Path | None = None,
         use_character_inputs: bool = True,
         embedding_weight_file: str | Path | None = None,
-        max_batch_size: int = 128,  # noqa: ARG002
+        max_batch_size: int = 128,
         *,
         stateful: bool = False,
     ) -> None:
@@ -139,7 +139,7 @@ def _with_token_embeddings(checkpoint: Checkpoint, path: Path) -> Checkpoint:
 
 
 def weight_layers(
-    name: str,  # noqa: ARG001
+    name: str,
     bilm_ops: Mapping[str, NDArray[Any]],
     l2_coef: float | None = None,
     use_top_only: bool = False,
@@ -169,7 +169,7 @@ def weight_layers(
 
 
 def dump_bilm_embeddings(
-    vocab_file: str | Path | None,  # noqa: ARG001
+    vocab_file: str | Path | None,
     dataset_file: str | Path,
     options_file: str | Path,
     weight_file: str | Path | None,

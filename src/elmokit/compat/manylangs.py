@@ -26,7 +26,7 @@ class Embedder:
         ``Embedder("zhs.model").sents2elmo([["今", "天", "天气", "真", "好", "阿"]])``
     """
 
-    def __init__(self, model_dir: str | Path, batch_size: int = 64) -> None:  # noqa: ARG002
+    def __init__(self, model_dir: str | Path, batch_size: int = 64) -> None:
         self.elmo = Elmo.load(model_dir)
 
     def sents2elmo(self, sents: Sequence[Sequence[str]], output_layer: int = -1) -> list[NDArray[np.float32]]:

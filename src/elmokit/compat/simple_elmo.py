@@ -51,7 +51,7 @@ class ElmoModel:
         cnn = self._loaded().config.char_cnn
         return 0 if cnn is None else cnn.max_characters
 
-    def load(self, directory: str | Path, max_batch_size: int = 32, limit: int = 100, full: bool = False) -> str:  # noqa: ARG002
+    def load(self, directory: str | Path, max_batch_size: int = 32, limit: int = 100, full: bool = False) -> str:
         """Read a folder, a zip, or any other model that `Elmo.load` reads; return the original's message.
 
         `max_batch_size` and `limit` are accepted for old code. full=True raises `CheckpointError` where the softmax
@@ -67,11 +67,7 @@ class ElmoModel:
         return "The model is now loaded."
 
     def get_elmo_vectors(
-        self,
-        texts: Sequence[Sequence[str]],
-        warmup: bool = True,
-        layers: str = "average",
-        session: object = None,  # noqa: ARG002
+        self, texts: Sequence[Sequence[str]], warmup: bool = True, layers: str = "average", session: object = None
     ) -> NDArray[np.float32]:
         """Return vectors of N lists of words, (N, T, 2P), or (N, L, T, 2P) for layers="all".
 
@@ -85,11 +81,7 @@ class ElmoModel:
         return each if layers == "all" else np.asarray(each.mean(axis=1) if layers == "average" else each[:, -1])
 
     def get_elmo_vector_average(
-        self,
-        texts: Sequence[Sequence[str]],
-        warmup: bool = True,
-        layers: str = "average",
-        session: object = None,  # noqa: ARG002
+        self, texts: Sequence[Sequence[str]], warmup: bool = True, layers: str = "average", session: object = None
     ) -> NDArray[np.float32]:
         """Return mean vectors of N lists of words, scaled to length 1, (N, 2P), or (N, L, 2P) for layers="all".
 

@@ -34,9 +34,9 @@ class Module:
     def __init__(
         self,
         spec: str | Path = "tfhub",
-        trainable: bool = False,  # noqa: ARG002
-        name: str = "module",  # noqa: ARG002
-        tags: Collection[str] | None = None,  # noqa: ARG002
+        trainable: bool = False,
+        name: str = "module",
+        tags: Collection[str] | None = None,
     ) -> None:
         self.elmo = Elmo.load("tfhub" if str(spec).startswith(_ADDRESSES) else spec)
 

@@ -13,8 +13,7 @@ from typing import Any
 from elmokit.data.tables import BadRows, Row, Table, select_rows
 from elmokit.errors import InputError
 
-_BLOCK = 1024
-"""Rows of a data frame that are fetched together."""
+_BLOCK = 1024  # rows of a data frame that are fetched together
 
 
 def read_rows(

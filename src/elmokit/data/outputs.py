@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -31,13 +32,10 @@ SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
 """Takes side columns of n values each and n vectors. Shape (n, d)."""
 
-WriteRow = Callable[[Sequence[Any]], object]
-"""Takes one row's values, in the order of the columns."""
-
+WriteRow = Callable[[Sequence[Any]], object]  # takes one row's values, in the order of the columns
 _MATRIX = "features"
 _ROWS_TOGETHER = 8192  # of a Parquet file
-_MAX_PADDING = 16
-"""How many times their own characters strings may take in an .npz file."""
+_MAX_PADDING = 16  # how many times their own characters strings may take in an .npz file
 
 
 @contextmanager
@@ -97,8 +95,7 @@ def _npz(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVector
         file.seek(0)
         with zipfile.ZipFile(path, "w") as archive:
             with archive.open(f"{_MATRIX}.npy", "w", force_zip64=True) as member:
-                while block := file.read(1 << 20):
-                    member.write(block)
+                shutil.copyfileobj(file, member, 1 << 20)
             arrays = {k: v for name, values in waiting.items() for k, v in _arrays(name, values).items()}
             for name, array in {**arrays, "about": np.asarray(json.dumps(about))}.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -197,11 +194,8 @@ _VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContex
     ".jsonl": partial(_as_rows, ".jsonl"),
 }
 
-VECTOR_SUFFIXES = tuple(_VECTOR_FILES)
-"""The suffixes that `vector_file` knows."""
-
-TABLE_SUFFIXES = (*_ROW_FILES, ".parquet")
-"""The suffixes that `table_file` knows."""
+VECTOR_SUFFIXES = tuple(_VECTOR_FILES)  # the suffixes that `vector_file` knows
+TABLE_SUFFIXES = (*_ROW_FILES, ".parquet")  # the suffixes that `table_file` knows
 
 
 @contextmanager

@@ -18,17 +18,13 @@ from typing import Any, BinaryIO, Literal
 
 from elmokit.errors import InputError
 
-TEXT_COLUMN = "text"
-"""The only column of a plain text file."""
-
+TEXT_COLUMN = "text"  # the only column of a plain text file
 LONGEST_LINE = 1 << 24
 """Characters of the longest line and of the longest field that are read. A parsed line takes up to 25 times as much."""
 
 _LONGEST_ROW = 1 << 25
 csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of the process: set once, as changes would race
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
-"""What Excel writes above the header to name the delimiter."""
-
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')  # what Excel writes above the header to name the delimiter
 _QUOTING_PROBLEMS = {
     "field larger": f"a field of more than {LONGEST_LINE:,} characters, or a quotation mark that never closes",
     "unexpected end of data": "a quotation mark opens and never closes",
@@ -58,8 +54,7 @@ class Row:
         return f"row {self.number}" + ("" if self.line is None else f" (line {self.line})")
 
 
-Rows = tuple[Sequence[str] | None, Iterator[Row]]
-"""Names of the columns, None if each row has its own, and the rows."""
+Rows = tuple[Sequence[str] | None, Iterator[Row]]  # names of the columns, None if each row has its own, and the rows
 
 
 class BadRowError(Exception):

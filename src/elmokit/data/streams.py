@@ -14,13 +14,9 @@ from typing import Any, BinaryIO, cast
 
 from elmokit.errors import InputError, MissingFile, needing
 
-STDIN = "-"
-"""The source that means standard input."""
-
+STDIN = "-"  # the source that means standard input
 _CHUNK = 1 << 17
-_PACKED_CHUNK = 1024
-"""Packed bytes given to Zstandard at once: they unpack to at most 32 MB."""
-
+_PACKED_CHUNK = 1024  # packed bytes given to Zstandard at once: they unpack to at most 32 MB
 _TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100
 """Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
 

@@ -139,11 +139,11 @@ def select_rows(
     wanted, (names, all_rows) = columns or (), rows
     seen: dict[str, None] = {}
     if names is not None:
-        _require(wanted, names, place)
+        require_columns(wanted, names, place)
     for row in all_rows:
         if names is None and not row.problem and len(seen) < 1000:
             if not seen and bad_rows == "stop":
-                _require(wanted, list(row.values), place)
+                require_columns(wanted, list(row.values), place)
             seen.update(dict.fromkeys(row.values))
         problem = row.problem or _problem(row, wanted, labels, bad_rows)
         if problem is None:
@@ -157,7 +157,7 @@ def select_rows(
         elif on_skip is not None:
             on_skip(f"{row.place} left out: {problem}")
     if names is None and seen:
-        _require(wanted, list(seen), place)
+        require_columns(wanted, list(seen), place)
 
 
 def _problem(row: Row, columns: Sequence[str], labels: Collection[str], bad_rows: BadRows) -> str | None:
@@ -175,7 +175,8 @@ def _problem(row: Row, columns: Sequence[str], labels: Collection[str], bad_rows
     return None
 
 
-def _require(wanted: Sequence[str], existing: Sequence[str], place: str) -> None:
+def require_columns(wanted: Sequence[str], existing: Sequence[str], place: str) -> None:
+    """Check that columns exist, each once; `place` begins the error, as in "file.csv: "."""
     for name in wanted:
         if name not in existing:
             raise InputError(f"{place}no column {name!r}; {_columns_there(name, existing)}")

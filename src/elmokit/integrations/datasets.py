@@ -31,14 +31,17 @@ class EmbedColumns:
     elmo: Elmo
     columns: Mapping[str, str]
     encoding: Encoding = Encoding()
-    dim: int = field(init=False)
     fingerprint: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise ConfigError("no columns given; name the column of texts, for instance columns='text'.")
-        object.__setattr__(self, "dim", self.elmo.width(self.encoding))
         object.__setattr__(self, "fingerprint", self.elmo.fingerprint)
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self.elmo.width(self.encoding)
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
         """Return the new columns of a batch. Shapes (N, D)."""

@@ -52,8 +52,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         name: str | None = None,
     ) -> None:
         super().__init__()
-        source: dict[str, Any] = {"source": model} if options_file is None else {"options": options_file}
-        self.elmo = Elmo.load(**source, weights=weight_file, precision=precision)
+        self.elmo = Elmo.load(options_file or model, weights=weight_file, precision=precision)
         modes: dict[str, dict[str, Any]] = {
             "all": {"layers": "all"},
             "top": {"layers": -1},
@@ -66,8 +65,9 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         self.name = name or f"elmo-{self.elmo.name}-{embedding_mode}"
         self.static_embeddings = True  # frozen: a sentence is embedded once
         self._length = self.elmo.width(Encoding(**self.layers))
-        files = (None if file is None else str(file) for file in (options_file, weight_file))
-        self._arguments = (str(model), *files, embedding_mode)
+        paths = {"model": model, "options_file": options_file, "weight_file": weight_file}
+        self._made = {name: None if path is None else str(path) for name, path in paths.items()}
+        self._made |= {"embedding_mode": embedding_mode, "precision": self.elmo.precision, "name": self.name}
         self.eval()
 
     @property
@@ -86,10 +86,7 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
 
     def to_params(self) -> dict[str, Any]:
         """What Flair keeps in its files: its arguments and the model's fingerprint; no weights."""
-        names = ("model", "options_file", "weight_file", "embedding_mode")
-        made = dict(zip(names, self._arguments, strict=True))
-        made |= {"precision": self.elmo.precision, "name": self.name}
-        return {"made": made, "model": model_record(self.elmo)}
+        return {"made": self._made, "model": model_record(self.elmo)}
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ELMoEmbeddings:

@@ -28,15 +28,11 @@ class ElmoEncoder(ElmoSentenceEncoder):
         self,
         inputs: Iterable[Mapping[str, Sequence[str]]],
         *,
-        task_metadata: Any,  # noqa: ARG002 - MTEB's signature
-        hf_split: str,  # noqa: ARG002
-        hf_subset: str,  # noqa: ARG002
-        prompt_type: Any = None,  # noqa: ARG002
-        batch_size: int = 32,  # noqa: ARG002
         show_progress_bar: bool | None = None,
         precision: Literal["float32"] | None = None,
+        **_task: Any,
     ) -> NDArray[np.float32]:
-        """Encode batches that each have a column "text". Shape (N, d). The task changes no vector."""
+        """Encode batches that each have a column "text". Shape (N, d). MTEB's words about the task change no vector."""
         texts = [text for batch in inputs for text in batch["text"]]
         return np.asarray(super().encode(texts, show_progress_bar=show_progress_bar, precision=precision))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elmokit import __version__
 from elmokit.checkpoints import Checkpoint
-from elmokit.config import CharCNNConfig, ElmoConfig
+from elmokit.config import CharCNNConfig
 from elmokit.errors import ConfigError, needing
 from elmokit.files import atomic_path
 from elmokit.text.char_ids import sentence_boundary_ids
@@ -39,9 +39,8 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path) -> None:
         raise ConfigError(
             "the layer mix of this model normalises layers, which is not exported; mix `layers` yourself."
         )
-    model = _Model(onnx.helper, config, checkpoint)
     with atomic_path(path) as temporary:
-        onnx.save(model.proto(onnx), str(temporary))
+        onnx.save(_Model(onnx.helper, checkpoint).proto(onnx), str(temporary))
 
 
 class _Graph:
@@ -68,6 +67,14 @@ class _Graph:
         self.nodes.append(self.helper.make_node(operator, list(inputs), outputs, **attributes))
         return outputs
 
+    def output(self, name: str, operator: str, *inputs: str, **attributes: Any) -> None:
+        """Add an operator whose result is an output of the graph."""
+        self.nodes.append(self.helper.make_node(operator, list(inputs), [name], **attributes))
+
+    def as_numbers(self, mask: str, axis: int) -> str:
+        """A mask as 0 and 1, with one axis more."""
+        return self.add("Unsqueeze", self.add("Cast", mask, to=1), self.ints(axis))
+
     def linear(self, x: str, weight: NDArray[Any], bias: NDArray[Any]) -> str:
         """The affine map x · Wᵀ + b, W as PyTorch keeps it."""
         return self.add("Add", self.add("MatMul", x, self.constant(weight.T)), self.constant(bias))
@@ -79,12 +86,9 @@ class _Graph:
 class _Model:
     """The encoder's graph."""
 
-    def __init__(self, helper: Any, config: ElmoConfig, checkpoint: Checkpoint) -> None:
-        self.helper, self.config, self.tensors = helper, config, checkpoint.tensors
-        self.shares = np.array(checkpoint.layer_mix.shares(config.n_layers), dtype=np.float32)
-        self.gamma = checkpoint.layer_mix.gamma
-        self.words = checkpoint.words or ()
-        self.graph = _Graph(helper)
+    def __init__(self, helper: Any, checkpoint: Checkpoint) -> None:
+        self.helper, self.config, self.tensors = helper, checkpoint.config, checkpoint.tensors
+        self.mix, self.words, self.graph = checkpoint.layer_mix, checkpoint.words or (), _Graph(helper)
 
     def proto(self, onnx: Any) -> Any:
         """The whole file."""
@@ -92,20 +96,19 @@ class _Model:
         cnn = self.config.char_cnn
         assert cnn is not None
         rows, real_rows, real_words = self._with_boundaries("char_ids", cnn.max_characters)
-        weights = g.add("Unsqueeze", g.add("Cast", real_rows, to=1), g.ints(2))  # (B, R, 1)
+        weights = g.as_numbers(real_rows, 2)  # (B, R, 1)
         tokens = g.add("Mul", self._tokens(rows, cnn), weights)
         layers = self._layers(tokens, real_rows, weights)
-        inner = g.add("Unsqueeze", g.add("Cast", real_words, to=1), g.ints(2))
-        stacked = g.add("Slice", layers, g.ints(1), g.ints(-1), g.ints(2))
-        g.nodes.append(h.make_node("Mul", [stacked, inner], ["layers"]))
-        shares = g.constant((self.gamma * self.shares).reshape(-1, 1, 1, 1))
-        g.nodes.append(h.make_node("ReduceSum", [g.add("Mul", "layers", shares), g.ints(0)], ["mix"], keepdims=0))
-        g.nodes.append(h.make_node("Identity", [real_words], ["mask"]))
         L, D = self.config.n_layers, self.config.dim
-        shapes = {"layers": (1, [L, "batch", "words", D]), "mix": (1, ["batch", "words", D])}
-        shapes |= {"mask": (9, ["batch", "words"])}
+        stacked = g.add("Slice", layers, g.ints(1), g.ints(-1), g.ints(2))
+        shares = g.constant(self.mix.gamma * np.array(self.mix.shares(L), np.float32).reshape(-1, 1, 1, 1))
+        g.output("layers", "Mul", stacked, g.as_numbers(real_words, 2))
+        g.output("mix", "ReduceSum", g.add("Mul", "layers", shares), g.ints(0), keepdims=0)
+        g.output("mask", "Identity", real_words)
         inputs = [h.make_tensor_value_info("char_ids", 7, ["batch", "words", cnn.max_characters])]
-        outputs = [h.make_tensor_value_info(name, *kind) for name, kind in shapes.items()]
+        shapes = {"layers": [L, "batch", "words", D], "mix": ["batch", "words", D]}
+        outputs = [h.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items()]
+        outputs.append(h.make_tensor_value_info("mask", 9, ["batch", "words"]))
         constants = [onnx.numpy_helper.from_array(array, name) for name, array in g.constants.items()]
         graph = h.make_graph(g.nodes, "elmo", inputs, outputs, constants)
         made = {"producer_name": "elmokit", "producer_version": __version__, "ir_version": IR_VERSION}
@@ -166,7 +169,7 @@ class _Model:
         place, known = g.add("Where", known, place, lower_place), g.add("Or", known, lower_known)
         table = g.constant(self.tensors["word_table.weight"] * self.tensors["word_table.gain"])
         vectors = g.add("Gather", table, g.add("Gather", g.constant(rows, "int64"), place))
-        return g.add("Mul", vectors, g.add("Unsqueeze", g.add("Cast", known, to=1), g.ints(1)))
+        return g.add("Mul", vectors, g.as_numbers(known, 1))
 
     def _find(self, ids: str, keys: NDArray[np.int64], n_characters: int) -> tuple[str, str]:
         """Places of words among the keys of the word table, and whether they are there, (N,) each."""
@@ -224,13 +227,11 @@ class _Model:
         if lstm.projection:
             hidden = g.add("MatMul", hidden, g.constant(self.tensors[prefix + "weight_hr"].T))
             hidden = g.clipped(hidden, lstm.projection_clip)
-        g.nodes.append(h.make_node("Where", ["real", hidden, "h"], ["new_h"]))
-        g.nodes.append(h.make_node("Where", ["real", cell, "c"], ["new_c"]))
-        g.nodes.append(h.make_node("Identity", ["new_h"], ["out"]))
+        g.output("new_h", "Where", "real", hidden, "h")
+        g.output("new_c", "Where", "real", cell, "c")
+        g.output("out", "Identity", "new_h")
         P, C = self.config.projection_width, lstm.cell_width
-        sizes = {"h": P, "c": C, "gates": 4 * C}
-        inputs = [h.make_tensor_value_info(name, 1, ["batch", size]) for name, size in sizes.items()]
-        results = {"new_h": P, "new_c": C, "out": P}
-        outputs = [h.make_tensor_value_info(name, 1, ["batch", size]) for name, size in results.items()]
+        sizes = {"h": P, "c": C, "gates": 4 * C, "new_h": P, "new_c": C, "out": P}
+        values = [h.make_tensor_value_info(name, 1, ["batch", size]) for name, size in sizes.items()]
         real = h.make_tensor_value_info("real", 9, ["batch", 1])
-        return h.make_graph(g.nodes, prefix + "cell", [*inputs, real], outputs)
+        return h.make_graph(g.nodes, prefix + "cell", [*values[:3], real], values[3:])

@@ -16,22 +16,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from elmokit.data.outputs import VECTOR_SUFFIXES
 from elmokit.data.shards import InputFile, Shards, manifest_line, open_shards, shard_name
 from elmokit.data.streams import STDIN
-from elmokit.data.tables import Row, Table
-from elmokit.errors import ConfigError, ElmoKitError, InputError, MissingFile, OutputError, needing
+from elmokit.data.tables import Row, Table, require_columns
+from elmokit.errors import ConfigError, ElmoKitError, MissingFile, OutputError, needing
 from elmokit.files import atomic_path
 from elmokit.tasks.embed import VectorSpec, VectorWriter, vectors_or_none
 
-BAD_ROWS = "bad-rows.jsonl"
-"""The list of rows that were left out, with file, number and reason."""
+BAD_ROWS = "bad-rows.jsonl"  # the list of rows that were left out, with file, number and reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class Embedded:
 def embed_files(
     source: Table | str | Path,
     folder: str | Path,
-    spec: VectorSpec = VectorSpec(),  # noqa: B008 - frozen
+    spec: VectorSpec = VectorSpec(),
     *,
     column: str = "text",
     id_column: str | None = None,
@@ -118,16 +117,15 @@ def embed_files(
     with _connected() as ray:
         identity = ray.get(ray.remote(num_cpus=actors.cpus, num_gpus=actors.gpus)(_identity).remote(spec))
         spec = dataclasses.replace(spec, precision=identity["precision"])
-        survey = ray.remote(num_returns=2)(_survey)
-        asked = [survey.remote(table, columns) for table in tables]
-        surveys = [(ray.get(answer), bad) for answer, bad in asked]
-        files = [survey.file for survey, _ in surveys]
+        survey = ray.remote(num_returns=3)(_survey)
+        answers = [survey.remote(table, columns) for table in tables]
+        files, n_rows = (ray.get([answer[i] for answer in answers]) for i in (0, 1))
         sums = [file.sha256 for file in files]
         job = {"input": sums[0] if len(sums) == 1 else sums, "columns": columns, "bad_rows": tables[0].bad_rows}
         job |= {**identity, "shard_rows": part_rows, "format": suffix[1:]}
         with open_shards(folder, job=job, suffix=suffix) as shards:
-            _write_bad_rows(ray, folder, surveys)
-            plan = _Plan(tables, [survey.n_rows for survey, _ in surveys], columns, part_rows, shards.has)
+            n_bad = _write_bad_rows(folder, (line for _, _, bad in answers for line in ray.get(bad)))
+            plan = _Plan(tables, n_rows, columns, part_rows, shards.has)
             writer = {"spec": spec, "folder": folder, "suffix": suffix, "column": column, "id_column": id_column}
             for row in _written(ray, plan, actors, writer):
                 line = json.loads(row["line"])
@@ -139,7 +137,7 @@ def embed_files(
             shards.remove_leftovers()  # of workers that were killed
             return Embedded(
                 n_texts=plan.n_rows,
-                n_bad=sum(survey.n_bad for survey, _ in surveys),
+                n_bad=n_bad,
                 n_parts=plan.n_parts,
                 n_parts_before=len(plan.finished),
                 damaged=tuple(shards.damaged),
@@ -153,7 +151,7 @@ class AddVectors:
         >>> ds.map_batches(AddVectors, fn_constructor_kwargs={"column": "tweet"}, concurrency=4)  # doctest: +SKIP
     """
 
-    def __init__(self, spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features") -> None:  # noqa: B008
+    def __init__(self, spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features") -> None:
         if spec.words:
             raise ConfigError("AddVectors makes one vector per text; words=True makes one per word. Use embed_files.")
         self._spec, self._column, self._output = spec, column, output
@@ -162,22 +160,10 @@ class AddVectors:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch with the column of vectors; raises `InputError` if the column of texts does not exist."""
-        if self._column not in batch:
-            there = ", ".join(map(repr, batch))
-            raise InputError(f"the data set has no column {self._column!r}; the columns are {there}.")
-        output = np.zeros((len(batch[self._column]), self._writer.dim), np.float32)
-        for row, vector in zip(output, vectors_or_none(self._elmo, self._spec, batch[self._column]), strict=True):
-            if vector is not None:
-                row[:] = vector
-        return {**batch, self._output: output}
-
-
-class _Survey(NamedTuple):
-    """A file as it was read, and how many of its rows can be used."""
-
-    file: InputFile
-    n_rows: int
-    n_bad: int
+        require_columns([self._column], list(batch), "the data set: ")
+        vectors, zeros = vectors_or_none(self._elmo, self._spec, batch[self._column]), np.zeros(self._writer.dim)
+        output = np.array([zeros if vector is None else vector for vector in vectors], np.float32)
+        return {**batch, self._output: output.reshape(-1, self._writer.dim)}
 
 
 class _Plan:
@@ -256,8 +242,8 @@ def _written(ray: Any, plan: _Plan, actors: Actors, writer: Mapping[str, Any]) -
     yield from made.iter_rows()
 
 
-def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
-    """Read a file once to find its bad rows."""
+def _survey(table: Table, columns: Sequence[str]) -> tuple[InputFile, int, list[str]]:
+    """Read a file once: how it was, the number of usable rows, and a line for each bad one."""
     n_rows = 0
     bad: list[str] = []
 
@@ -268,19 +254,21 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[_Survey, list[str]]:
     file = InputFile.of(table.source)
     for _ in dataclasses.replace(table, on_skip=note).rows(columns):
         n_rows += 1
-    return _Survey(file, n_rows, len(bad)), bad
+    return file, n_rows, bad
 
 
 def _identity(spec: VectorSpec) -> dict[str, Any]:
     return VectorWriter(spec.open_model(), spec).identity()
 
 
-def _write_bad_rows(ray: Any, folder: Path, surveys: Sequence[tuple[_Survey, Any]]) -> None:
-    notes = [bad for survey, bad in surveys if survey.n_bad]
-    if notes:
+def _write_bad_rows(folder: Path, lines: Iterator[str]) -> int:
+    n_bad, first = 0, next(lines, None)
+    if first is not None:
         with atomic_path(folder / BAD_ROWS) as path, path.open("w", encoding="utf-8", errors="replace") as file:
-            for bad in notes:
-                file.writelines(f"{line}\n" for line in ray.get(bad))
+            for line in chain([first], lines):
+                file.write(f"{line}\n")
+                n_bad += 1
+    return n_bad
 
 
 def _check_complete(folder: Path, shards: Shards, plan: _Plan) -> None:

@@ -61,13 +61,13 @@ class ElmoSentenceEncoder:
         *,
         prompt_name: str | None = None,
         prompt: str | None = None,
-        batch_size: int = 32,  # noqa: ARG002 - sentence-transformers' signature
+        batch_size: int = 32,
         show_progress_bar: bool | None = None,
         output_value: OutputValue = "sentence_embedding",
         precision: Literal["float32"] | None = "float32",
         convert_to_numpy: bool = True,
         convert_to_tensor: bool = False,
-        device: str | None = None,  # noqa: ARG002
+        device: str | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
     ) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from elmokit.blocks import blocks
 from elmokit.elmo import Elmo, Layers
 from elmokit.errors import CheckpointError, ConfigError, InputError, needing
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, make_folder
 from elmokit.reading import read_bytes
 from elmokit.tasks.saved import check_record, model_record
 
@@ -73,11 +73,11 @@ class ElmoPipe:
                 add_hooks(doc)
                 yield doc
 
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:  # noqa: ARG002 - spaCy's signature
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Return the model's name and fingerprint as JSON; no weights."""
         return json.dumps({"format": _FORMAT, "model": model_record(self.elmo)}).encode()
 
-    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = (), place: str | Path = "the pipe") -> "ElmoPipe":  # noqa: ARG002
+    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = (), place: str | Path = "the pipe") -> "ElmoPipe":
         """Check that the pipe has the model that it was saved with; raises `CheckpointError` for another one."""
         try:
             record = json.loads(data)["model"]
@@ -89,9 +89,7 @@ class ElmoPipe:
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write the model's name and fingerprint into a folder; no weights."""
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / _FILE) as temporary:
+        with atomic_path(make_folder(path) / _FILE) as temporary:
             temporary.write_bytes(self.to_bytes(exclude=exclude))
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "ElmoPipe":
@@ -105,7 +103,7 @@ _DEFAULTS = {"model": "default", "layers": "mix", "layer_weights": None, "precis
 
 @Language.factory("elmo", default_config=_DEFAULTS, assigns=["doc._.elmo", "span._.elmo", "token._.elmo"])
 def make_elmo(
-    nlp: Language,  # noqa: ARG001 - spaCy's signature
+    nlp: Language,
     name: str,
     model: str,
     layers: Any,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from elmokit.data.tables import require_columns
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.embed import VectorSpec, vectors_or_none
@@ -17,16 +18,9 @@ from elmokit.tasks.embed import VectorSpec, vectors_or_none
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-MapFrames = Callable[[Iterator[Any]], Iterator[Any]]
-"""A function for `mapInPandas`: pandas frames in, pandas frames out."""
-
 
 def add_vectors(
-    frame: DataFrame,
-    spec: VectorSpec = VectorSpec(),  # noqa: B008 - frozen
-    *,
-    column: str = "text",
-    output: str = "features",
+    frame: DataFrame, spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features"
 ) -> DataFrame:
     """Add a column of vectors to a Spark data frame; evaluated lazily, as always in Spark.
 
@@ -43,9 +37,7 @@ def add_vectors(
     """
     with needing("pyspark", "spark", "working on Spark"):
         from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
-    if column not in frame.columns:
-        there = ", ".join(repr(name) for name in frame.columns)
-        raise InputError(f"the data frame has no column {column!r}; the columns are {there}.")
+    require_columns([column], frame.columns, "the data frame: ")
     if output in frame.columns:
         raise InputError(f"the data frame already has a column {output!r}; choose another name with output=.")
     schema = StructType([*frame.schema.fields, StructField(output, ArrayType(FloatType(), containsNull=False))])
@@ -53,11 +45,8 @@ def add_vectors(
 
 
 def vectors_beside(
-    spec: VectorSpec = VectorSpec(),  # noqa: B008 - frozen
-    *,
-    column: str = "text",
-    output: str = "features",
-) -> MapFrames:
+    spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features"
+) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Make the function from pandas frames to pandas frames that `add_vectors` passes to `mapInPandas`."""
     if spec.words:
         raise ConfigError("add_vectors makes one vector per text; words=True makes one per word.")

@@ -43,12 +43,7 @@ class ElmoLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        model: str | Path = "default",
-        *,
-        fine_tune: bool = False,
-        dropout: float = 0.5,
-        layer_norm: bool = False,
+        self, model: str | Path = "default", *, fine_tune: bool = False, dropout: float = 0.5, layer_norm: bool = False
     ) -> None:
         super().__init__()
         checkpoint = checkpoints.load(EMBEDDED if model == "default" else model, with_softmax=False)
@@ -110,8 +105,7 @@ class ElmoLayer(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """The model that the weights were trained on, kept beside them."""
-        sizes = {"dim": self.dim, "n_layers": self.config.n_layers}
-        return {"model": self.name, "fingerprint": self.fingerprint, **sizes}
+        return {"model": self.name, "fingerprint": self.fingerprint, "dim": self.dim, "n_layers": self.config.n_layers}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Refuse weights that were trained on another model."""

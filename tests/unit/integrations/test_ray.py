@@ -256,8 +256,8 @@ def test_a_file_that_grew_after_the_survey_does_not_get_another_files_number(tmp
 
 
 def test_the_survey_names_every_bad_row(job):
-    survey, bad = door._survey(Table(source=job / "first.csv", bad_rows="skip"), ["tweet"])
-    assert (survey.n_rows, survey.n_bad) == (N_FIRST - 2, 2)
+    file, n_rows, bad = door._survey(Table(source=job / "first.csv", bad_rows="skip"), ["tweet"])
+    assert (file.path, n_rows) == (job / "first.csv", N_FIRST - 2)
     notes = [json.loads(line) for line in bad]
     assert [note["row"] for note in notes] == [11, 500]
     assert "row 11 (line 12) left out: 'tweet' is empty" in notes[0]["problem"]
