@@ -31,3 +31,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is missing: set ELMOKIT_SHARED to the folder of shared data")
     return folder
+
+
+@pytest.fixture
+def one_torch_thread():
+    """PyTorch on one thread: on arrays this small more threads only wait for each other."""
+    torch = pytest.importorskip("torch")
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(n_threads)

@@ -30,3 +30,11 @@ def running(elmo, *, index=None, settings=None, **options):
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def until(condition, seconds=60):
+    """Wait for a condition to hold."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

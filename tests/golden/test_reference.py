@@ -67,19 +67,10 @@ def test_numpy_runtime_equals_reference(variant, dtype, tolerance):
         np.testing.assert_allclose(found[i], vectors, atol=tolerance, rtol=0)
 
 
-@pytest.fixture
-def torch():
-    """PyTorch on one thread: on arrays this small more threads only wait for each other."""
-    torch = pytest.importorskip("torch")
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch
-    torch.set_num_threads(n_threads)
-
-
-def test_torch_module_equals_reference(variant, torch):
+def test_torch_module_equals_reference(variant, one_torch_thread):
     from elmokit.nn import BiLM
 
+    torch = one_torch_thread
     name, folder, expected = variant
     checkpoint = load(folder)
     bilm = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).double().eval()
@@ -99,21 +90,10 @@ def input_rows(checkpoint, words):
     return np.vstack([begin, words_to_char_ids(words, n), end]).astype(np.int64)
 
 
-def test_numpy_runtime_equals_bilm_tf_with_carried_state(shared):
-    from unit.runtime.models import numpy_engine
-
-    folder = shared / "golden" / "bilm_tf"
-    checkpoint = load(folder)
-    runtime, state = numpy_engine(checkpoint.config, checkpoint.tensors), None
-    for batch, expected in golden_batches(folder):
-        found, state = runtime.step(batch, state)
-        for layers, top in zip(found, expected, strict=True):
-            np.testing.assert_allclose(layers[-1], top, atol=2e-6, rtol=0)
-
-
-def test_torch_module_equals_bilm_tf_with_carried_state(shared, torch):
+def test_torch_module_equals_bilm_tf_with_carried_state(shared, one_torch_thread):
     from elmokit.nn import BiLM
 
+    torch = one_torch_thread
     folder = shared / "golden" / "bilm_tf"
     checkpoint = load(folder)
     bilm, states = BiLM(checkpoint.config).load_tensors(checkpoint.tensors).eval(), None

@@ -20,39 +20,11 @@ from elmokit.text.tokens import TOKENIZERS
 N = 20_000
 MOST = 0.4
 """Seconds of CPU for `N` characters: linear functions need a twentieth of it, quadratic ones many times as much."""
-HARD_UNITS = [
-    "()",
-    "[]",
-    "((()))",
-    "[](x)",
-    "a.",
-    "a@",
-    "a@b.",
-    "a.a@-",
-    "1-",
-    "1,",
-    "+-",
-    ".-",
-    "%41",
-    "ab.cd.-",
-    "今.",
-]
-HARD_UNITS += ["-_", "^_", ":D", ":/", "x-", "8-", "(car (cdr (x)))("]
-HARD_UNITS += ["http://", "www.", "www.,", "a'", "e.g. ", "! "]
-HARD_UNITS += [
-    '?"',
-    "\n \n",
-    "\n ",
-    "。",
-    "a\u0301",
-    "\u00ad",
-    "a\u00ad",
-    "\u200b",
-    "\u202e",
-    "\U0001f469\u200d",
-    "\U0001f1e9",
-]
-HARD_UNITS += ["\U0001f3f4\U000e0067", "#", "#*", "<3", "@", "<", "&", "\t ", "'", "\ud800"]
+HARD = """
+() [] ((())) [](x) a. a@ a@b. a.a@- 1- 1, +- .- %41 ab.cd.- 今. -_ ^_ :D :/ x- 8- http:// www. www., a' ?" 。
+a\u0301 \u00ad a\u00ad \u200b \u202e \U0001f469\u200d \U0001f1e9 \U0001f3f4\U000e0067 # #* <3 @ < & ' \ud800
+"""
+HARD_UNITS = [*HARD.split(), "(car (cdr (x)))(", "e.g. ", "! ", "\n \n", "\n ", "\t "]
 FUNCTIONS = {**TOKENIZERS, **CLEANING_STEPS, "sentences": split_sentences}
 
 

@@ -17,6 +17,7 @@ from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, ElmoKitError, MissingFile
 from elmokit.text.vocab import read_words
 from golden import make_tiny
+from hostile_checkpoints import zip_of
 
 
 @pytest.fixture
@@ -386,16 +387,9 @@ def test_a_checkpoint_checks_itself(native):
 # Archives
 
 
-def zip_of(path, members):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
 @pytest.mark.parametrize("name", ["a.zip", "best.th"])
 def test_a_zip_of_several_disks_is_refused(tmp_path, name):
-    path = zip_of(tmp_path / name, {"weights.hdf5": b"x"})
+    path = zip_of(tmp_path / name, zipfile.ZIP_DEFLATED, {"weights.hdf5": b"x"})
     data = path.read_bytes()
     end = data.index(b"PK\x05\x06")
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)  # says that there are two disks
@@ -415,7 +409,7 @@ def tar_of(path, entries):
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a/../../evil", "..\\evil", "C:evil"])
 def test_archives_do_not_write_outside(tmp_path, name):
     with pytest.raises(CheckpointError, match="outside its folder"):
-        load(zip_of(tmp_path / "a.zip", {name: b"x"}))
+        load(zip_of(tmp_path / "a.zip", zipfile.ZIP_DEFLATED, {name: b"x"}))
     with pytest.raises(CheckpointError, match="outside its folder"):
         load(tar_of(tmp_path / "a.tar.gz", [(tarfile.TarInfo(name), b"x")]))
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "a.tar.gz"}
@@ -432,7 +426,7 @@ def test_archives_have_no_links_or_devices(tmp_path, kind):
 def test_bombs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("elmokit.reading._FREE_BYTES", 1 << 20)
     with pytest.raises(CheckpointError, match="bomb"):
-        load(zip_of(tmp_path / "a.zip", {"weights.hdf5": bytes(4 << 20)}))
+        load(zip_of(tmp_path / "a.zip", zipfile.ZIP_DEFLATED, {"weights.hdf5": bytes(4 << 20)}))
     with pytest.raises(CheckpointError, match="bomb"):
         load(tar_of(tmp_path / "a.tar.gz", [(tarfile.TarInfo("weights.hdf5"), bytes(4 << 20))]))
 

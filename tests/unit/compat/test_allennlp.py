@@ -21,12 +21,7 @@ def single_layer_weights(layer, n_layers):
 BATCH = [["The", "cat", "sat", "."], [], ["naïve", "x" * 60]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")

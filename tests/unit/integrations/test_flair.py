@@ -30,12 +30,6 @@ with warnings.catch_warnings():
 WORDS = [["the", "cat", "sat"], [], ["a", "dog", "ran", "away", "!"], ["the", "cat", "sat"]]
 
 
-@pytest.fixture
-def model(tmp_path):
-    save(tiny_checkpoint(), tmp_path / "model")
-    return str(tmp_path / "model")
-
-
 def vectors_of(sentence):
     return np.stack([token.embedding.cpu().numpy() for token in sentence])
 

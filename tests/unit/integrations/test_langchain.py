@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from elmokit import Elmo
-from elmokit.checkpoints import save
 from elmokit.errors import TextError
-from unit.tiny_models import tiny_checkpoint
 
 pytest.importorskip("langchain_core", reason="langchain-core is not installed (extra langchain)")
 from langchain_core.embeddings import Embeddings
@@ -18,13 +16,6 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from elmokit.integrations.langchain import ElmoEmbeddings
 
 TEXTS = ["the cat sat", "a dog ran away", "it broke again", ""]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    save(tiny_checkpoint(), folder)
-    return folder
 
 
 def test_the_vectors_are_those_of_elmo_as_plain_numbers(model):

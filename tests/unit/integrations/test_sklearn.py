@@ -14,20 +14,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_checks as checks
 
 from elmokit import Elmo
-from elmokit.checkpoints import save
 from elmokit.errors import ElmoKitError, InputError, TextError
 from elmokit.integrations.sklearn import ElmoVectorizer
-from unit.tiny_models import tiny_checkpoint
 
 TEXTS = ["so happy with it", "it broke", "love it", "awful, broken", "happy day", "it broke again", "love", "broken"]
 LABELS = [0, 1, 0, 1, 0, 1, 0, 1]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    save(tiny_checkpoint(), folder)
-    return str(folder)
 
 
 def test_the_vectors_are_those_of_elmo(model):

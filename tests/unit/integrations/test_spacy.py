@@ -28,13 +28,6 @@ TEXTS = ["The cat sat.", "", "A dog ran away, didn't it?", "two  spaces\n\nand l
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    save(tiny_checkpoint(), folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
 def nlp(model):
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo", config={"model": model})

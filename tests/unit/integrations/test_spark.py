@@ -16,21 +16,12 @@ import pytest
 
 import elmokit
 from elmokit import Elmo
-from elmokit.checkpoints import save
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, InputError, MissingExtra
 from elmokit.integrations.spark import add_vectors, vectors_beside
 from elmokit.tasks.embed import VectorSpec
-from unit.tiny_models import tiny_checkpoint
 
 TEXTS = ["so happy with it", None, "", "it broke, again"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    save(tiny_checkpoint(), folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +73,8 @@ def test_what_cannot_be_meant():
 
 
 def test_a_spec_can_be_sent_and_holds_anywhere(model, monkeypatch, tmp_path):
-    monkeypatch.chdir(model.parent)
-    spec = VectorSpec(model=model.name, encoding=Encoding(layer_weights=[0.5, 0.25, 0.25])).anywhere()
+    monkeypatch.chdir(Path(model).parent)
+    spec = VectorSpec(model=Path(model).name, encoding=Encoding(layer_weights=[0.5, 0.25, 0.25])).anywhere()
     monkeypatch.chdir(tmp_path)
     sent = pickle.loads(pickle.dumps(spec))
     assert sent == spec

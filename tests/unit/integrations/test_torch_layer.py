@@ -14,13 +14,6 @@ from unit.tiny_models import tiny_checkpoint
 TEXTS = ["the cat sat", "", "a cat 😀 , again and again"]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    save(tiny_checkpoint(), folder)
-    return str(folder)
-
-
 def test_the_vectors_are_those_of_elmo(model):
     layer = ElmoLayer(model, dropout=0.0)
     vectors, mask = layer(TEXTS)

@@ -1,4 +1,3 @@
-import json
 import threading
 
 import numpy as np
@@ -58,20 +57,6 @@ def test_every_kind_of_model_in_float32(name):
     torch_runtime.step(SENTENCES, state)
     assert np.array_equal(before[0], state.hidden)
     assert np.array_equal(before[1], state.cell)
-
-
-def test_bilm_tf_golden_with_carried_state(shared):
-    from elmokit.checkpoints import load
-    from golden.test_reference import golden_batches
-
-    folder = shared / "golden" / "bilm_tf"
-    assert json.loads((folder / "options.json").read_text())
-    checkpoint = load(folder)
-    runtime, state = torch_engine(checkpoint.config, checkpoint.tensors), None
-    for batch, expected in golden_batches(folder):
-        found, state = runtime.step(batch, state)
-        for layers, top in zip(found, expected, strict=True):
-            np.testing.assert_allclose(layers[-1], top, atol=2e-6, rtol=0)
 
 
 def test_computing_leaves_torch_its_threads_and_random_numbers():

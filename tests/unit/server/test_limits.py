@@ -16,6 +16,7 @@ from elmokit.server.errors import RequestError
 from elmokit.server.explorer import ReadQuestion, WordQuestion
 from elmokit.server.schemas import EmbeddingsRequest, SimilarRequest, WordsRequest
 from elmokit.server.service import validated
+from local_server import until
 from unit.tiny_models import tiny_elmo
 
 ROUTES = {
@@ -34,13 +35,6 @@ BODIES = {
     "nested": lambda name: b'{"%s": %s}' % (name, b"[" * N + b"]" * N),
     "one wrong in many": lambda name: b'{"%s": [%s, 1, %s]}' % (name, b'"a"', b",".join([b"2"] * N)),
 }
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def connected(client, sent=b""):

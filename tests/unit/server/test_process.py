@@ -18,16 +18,10 @@ import numpy as np
 import pytest
 
 import elmokit
-from elmokit import checkpoints
-from unit.tiny_models import tiny_checkpoint, tiny_elmo
+from local_server import until
+from unit.tiny_models import tiny_elmo
 
 SOURCE = str(Path(elmokit.__file__).parent.parent)
-
-
-@pytest.fixture
-def model(tmp_path):
-    checkpoints.save(tiny_checkpoint(), tmp_path / "model")
-    return str(tmp_path / "model")
 
 
 @contextlib.contextmanager
@@ -67,13 +61,6 @@ def in_progress(client):
 def vector_of(answer):
     assert answer.status_code == 200, answer.text
     return np.frombuffer(base64.b64decode(answer.json()["data"][0]["embedding"]), "<f4")
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_polite_end_loses_no_request(model):

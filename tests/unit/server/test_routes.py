@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+from local_server import until
 from unit.tiny_models import tiny_elmo
 
 openai = pytest.importorskip("openai", reason="needs the openai client")
@@ -23,13 +24,6 @@ def same(found, expected):
     expected = np.asarray(expected)
     scale = np.abs(expected).max(initial=0)
     np.testing.assert_allclose(np.asarray(found, np.float32), expected, rtol=1e-6, atol=1e-6 * scale)
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def from_base64(text):

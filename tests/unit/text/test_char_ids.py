@@ -28,9 +28,3 @@ def test_boundaries_are_words_of_one_character():
     assert begin == [259, 257, 260, *[261] * 47]
     assert end == [259, 258, 260, *[261] * 47]
     assert [spelled(ids) for ids in sentence_boundary_ids()] == ["<S>", "</S>"]
-
-
-def test_a_long_word_keeps_its_first_48_bytes_and_its_end():
-    ids = words_to_char_ids(["x" * 500])[0].tolist()
-    assert ids == [259, *[121] * 48, 260]
-    assert words_to_char_ids(["é" * 25])[0].tolist()[1:49] == [196, 170] * 24

@@ -27,28 +27,8 @@ CUT = {
     "\ufeffHello abc\u200e (test) \u202bשלום\u202c": ["Hello", "abc", "(", "test", ")", "שלום"],
     "norm ❤ \ufe0f love ❤\ufe0e yes\u200b.": ["norm", "❤", "love", "❤\ufe0e", "yes", "."],
     "\u200b\ufeff \u2060\u00ad\u202e\U000e0061\u3164": [],
-    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f!": [
-        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
-        "!",
-    ],
-    "f(x) = 2, see page 8), (option x)": [
-        "f",
-        "(",
-        "x",
-        ")",
-        "=",
-        "2",
-        ",",
-        "see",
-        "page",
-        "8",
-        ")",
-        ",",
-        "(",
-        "option",
-        "x",
-        ")",
-    ],
+    ENGLAND + "!": [ENGLAND, "!"],
+    "f(x) = 2, page 8), (option)": ["f", "(", "x", ")", "=", "2", ",", "page", "8", ")", ",", "(", "option", ")"],
     "cool 8-) XD x-( score 8-3": ["cool", "8-)", "XD", "x-(", "score", "8", "-", "3"],
     "me@b.co, .x@b.co #tag a.b.c@": ["me@b.co", ",", ".x@b.co", "#tag", "a", ".", "b", ".", "c", "@"],
 }
@@ -67,13 +47,6 @@ def test_white_space_and_characters():
 def test_a_tokenizer_that_does_not_exist_is_told_with_those_that_do():
     with pytest.raises(ConfigError, match=r"'moses'.*'whitespace'"):
         get_tokenizer("moses")
-
-
-def test_long_texts_take_no_more_than_linear_time():
-    for text in ("a" * 100_000, "!" * 100_000, "a-" * 50_000, "@" * 50_000, "http://" + "a." * 50_000, ":" * 50_000):
-        tokens = get_tokenizer("default")(text)
-        assert tokens[0].start == 0
-        assert tokens[-1].end == len(text)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
