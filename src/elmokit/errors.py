@@ -3,8 +3,6 @@
 A message is one paragraph: what was expected, what came, where, what to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

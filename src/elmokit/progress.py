@@ -3,8 +3,6 @@
 `show_progress=None` draws it in terminals and notebooks once the work has taken two seconds.
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Iterator

@@ -6,8 +6,6 @@ Each distinct sentence is read once, all from one start. A sentence longer than 
 the state carried, so memory does not grow with its length. Source: Peters et al. 2018, §3; bilm-tf for boundaries.
 """
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What only models of whole words and ELMoForManyLangs read: a dictionary of Unicode characters, a table of words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -20,7 +20,6 @@ from elmokit.runtime.kernels import native_mix, native_precisions, native_scale
 
 Array = NDArray[Any]
 
-EQUAL = LayerMix()
 SIF_SMOOTHING = 1e-3  # a in the weight a / (a + p(word)) (Arora et al. 2017)
 
 
@@ -100,7 +99,7 @@ class Reduce:
 
     sentences: Sequence[Sequence[str]]
     encoding: Encoding | None = None
-    layer_mix: LayerMix = EQUAL
+    layer_mix: LayerMix = field(default_factory=LayerMix)
     pooled: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
 

@@ -4,8 +4,6 @@ A token vector is what the character CNN makes of a word's characters, plus the 
 model has one. A model without characters has the table alone.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

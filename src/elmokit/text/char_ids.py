@@ -4,8 +4,6 @@ A word becomes a row of `max_characters` ids (50): begin of word, its UTF-8 byte
 plus one, so that 0 is "no word here". Unpaired surrogates are left out of the word, as bilm-tf leaves them out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

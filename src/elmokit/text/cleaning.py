@@ -3,8 +3,6 @@
 Full stops, commas and apostrophes stay, as in the tutorial. Lemmas come from `simplemma` (extra `lemmas`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """Check texts: a collection of strings or lists of words; common mistakes get a message with their place."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ letter, but not after a common abbreviation ("Dr.", "e.g.") or an initial. Empty
 Japanese and Hindi end sentences too.
 """
 
-from __future__ import annotations
-
 import regex
 
 _ABBREVIATIONS = """

@@ -10,8 +10,6 @@ cut as in its training. All cut a run of characters after every `MAX_TOKEN_CHARA
 - ``characters``: every visible character is a word, for instance a residue of a protein.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Words ↔ the rows of a word table by their character ids alone, for modules and ONNX graphs, which read no strings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ways to compute a biLM, and the choice of one: compiled loops on the CPU where they run, else NumPy, else PyTorch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec

@@ -3,8 +3,6 @@
 The loops trust their sizes, so each array's shape is checked here before its address is given away.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable, Mapping
 from functools import partial

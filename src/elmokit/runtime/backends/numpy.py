@@ -4,8 +4,6 @@ OpenBLAS adds in another order for one row and for small products, so rows are p
 same bits beside any other rows. A sigmoid is (1 + tanh(x / 2)) / 2, with the halves folded into the weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

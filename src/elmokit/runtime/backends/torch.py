@@ -3,8 +3,6 @@
 The modules of `elmokit.nn` embed words; the LSTMs run packed, both directions in one product.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ loads. Without it, or with ELMOKIT_NATIVE=0, NumPy computes. ELMOKIT_CPU=avx2 (o
 takes a lower instruction set than the best one.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys
