@@ -106,7 +106,6 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Checkpoi
 
 
 def _check_finite(checkpoint: Checkpoint) -> Checkpoint:
-    """Check that no weight is NaN or infinite."""
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
         arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}

@@ -81,7 +81,7 @@ def _unpack_tar(path: Path, plain: Path, folder: Path) -> None:
     else:
         with opener(path, "rb") as stream, plain.open("wb") as file:
             _copy(path, stream, file)
-    with plain.open("rb") as content, plain.open("rb") as raw, tarfile.open(fileobj=_Headers(raw)) as tar:
+    with plain.open("rb") as content, _Headers(plain) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
         for i, entry in enumerate(tar):
             if entry.isdir():
                 continue
@@ -93,34 +93,25 @@ def _unpack_tar(path: Path, plain: Path, folder: Path) -> None:
                     raise ValueError("a file ends too early; fetch the archive again")
 
 
-class _Headers(io.RawIOBase):
-    """The headers of a tar as `tarfile` reads them: it trusts the sizes that they claim, we do not."""
+class _Headers(io.FileIO):
+    """A tar whose headers `tarfile` reads: it trusts the sizes that they claim, we do not."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._left = file, _MAX_HEADER_BYTES
+    _left = _MAX_HEADER_BYTES
 
-    def read(self, size: int = -1) -> bytes:
-        self._left -= max(size, 0)
-        if not 0 <= size <= _MAX_ONE_HEADER_BYTES or self._left < 0:
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= min(_MAX_ONE_HEADER_BYTES, self._left):
             raise ValueError("the archive has headers far larger than a model needs; refused")
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
+        self._left -= size
+        return super().read(size)
 
 
 def _opener(path: Path) -> Any:
-    """The function that opens a file, compressed or not."""
     with path.open("rb") as file:
         start = file.read(6)
     return next((opener for magic, opener in _OPENERS if start.startswith(magic)), open)
 
 
 def _target(name: str, folder: Path, number: int) -> Path:
-    """Where a member goes; its folder is made."""
     if number >= _MAX_MEMBERS:
         raise ValueError(f"more than {_MAX_MEMBERS:,} files; this is no archive of a model")
     parts = PurePosixPath(name.replace("\\", "/")).parts

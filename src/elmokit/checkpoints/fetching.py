@@ -98,7 +98,6 @@ def _folder_of(model: Published) -> Path:
 
 
 def _unnamed(url: str) -> Published:
-    """Make an entry for a model that is known by its address alone."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         known = ", ".join(model.name for model in CATALOGUE)

@@ -141,7 +141,6 @@ def _check_version(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, NDArray[Any]]:
-    """Arrays as they lie in the file."""
     stored: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         if storage == "int8" and array.ndim > 1:  # -127 to 127, and a scale per row of the first axis
@@ -158,7 +157,6 @@ def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, N
 
 
 def _read_arrays(path: Path, *, with_softmax: bool) -> dict[str, NDArray[Any]]:
-    """All arrays of the weights' file, as float32."""
     stored = read_tensors(path)
     arrays: dict[str, NDArray[Any]] = {}
     for name, array in stored.items():

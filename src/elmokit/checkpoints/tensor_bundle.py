@@ -74,7 +74,6 @@ def open_bundle(index_path: Path) -> Bundle:
 
 
 def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """All keys and values of a LevelDB table."""
     if len(data) < _FOOTER_BYTES or int.from_bytes(data[-8:], "little") != _MAGIC:
         raise ValueError("it lacks the closing signature")
     footer = _Reader(data[-_FOOTER_BYTES:])
@@ -85,7 +84,6 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of one block."""
     if offset + size + _BLOCK_TRAILER_BYTES > len(data) or size < 4:
         raise ValueError(f"a block at byte {offset} reaches beyond the end")
     if data[offset + size] != 0:

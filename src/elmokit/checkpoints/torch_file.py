@@ -130,7 +130,6 @@ def _options(source: CheckpointFiles) -> Options:
 
 
 def _layer_mix(state: Mapping[str, NDArray[Any]], prefix: str) -> LayerMix:
-    """The first scalar mix beside the ELMo."""
     mix = prefix.removesuffix("_elmo_lstm.") + "scalar_mix_0."
     pattern = re.compile(re.escape(mix) + r"scalar_parameters\.(\d+)")
     weights = {int(m[1]): float(np.ravel(x)[0]) for name, x in state.items() if (m := pattern.fullmatch(name))}

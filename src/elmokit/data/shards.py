@@ -174,7 +174,6 @@ def _lines(manifest: Path) -> list[dict[str, Any]]:
 
 
 def _flush(path: Path) -> None:
-    """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -84,14 +84,11 @@ class _Graph:
 
 
 class _Model:
-    """The encoder's graph."""
-
     def __init__(self, helper: Any, checkpoint: Checkpoint) -> None:
         self.helper, self.config, self.tensors = helper, checkpoint.config, checkpoint.tensors
         self.mix, self.words, self.graph = checkpoint.layer_mix, checkpoint.words or (), _Graph(helper)
 
     def proto(self, onnx: Any) -> Any:
-        """The whole file."""
         g, h = self.graph, self.helper
         cnn = self.config.char_cnn
         assert cnn is not None

@@ -281,7 +281,6 @@ def _check_complete(folder: Path, shards: Shards, plan: _Plan) -> None:
 
 
 def _tables(source: Table | str | Path) -> list[Table]:
-    """The files of a pattern, in the order of their names."""
     table = source if isinstance(source, Table) else Table(source=source)
     name = str(table.source)
     if name == STDIN:
