@@ -3,11 +3,9 @@
 Source: https://platform.openai.com/docs/api-reference/embeddings.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -15,14 +13,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from elmokit.encoding import Encoding
+from elmokit.index import WordIndex
 from elmokit.server import schemas
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RESPONSES, RequestError
 from elmokit.server.service import Service, asked
 from elmokit.tasks.similar import directions, mean_of, nearest
-
-if TYPE_CHECKING:
-    from elmokit.index import WordIndex
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 

@@ -1,11 +1,8 @@
 """`create_app`: routes, middleware and the model's queue joined into one ASGI application. Start reading here."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from elmokit import __version__
 from elmokit.elmo import Elmo
@@ -15,6 +12,7 @@ with needing("FastAPI", "server", "the server"):
     from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
     from fastapi.middleware.cors import CORSMiddleware
 
+from elmokit.index import WordIndex
 from elmokit.server import api, explorer
 from elmokit.server.batching import BatchQueue, EncodingTask
 from elmokit.server.errors import HANDLED, answer_error
@@ -23,9 +21,6 @@ from elmokit.server.middleware import RequestGuard
 from elmokit.server.occurrences import ReadingCache
 from elmokit.server.service import Service
 from elmokit.server.settings import Settings
-
-if TYPE_CHECKING:
-    from elmokit.index import WordIndex
 
 _CLOSING_S = 1.0
 PAGE_HEADERS = {

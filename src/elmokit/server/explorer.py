@@ -10,10 +10,8 @@ asking again. Readings of recent sentences are kept, within a bound in bytes.
     POST /explorer/index     an occurrence → its neighbours in the index
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -21,14 +19,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, FailFast, Field, StringConstraints
 
 from elmokit.elmo import Elmo
+from elmokit.index import Occurrence, WordIndex
 from elmokit.index.senses import group_occurrences
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RequestError, too_large
 from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, vectors_of
-from elmokit.server.service import Service, asked, written
-
-if TYPE_CHECKING:
-    from elmokit.index import Occurrence, WordIndex
+from elmokit.server.service import Service, asked
 
 Array = NDArray[Any]
 Indexed = Sequence[tuple[Array, dict[str, str]]]
@@ -79,8 +75,7 @@ async def about(request: Request) -> Response:
     """The model, its views, and the open index."""
     service: Service = request.app.state.service
     elmo, index = service.elmo, service.index
-    return await _answer(
-        service,
+    return service.respond(
         lambda: {
             "model": elmo.name,
             "dim": elmo.dim,
@@ -88,7 +83,7 @@ async def about(request: Request) -> Response:
             "start": elmo.n_layers - 1,
             "index": None if index is None else index.about(),
             "limits": {"texts": MAX_TEXTS, "characters": MAX_CHARACTERS, "words": MAX_WORDS},
-        },
+        }
     )
 
 
@@ -97,7 +92,7 @@ async def read(request: Request) -> Response:
     """Sentences split into words, with what stands between them."""
     service, question = await asked(request, ReadQuestion)
     readings = await _readings(request, question.texts)
-    return await _answer(service, lambda: {"sentences": [_pieces(reading) for reading in readings]})
+    return service.respond(lambda: {"sentences": [_pieces(reading) for reading in readings]})
 
 
 @routes.post("/word")
@@ -107,7 +102,7 @@ async def word(request: Request) -> Response:
     readings = await _readings(request, question.texts)
     place = _place(readings, question.sentence, question.word)
     indexed = await _from_index(request, readings, place) if question.with_index else []
-    return await _answer(service, lambda: _around(readings, indexed, place))
+    return service.respond(lambda: _around(readings, indexed, place))
 
 
 @routes.post("/compare")
@@ -115,13 +110,12 @@ async def compare(request: Request) -> Response:
     """Cosines of every word of one sentence with every word of another, in every view."""
     service, question = await asked(request, CompareQuestion)
     first, second = await _readings(request, [question.first, question.second])
-    return await _answer(
-        service,
+    return service.respond(
         lambda: {
             "first": first.words,
             "second": second.words,
             "views": _rounded(np.clip(first.views @ second.views.swapaxes(1, 2), -1.0, 1.0)),  # (L + 1, T, S)
-        },
+        }
     )
 
 
@@ -133,12 +127,7 @@ async def index(request: Request) -> Response:
     if opened is None:
         raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
     (reading,) = await _readings(request, [question.text])
-    return await _answer(service, lambda: _in_index(opened, reading, question.word))
-
-
-async def _answer(service: Service, make: Callable[[], object]) -> Response:
-    """A JSON answer that is made on a thread."""
-    return Response(await service.run(lambda: written(make())), media_type="application/json")
+    return service.respond(lambda: _in_index(opened, reading, question.word))
 
 
 async def _readings(request: Request, texts: Sequence[str]) -> list[Reading]:

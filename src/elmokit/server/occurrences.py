@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.elmo import Elmo
+from elmokit.index.description import scaled
 from elmokit.runtime.pooling import mix_layers
 
 Array = NDArray[Any]
@@ -35,9 +36,8 @@ class Reading:
     def of(cls, elmo: Elmo, text: str, words: Sequence[str], offsets: Any, layers: Array) -> Reading:
         """The reading of a sentence from the vectors of all its layers, (L, T, 2P)."""
         views = np.concatenate([layers, mix_layers(layers, elmo.layer_mix)[None]])
-        lengths = np.linalg.norm(views, axis=-1, keepdims=True)
         places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
-        return cls(text, tuple(words), places, views / np.maximum(lengths, 1e-12))
+        return cls(text, tuple(words), places, scaled(views)[0])
 
     @property
     def n_bytes(self) -> int:

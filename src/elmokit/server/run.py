@@ -27,6 +27,7 @@ from fastapi import FastAPI
 
 from elmokit.elmo import Elmo
 from elmokit.errors import ConfigError
+from elmokit.index import WordIndex
 from elmokit.server.app import create_app
 from elmokit.server.connections import LimitedConnection
 from elmokit.server.settings import Settings
@@ -52,11 +53,8 @@ class ServeConfig:
     def app(self, settings: Settings) -> FastAPI:
         """Load the model and the index."""
         elmo = Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
-        if self.db is None:
-            return create_app(elmo, settings=settings)
-        from elmokit.index import WordIndex
-
-        return create_app(elmo, index=WordIndex.open(self.db, elmo=elmo), settings=settings)
+        index = None if self.db is None else WordIndex.open(self.db, elmo=elmo)
+        return create_app(elmo, index=index, settings=settings)
 
 
 def run_server(

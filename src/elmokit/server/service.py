@@ -4,8 +4,6 @@ Parsing, splitting texts into words and writing answers run on a few threads, in
 nor a slow reader holds up the others; the model has a thread of its own (`elmokit.server.batching`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json
@@ -14,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -23,13 +21,11 @@ from starlette.types import Receive, Scope, Send
 
 from elmokit.blocks import blocks
 from elmokit.elmo import Elmo
+from elmokit.index import WordIndex
 from elmokit.server.batching import BatchQueue, EncodingTask, QueueClosed, QueueFull
 from elmokit.server.errors import NOT_JSON, RequestError, busy, invalid, shutting_down, too_large
 from elmokit.server.settings import Settings
 from elmokit.text.tokens import get_tokenizer
-
-if TYPE_CHECKING:
-    from elmokit.index import WordIndex
 
 T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
@@ -133,10 +129,14 @@ class Service:
         usage = {"prompt_tokens": n_words, "total_tokens": n_words}
         tail = written({"model": self.model_id, "usage": usage})[1:]
 
-        async def whole() -> bytes:
-            return await self.run(lambda: b'{"object":"list","data":[' + b",".join(map(written, items)) + b"]," + tail)
+        def whole() -> bytes:
+            return b'{"object":"list","data":[' + b",".join(map(written, items)) + b"]," + tail
 
-        return _LateResponse(whole, self._large_answers if n_values > _LARGE_ANSWER else None)
+        return _LateResponse(partial(self.run, whole), self._large_answers if n_values > _LARGE_ANSWER else None)
+
+    def respond(self, make: Callable[[], object]) -> Response:
+        """An answer with a JSON value, which is made on a thread."""
+        return _LateResponse(lambda: self.run(lambda: written(make())), None)
 
 
 async def asked(request: Request, model: type[Body]) -> tuple[Service, Body]:
