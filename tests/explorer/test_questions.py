@@ -76,7 +76,7 @@ def test_what_the_index_holds_comes_onto_the_map(address, indexed):
 
 
 def test_the_index_answers_with_occurrences_in_three_parts(address, indexed):
-    question = {"text": "I read the news yesterday.", "word": 1}
+    question = {"texts": ["I read the news yesterday."], "sentence": 0, "word": 1}
     status, answer = ask(indexed, "/explorer/index", question)
     assert status == 200
     first = answer["neighbours"][0]
@@ -89,11 +89,11 @@ def test_the_index_answers_with_occurrences_in_three_parts(address, indexed):
 
 
 def test_a_comparison_has_a_cosine_per_pair_of_words(elmo, address):
-    _, answer = ask(address, "/explorer/compare", {"first": TEXTS[0], "second": TEXTS[1]})
+    _, answer = ask(address, "/explorer/compare", {"texts": TEXTS[:2]})
     assert (answer["first"], answer["second"][:3]) == (["I", "read", "it", "."], ["Can", "you", "read"])
     assert len(answer["views"]) == elmo.n_layers + 1
     assert answer["views"][0][1][2] == pytest.approx(1.0, abs=1e-3)
-    _, answer = ask(address, "/explorer/compare", {"first": "", "second": TEXTS[1]})
+    _, answer = ask(address, "/explorer/compare", {"texts": ["", TEXTS[1]]})
     assert answer["first"] == []
 
 
@@ -105,14 +105,14 @@ def test_a_comparison_has_a_cosine_per_pair_of_words(elmo, address):
         ("word", {"texts": TEXTS, "sentence": -1, "word": 0}, 400),
         ("word", {"texts": TEXTS, "sentence": 0}, 400),
         ("word", {"texts": [], "sentence": 0, "word": 0}, 400),
-        ("index", {"text": "a", "word": 10**30}, 404),
+        ("index", {"texts": ["a"], "sentence": 0, "word": 10**30}, 404),
         ("read", {"texts": ["a"] * (explorer.MAX_TEXTS + 1)}, 400),
         ("read", {"texts": ["a" * (explorer.MAX_CHARACTERS + 1)]}, 400),
         ("read", {"texts": ["a " * 1000] * 7}, 413),
         ("read", {"texts": "one"}, 400),
         ("read", {"texts": [1]}, 400),
         ("read", [], 400),
-        ("compare", {"first": "a"}, 400),
+        ("compare", {"texts": ["a"]}, 400),
     ],
 )
 def test_wrong_questions_are_refused_with_a_sentence(address, path, question, status):
@@ -128,8 +128,7 @@ def test_too_many_words_are_refused_in_words(address):
 
 @pytest.mark.parametrize("path", ["read", "compare"])
 def test_halves_of_characters_do_no_harm(address, path):
-    question = {"texts": ["a \ud800 b"], "first": "a \ud800 b", "second": "\udc00"}
-    status, answer = ask(address, f"/explorer/{path}", question)
+    status, answer = ask(address, f"/explorer/{path}", {"texts": ["a \ud800 b", "\udc00"]})
     assert status == 400
     assert answer["error"]["message"]
 

@@ -112,14 +112,8 @@ def embed(
     output, texts = _formats(output, texts)
     allennlp = output.allennlp()
     start, (table, text), actors = time.monotonic(), texts.open(), engine.on_ray()
-    spec = VectorSpec(
-        model=model.model,
-        words=words,
-        encoding=vectors.encoding(normalize=normalize),
-        precision=model.precision,
-        device=model.device,
-        n_threads=model.threads,
-    )
+    encoding = vectors.encoding(normalize=normalize)
+    spec = VectorSpec(model=model.model, words=words, encoding=encoding, **model.where())
     if actors is not None:
         if allennlp is not None:
             raise ConfigError("--format allennlp-hdf5 is a single file; a cluster can't write it: use --engine local.")

@@ -77,8 +77,7 @@ def _opened(folder: Path, words: str | Sequence[str], layers: str, model: option
         if value not in (default, there):
             raise ConfigError(f"{folder}: was made with --{name} {there}, not {value}; leave --{name} out.")
     if model.model in ("default", described.source):
-        on = {"device": model.device, "precision": model.precision, "n_threads": model.threads}
-        return elmokit.WordIndex.open(folder, elmo=described.load_model(folder, **on))
+        return elmokit.WordIndex.open(folder, elmo=described.load_model(folder, **model.where()))
     return elmokit.WordIndex.open(folder, elmo=model.load())
 
 

@@ -108,7 +108,11 @@ class ModelOptions:
 
             chosen, reason = choose_precision(self.device)
             screen.note(f"precision {chosen}: {reason}")
-        return elmokit.Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.threads)
+        return elmokit.Elmo.load(self.model, **self.where())
+
+    def where(self) -> dict[str, Any]:
+        """The arguments of `Elmo.load` that say where and how it computes."""
+        return {"device": self.device, "precision": self.precision, "n_threads": self.threads}
 
 
 @dataclass(frozen=True, kw_only=True)

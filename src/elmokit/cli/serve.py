@@ -105,8 +105,7 @@ def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[
         from elmokit.server.settings import Settings
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "server", what) from None
-    config = ServeConfig(model.model, model.device, model.precision, n_threads=model.threads, db=db)
-    run_server(config, Settings(**settings), **binding)
+    run_server(ServeConfig({"source": model.model, **model.where()}, db), Settings(**settings), **binding)
 
 
 def _token(path: str | None) -> str | None:

@@ -1,23 +1,19 @@
 """`elmokit tag`: train a tagger on column files, tag words, evaluate."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import elmokit
 from elmokit.blocks import blocks
 from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
 from elmokit.cli.screen import screen
+from elmokit.data.conll import ColumnSentence, column_file, read_columns
 from elmokit.data.streams import STDIN
 from elmokit.errors import InputError
-
-if TYPE_CHECKING:
-    from elmokit.data.conll import ColumnSentence
 
 app = Commands("Tag words: names, chunks, parts of speech (extra torch).")
 FILES = "tagger"
@@ -108,8 +104,6 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
-    from elmokit.data.conll import column_file, read_columns
-
     columns = options.trained_on(folder, FILES, asdict(TagColumns()))
     place = 0 if plain else columns["word"] if word is None else word
 
@@ -156,8 +150,6 @@ def evaluate(
 
 
 def _columns(source: str, places: tuple[int, int], encoding: str) -> tuple[list[list[str]], list[list[str]]]:
-    from elmokit.data.conll import read_columns
-
     sentences = list(read_columns(source, columns=places, encoding=encoding))
     if not sentences:
         raise InputError(f"{source}: no sentences; expected a word and its tag on each line.")
@@ -179,7 +171,6 @@ def _checked(source: str, places: tuple[int, int], encoding: str, scheme: Any) -
 
 
 def _plain_sentences(source: str, encoding: str, tokenizer: str) -> Iterator[ColumnSentence]:
-    from elmokit.data.conll import ColumnSentence
     from elmokit.data.tables import TEXT_COLUMN, Table
     from elmokit.text.tokens import get_tokenizer
 

@@ -70,14 +70,11 @@ class Description:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that no index has."""
-        for name in ("model", "source", "fingerprint"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} is no text")
+        words = self.words if isinstance(self.words, tuple) else (self.words,)
+        if not all(isinstance(text, str) for text in (self.model, self.source, self.fingerprint, *words)):
+            raise ValueError("model, source, fingerprint or words are something else than texts")
         if not isinstance(self.dim, int) or not 0 < self.dim <= _MAX_DIM:
             raise ValueError(f"dim is {self.dim!r}")
-        words = self.words if isinstance(self.words, tuple) else (self.words,)
-        if not all(isinstance(word, str) for word in words):
-            raise ValueError("words holds something else than words")
         Encoding(layers=self.layers)
         word_test(self.words)
         if self.mean is not None:

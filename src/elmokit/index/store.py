@@ -151,11 +151,7 @@ class Store:
 
     def counts(self, table: str, column: str) -> dict[str, int]:
         """How often each value of a column of texts occurs, the most frequent first, ties by spelling."""
-        counts: Counter[str] = Counter()
-        with self._reading():
-            for batch in self._tables[table].search().select([column]).to_batches(_SCAN_ROWS):
-                for value in batch[column].value_counts().to_pylist():
-                    counts[value["values"]] += value["counts"]
+        counts = Counter(text for block in self.scan(table, [column]) for text in block[column])
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def scan(self, table: str, columns: Sequence[str], *, where: str | None = None) -> Iterator[dict[str, Any]]:

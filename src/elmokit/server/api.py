@@ -58,8 +58,7 @@ async def embeddings(request: Request) -> Response:
     task = EncodingTask(_encoding_of(service.settings.encoding, **chosen))
     texts, width = _texts_of(body.input), task.width(service.elmo.config)
     if body.dimensions not in (None, width):
-        message = f"Vectors of this model are {width} wide with these layers and pooling, and can't be shortened."
-        raise RequestError(400, message, param="dimensions")
+        raise RequestError(400, f"Vectors are {width} wide here, and can't be shortened.", param="dimensions")
     split = await service.split(texts)
     vectors = await service.compute(task, split)
     items = (
@@ -108,8 +107,7 @@ async def similar(request: Request) -> Response:
     elif index is not None:
         items = await service.run(lambda: _in_index(body, index))
     else:
-        message = "No index is open (elmokit serve --db DIR); send 'texts' to be ranked."
-        raise RequestError(400, message, param="texts")
+        raise RequestError(400, "No index is open (serve --db DIR); send 'texts' to be ranked.", param="texts")
     return service.answer(items, split)
 
 

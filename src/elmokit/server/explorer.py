@@ -33,38 +33,24 @@ Indexed = Sequence[tuple[Array, dict[str, str]]]
 MAX_TEXTS, MAX_CHARACTERS, MAX_WORDS = 300, 4000, 6000
 _ON_MAP, _FROM_INDEX, _N_NEIGHBOURS = 200, 150, 10
 
-Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
-Texts = Annotated[list[Text], Field(max_length=MAX_TEXTS), FailFast()]
+Texts = Annotated[
+    list[Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]], Field(max_length=MAX_TEXTS), FailFast()
+]
 Number = Annotated[int, Field(ge=0)]
 
 
 class ReadQuestion(BaseModel):
-    """Sentences to split into words."""
+    """Sentences."""
 
     texts: Texts
 
 
-class WordQuestion(BaseModel):
+class WordQuestion(ReadQuestion):
     """A word of one of the sentences, and whether the map shows the index's occurrences of it too."""
 
-    texts: Texts
     sentence: Number
     word: Number
     with_index: bool = False
-
-
-class CompareQuestion(BaseModel):
-    """Two sentences to compare."""
-
-    first: Text
-    second: Text
-
-
-class IndexQuestion(BaseModel):
-    """A word of a sentence, to be looked up in the index."""
-
-    text: Text
-    word: Number
 
 
 routes = APIRouter(prefix="/explorer")
@@ -108,8 +94,10 @@ async def word(request: Request) -> Response:
 @routes.post("/compare")
 async def compare(request: Request) -> Response:
     """Cosines of every word of one sentence with every word of another, in every view."""
-    service, question = await asked(request, CompareQuestion)
-    first, second = await _readings(request, [question.first, question.second])
+    service, question = await asked(request, ReadQuestion)
+    if len(question.texts) != 2:
+        raise RequestError(400, f"{len(question.texts)} texts; expected two to compare.", param="texts")
+    first, second = await _readings(request, question.texts)
     return service.respond(
         lambda: {
             "first": first.words,
@@ -122,12 +110,13 @@ async def compare(request: Request) -> Response:
 @routes.post("/index")
 async def index(request: Request) -> Response:
     """The nearest occurrences in the index, in the layers that it was built from."""
-    service, question = await asked(request, IndexQuestion)
+    service, question = await asked(request, WordQuestion)
     opened = service.index
     if opened is None:
         raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
-    (reading,) = await _readings(request, [question.text])
-    return service.respond(lambda: _in_index(opened, reading, question.word))
+    readings = await _readings(request, question.texts)
+    sentence, number = _place(readings, question.sentence, question.word)
+    return service.respond(lambda: _in_index(opened, readings[sentence], number))
 
 
 async def _readings(request: Request, texts: Sequence[str]) -> list[Reading]:
@@ -191,7 +180,6 @@ def _pieces(reading: Reading) -> dict[str, Any]:
 
 
 def _in_index(index: WordIndex, reading: Reading, number: int) -> dict[str, Any]:
-    _place([reading], 0, number)
     vector = index.vector(reading.words[number], list(reading.words), position=number)
     near = index.search(vector, k=_N_NEIGHBOURS)
     return {"neighbours": [{**_three_parts(one), "score": round(one.similarity, 4)} for one in near]}

@@ -79,8 +79,7 @@ class RequestGuard:
         if settings.allowed_hosts and _host(headers) not in settings.allowed_hosts:
             return RequestError(400, "This server does not answer to that name (see --allow-host).", code="wrong_host")
         if not self._origin_fits(headers, method):
-            message = "A page of another origin may not send requests here (--cors ORIGIN allows it)."
-            return RequestError(403, message, code="wrong_origin")
+            return RequestError(403, "Pages of other origins need --cors ORIGIN to send requests.", code="wrong_origin")
         if settings.token is not None:
             given = headers.get("authorization", "").encode("latin-1")
             if not hmac.compare_digest(given, b"Bearer " + settings.token.encode()):
@@ -171,8 +170,7 @@ class _Exchange:
             await asyncio.wait({work, left}, timeout=self.seconds_left, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not left.done():
                 if not self.status:
-                    message = f"No answer within {self.timeout_s:g} s; ask for less at once."
-                    raise RequestError(504, message, code="timeout")
+                    raise RequestError(504, f"No answer within {self.timeout_s:g} s; ask for less.", code="timeout")
                 await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 await work

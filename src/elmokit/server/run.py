@@ -18,7 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -42,17 +42,14 @@ _WANTED_FILES, _SPARE_FILES = 4096, 256  # file descriptors to ask for, and thos
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """What to serve: the arguments of `Elmo`, and the folder of an index (None for none)."""
+    """What to serve: the arguments of `Elmo.load`, and the folder of an index (None for none)."""
 
-    model: str = "default"
-    device: str = "auto"
-    precision: str = "float32"
-    n_threads: int | None = None
+    model: dict[str, Any]
     db: str | None = None
 
     def app(self, settings: Settings) -> FastAPI:
         """Load the model and the index."""
-        elmo = Elmo.load(self.model, device=self.device, precision=self.precision, n_threads=self.n_threads)
+        elmo = Elmo.load(**self.model)
         index = None if self.db is None else WordIndex.open(self.db, elmo=elmo)
         return create_app(elmo, index=index, settings=settings)
 
@@ -129,8 +126,8 @@ def _most_connections() -> int:
 
 def _run_workers(config: ServeConfig, settings: Settings, fd: int, *, n_workers: int, folder: str) -> None:
     """Let uvicorn's supervisor start the processes and replace those that die."""
-    if config.n_threads is None:
-        config = replace(config, n_threads=max(1, len(os.sched_getaffinity(0)) // n_workers))
+    if config.model.get("n_threads") is None:
+        config.model["n_threads"] = max(1, len(os.sched_getaffinity(0)) // n_workers)
     told = {_CONFIG: json.dumps({"config": asdict(config), "settings": settings.model_dump()}), _METRICS: folder}
     os.environ.update(told)
     try:

@@ -2,16 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError
 
-EncodingField = Annotated[
-    InstanceOf[Encoding],
-    BeforeValidator(lambda value: Encoding.from_dict(value) if isinstance(value, dict) else value),
-    PlainSerializer(Encoding.to_dict),
-]
 Count = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -30,7 +25,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model_id: str | None = None  # name that clients ask for; None for the model's own
-    encoding: EncodingField = Encoding()  # which vectors a request gets that does not say
+    encoding: Encoding = Encoding()  # which vectors a request gets that does not say
     max_bytes: Count = 4_000_000  # of a request's body
     max_texts: Count = 2048  # in a request
     max_words: Count = 50_000  # in a request, all texts together

@@ -195,7 +195,7 @@ async function askWord() {
 async function askIndex() {
   if (!state.about.index || state.which !== "index" || !state.chosen) return;
   const place = state.chosen;
-  const answer = await question("index", { text: state.texts[place.sentence], word: place.word }, askIndex);
+  const answer = await question("index", { texts: [state.texts[place.sentence]], sentence: 0, word: place.word }, askIndex);
   if (!answer || state.chosen !== place) return;
   state.fromIndex = answer;
   drawNearest();
@@ -299,9 +299,9 @@ async function compare() {
     node.replaceChildren(message("Two sentences are needed; add some."));
     return;
   }
-  const [first, second] = [state.texts[Number(pair.first.value)], state.texts[Number(pair.second.value)]];
+  const texts = [state.texts[Number(pair.first.value)], state.texts[Number(pair.second.value)]];
   if (!node.childElementCount) node.replaceChildren(message("Comparing …", { busy: true }));
-  const answer = await question("compare", { first, second }, compare);
+  const answer = await question("compare", { texts }, compare);
   if (!answer) return;
   state.comparison = answer;
   drawComparison();
