@@ -101,11 +101,11 @@ def explore(
 def _run(what: str, model: options.ModelOptions, db: str | None, settings: dict[str, Any], **binding: Any) -> None:
     try:
         from elmokit.server import app  # noqa: F401
-        from elmokit.server.run import ServeConfig, run_server
+        from elmokit.server.run import run_server
         from elmokit.server.settings import Settings
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "server", what) from None
-    run_server(ServeConfig({"source": model.model, **model.where()}, db), Settings(**settings), **binding)
+    run_server({"source": model.model, **model.where()}, db, Settings(**settings), **binding)
 
 
 def _token(path: str | None) -> str | None:

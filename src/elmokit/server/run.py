@@ -18,7 +18,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -40,22 +39,15 @@ _ACCEPTED, _QUEUED = 64, 2048  # connections that asyncio accepts in a turn of i
 _WANTED_FILES, _SPARE_FILES = 4096, 256  # file descriptors to ask for, and those that are not for connections
 
 
-@dataclass(frozen=True)
-class ServeConfig:
-    """What to serve: the arguments of `Elmo.load`, and the folder of an index (None for none)."""
-
-    model: dict[str, Any]
-    db: str | None = None
-
-    def app(self, settings: Settings) -> FastAPI:
-        """Load the model and the index."""
-        elmo = Elmo.load(**self.model)
-        index = None if self.db is None else WordIndex.open(self.db, elmo=elmo)
-        return create_app(elmo, index=index, settings=settings)
+def load_app(model: dict[str, Any], db: str | None, settings: Settings) -> FastAPI:
+    """Make the application for a model, by the arguments of `Elmo.load`, and the index in a folder (None for none)."""
+    elmo = Elmo.load(**model)
+    return create_app(elmo, index=None if db is None else WordIndex.open(db, elmo=elmo), settings=settings)
 
 
 def run_server(
-    config: ServeConfig,
+    model: dict[str, Any],
+    db: str | None,
     settings: Settings,
     *,
     host: str = "127.0.0.1",
@@ -64,7 +56,7 @@ def run_server(
     n_workers: int = 1,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Serve what `load_app` makes until SIGTERM or Ctrl-C.
 
     Port 0 is any free one, and `any_port` takes one if the port is taken. On a loopback address the allowed hosts
     default to the names of this machine. `on_ready` is called with the server's address, on a thread, once requests
@@ -77,11 +69,14 @@ def run_server(
         threading.Thread(target=_when_ready, args=(host, listener, ended, on_ready), daemon=True).start()
         try:
             if n_workers == 1:
-                app = config.app(settings)
+                app = load_app(model, db, settings)
                 with suppress(KeyboardInterrupt):
                     uvicorn.Server(uvicorn.Config(app, **uvicorn_options(settings))).run(sockets=[listener])
             else:
-                _run_workers(config, settings, listener.fileno(), n_workers=n_workers, folder=folder)
+                n_threads = model.get("n_threads") or max(1, len(os.sched_getaffinity(0)) // n_workers)
+                served = {"model": {**model, "n_threads": n_threads}, "db": db, "settings": settings.model_dump()}
+                told = {_CONFIG: json.dumps(served), _METRICS: folder}
+                _run_workers(told, workers=n_workers, fd=listener.fileno(), **uvicorn_options(settings))
         finally:
             ended.set()
             if app is not None and app.state.service.is_busy:  # for requests that nobody waits for: Python would wait
@@ -124,16 +119,11 @@ def _most_connections() -> int:
     return 1_000_000
 
 
-def _run_workers(config: ServeConfig, settings: Settings, fd: int, *, n_workers: int, folder: str) -> None:
-    """Let uvicorn's supervisor start the processes and replace those that die."""
-    if config.model.get("n_threads") is None:
-        config.model["n_threads"] = max(1, len(os.sched_getaffinity(0)) // n_workers)
-    told = {_CONFIG: json.dumps({"config": asdict(config), "settings": settings.model_dump()}), _METRICS: folder}
+def _run_workers(told: dict[str, str], **options: Any) -> None:
+    """Let uvicorn's supervisor start the processes, told by the environment, and replace those that die."""
     os.environ.update(told)
     try:
-        uvicorn.run(
-            "elmokit.server.run:worker_app", factory=True, workers=n_workers, fd=fd, **uvicorn_options(settings)
-        )
+        uvicorn.run("elmokit.server.run:worker_app", factory=True, **options)
     finally:
         for name in told:
             del os.environ[name]
@@ -143,7 +133,7 @@ def worker_app() -> FastAPI:
     """Make the application of a worker process; uvicorn calls this, and the environment says what to load."""
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     told = json.loads(os.environ[_CONFIG])
-    return ServeConfig(**told["config"]).app(Settings(**told["settings"]))
+    return load_app(told["model"], told["db"], Settings(**told["settings"]))
 
 
 def _end_with_supervisor() -> None:
