@@ -72,9 +72,10 @@ class EncodingTask:
         """One long text: None after each segment, and last a list with its result."""
         encoding = None if self.each else self.encoding
         for result in elmo.encode_in_turns(words, encoding, pooled=not self.words, turn_words=turn_words):
-            if self.words and result is not None:
-                result = [WordVectors(tuple(words), None, result)]
-            yield result if self.words or result is None else result[None]
+            if result is None:
+                yield None
+            else:
+                yield [WordVectors(tuple(words), None, result)] if self.words else result[None]
 
 
 class _Job:
