@@ -46,22 +46,19 @@ class ColumnSentence:
 
 
 def read_columns(
-    source: str | Path, *, columns: Sequence[int] = (), conllu: bool | None = None, encoding: str = "utf-8"
+    source: str | Path, *, columns: Sequence[int] = (), encoding: str = "utf-8"
 ) -> Iterator[ColumnSentence]:
-    """Read the sentences of a column file, one at a time.
+    """Read the sentences of a column file, one at a time; it is CoNLL-U if its name ends in .conllu.
 
     Args:
         source: a path, also .gz, .xz or .zst, or "-" for standard input.
         columns: columns that every word must have, counted from 0, or from the end with −1 for the last.
-        conllu: whether "#" always begins a comment and numbers such as "3-4" in the first column are no words; None for
-            yes if the file is named .conllu.
         encoding: the character encoding; a byte-order mark is skipped.
 
     InputError: a line in another encoding, without a required column, or with more or fewer columns than the first word
     of its sentence.
     """
-    is_conllu = plain_suffix(source) == ".conllu" if conllu is None else conllu
-    starts_document = False
+    is_conllu, starts_document = plain_suffix(source) == ".conllu", False
     with open_bytes(source) as stream, open_lines(str(source), stream, encoding) as lines:
         for first_line, block in _blocks(lines):
             comments, rows, line = _cut(str(source), first_line, block, is_conllu)

@@ -19,12 +19,10 @@ from elmokit.files import atomic_path
 Pairs = Iterable[tuple[str, NDArray[np.float32]]]
 
 
-def save_word2vec(
-    elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0, binary: bool | None = None
-) -> None:
-    """Write the vectors of words, each once, in word2vec's format; the file is there whole or not at all.
+def save_word2vec(elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0) -> None:
+    """Write the vectors of words, each once, in word2vec's format, the binary one if the name ends in ".bin".
 
-    `layers` are those of `Elmo.encode_words`. `binary` None writes the binary format if the name ends in ".bin".
+    `layers` are those of `Elmo.encode_words`. The file is there whole or not at all.
 
     Raises:
         InputError: a word that is empty, holds white space (the format has no place for it), or occurs twice.
@@ -34,19 +32,17 @@ def save_word2vec(
         ``save_word2vec(Elmo.load(), ["the", "cat"], "vectors.txt")``
     """
     chosen = _checked(words)
-    _write(path, len(chosen), _vectors(elmo, chosen, layers), binary)
+    _write(path, len(chosen), _vectors(elmo, chosen, layers))
 
 
-def save_word_means(
-    words: Iterable[str], vectors: NDArray[np.float32], path: str | Path, *, binary: bool | None = None
-) -> None:
+def save_word_means(words: Iterable[str], vectors: NDArray[np.float32], path: str | Path) -> None:
     """Write vectors that exist already, (V, d), such as an index's means; leave out words that hold white space.
 
     Example:
         ``means = index.means(); save_word_means(means.words, means.vectors, "means.txt")``
     """
     pairs = [(word, vector) for word, vector in zip(words, vectors, strict=True) if not _has_space(word)]
-    _write(path, len(_checked(word for word, _ in pairs)), pairs, binary)
+    _write(path, len(_checked(word for word, _ in pairs)), pairs)
 
 
 def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:
@@ -68,14 +64,12 @@ def keyed_vectors(words: Iterable[str], vectors: NDArray[np.float32]) -> Any:
     return keyed
 
 
-def _write(path: str | Path, n_words: int, pairs: Pairs, binary: bool | None) -> None:
-    path = Path(path)
-    as_binary = path.suffix == ".bin" if binary is None else binary
+def _write(path: str | Path, n_words: int, pairs: Pairs) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for i, (word, vector) in enumerate(pairs):
             if i == 0:
                 file.write(f"{n_words} {len(vector)}\n".encode())
-            if as_binary:
+            if Path(path).suffix == ".bin":
                 file.write(word.encode("utf-8") + b" " + vector.astype("<f4").tobytes())
             else:
                 file.write((word + " " + " ".join(f"{x:.9g}" for x in vector.tolist()) + "\n").encode("utf-8"))
