@@ -48,32 +48,13 @@ ROWS = (
 ROW = {room: number for number, row in enumerate(ROWS) for room in row}
 SIDEWAYS_ALLOWED = {0}  # the ground floor is one room with several doors; it may have no cycles either
 
-TORCH_FILES = (
-    "nn.",
-    "training.",
-    "runtime.backends.torch",
-    "checkpoints.torch_file",
-    "compat.allennlp",
-    "compat.allennlp_embedder",
-    "compat.bilm",
-    "integrations.flair",
-    "integrations.torch",
-    "tasks.classify.finetune_head",
-    "tasks.classify.torch_head",
-    "fitting.",
-    "tasks.tagging.network",
-    "tasks.tagging.tagger",
-    "tasks.torch_parts",
-)
-SKLEARN_FILES = (
-    "tasks.classify.",
-    "tasks.cluster",
-    "tasks.maps",
-    "tasks.pairs.classifier",
-    "tasks.vectorizer",
-    "index.senses",
-    "plots",
-)
+TORCH = """
+nn. training. fitting. runtime.backends.torch checkpoints.torch_file compat.allennlp compat.allennlp_embedder
+compat.bilm integrations.flair integrations.torch tasks.classify.finetune_head tasks.classify.torch_head
+tasks.tagging.network tasks.tagging.tagger tasks.torch_parts
+"""
+SKLEARN = "tasks.classify. tasks.cluster tasks.maps tasks.pairs.classifier tasks.vectorizer index.senses plots"
+TORCH_FILES, SKLEARN_FILES = tuple(TORCH.split()), tuple(SKLEARN.split())
 PLAIN = {  # in every installation: the files that may import it, and whether at the top
     "numpy": (("",), True),
     "regex": (("text.tokens", "text.sentences"), True),
@@ -115,25 +96,12 @@ OPTIONAL = {  # behind an extra
     "umap": (("tasks.maps",), False),
     "ray": (("integrations.ray",), False),
     "pyspark": (("integrations.spark",), False),
-    "torch": (
-        (*TORCH_FILES, "integrations.sentence_transformers", "runtime.backends"),
-        False,
-    ),
+    "torch": ((*TORCH_FILES, "integrations.sentence_transformers", "runtime.backends"), False),
 }
 IMPORTED_AS = {"scikit_learn": "sklearn", "umap_learn": "umap"}
 SERVER_FILES = tuple(
     f"server.{name}"
-    for name in (
-        "api",
-        "app",
-        "errors",
-        "explorer",
-        "middleware",
-        "run",
-        "schemas",
-        "service",
-        "settings",
-    )
+    for name in ("api", "app", "errors", "explorer", "middleware", "run", "schemas", "service", "settings")
 )
 TOP_ALLOWED_IN = {  # files that are of no use without the package
     "fastapi": SERVER_FILES,

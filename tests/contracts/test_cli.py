@@ -17,35 +17,17 @@ import pyarrow.parquet
 import pytest
 import typer.main
 
-from elmokit.checkpoints import Checkpoint, save
+from elmokit.checkpoints import save
 from elmokit.cli import main
 from elmokit.cli.app import build
-from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
+from unit.tiny_models import tiny_checkpoint
 
-CONFIG = ElmoConfig(
-    projection_width=6,
-    char_cnn=CharCNNConfig(embedding_width=4, filters=((1, 4), (2, 6)), n_highway=1),
-    bilstm=BiLSTMConfig(cell_width=8),
-    tokenizer="default",
-)
 TWEETS = [
     (7, "0", "so happy with my new #phone :)"),
     (9, "1", "it broke, again"),
     (4, "0", "नमस्ते 😀"),
     (5, "1", 'they said "no refund"\nwow'),
 ]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    random = np.random.default_rng(0)
-    tensors = {
-        name: random.normal(scale=0.3, size=shape).astype(np.float32) for name, shape in CONFIG.tensor_shapes().items()
-    }
-    tensors["char_cnn.embedding.weight"][0] = 0
-    folder = tmp_path_factory.mktemp("model")
-    save(Checkpoint(config=CONFIG, tensors=tensors, name="tiny"), folder)
-    return str(folder)
 
 
 @pytest.fixture
@@ -265,12 +247,6 @@ def test_clean(tmp_path, tweets):
     assert run("clean", tweets, "-c", "tweet").stdout.startswith("id,label,tweet\n")
 
 
-def test_info(model):
-    done = run("info", model)
-    assert f"{CONFIG.n_params:,}" in done.stdout
-    assert "12 in each of 3 layers" in done.stdout
-
-
 def test_quiet_means_nothing_but_errors(tmp_path, tweets, model):
     done = run("embed", tweets, "-c", "tweet", "-o", tmp_path / "a.npy", "--model", model, "--quiet")
     assert done.stdout == done.stderr == ""
@@ -397,11 +373,7 @@ def test_another_model_is_refused(tmp_path, model):
     train = many(tmp_path / "train.csv")
     run("classify", "train", train, "--text", "tweet", "--out", tmp_path / "m", "--model", model, "--no-baseline")
     other = tmp_path / "other"
-    random = np.random.default_rng(1)
-    shapes = CONFIG.tensor_shapes()
-    tensors = {name: random.normal(scale=0.3, size=shape).astype(np.float32) for name, shape in shapes.items()}
-    tensors["char_cnn.embedding.weight"][0] = 0
-    save(Checkpoint(config=CONFIG, tensors=tensors, name="other"), other)
+    save(tiny_checkpoint(seed=1, name="other"), other)
     assert "other weights" in fails("classify", "predict", tmp_path / "m", train, "--model", other)
 
 

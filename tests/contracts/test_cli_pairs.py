@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from contracts.test_cli import fails, model, run  # noqa: F401 - the fixture
+from contracts.test_cli import fails, run
 from elmokit import SentencePairs
 
 
@@ -26,7 +26,7 @@ def table(tmp_path):
 COLUMNS = ["--first", "a", "--second", "b"]
 
 
-def test_train_predict_evaluate(tmp_path, table, model):  # noqa: F811
+def test_train_predict_evaluate(tmp_path, table, model):
     folder = tmp_path / "same"
     done = run(
         "pairs",
@@ -60,7 +60,7 @@ def test_train_predict_evaluate(tmp_path, table, model):  # noqa: F811
     assert f"{right:.3f}" in told
 
 
-def test_similarity_scores(tmp_path, table, model):  # noqa: F811
+def test_similarity_scores(tmp_path, table, model):
     folder = tmp_path / "stars"
     options = ["--label", "stars", "--kind", "scores", "--layers", "mix", "--parts", "difference"]
     assert "Pearson" in run("pairs", "train", table, *COLUMNS, *options, "--model", model, "--out", folder).stdout
@@ -75,7 +75,7 @@ def test_similarity_scores(tmp_path, table, model):  # noqa: F811
 
 
 @pytest.mark.parametrize("options", [[], ["--method", "cosine", "--no-center"], ["--idf"]])
-def test_score(table, model, options):  # noqa: F811
+def test_score(table, model, options):
     done = run("pairs", "score", table, *COLUMNS, "--model", model, "--label", "stars", *options)
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert list(rows[0]) == ["id", "score"]
@@ -84,14 +84,14 @@ def test_score(table, model, options):  # noqa: F811
     assert "'stars' and score: Pearson" in done.stderr
 
 
-def test_score_of_standard_input_is_that_of_the_file(table, model):  # noqa: F811
+def test_score_of_standard_input_is_that_of_the_file(table, model):
     with open(table, encoding="utf-8") as file:
         options = ["--input-format", "csv", "--id", "id", *COLUMNS, "--model", model]
         piped = run("pairs", "score", "-", *options, stdin=file)
     assert piped.stdout == run("pairs", "score", table, *COLUMNS, "--model", model).stdout
 
 
-def test_mistakes_are_told_in_one_paragraph(tmp_path, table, model):  # noqa: F811
+def test_mistakes_are_told_in_one_paragraph(tmp_path, table, model):
     assert "no column 'sentence1'" in fails("pairs", "score", table, "--model", model)
     assert "--input-format" in fails("pairs", "score", "-", "--model", model)
     assert "pairs.json" in fails("pairs", "predict", tmp_path, table)

@@ -9,27 +9,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from contracts.test_cli import ENVIRONMENT, model  # noqa: F401 - the fixture
-from elmokit import Tagger, cli
+from contracts.test_cli import ENVIRONMENT
+from elmokit import Tagger
 from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from unit.tasks.tagged import sentences
 
 OPTIONS = ["--epochs", 3, "--hidden-width", 16, "--learning-rate", 0.02, "--batch-size", 8]
-
-
-@pytest.fixture
-def here(capsys):
-    """Runs a command in this process, where PyTorch is imported already; the interruption below is a real process."""
-
-    def run(*arguments, code=0):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*map(str, arguments)])
-        done = capsys.readouterr()
-        assert ended.value.code == code, done.err
-        return done
-
-    return run
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def write(path, n, seed=0, first="B-PER"):
 
 
 @pytest.fixture(scope="module")
-def trained(model, tmp_path_factory):  # noqa: F811
+def trained(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tag")
     corpus, dev = write(folder / "train.conll", 80), write(folder / "dev.conll", 20, seed=1)
     line = ["tag", "train", corpus, "--dev", dev, "--model", model, "--out", folder / "ner", *OPTIONS]
@@ -72,7 +58,7 @@ def test_train(trained):
     assert "repaired" not in done.stderr
 
 
-def test_predict_keeps_what_was_read_and_adds_the_tags(trained, model, here):  # noqa: F811
+def test_predict_keeps_what_was_read_and_adds_the_tags(trained, model, here):
     folder, _ = trained
     out = folder / "tagged.conll"
     assert "20 sentences" in here("tag", "predict", folder / "ner", folder / "dev.conll", "--out", out).out
@@ -101,7 +87,7 @@ def test_evaluate(trained, here):
     assert f"accuracy {scores['accuracy']:.4f}" in done.out
 
 
-def test_broken_tags_are_repaired_and_parts_of_speech_are_no_spans(trained, model, here):  # noqa: F811
+def test_broken_tags_are_repaired_and_parts_of_speech_are_no_spans(trained, model, here):
     folder, _ = trained
     broken = write(folder / "broken.conll", 10)
     broken.write_text(broken.read_text() + "\nAnn X I-PER\n\n")
@@ -113,7 +99,7 @@ def test_broken_tags_are_repaired_and_parts_of_speech_are_no_spans(trained, mode
     assert "spans" not in here("tag", "evaluate", folder / "p", broken).out
 
 
-def test_an_interrupted_training_can_be_resumed(trained, model, fails):  # noqa: F811
+def test_an_interrupted_training_can_be_resumed(trained, model, fails):
     folder, _ = trained
     out = folder / "stopped"
     line = ["tag", "train", folder / "train.conll", "--model", model, "--out", out, "--epochs", 300, "--patience", 300]
@@ -132,7 +118,7 @@ def test_an_interrupted_training_can_be_resumed(trained, model, fails):  # noqa:
     assert "other data, options or another model" in message
 
 
-def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):  # noqa: F811
+def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):
     folder, _ = trained
     corpus, ner = folder / "train.conll", folder / "ner"
     assert "no column 7" in fails("tag", "train", corpus, "--tag", 7, "--out", tmp_path / "a")

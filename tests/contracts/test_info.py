@@ -8,18 +8,9 @@ import pytest
 
 from elmokit import Elmo
 from elmokit.checkpoints import load, save
-from elmokit.cli import main
 from golden import make_tiny
 
 ESCAPES = "tiny\x1b[31m\x07"
-
-
-def run(capsys, *arguments, code=0):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert ended.value.code == code, err
-    return out if code == 0 else err
 
 
 @pytest.fixture
@@ -28,43 +19,43 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-def described(capsys, place):
+def described(here, place):
     """The JSON of a thing; its printed form must be short, printable and agree."""
-    lines = run(capsys, "info", place).splitlines()
+    lines = here("info", place).out.splitlines()
     assert 1 < len(lines) <= 11
     assert all(line.isprintable() for line in lines)
-    everything = run(capsys, "info", place, "--all").splitlines()
+    everything = here("info", place, "--all").out.splitlines()
     assert len(everything) >= len(lines) - 1
     assert not any("--all" in line for line in everything)
-    return json.loads(run(capsys, "info", place, "--json"))
+    return json.loads(here("info", place, "--json").out)
 
 
-def test_models(capsys, folder, tmp_path):
-    assert described(capsys, folder)["format"].startswith("AllenNLP")
-    assert described(capsys, "default")["parameters"] > 1_000_000
+def test_models(here, folder, tmp_path):
+    assert described(here, folder)["format"].startswith("AllenNLP")
+    assert described(here, "default")["parameters"] > 1_000_000
     values = json.loads((folder / "options.json").read_text()) | {
         "elmokit": {"name": ESCAPES, "metadata": {"a": ESCAPES}}
     }
     (folder / "options.json").write_text(json.dumps(values))
-    assert described(capsys, folder)["model"] == "tiny\\x1b[31m\\x07"
+    assert described(here, folder)["model"] == "tiny\\x1b[31m\\x07"
 
 
-def test_features(capsys, folder, tmp_path):
+def test_features(here, folder, tmp_path):
     elmo = Elmo.load(folder)
     features = elmo.encode_words(["a b c", "", "d"])
     for name in ("f.npz", "f.h5"):
         features.save(tmp_path / name)
-        assert described(capsys, tmp_path / name)["texts"] == 3
+        assert described(here, tmp_path / name)["texts"] == 3
     np.save(tmp_path / "v.npy", np.zeros((5, 8), np.float32))
-    assert described(capsys, tmp_path / "v.npy")["shape"] == "5 × 8"
+    assert described(here, tmp_path / "v.npy")["shape"] == "5 × 8"
     with h5py.File(tmp_path / "old.hdf5", "w") as file:
         for i in range(200):
             file[str(i)] = np.zeros((3, 2, 8), np.float32)
-    assert described(capsys, tmp_path / "old.hdf5")["datasets"] == 200
+    assert described(here, tmp_path / "old.hdf5")["datasets"] == 200
 
 
 @pytest.mark.parametrize("name", ["classifier.json", "pairs.json", "tagger.json", "index.json", "store.json"])
-def test_settings_of_saved_things(capsys, tmp_path, name):
+def test_settings_of_saved_things(here, tmp_path, name):
     learned = [0.5] * 100
     values = {"format": 1, "zeta": 2, "classes": ["a", "b"], "model": {"name": ESCAPES}, "probe": learned}
     values["metadata"] = {
@@ -72,14 +63,14 @@ def test_settings_of_saved_things(capsys, tmp_path, name):
         "report": {"entries": [{"held_out": {"weighted_f1": 0.5, "accuracy": 0.25}}]},
     }
     (tmp_path / name).write_text(json.dumps(values))
-    found = described(capsys, tmp_path)
+    found = described(here, tmp_path)
     assert list(found)[:3] == ["kind", "held out", "model"]
     assert found["held out"] == "weighted F1 0.500, accuracy 0.250"
     assert found["text"] == "tweet"
     assert "probe" not in found
 
 
-def test_training_runs_and_shards(capsys, tmp_path):
+def test_training_runs_and_shards(here, tmp_path):
     from safetensors.numpy import save_file
 
     run_folder, shards = tmp_path / "run", tmp_path / "shards"
@@ -87,12 +78,12 @@ def test_training_runs_and_shards(capsys, tmp_path):
     for step in (1, 2):
         path = run_folder / f"step-{step}.safetensors"
         save_file({"a": np.zeros(3, np.float32)}, path, {"metadata": json.dumps({"step": step, "n_words": 64})})
-    found = described(capsys, run_folder)
+    found = described(here, run_folder)
     assert (found["kind"], found["snapshots"], found["step"], found["n_words"]) == ("training run", 2, 2, 64)
     shards.mkdir()
     lines = [{"job": {"model": "default"}}, {"rows": 3}, {"rows": 4}]
     (shards / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = described(capsys, shards)
+    found = described(here, shards)
     assert (found["shards"], found["rows"], found["model"]) == (2, 7, "default")
 
 
@@ -100,19 +91,19 @@ def test_training_runs_and_shards(capsys, tmp_path):
     "name", ["classifier.json", "index.json", "manifest.jsonl", "step-1.safetensors", "f.npz", "f.npy", "f.h5"]
 )
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff" * 40, b"[]", b'{"a":' * 2000, b"\x93NUMPY\x01\x00\xff\xff"])
-def test_damaged_files_are_named(capsys, tmp_path, name, data):
+def test_damaged_files_are_named(here, tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     place = tmp_path / name if name.startswith("f.") else tmp_path
-    assert name in run(capsys, "info", place, code=1).replace("\n", "")
+    assert name in here("info", place, code=1).err.replace("\n", "")
 
 
-def test_a_copy_of_the_embedded_model(capsys, tmp_path, monkeypatch):
-    run(capsys, "convert", "default", tmp_path / "copy")
+def test_a_copy_of_the_embedded_model(here, tmp_path, monkeypatch):
+    here("convert", "default", tmp_path / "copy")
     first, second = load("default"), load(tmp_path / "copy")
     assert first.config == second.config
     assert all((second.tensors[name] == array).all() for name, array in first.tensors.items())
     pushed = []
     monkeypatch.setattr("elmokit.checkpoints.fetching.push", lambda folder, *a, **k: pushed.append(folder) or "address")
-    run(capsys, "push", "default", "me/model")
+    here("push", "default", "me/model")
     assert (pushed[0] / "config.json").is_file()
     save(second, tmp_path / "again", storage="float16")

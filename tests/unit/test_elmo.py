@@ -24,13 +24,7 @@ def test_a_model_says_what_it_is(elmo):
 
 @pytest.mark.parametrize(
     ("pooling", "layers", "width"),
-    [
-        ("mean", "mix", 12),
-        ("mean+max", "all", 72),
-        ("first+last", 0, 24),
-        ("max", -1, 12),
-        ("last", (1, 2), 24),
-    ],
+    [("mean", "mix", 12), ("mean+max", "all", 72), ("first+last", 0, 24), ("max", -1, 12), ("last", (1, 2), 24)],
 )
 def test_one_row_per_text_in_order_and_zeros_for_no_words(elmo, pooling, layers, width):
     vectors = elmo.encode(TEXTS, pooling=pooling, layers=layers)

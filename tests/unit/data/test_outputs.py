@@ -116,10 +116,7 @@ def test_unknown_suffixes_and_folders_are_refused(tmp_path):
         pass
     with pytest.raises(ConfigError, match=r"\.csv, \.tsv"), table_file(tmp_path / "a.npz", ["a"]):
         pass
-    with (
-        pytest.raises(OutputError, match="does not exist"),
-        vector_file(tmp_path / "b" / "a.npz", dim=1, about={}),
-    ):
+    with pytest.raises(OutputError, match="does not exist"), vector_file(tmp_path / "b" / "a.npz", dim=1, about={}):
         pass
 
 
@@ -143,10 +140,7 @@ def test_tables_without_rows_have_their_header(tmp_path, suffix):
 
 
 def test_tsv_refuses_what_it_can_not_hold(tmp_path):
-    with (
-        pytest.raises(InputError, match="tab or line break"),
-        table_file(tmp_path / "a.tsv", ["id"]) as write,
-    ):
+    with pytest.raises(InputError, match="tab or line break"), table_file(tmp_path / "a.tsv", ["id"]) as write:
         write(["a\tb"])
     assert os.listdir(tmp_path) == []
 

@@ -4,8 +4,6 @@ import csv
 import gzip
 import io
 import json
-import subprocess
-import sys
 import tracemalloc
 
 import pytest
@@ -248,21 +246,6 @@ def test_options_that_are_none(options):
         Table(source="a.csv", **options)
 
 
-def test_standard_input(tmp_path):
-    code = (
-        "from elmokit.data.tables import Table\n"
-        "print(*(row.values['tweet'] for row in Table(source='-', format='csv').rows(['tweet'])))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], input=b"id,tweet\n1,a\n2,b\n", capture_output=True)
-    assert done.stdout.split() == [b"a", b"b"], done.stderr
-
-
-def test_long_texts_are_read_and_the_limit_of_csv_stays(tmp_path):
-    before = csv.field_size_limit()
-    assert texts(write(tmp_path, "a.csv", "tweet\n" + "w " * 200_000 + "\n")) == ["w " * 200_000]
-    assert csv.field_size_limit() == before
-
-
 def test_memory_does_not_grow_with_the_file(tmp_path):
     path = tmp_path / "big.csv"
     with path.open("w") as file:
@@ -286,14 +269,6 @@ def test_whatever_csv_writes_is_read_back(tmp_path_factory, pairs):
         csv.writer(file).writerows([("a", "b"), *pairs])
     rows = Table(source=path, bad_rows="keep").rows(["a", "b"])
     assert [(row.values["a"], row.values["b"]) for row in rows] == pairs
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_crash_the_reader(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("bytes") / "a.csv"
-    path.write_bytes(b"tweet\n" + data)
-    for row in Table(source=path, bad_rows="skip").rows(["tweet"]):
-        assert row.values["tweet"].strip()
 
 
 def test_lines_before_the_header_of_a_spreadsheet(tmp_path):

@@ -189,10 +189,7 @@ def source(name):
 
 
 def test_the_source_and_its_binding_agree_on_sizes():
-    for name, header, value in (
-        ("GAP", "lstm.h", GAP),
-        ("VERSION", "processor.c", library.VERSION),
-    ):
+    for name, header, value in (("GAP", "lstm.h", GAP), ("VERSION", "processor.c", library.VERSION)):
         line = next(line for line in source(header).splitlines() if line.startswith(f"#define {name} "))
         assert int(line.split()[2]) == value
     for name, header in (

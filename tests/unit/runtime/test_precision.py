@@ -10,8 +10,7 @@ from elmokit.runtime import backends as precision
 
 
 @pytest.mark.parametrize(
-    ("torch", "bfloat16", "chosen"),
-    [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")],
+    ("torch", "bfloat16", "chosen"), [(True, True, "bfloat16"), (True, False, "float32"), (False, True, "float32")]
 )
 def test_auto_without_compiled_loops_asks_processor_and_pytorch(monkeypatch, torch, bfloat16, chosen):
     monkeypatch.setattr(precision, "native_precisions", lambda: ("float32",))
