@@ -65,7 +65,7 @@ def build(
     screen.done(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
 
 
-def _opened(folder: Path, words: str | Sequence[str], layers: str, model: options.ModelOptions) -> elmokit.WordIndex:
+def _opened(folder: Path, words: str | Sequence[str], layers: str, model: options.ModelOptions) -> "elmokit.WordIndex":
     """The index that is there; ConfigError if an option that is not the default differs from what it was made with."""
     from elmokit.index.description import Description
     from elmokit.index.kept_words import kept_words
