@@ -14,7 +14,6 @@ from elmokit.errors import ConfigError, InputError, OutputError
 from elmokit.files import atomic_path
 
 app = Commands("Train a text classifier, and use it.")
-FILES = "classifier"
 _SNAPSHOTS = "run"  # folder of --head finetune in --out
 
 
@@ -215,7 +214,7 @@ def predict(
     """
     from elmokit.tasks.classify import load_any
 
-    recorded = options.trained_on(folder, FILES, {"text": "text", "label": "label", "labels_separator": ";"})
+    recorded = options.trained_on(folder, "classifier", {"text": "text", "label": "label", "labels_separator": ";"})
     table = reading.table(source)
     column = "text" if table.kind == "txt" else text or recorded["text"]
     checked = options.RowResults(table, [column], id_column)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from elmokit.data.tables import Row, Table
 
 app = Commands("Compare pairs of texts: paraphrase, entailment, similarity (extra tasks).")
-FILES = "pairs"
 FOLDER = argument("PAIRS", "Folder that `pairs train` wrote.")
 _COLUMNS = {"first": "sentence1", "second": "sentence2", "label": "label"}
 
@@ -32,7 +31,7 @@ class PairColumns(options.ReadingOptions):
 
     def open(self, folder: str | None = None) -> tuple[Table, list[str]]:
         """The table and its three columns; those that are not given are as saved in the folder, or the defaults."""
-        known = _COLUMNS if folder is None else options.trained_on(folder, FILES, _COLUMNS)
+        known = _COLUMNS if folder is None else options.trained_on(folder, "pairs", _COLUMNS)
         return self.table(self.source), [getattr(self, name) or known[name] for name in _COLUMNS]
 
 

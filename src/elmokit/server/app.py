@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 
 from elmokit import __version__
@@ -118,13 +119,5 @@ async def page(name: str) -> Response:
     return Response(_PARTS[name], media_type=kind, headers=PAGE_HEADERS)
 
 
-@pages.get("/")
-async def explorer_page() -> Response:
-    """The explorer."""
-    return await page("index.html")
-
-
-@pages.get("/docs")
-async def docs_page() -> Response:
-    """The description of the API."""
-    return await page("docs.html")
+for _path, _name in (("/", "index.html"), ("/docs", "docs.html")):
+    pages.add_api_route(_path, partial(page, _name))

@@ -221,8 +221,8 @@ def _senses(vectors: Array, senses: Array) -> list[dict[str, int]]:
 
 
 def _three_parts(one: Occurrence) -> dict[str, str]:
-    before, text, after = one.text[: one.start], one.text[one.start : one.end], one.text[one.end :]
-    return {"before": before, "text": text, "after": after, "document": one.document}
+    before, after = one.text[: one.start], one.text[one.end :]
+    return {"before": before, "text": one.surface, "after": after, "document": one.document}
 
 
 def _rounded(array: Array) -> Any:

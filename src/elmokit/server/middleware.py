@@ -4,8 +4,6 @@ Checks of the host name, the origin and the token; the body, read whole within i
 progress; one deadline over everything; and the end of the work when the client has left.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import re
@@ -24,6 +22,49 @@ _DROPPED_BODIES = 16  # a refused request may send so many `max_bytes`: clients 
 _DROPPING_S = 2.0  # that each piece of a refused body may take
 _HELD_BODIES = 64  # of `max_bytes` that are held at a time, of all clients together
 _CLIENT_LEFT = 499
+
+
+class _Exchange:
+    """A request on its way: its channels, its time, and the status of its answer (0 before there is one)."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout_s: float) -> None:
+        self.scope, self.receive, self._send = scope, receive, send
+        self.begin, self.timeout_s = time.monotonic(), timeout_s
+        self.status = self.held_bytes = 0
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.begin + self.timeout_s - time.monotonic())
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+    async def run(self, app: ASGIApp, body: bytes) -> None:
+        """Run the application until it has answered, the time is over or the client has left."""
+
+        async def answer() -> None:
+            await app(self.scope, _replay(body), self.send)
+
+        async def disconnected() -> None:
+            while (await self.receive())["type"] != "http.disconnect":
+                pass
+
+        work = asyncio.create_task(answer())
+        left = asyncio.create_task(disconnected())
+        try:
+            await asyncio.wait({work, left}, timeout=self.seconds_left, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not left.done():
+                if not self.status:
+                    raise RequestError(504, f"No answer within {self.timeout_s:g} s; ask for less.", code="timeout")
+                await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+        finally:
+            work.cancel()
+            left.cancel()
+            await asyncio.gather(work, left, return_exceptions=True)
 
 
 class RequestGuard:
@@ -135,49 +176,6 @@ class RequestGuard:
     def _too_large(self) -> RequestError:
         message = f"The body is larger than {self.settings.max_bytes:,} bytes; send fewer texts at once."
         return too_large(message, headers=CLOSE)
-
-
-class _Exchange:
-    """A request on its way: its channels, its time, and the status of its answer (0 before there is one)."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout_s: float) -> None:
-        self.scope, self.receive, self._send = scope, receive, send
-        self.begin, self.timeout_s = time.monotonic(), timeout_s
-        self.status = self.held_bytes = 0
-
-    @property
-    def seconds_left(self) -> float:
-        return max(0.0, self.begin + self.timeout_s - time.monotonic())
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
-
-    async def run(self, app: ASGIApp, body: bytes) -> None:
-        """Run the application until it has answered, the time is over or the client has left."""
-
-        async def answer() -> None:
-            await app(self.scope, _replay(body), self.send)
-
-        async def disconnected() -> None:
-            while (await self.receive())["type"] != "http.disconnect":
-                pass
-
-        work = asyncio.create_task(answer())
-        left = asyncio.create_task(disconnected())
-        try:
-            await asyncio.wait({work, left}, timeout=self.seconds_left, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and not left.done():
-                if not self.status:
-                    raise RequestError(504, f"No answer within {self.timeout_s:g} s; ask for less.", code="timeout")
-                await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                await work
-        finally:
-            work.cancel()
-            left.cancel()
-            await asyncio.gather(work, left, return_exceptions=True)
 
 
 def _host(headers: Headers) -> str | None:
