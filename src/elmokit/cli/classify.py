@@ -23,10 +23,7 @@ class ColumnOptions(options.TextOptions):
 
     label: str = option("label", "Column with the labels.", metavar="COLUMN")
     separator: str | None = option(
-        None,
-        'Separator of several labels per text, such as ";" (logistic head).',
-        "--labels-separator",
-        metavar="CHARACTER",
+        None, 'Separator of several labels, such as ";" (logistic head).', "--labels-separator", metavar="CHARACTER"
     )
 
     def labelled(self) -> tuple[list[str], list[Any]]:
@@ -62,9 +59,7 @@ class HeadOptions:
     strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
     balance: bool = option(True, "Give rare classes more weight.")
     threshold: str = option(
-        "0.5",
-        'Probability that predicts the positive one of two classes; "f1" chooses the best.',
-        metavar="PROBABILITY",
+        "0.5", 'Probability that predicts the positive of two classes; "f1" chooses the best.', metavar="PROBABILITY"
     )
     positive: str | None = option(None, "Positive one of two classes; the last in sorted order if not given.")
     over: str = option("attention", 'How the words of "bilstm" become one vector: "attention" or "max".')

@@ -139,9 +139,7 @@ def sentences(
 
 
 @app.command()
-def delete(
-    *, document: str = argument("DOCUMENT", "Its name: the file's, or the value of --document."), db: Folder
-) -> None:
+def delete(*, document: str = argument("DOCUMENT", "Its name: the file's, or that of --document."), db: Folder) -> None:
     """Delete a document from an index.
 
     Example:  elmokit index delete corpus.txt --db corpus.index

@@ -19,9 +19,7 @@ _FIRST = ("model", "name", "source", "classes", "tags", "encoding", "pooling", "
 
 def info(
     *,
-    model: str = argument(
-        "PATH", '"default", a model, classifier, tagger, index, feature file, training run …', "default"
-    ),
+    model: str = argument("PATH", '"default", a model, classifier, tagger, index, vectors, training run …', "default"),
     whole: bool = option(False, "Print everything, not the first ten lines.", "--all"),
     as_json: bool = option(False, "Print JSON.", "--json"),
 ) -> None:

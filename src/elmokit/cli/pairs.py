@@ -39,9 +39,7 @@ class PairColumns(options.ReadingOptions):
 class LearningOptions:
     """What is learned, and how (see `elmokit.SentencePairs`)."""
 
-    kind: str = option(
-        "classes", "Whether labels are classes or similarity scores (numbers).", metavar="classes|scores"
-    )
+    kind: str = option("classes", "Whether labels are classes or scores (numbers).", metavar="classes|scores")
     parts: str = option("difference,product", 'Features, with commas: "difference", "product", "both" (both vectors).')
     test_size: float = option(0.2, "Share of the rows to hold out.")
     balance: bool = option(False, "Give rare classes more weight.")
@@ -118,11 +116,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    *,
-    folder: str = FOLDER,
-    columns: PairColumns,
-    json_file: options.JsonFile = None,
-    model: options.MovedModel = None,
+    *, folder: str = FOLDER, columns: PairColumns, json_file: options.JsonFile = None, model: options.MovedModel = None
 ) -> None:
     """Evaluate on pairs whose labels are known.
 

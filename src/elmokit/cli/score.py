@@ -90,9 +90,7 @@ def fill(
     *,
     text: str = TEXT,
     n: options.Count = 10,
-    direction: str = option(
-        "both", "Read the words before the gap, after it, or both", metavar="both|forward|backward"
-    ),
+    direction: str = option("both", "Read words before the gap, after it, or both.", metavar="both|forward|backward"),
     json_file: options.JsonFile = None,
     model: options.ModelName = "default",
     threads: options.Threads = None,

@@ -77,9 +77,7 @@ class PretrainingOptions:
     preset: str = option("default", "Size: tiny, default, small, medium or original.")
     name: str = option("", "Name of the model.")
     tokenizer: str | None = option(None, "default, whitespace or characters.")
-    word_table: int | None = option(
-        None, "Frequent words with vectors of their own, tied to the softmax; 0: none.", min=0
-    )
+    word_table: int | None = option(None, "Frequent words with own vectors, tied to the softmax; 0: none.", min=0)
     vocabulary: str | None = option(None, "File with the words of the softmax; the most frequent ones if not given.")
     word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
     teacher: str | None = option(None, "Also learn from a sentence-transformers folder, .npy or .vec.", metavar="PATH")

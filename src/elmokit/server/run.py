@@ -88,13 +88,10 @@ def run_server(
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn serves: with limited connections, and no log of requests."""
-    protocol = partial(
-        LimitedConnection,
-        max_connections=min(settings.max_connections, _most_connections()),
-        header_timeout_s=settings.header_timeout_s,
-    )
+    n_connections = min(settings.max_connections, _most_connections())
+    limits: dict[str, Any] = {"max_connections": n_connections, "header_timeout_s": settings.header_timeout_s}
     return {
-        "http": protocol,
+        "http": partial(LimitedConnection, **limits),
         "log_level": "error",
         "access_log": False,
         "ws": "none",

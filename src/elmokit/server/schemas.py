@@ -58,9 +58,7 @@ class SimilarRequest(BaseModel, extra="forbid"):
 
     query: Annotated[StrictStr, Field(description="The text to find similar ones for.")]
     texts: Annotated[Texts | None, Field(description="Texts to rank. Default: look in the server's index.")] = None
-    word: Annotated[
-        StrictStr | None, Field(description="A word of the query: look in the index for words used alike.")
-    ] = None
+    word: Annotated[StrictStr | None, Field(description="A word of the query, to be looked up in the index.")] = None
     k: Annotated[int, Field(ge=1, le=1000, description="Number of answers at most.")] = 10
     centre: Annotated[bool, Field(description="Whether the mean vector of the texts is subtracted first.")] = False
     model: Model = None
