@@ -1,7 +1,5 @@
 """Streams → lists of a bounded size: the one place where a stream is cut into blocks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 

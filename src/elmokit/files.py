@@ -1,7 +1,5 @@
 """Files that are written whole or not at all: under a temporary name in their own folder, renamed at the end."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

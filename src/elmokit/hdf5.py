@@ -4,8 +4,6 @@ Links to other files, external and virtual storage are refused, sizes are checke
 chunks are inflated here, because HDF5's own filter has no limit. h5py is imported when needed; it takes 40 ms.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import os

@@ -1,7 +1,5 @@
 """Read files that may be damaged or hostile: every failure becomes one of our errors, and sizes are bounded."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import math

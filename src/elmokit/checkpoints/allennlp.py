@@ -4,8 +4,6 @@ The format of the official models, of the NLPL repository (`model.hdf5`, `option
 and others. A softmax goes to `softmax_weights.hdf5`, as the official models' did; one inside the weights is read too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path

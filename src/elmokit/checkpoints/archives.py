@@ -4,8 +4,6 @@ Refused, by a ValueError inside `unpacked`, are members outside the folder, link
 are too large to read, and archives that inflate to far more than weights do, before memory is taken.
 """
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

@@ -3,8 +3,6 @@
 Licences are those that a publisher states for the weights. No host publishes checksums, so `sha256` is empty.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

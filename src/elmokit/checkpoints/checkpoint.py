@@ -3,8 +3,6 @@
 Its constructor makes all checks; readers and users of checkpoints need none of their own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

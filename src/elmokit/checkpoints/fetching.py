@@ -4,8 +4,6 @@ Downloads that broke off go on where they ended. `ELMOKIT_CACHE` moves the cache
 network. `fetched.json` in each folder records where the files came from and their SHA-256.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -5,8 +5,6 @@ configuration is missing, that of all released models stands in. Dictionaries ar
 stripped, which would lose words that are some kind of space.
 """
 
-from __future__ import annotations
-
 from pathlib import Path, PurePosixPath
 from typing import Any
 

@@ -3,8 +3,6 @@
 `revert` undoes `apply` bit for bit, but for `add_to_block`, where adding 1 rounds.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@
 (exact), float16, int8 (a scale per row of a matrix). Reading always gives float32.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

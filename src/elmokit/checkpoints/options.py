@@ -4,8 +4,6 @@ What is in the weights decides, since tools disagree about it in the options. Wh
 (tokenizer, layer mix, name, metadata) is written under the key "elmokit", which other tools ignore.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

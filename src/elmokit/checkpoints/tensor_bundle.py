@@ -5,8 +5,6 @@ footer that says where that is. A value is a small protocol buffer: type, shape,
 compared with the file's size. Sources: LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ gates in the order input, candidate, forget, output, and adds 1 to the forget ga
 has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

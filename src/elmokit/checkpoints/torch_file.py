@@ -5,8 +5,6 @@ under `fta/`, else the published models' stand in and `metadata["assumed"]` says
 `weights_only`. AllenNLP's LSTM has our gates' order; its highway gates the *old* value, so the sign is turned.
 """
 
-from __future__ import annotations
-
 import re
 import zipfile
 from collections.abc import Mapping

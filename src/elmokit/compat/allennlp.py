@@ -5,8 +5,6 @@ start from zeros with every call unless `stateful=True`. `do_layer_norm` takes o
 batch, boundaries included, as the original.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The file has a dataset per line, named by its number from "0" (or by the sentenc
 that maps each sentence, stripped, to its first line.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path

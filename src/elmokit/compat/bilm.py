@@ -5,8 +5,6 @@ states start from zeros with every call unless `stateful=True`, which carries th
 without "<S>" and "</S>" is refused where they are needed. Files are UTF-8.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Change `from elmoformanylangs import Embedder` to `from elmokit.compat.manylangs
 which shuffles batches and carries LSTM states between them, each sentence starts from zeros.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

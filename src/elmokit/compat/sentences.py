@@ -1,7 +1,5 @@
 """What the compatibility layers share: checks of the sentences that old code passes, and layers in one array."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -6,8 +6,6 @@ are zeros, and averages are over its own words; substitutes are predicted from t
 is a log-probability, and delimiters are left out; arrays are float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 `from elmokit.compat import tensorflow as tf, tfhub as hub` lets such code run as it stands; it is no TensorFlow.
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import Any
 

@@ -5,8 +5,6 @@ archive you have. `default` is the mean over a text's own words of the layer mix
 text's vectors do not depend on the other texts of the batch, and everything behind a text's end is zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ Columns are separated by tabs if a line has one, else by spaces. In CoNLL-U, mul
 it has another number of columns than the sentence.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

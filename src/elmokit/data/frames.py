@@ -3,8 +3,6 @@
 Data frames (pandas, polars, pyarrow) are read through narwhals. Values become strings, as from a file.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ A file of vectors is one matrix (a row per text or word) with columns beside it:
 the word. Memory does not grow with the corpus, but for the columns of an ``.npz`` file.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Parquet files: the rows of a table, and columns of values and vectors. Needs the extra `parquet`."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

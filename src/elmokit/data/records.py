@@ -4,8 +4,6 @@ A parser says what is wrong with a row instead of stopping. Undecodable bytes co
 their row. After a broken quotation mark the reader goes back to the second line of the row, so a stray mark costs one.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Names → bytes: plain, gzip, xz or Zstandard (extra `zstd`) files and standard input, opened alike."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import lzma

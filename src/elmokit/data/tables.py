@@ -4,8 +4,6 @@ A row that can't be used is reported with its place and reason; `bad_rows` choos
 read without quotation marks, as the format is defined; `quotes=True` reads those that a spreadsheet wrote.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

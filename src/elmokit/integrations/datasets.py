@@ -3,8 +3,6 @@
 `datasets` caches the result of `map` under a hash of the pickled function; ours changes with the model alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

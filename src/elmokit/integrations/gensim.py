@@ -3,8 +3,6 @@
 Only in layer 0, the token layer, does a word have one vector in every context. Other layers read the word alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

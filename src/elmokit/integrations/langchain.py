@@ -3,8 +3,6 @@
 The asynchronous methods are LangChain's own, which call these in a thread.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 ELMo knows no instructions, so tasks' prompts are not put before the texts.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

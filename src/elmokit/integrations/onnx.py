@@ -6,8 +6,6 @@ no projection. Each LSTM layer is a `Scan` over time; the backward tower scans i
     char_ids (B, T, C) int64, 0 = no word  →  layers (L, B, T, 2P), mix (B, T, 2P), mask (B, T)
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

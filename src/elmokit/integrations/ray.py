@@ -5,8 +5,6 @@ row is in the output exactly once. The folder (`elmokit.data.shards`) must be sh
 and formats that Ray reads and writes itself, use `AddVectors` with `Dataset.map_batches`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

@@ -4,8 +4,6 @@ It needs neither that library nor, unless tensors are asked for, PyTorch. Argume
 except two that change no vector anyway: `batch_size` and `device`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal

@@ -4,8 +4,6 @@ Its layer mix is learned with your task; the biLM stays as it is unless `fine_tu
 without gradients and stays out of `state_dict`; the name of the model is kept there and a different one is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
