@@ -107,6 +107,12 @@ class Batch:
     numbers: Ints  # (2, N) word numbers of all steps, forward and backward
     places: Ints  # (2, N) of the words of row 0, then row 1 …: their places among the packed rows
 
+    def __post_init__(self) -> None:
+        counts, starts, B = self.counts, self.starts, len(self.rows)  # compiled loops trust them
+        steps_fit = len(starts) == len(counts) + 1 and starts[0] == 0 and (np.diff(starts) == counts).all()
+        if not (steps_fit and len(counts) and counts[-1] > 0 and (np.diff(counts) <= 0).all() and counts[0] <= B):
+            raise ValueError(f"the batch's {len(counts)} steps do not fit its {B} rows.")
+
     def spans(self, cut: int = 0) -> Iterator[tuple[int, slice]]:
         """Each row's sentence, and where its words lie row by row, without `cut` words at both ends."""
         ends = np.cumsum(self.lengths)

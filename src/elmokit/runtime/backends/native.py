@@ -218,12 +218,8 @@ class NativeLayer:
         ):
             if array.shape != expected:
                 raise ValueError(f"{what} have shape {array.shape}; expected {expected}.")
-        counts, starts = batch.counts, batch.starts
-        steps_fit = len(starts) == len(counts) + 1 and starts[0] == 0 and (np.diff(starts) == counts).all()
-        rows_fit = len(counts) and counts[0] <= B and (np.diff(counts) <= 0).all() and counts[-1] > 0
-        numbers_fit = numbers is None or (len(numbers) == N and 0 <= numbers.min() <= numbers.max() < len(below))
-        if not (steps_fit and rows_fit and numbers_fit):
-            raise ValueError(f"the batch's steps do not fit its {B} rows, {N} words and {len(below)} token vectors.")
+        if numbers is not None and not (len(numbers) == N and 0 <= numbers.min() <= numbers.max() < len(below)):
+            raise ValueError(f"the batch's {len(numbers)} numbers do not fit {N} words and {len(below)} token vectors.")
 
     def _units(self, x: Array, buffers: Buffers) -> Array:
         """Rows (n, P) as the loop reads them: padded, rounded."""
