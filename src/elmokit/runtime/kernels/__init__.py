@@ -19,7 +19,7 @@ from elmokit.errors import ConfigError
 
 Array = NDArray[Any]
 
-VERSION = 3  # of the functions' arguments, as in processor.c: a library built from other sources is left alone
+VERSION = 4  # of the functions' arguments, as in processor.c: a library built from other sources is left alone
 LIBRARY = Path(__file__).with_name("bilm.dll" if sys.platform == "win32" else "bilm.so")
 
 
@@ -139,9 +139,7 @@ Convolutions = _structure(
     "n_words lengths* max_characters n_read character_units characters* relu n_filters filters* n_outputs out*",
 )
 Highway = _structure("Highway", "n_rows width n_units rounded* weight* bias* features* out*")
-Mixture = _structure(
-    "Mixture", "n_layers n_words width layer_stride layers* weights* moments* word_weights* words* mean* max*"
-)
+Mixture = _structure("Mixture", "n_layers n_words width layer_stride layers* weights* moments* words*")
 
 
 def native_mix(layers: Array, weights: Array, *, layer_norm: bool = False) -> Array:
@@ -154,8 +152,8 @@ def native_mix(layers: Array, weights: Array, *, layer_norm: bool = False) -> Ar
     words = np.empty((T, D), np.float32)
     task = Mixture(
         *(L, T, D, layers.strides[0] // 4, layers.ctypes.data),
-        *(address(np.ascontiguousarray(weights, np.float32), L), address(moments, 2 * L, dtype=np.float64), None),
-        *(address(words, T, D), None, None),
+        *(address(np.ascontiguousarray(weights, np.float32), L), address(moments, 2 * L, dtype=np.float64)),
+        address(words, T, D),
     )
     function("mix", "float32")(ctypes.byref(task))
     return words

@@ -1,4 +1,4 @@
-/* Layers of one text to word vectors and to one vector, in one pass; every sum in a fixed order. */
+/* Layers of one text to word vectors, and rows to length 1; every sum in a fixed order. */
 #ifndef ELMOKIT_POOLING_H
 #define ELMOKIT_POOLING_H
 
@@ -9,15 +9,12 @@
 typedef struct {
     int64_t n_layers;
     int64_t n_words;
-    int64_t width;             /* of a word's vector */
-    int64_t layer_stride;      /* floats from a layer to the next */
-    const float *layers;       /* layers, words, width */
-    const float *weights;      /* of the layers; NULL: the first layer as it is */
-    double *moments;           /* room for mean and deviation of each layer; NULL: layers are not normalised */
-    const float *word_weights; /* of the words in `mean`; NULL for ones */
-    float *words;              /* takes the mixed word vectors, or NULL */
-    float *mean;               /* takes their mean, or NULL */
-    float *max;                /* takes their maximum, or NULL */
+    int64_t width;        /* of a word's vector */
+    int64_t layer_stride; /* floats from a layer to the next */
+    const float *layers;  /* layers, words, width */
+    const float *weights; /* of the layers */
+    double *moments;      /* room for mean and deviation of each layer; NULL: layers are not normalised */
+    float *words;         /* takes the mixed word vectors */
 } Mixture;
 
 /* (p0 + p4 + p2 + p6) + (p1 + p5 + p3 + p7), in this order. */
@@ -48,7 +45,6 @@ INLINE vec normalised(vec x, const double *moments) {
 
 /* LANES floats of one word's vector. */
 INLINE vec mixed(const Mixture *m, const float *x, Mask mask) {
-    if (!m->weights) return load_some(mask, x);
     vec sum = all(0.0f);
     for (int64_t k = 0; k < m->n_layers; k++) {
         vec layer = load_some(mask, x + k * m->layer_stride);
@@ -72,18 +68,10 @@ INLINE void mix(const Mixture *m) {
         }
     for (int64_t column = 0; column < m->width; column += LANES) {
         const Mask mask = mask_of(m->width - column);
-        vec sum = all(0.0f), largest = all(-__builtin_inff());
         for (int64_t t = 0; t < m->n_words; t++) {
-            const vec x = mixed(m, m->layers + t * m->width + column, mask);
-            if (m->word_weights)
-                sum = fused(x, all(m->word_weights[t]), sum);
-            else
-                sum = sum + x;
-            largest = larger(largest, x);
-            if (m->words) store_some(m->words + t * m->width + column, mask, x);
+            const int64_t place = t * m->width + column;
+            store_some(m->words + place, mask, mixed(m, m->layers + place, mask));
         }
-        if (m->mean) store_some(m->mean + column, mask, sum / all((float)m->n_words));
-        if (m->max) store_some(m->max + column, mask, largest);
     }
 }
 

@@ -8,7 +8,7 @@ int _fltused = 0; /* what Microsoft's linker wants to see where there are floats
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-#define VERSION 3 /* of the functions' arguments: one more whenever a structure or a signature changes */
+#define VERSION 4 /* of the functions' arguments: one more whenever a structure or a signature changes */
 #define JOIN(name, version) name##_##version
 #define NAMED(name, version) JOIN(name, version)
 #define INSTRUCTION_SETS EXPORT int64_t NAMED(elmokit_instruction_sets, VERSION)(void)
