@@ -1,7 +1,7 @@
 """Few labels and misspelt texts: where vectors should be ahead of counted words.
 
     python benchmarks/quality_curves.py [--sets SST2,TREC,CR,MR] [--labels 50,200,1000] [--beside tfidf,characters]
-        [--misspelt SST2,TREC] [--news FILE] [--questions TITLES LABELS]
+        [--misspelt SST2,TREC] [--news FILE] [--questions TITLES LABELS] [--tuned FOLDER]
 
 - Curves: so many labelled texts, drawn from the training part (five seeds, every class in it), accuracy on the test
   part (sets without one: 30 % held out). The strength of the logistic regression is chosen by five folds inside.
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--sets", default="SST2,TREC,CR,MR")
     parser.add_argument("--labels", default="50,200,1000")
     parser.add_argument("--misspelt", default="SST2,TREC")
+    parser.add_argument("--tuned", type=Path, help="a model of `elmokit tune` to measure beside the default")
     parser.add_argument("--beside", default="tfidf,characters")
     parser.add_argument("--news", type=Path)
     parser.add_argument("--questions", type=Path, nargs=2)
@@ -53,6 +54,8 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     encoders = [ElmoEncoder(Elmo.load(), layers="mix", name="default")]
+    if arguments.tuned:
+        encoders.append(ElmoEncoder(Elmo.load(arguments.tuned), layers="mix", name="tuned"))
     encoders += [find_encoder(text) for text in arguments.beside.split(",") if text]
     sets = {name: find_set(name).read(arguments.data) for name in arguments.sets.split(",") if name}
     sets |= topics(arguments.news, arguments.questions)
