@@ -6,6 +6,7 @@ each other in one array ("packed"), for the forward direction and for the backwa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import local
@@ -143,7 +144,8 @@ def make_batch(
     position = np.arange(len(row)) - (np.cumsum(lengths) - lengths)[row]
     places = np.stack([starts[position] + row, starts[lengths[row] - 1 - position] + row])
     numbers = np.empty_like(places)
-    np.put_along_axis(numbers, places, np.array(flat, dtype=np.intp), axis=1)
+    for direction, own in enumerate(places):
+        numbers[direction, own] = flat[direction % len(flat)]
     return Batch(np.array(ordered, dtype=np.intp), lengths, counts, starts, list(known)[2:], numbers, places)
 
 
@@ -188,7 +190,7 @@ class Buffers(local):
 
     def get(self, name: str, *shape: int) -> Array:
         """A contiguous array with undefined but finite contents; the same name gives a thread the same memory."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         array = self._arrays.get(name)
         if array is None or array.size < size:
             self._arrays[name] = array = aligned(size, self.dtype)
