@@ -37,6 +37,8 @@ ARGUMENTS = {
 
 RENAMED = {
     "elmokit.checkpoints.hdf5": "elmokit.hdf5",
+    "import read_datasets": "import read_arrays\nfrom elmokit.errors import CheckpointError",
+    "read_datasets(p)": 'read_arrays(p, error=CheckpointError, what="checkpoint")',
     "elmokit.corpora": "elmokit.data",
     "elmokit.runtime.threads": "elmokit.runtime.engine",
     "elmokit.training.snapshot": "elmokit.fitting",
