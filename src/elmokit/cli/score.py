@@ -12,6 +12,7 @@ from elmokit.blocks import SizedStream
 from elmokit.cli import options
 from elmokit.cli.commands import argument, option
 from elmokit.cli.screen import screen
+from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def score(
         options.write_json(json_file, asdict(whole))
         perplexities = f"perplexity {whole.forward:.1f} forward, {whole.backward:.1f} backward, {whole.mean:.1f} mean"
         counts = f"{whole.n_words:,} words, {whole.unknown:.1%} outside the vocabulary"
-        (screen.note if out == "-" else screen.say)(f"{texts.source}: {perplexities}; {counts}")
+        (screen.note if out == STDIN else screen.say)(f"{texts.source}: {perplexities}; {counts}")
 
 
 def _text_row(surprisal: Surprisal) -> list[object]:

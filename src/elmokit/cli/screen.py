@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import typer
 
+from elmokit.data.streams import STDIN
+
 T = TypeVar("T")
 Advance = Callable[[str, int, "int | None"], None]
 """Takes the name of the stage, the number of steps done, and the number of all steps (None if it is unknown)."""
@@ -37,7 +39,7 @@ class Screen:
 
     def done(self, text: str, out: str = "") -> None:
         """Print what was written where, on standard output; not if quiet, or if `out` is standard output itself."""
-        if not self.quiet and out != "-":
+        if not self.quiet and out != STDIN:
             typer.echo(text)
 
     def note(self, text: str) -> None:

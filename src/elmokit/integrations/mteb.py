@@ -26,11 +26,15 @@ class ElmoEncoder(ElmoSentenceEncoder):
         self,
         inputs: Iterable[Mapping[str, Sequence[str]]],
         *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        batch_size: int = 32,
         show_progress_bar: bool | None = None,
         precision: Literal["float32"] | None = None,
-        **_task: Any,
     ) -> NDArray[np.float32]:
-        """Encode batches that each have a column "text". Shape (N, d). MTEB's words about the task change no vector."""
+        """Encode batches that each have a column "text". Shape (N, d). The task changes no vector."""
         texts = [text for batch in inputs for text in batch["text"]]
         return np.asarray(super().encode(texts, show_progress_bar=show_progress_bar, precision=precision))
 

@@ -109,7 +109,8 @@ class Reduce:
             return np.array(layers)
         vectors = _concatenated(self.select(layers))
         if self.pooled:
-            return self.scaled(pool(vectors, self.encoding.pooling, self.word_weights(self.sentences[i])))
+            weights = self.word_weights(self.sentences[i]) if self.encoding.pooling == "sif" else None
+            return self.scaled(pool(vectors, self.encoding.pooling, weights))
         return np.array(vectors) if vectors.base is not None else vectors
 
     def collector(self, i: int, *, whole: bool = False) -> Collector:
@@ -195,8 +196,6 @@ class _PooledCollector(Collector):
     def result(self) -> Array:
         vectors = []
         for part in self._parts:
-            vector = np.stack([self._pooled[part, 0], self._pooled[part, 1]], axis=1).reshape(
-                -1
-            )  # (k, 2, P) → (k · 2P,)
-            vectors.append(vector / len(self._words) if part in ("mean", "sif") else vector)
+            both = np.stack([self._pooled[part, 0], self._pooled[part, 1]], axis=1)  # (k, 2, P)
+            vectors.append(both.reshape(-1) / (len(self._words) if part in ("mean", "sif") else 1))  # (k · 2P,)
         return self._reduce.scaled(np.concatenate(vectors).astype(self._dtype))

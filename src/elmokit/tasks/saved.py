@@ -114,7 +114,7 @@ def loaded_head(folder: str | Path, kind: str, model: Any = None) -> Iterator[tu
     if checksum(arrays) != config.get("arrays_sha256"):
         raise CheckpointError(f"{arrays}: does not belong to {path.name} beside it; save it again.")
     saved = SavedHead(path, config, read_tensors(arrays, types=_TYPES))
-    model = open_model(folder, kind) if model is None else model
+    model = _open_model(folder, kind) if model is None else model
     check_record(config["model"], model, path.parent)
     with _reading_head(path):
         yield saved, model
@@ -129,14 +129,12 @@ def check_record(record: Mapping[str, Any], model: Encoder, place: str | Path) -
         )
 
 
-def open_model(folder: str | Path, kind: str, model: str | Path | None = None) -> Elmo:
-    """Load the model of a saved head: this one, or else the recorded one, as far as the folder may name it.
+def _open_model(folder: str | Path, kind: str) -> Elmo:
+    """Load the model that a saved head records, as far as the folder may name it.
 
     A folder may come from a stranger, so it may name the embedded model, a local path or a catalogue name, and never
     an address to download from. CheckpointError for another kind of model name.
     """
-    if model is not None:
-        return Elmo.load(model)
     record = read_head_config(folder, kind)["model"]
     source = record.get("source")
     with _reading_head(Path(folder) / f"{kind}.json"):

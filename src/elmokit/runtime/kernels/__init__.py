@@ -110,7 +110,10 @@ def function(name: str, precision: str) -> Any:
 
 
 def address(array: Array | None, *shape: int, dtype: DTypeLike = np.float32) -> ctypes.c_void_p:
-    """Where an array lies, once type and shape (any, if none is given) are what a loop assumes. It must outlive it."""
+    """The address of an array of the type and shape that a loop assumes (any shape if none is given).
+
+    The array must outlive the call.
+    """
     if array is None:
         return ctypes.c_void_p(None)
     if (shape and array.shape != shape) or array.dtype != dtype or not array.flags.c_contiguous:
