@@ -54,11 +54,7 @@ def build(folder, corpus, elmo):
     before, start = len(index), time.perf_counter()
     cpu, marks = time.process_time(), []
 
-    def tell(_what, done, _total):
-        marks.append(time.perf_counter())
-        print(f"{done:,} sentences, {marks[-1] - start:.0f} s", file=sys.stderr, flush=True)
-
-    index.build([Table(source=corpus)], on_progress=tell)
+    index.build([Table(source=corpus)], on_progress=lambda _n: marks.append(time.perf_counter()))
     end = time.perf_counter()
     encoded = (marks[-1] if marks else end) - start
     return index, {

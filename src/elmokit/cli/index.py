@@ -13,6 +13,7 @@ from elmokit.cli import options
 from elmokit.cli.commands import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
+from elmokit.progress import progress_bar
 
 Folder = Annotated[str, Option("--db", help="The folder of the index.", metavar="DIR")]
 Exact = Annotated[bool, Option("--exact", help="Compare everything, without the nearest-neighbor index.")]
@@ -54,13 +55,8 @@ def build(
             screen.note(f"{table.source}: {row:,} rows are in the index; resuming after row {row:,}")
             n_before += row
     total = None if None in counts else max(sum(filter(None, counts)) - n_before, 0)
-    with screen.progress() as advance:
-        n_added = index.build(
-            tables,
-            column=column,
-            document=document,
-            on_progress=lambda what, done, _: advance(what, done, total if what == "sentences" else None),
-        )
+    with progress_bar("sentences", total=total, show=screen.show_progress) as advance:
+        n_added = index.build(tables, column=column, document=document, on_progress=advance)
     screen.end_notes()
     screen.done(f"{db}: {n_added:,} occurrences added; {len(index):,} in {index.n_sentences:,} sentences")
 
@@ -202,9 +198,7 @@ def senses(
 def shift(
     *,
     db: list[str] = option(..., "The folders of the two indexes: --db A --db B."),
-    words: str = option("", "Words to compare, with commas. Default: all frequent ones."),
     min_count: int = option(10, "Occurrences that a word must have in each."),
-    by: str = option("excess", "Order.", metavar="excess|apd|prt"),
     k: options.Count = 20,
     out: str | None = option(None, "Also write all: .csv, .tsv, .jsonl, .parquet.", "--out", "-o"),
     json_file: options.JsonFile = None,
@@ -220,8 +214,7 @@ def shift(
 
     if len(db) != 2:
         raise ConfigError(f"--db was given {len(db)} times; expected two indexes: --db A --db B.")
-    kept = options.split_names(words) or None
-    changes = compare(*map(elmokit.WordIndex.open, db), words=kept, min_count=min_count, by=by)
+    changes = compare(*map(elmokit.WordIndex.open, db), min_count=min_count)
     names = ("word", "count A", "count B", "apd", "prt", "within A", "within B", "excess")
     rows = [(c.word, c.count_a, c.count_b, c.apd, c.prt, c.within_a, c.within_b, c.excess) for c in changes]
     shown = [(row[0], *(f"{n:,}" if isinstance(n, int) else f"{n:.3f}" for n in row[1:])) for row in rows[:k]]

@@ -37,12 +37,6 @@ class Centering:
     The vectors of a biLM point roughly the same way, so cosines of unrelated words are far from 0. Subtracting the mean
     of the first words indexed mends that (figures: `benchmarks/quality_senses.py`). Source: Mu & Viswanath 2018
     (arXiv:1702.01417) for words, Ethayarajh 2019 (arXiv:1909.00512) for ELMo.
-
-    Example:
-        >>> centering = Centering(np.array([1.0, 0.0], np.float32))
-        >>> units, lengths = centering.units(np.array([[1.0, 2.0], [1.0, 0.0]], np.float32))
-        >>> centering.raw(units, lengths).tolist()
-        [[1.0, 2.0], [1.0, 0.0]]
     """
 
     mean: Vectors

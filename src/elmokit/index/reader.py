@@ -5,7 +5,7 @@ nearest ones, and here they become answers. Counts, means and senses are cached 
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,7 +22,7 @@ from elmokit.index.build import sentence_vector
 from elmokit.index.description import Centering, Description, scaled
 from elmokit.index.results import Neighbour, Neighbours, Occurrence, Senses, Sentence
 from elmokit.index.senses import find_senses
-from elmokit.index.store import OCCURRENCES, SENTENCES, Store, condition
+from elmokit.index.store import OCCURRENCES, SENTENCES, Store, quoted
 from elmokit.plots import principal_plane
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class IndexReader:
         return counts if min_count <= 1 else {word: count for word, count in counts.items() if count >= min_count}
 
     def about(self) -> dict[str, Any]:
-        """Metadata as JSON values: model, layers, words_kept, dim, counts, bytes, ann (nearest-neighbour index)."""
+        """Metadata as JSON values: model, layers, words_kept, dim, counts, bytes."""
         words = self.description.words
         return {
             "model": self.description.model,
@@ -93,7 +93,6 @@ class IndexReader:
             "words": len(self.words()),
             "documents": len(self.documents()),
             "bytes": sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
-            "ann": self._store.has_ann(OCCURRENCES),
         }
 
     def vector(self, word: str, context: Text, *, position: int | None = None) -> Vector:
@@ -115,12 +114,10 @@ class IndexReader:
         word: str | None = None,
         *,
         context: Text | None = None,
-        position: int | None = None,
         positive: Sequence[InContext] = (),
         negative: Sequence[InContext] = (),
         topn: int = 10,
         k: int | None = None,
-        documents: Collection[str] | None = None,
         exact: bool = False,
     ) -> Neighbours:
         """Find words that are used alike, best first. With a context: occurrences, grouped by word and sense.
@@ -131,11 +128,9 @@ class IndexReader:
         Args:
             word: the word; None if `positive` says it all.
             context: a text that holds the word; None for the mean of the word over the index.
-            position: the number of the word in the context, from 0; None for the first that fits.
             positive: more words to be similar to, alone or in context: "king", ("bank", "a river bank").
             negative: words to be dissimilar to.
             topn: the largest number of words (or senses of words), as gensim calls it; `k` is another name.
-            documents: search these documents only; only with a context.
             exact: compare all occurrences, without the nearest-neighbour index.
         """
         topn = topn if k is None else k
@@ -144,48 +139,36 @@ class IndexReader:
         if not positive:
             raise ConfigError("most_similar: give a word, or positive=[…].")
         asked = (*positive, *negative)
-        vectors = [self._vector_of(item, position if i == 0 else None) for i, item in enumerate(asked)]
+        vectors = [self._vector_of(item) for item in asked]
         target = scaled(np.sum(vectors[: len(positive)], axis=0) - np.sum(vectors[len(positive) :], axis=0))[0]
-        query = " − ".join(filter(None, (_shown(positive), _shown(negative))))
         if all(isinstance(item, str) for item in asked):
-            return Neighbours(query, self._nearest_words(target, {_word_of(item) for item in asked}, topn))
+            return Neighbours(self._nearest_words(target, set(map(_word_of, asked)), topn))
         texts = {item[1] for item in asked if not isinstance(item, str) and isinstance(item[1], str)}
-        senses = self._known_senses({_word_of(item) for item in positive})
-        neighbours: tuple[Neighbour, ...] = ()
+        senses = self._known_senses(set(map(_word_of, positive)))
+        neighbours: list[Neighbour] = []
         for n_hits in (10 * topn, 100 * topn):
-            hits, units = self._search(target, k=n_hits, where=condition(documents=documents), exact=exact)
+            hits, units = self._search(target, k=n_hits, where=None, exact=exact)
             others = [i for i, hit in enumerate(hits) if hit.text not in texts]
             neighbours = results.grouped([hits[i] for i in others], units[others], senses, topn)
             if len(neighbours) == topn or len(hits) < n_hits:
                 break
-        return Neighbours(query, neighbours)
+        return Neighbours(neighbours)
 
     def search(
-        self,
-        vector: Vector,
-        *,
-        k: int = 10,
-        word: str | None = None,
-        not_words: Collection[str] = (),
-        documents: Collection[str] | None = None,
-        exact: bool = False,
+        self, vector: Vector, *, k: int = 10, not_words: Collection[str] = (), exact: bool = False
     ) -> list[Occurrence]:
         """Find the `k` occurrences nearest to a vector from `vector`, (d,), best first.
 
-        Only of `word`, of other words than `not_words`, in these `documents`; `exact` compares all occurrences.
+        Only of other words than `not_words`; `exact` compares all occurrences.
         """
-        without = {other.lower() for other in not_words}
-        where = condition(word=None if word is None else word.lower(), not_words=without, documents=documents)
-        return self._search(vector, k=k, where=where, exact=exact)[0]
+        without = ", ".join(quoted(word.lower()) for word in sorted(not_words))
+        return self._search(vector, k=k, where=f"word NOT IN ({without})" if without else None, exact=exact)[0]
 
-    def search_sentences(
-        self, text: Text, *, k: int = 10, documents: Collection[str] | None = None, exact: bool = False
-    ) -> list[Sentence]:
-        """Find the `k` sentences most similar to a text or list of words, best first; other options as in `search`."""
+    def search_sentences(self, text: Text, *, k: int = 10, exact: bool = False) -> list[Sentence]:
+        """Find the `k` sentences most similar to a text or list of words, best first; `exact` compares all."""
         words = self._encode(text)
         vector = sentence_vector(words.words, self.description.centering.units(words.vectors)[0])
-        columns = ["id", "text", "document", "row"]
-        rows = self._store.nearest(SENTENCES, vector, columns, k=k, where=condition(documents=documents), exact=exact)
+        rows = self._store.nearest(SENTENCES, vector, ["id", "text", "document", "row"], k=k, where=None, exact=exact)
         numbers = (rows["row"].tolist(), rows["id"].tolist(), (1 - rows["_distance"]).tolist())
         return [Sentence(*values) for values in zip(rows["text"], rows["document"], *numbers, strict=True)]
 
@@ -248,7 +231,7 @@ class IndexReader:
         return self._store.with_sentences(rows, 1 - rows["_distance"])
 
     def _sample(self, word: str, limit: int) -> tuple[list[Occurrence], Vector]:
-        rows = self._store.sample(condition(word=word.lower()) or "", _COLUMNS, limit=limit)
+        rows = self._store.sample(f"word = {quoted(word.lower())}", _COLUMNS, limit=limit)
         return self._store.with_sentences(rows, np.ones(len(rows["word"])))
 
     def _clustered(self, word: str, n_senses: int | None, limit: int) -> tuple[Senses, list[Occurrence], Vector]:
@@ -275,36 +258,30 @@ class IndexReader:
             cached = [value[0] for key, value in self._cache.items() if key[0] == "senses"]
         return {senses.word: senses for senses in cached}
 
-    def _vector_of(self, item: InContext, position: int | None) -> Vector:
+    def _vector_of(self, item: InContext) -> Vector:
         if not isinstance(item, str):
-            return self.vector(item[0], item[1], position=position)
+            return self.vector(*item)
         means = self.means(min_count=1)
         place = self._cached("places", lambda: {word: i for i, word in enumerate(means.words)}).get(item.lower())
         if place is None:
             raise InputError(f"{self.folder}: the word {item!r} does not occur in the index; give it with a context.")
         return np.asarray(means.vectors[place])
 
-    def _nearest_words(self, target: Vector, without: Collection[str], k: int) -> tuple[Neighbour, ...]:
+    def _nearest_words(self, target: Vector, without: Collection[str], k: int) -> Iterator[Neighbour]:
         means = self.means()
         cosines = means.vectors @ target
         best = np.argsort(-cosines, kind="stable").tolist()
         chosen = [i for i in best[: k + len(without)] if means.words[i] not in without][:k]
-        return tuple(Neighbour(means.words[i], float(cosines[i]), count=int(means.counts[i])) for i in chosen)
+        return (Neighbour(means.words[i], float(cosines[i]), count=int(means.counts[i])) for i in chosen)
 
 
 def _place(word: str, words: Sequence[str], position: int | None) -> int:
-    places = [i for i, other in enumerate(words) if other.lower() == word.lower()]
-    if position is None and places:
-        return places[0]
-    if position is not None and position in places:
-        return position
-    where = "" if position is None else f" at place {position}"
-    raise InputError(f"the word {word!r} is not in its context{where}; the words there are {list(words)}.")
+    places = [i for i, other in enumerate(words) if other.lower() == word.lower() and position in (None, i)]
+    if not places:
+        where = "" if position is None else f" at place {position}"
+        raise InputError(f"the word {word!r} is not in its context{where}; the words there are {list(words)}.")
+    return places[0]
 
 
 def _word_of(item: InContext) -> str:
     return (item if isinstance(item, str) else item[0]).lower()
-
-
-def _shown(items: Sequence[InContext]) -> str:
-    return " + ".join(item if isinstance(item, str) else f"{item[0]} in context" for item in items)

@@ -1,12 +1,10 @@
-"""What an index answers, as plain values: each prints as a line and shows as a table in a notebook.
+"""What an index answers, as plain values that can be kept, sent and compared; `pandas.DataFrame` makes tables of them.
 
 Similarities are cosines of centred vectors (`elmokit.index.description`): 1 for the same vector, 0 for unrelated ones.
-A value holds text and numbers only, so it can be kept, sent and compared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,10 +42,6 @@ class Occurrence:
         """The sentence with the word between two marks."""
         return f"{self.text[: self.start]}{before}{self.surface}{after}{self.text[self.end :]}"
 
-    def _repr_html_(self) -> str:
-        start, end = self.start, self.end
-        return f"{escape(self.text[:start])}<b>{escape(self.text[start:end])}</b>{escape(self.text[end:])}"
-
 
 @dataclass(frozen=True)
 class Neighbour:
@@ -61,43 +55,22 @@ class Neighbour:
     occurrences: tuple[Occurrence, ...] = ()  # the nearest ones, best first; none without a context
 
 
-@dataclass(frozen=True)
-class Neighbours(Sequence[Neighbour]):
-    """A sequence of `Neighbour`, best first; `query` describes the question.
+class Neighbours(tuple[Neighbour, ...]):
+    """A tuple of `Neighbour`, best first.
 
     Example:
-        >>> Neighbours("cat", (Neighbour("dog", 0.8125),))
-        Neighbours('cat': dog 0.81)
+        >>> Neighbours([Neighbour("dog", 0.8125)])
+        Neighbours(dog 0.81)
     """
 
-    query: str
-    neighbours: tuple[Neighbour, ...]
-
-    def __len__(self) -> int:
-        return len(self.neighbours)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.neighbours[place]
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words, best first."""
-        return tuple(neighbour.word for neighbour in self.neighbours)
+    __slots__ = ()
 
     def pairs(self) -> list[tuple[str, float]]:
         """Words and similarities, as gensim's `most_similar` returns them."""
-        return [(neighbour.word, neighbour.similarity) for neighbour in self.neighbours]
+        return [(near.word, near.similarity) for near in self]
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{near.word} {near.similarity:.2f}" for near in self.neighbours)
-        return f"Neighbours({self.query!r}: {shown})"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", near.occurrences[:1])
-            for near in self.neighbours
-        ]
-        return _table(f"used like {self.query}", ("word", "sense", "similarity", "count", "example"), rows)
+        return f"Neighbours({', '.join(f'{near.word} {near.similarity:.2f}' for near in self)})"
 
 
 @dataclass(frozen=True)
@@ -138,22 +111,15 @@ class Senses:
     def __len__(self) -> int:
         return len(self.senses)
 
-    def __getitem__(self, place: int) -> Sense:
-        return self.senses[place]
-
     def __iter__(self) -> Iterator[Sense]:
         return iter(self.senses)
+
+    def __getitem__(self, place: int) -> Sense:
+        return self.senses[place]
 
     def __repr__(self) -> str:
         shown = "; ".join(f"{sense.number} {sense.name} ({sense.share:.0%})" for sense in self.senses)
         return f"Senses({self.word!r}: {shown})"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (f"{sense.number} {sense.name}", f"{sense.share:.0%}", ", ".join(sense.collocates[:5]), sense.examples[:3])
-            for sense in self.senses
-        ]
-        return _table(f"{self.word}: {self.count:,} occurrences", ("sense", "share", "collocates", "examples"), rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The senses as JSON types, without vectors."""
@@ -213,31 +179,14 @@ class Shift:
 
 def grouped(
     hits: Sequence[Occurrence], units: NDArray[np.float32], senses: Mapping[str, Senses], k: int
-) -> tuple[Neighbour, ...]:
+) -> list[Neighbour]:
     """Occurrences, best first, grouped by word (and by sense where senses are known): at most k groups."""
     groups: dict[tuple[str, int | None], list[Occurrence]] = {}
     for hit, vector in zip(hits, units, strict=True):
         sense = senses[hit.word].nearest(vector).number if hit.word in senses else None
         groups.setdefault((hit.word, sense), []).append(replace(hit, sense=sense))
-    return tuple(
-        Neighbour(
-            word,
-            group[0].similarity,
-            sense=sense,
-            sense_name="" if sense is None else senses[word][sense - 1].name,
-            count=len(group),
-            occurrences=tuple(group[:_EXAMPLES]),
-        )
-        for (word, sense), group in list(groups.items())[:k]
-    )
-
-
-def _table(title: str, names: Sequence[str], rows: Iterable[Sequence[str | tuple[Occurrence, ...]]]) -> str:
-    """A table for notebooks; occurrences show as sentences with the word in bold."""
-
-    def cell(value: str | tuple[Occurrence, ...]) -> str:
-        return escape(value) if isinstance(value, str) else "<br>".join(one._repr_html_() for one in value)
-
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows)
-    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    neighbours = []
+    for (word, sense), group in list(groups.items())[:k]:
+        name = "" if sense is None else senses[word][sense - 1].name
+        neighbours.append(Neighbour(word, group[0].similarity, sense, name, len(group), tuple(group[:_EXAMPLES])))
+    return neighbours

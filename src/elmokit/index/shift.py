@@ -6,32 +6,25 @@ between the two means.
 Source: Giulianelli et al. 2020 (arXiv:2004.14118), Kutuzov & Giulianelli 2020 (arXiv:2005.00050).
 """
 
-from collections.abc import Collection
-
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.errors import ConfigError, InputError
+from elmokit.errors import ConfigError
 from elmokit.index.description import Centering
 from elmokit.index.results import Shift
 from elmokit.index.word_index import WordIndex
 
-ORDERS = ("excess", "apd", "prt")
 
+def shift(a: WordIndex, b: WordIndex, *, min_count: int = 10) -> list[Shift]:
+    """Compare the words that occur `min_count` times, 2 or more, in two indexes of one model and the same layers.
 
-def shift(
-    a: WordIndex, b: WordIndex, *, words: Collection[str] | None = None, min_count: int = 10, by: str = "excess"
-) -> list[Shift]:
-    """Compare the use of words in two indexes of one model and the same layers; the most changed come first.
-
-    `words` None compares all that occur `min_count` times, 2 or more, in both; `by` is the order: "excess", "apd" or
-    "prt". Raises ConfigError for other models, layers or values, InputError for a word that is too rare.
+    Returns the changes, the largest excess first. Raises ConfigError for other models or layers, or a smaller count.
 
     Example:
         ``shift(WordIndex.open("1900.index"), WordIndex.open("2000.index"))[:10]``
     """
-    if by not in ORDERS or min_count < 2:
-        raise ConfigError(f"by is {by!r}, min_count {min_count}; expected one of {', '.join(ORDERS)}, and 2 or more.")
+    if min_count < 2:
+        raise ConfigError(f"min_count is {min_count}; expected 2 or more.")
     ours, theirs = a.description, b.description
     if (ours.fingerprint, ours.layers) != (theirs.fingerprint, theirs.layers):
         raise ConfigError(
@@ -39,17 +32,11 @@ def shift(
             f" {theirs.model!r} and {theirs.layers!r}; only indexes of one model and the same layers can be compared."
         )
     counts_a, counts_b = a.words(min_count=min_count), b.words(min_count=min_count)
-    chosen = list(dict.fromkeys(word.lower() for word in (counts_a if words is None else words)))
-    rare = [word for word in chosen if word not in counts_a or word not in counts_b]
-    if words is None:
-        chosen = [word for word in chosen if word in counts_b]
-    elif rare:
-        raise InputError(f"the words {rare} do not occur {min_count} times in both indexes (min_count).")
-    places = {word: i for i, word in enumerate(chosen)}
+    places = {word: i for i, word in enumerate(word for word in counts_a if word in counts_b)}
     middle = Centering(np.mean([ours.centering.mean, theirs.centering.mean], axis=0))
     sums_a, sums_b = a.word_sums(places, centering=middle), b.word_sums(places, centering=middle)
-    changes = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for i, word in enumerate(chosen)]
-    return sorted(changes, key=lambda change: (-getattr(change, by), change.word))
+    changes = [_measured(word, counts_a[word], counts_b[word], sums_a[i], sums_b[i]) for word, i in places.items()]
+    return sorted(changes, key=lambda change: (-change.excess, change.word))
 
 
 def _measured(word: str, n_a: int, n_b: int, sum_a: NDArray[np.float64], sum_b: NDArray[np.float64]) -> Shift:

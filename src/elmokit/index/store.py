@@ -6,7 +6,7 @@ Vectors are float16 of length 1, compared by cosine. Damaged files raise `Checkp
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -83,7 +83,7 @@ class Store:
 
     def last_row(self, source: str) -> int:
         """The last row of a source that is in the index; 0 for none."""
-        where = f"source = {_quoted(source)}"
+        where = f"source = {quoted(source)}"
         rows = [int(batch["row"].max()) for batch in self.scan(SENTENCES, ["row"], where=where) if len(batch["row"])]
         return max(rows, default=0)
 
@@ -100,7 +100,7 @@ class Store:
         """Delete a document."""
         with self._reading():
             for name in (SENTENCES, OCCURRENCES):
-                self._tables[name].delete(f"document = {_quoted(document)}")
+                self._tables[name].delete(f"document = {quoted(document)}")
 
     def index(self) -> None:
         """Make the indexes of vectors and words where they are missing or stale."""
@@ -143,11 +143,6 @@ class Store:
         """Rows of a table."""
         with self._reading():
             return int(self._tables[table].count_rows())
-
-    def has_ann(self, table: str) -> bool:
-        """Whether there is a nearest-neighbour index."""
-        with self._reading():
-            return self._tables[table].index_stats("vector_idx") is not None
 
     def counts(self, table: str, column: str) -> dict[str, int]:
         """How often each value of a column of texts occurs, the most frequent first, ties by spelling."""
@@ -243,19 +238,8 @@ def numpy_columns(table: Any) -> dict[str, Any]:
     return columns
 
 
-def condition(
-    *, word: str | None = None, not_words: Collection[str] = (), documents: Collection[str] | None = None
-) -> str | None:
-    """An SQL condition that selects a word, leaves words out and selects documents; None if there is none."""
-    parts = [] if word is None else [f"word = {_quoted(word)}"]
-    if not_words:
-        parts.append(f"word NOT IN ({', '.join(map(_quoted, sorted(not_words)))})")
-    if documents is not None:
-        parts.append(f"document IN ({', '.join(map(_quoted, sorted(documents)))})" if documents else "false")
-    return " AND ".join(parts) or None
-
-
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,8 @@ from elmokit.index.reader import IndexReader
 from elmokit.index.store import UNFINISHED, Store
 from elmokit.progress import Advance
 
-OnProgress = Callable[[str, int, "int | None"], object]
-"""Takes the name of the stage, steps done, and steps in all (None if unknown)."""
-
 BLOCK = 2048  # sentences that are written together: what an interruption may cost, and what memory holds
-_CENTERING_TEXTS = 1000
+_CENTERING_TEXTS = 1000  # whose mean vector is subtracted
 
 
 class WordIndex(IndexReader):
@@ -45,18 +42,12 @@ class WordIndex(IndexReader):
         layers: Layers = "mix",
         words: str | Collection[str] = "content",
     ) -> WordIndex:
-        """Make an empty index.
+        """Make an empty index, ready for `add` and `build`, in a `folder` that is empty or does not exist yet.
 
-        OutputError for a folder that is not empty or can't be created, ConfigError for unknown layers or words,
-        MissingExtra without LanceDB.
-
-        Args:
-            folder: the folder; made if it does not exist.
-            elmo: the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory.
-            layers: the layers (see `Elmo.encode_words`), all but "each".
-            words: the words to keep: "content" (no function words, punctuation, numbers), "all", or a list of words.
-
-        Returns: the index, ready for `add` and `build`.
+        `elmo` is the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory. `layers` are
+        those of `Elmo.encode_words`, but not "each". `words` are those to keep: "content" (no function words,
+        punctuation, numbers), "all", or a list. OutputError for a folder that is not empty or can't be created,
+        ConfigError for unknown layers or words, MissingExtra without LanceDB.
         """
         folder, encoding, kept = Path(folder), Encoding(layers=layers), kept_words(words)
         model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
@@ -75,16 +66,10 @@ class WordIndex(IndexReader):
 
     @classmethod
     def open(cls, folder: str | Path, *, elmo: Elmo | None = None) -> WordIndex:
-        """Open an index as it is now (see `refresh`). The model is loaded when it is first needed.
+        """Open the index of a `folder` as it is now (see `refresh`); without `elmo`, its model is loaded when needed.
 
         MissingFile without an index, CheckpointError for damaged files or another model than the index was made with,
         MissingExtra without LanceDB.
-
-        Args:
-            folder: the folder of the index.
-            elmo: the model it was made with, if it is loaded already.
-
-        Returns: the index.
         """
         folder = Path(folder)
         description = Description.read(folder)
@@ -101,13 +86,9 @@ class WordIndex(IndexReader):
         layers: Layers = "mix",
         words: str | Collection[str] = "content",
     ) -> WordIndex:
-        """Open the index of a folder, or `create` it if there is none; raises as these do.
+        """Open the index of a `folder`, or make one there with the arguments of `create`; raises as these do.
 
-        Args:
-            folder, elmo, layers, words: as in `create`. An index that is there must have been made with this model; its
-                layers and words are not compared.
-
-        Returns: the index.
+        An index that is there must have been made with the model `elmo`; its `layers` and `words` are not compared.
         """
         if not (Path(folder) / FILE).exists():
             return cls.create(folder, elmo, layers=layers, words=words)
@@ -119,21 +100,19 @@ class WordIndex(IndexReader):
         *,
         column: str = "text",
         document: str | None = None,
-        block: int = BLOCK,
-        on_progress: OnProgress = lambda *_: None,
+        on_progress: Advance = lambda _: None,
     ) -> int:
-        """Add the rows of files that are not in the index yet; an interrupted build resumes after its last block.
+        """Add the rows of files that are not in the index yet, one sentence each; the number of occurrences added.
 
-        A file is known by its name and row numbers: one that grew is read on from its last row (`last_row`); one that
-        changed must be deleted first. InputError for a row that can't be used (see `Table`), OutputError for a folder
-        that can't be written, or to which another process is writing.
+        An interrupted build resumes after its last block. A file is known by its name and row numbers: one that grew is
+        read on from its last row (`last_row`); one that changed must be deleted first. InputError for a row that can't
+        be used (see `Table`), OutputError for a folder that can't be written, or to which another process is writing.
 
         Args:
-            tables: files of texts, one sentence (or short text) per row.
+            tables: files of texts.
             column: the column with the texts; "text" for plain text files.
             document: the column with each row's document; None for the name of the file.
-            block: sentences that are written together: the most that an interruption loses.
-            on_progress: called with the stage, "centering" (on the first texts) or "sentences", and the sentences done.
+            on_progress: called with the number of sentences encoded since the last call.
 
         Returns: occurrences added.
         """
@@ -141,24 +120,18 @@ class WordIndex(IndexReader):
             rows = chain.from_iterable(
                 new_rows(table, column, document, after=self.last_row(str(table.source))) for table in tables
             )
-            n_added = self._write(rows, block, on_progress)
+            n_added = self._write(rows, on_progress)
             self._store.index()
         return n_added
 
     def last_row(self, source: str) -> int:
-        """The last row of a file, or the last text of a document, that is in the index; 0 for none."""
+        """The last row of a file, or the last text of a document (its name is `source`), in the index; 0 for none."""
         return self._store.last_row(source)
 
     def add(self, texts: Iterable[str], *, document: str) -> int:
-        """Add sentences at the end of a document, which may exist.
+        """Add `texts`, a sentence each, at the end of a `document`, which may exist; the number of occurrences added.
 
         InputError for one string instead of several, OutputError as in `build`.
-
-        Args:
-            texts: sentences, one string each.
-            document: its name.
-
-        Returns: occurrences added.
         """
         if isinstance(texts, str):
             raise InputError("texts is one string; expected a list of sentences: [text].")
@@ -195,37 +168,20 @@ class WordIndex(IndexReader):
             finally:
                 self._cache.clear()
 
-    def _write(self, rows: Iterator[NewSentence], block: int = BLOCK, on_progress: OnProgress = lambda *_: None) -> int:
-        """Add sentences, `block` at a time, reading them as they are written; the number of occurrences."""
-        elmo, layers = self.elmo, self.description.layers
-        if self.description.mean is None:
-            first = list(islice(rows, _CENTERING_TEXTS))
-            if not first:
-                return 0
-            texts, advance = [sentence.text for sentence in first], _summed(on_progress, "centering")
-            words = elmo.encode_words(texts, layers=layers, show_progress=advance)
-            vectors = [text.vectors for text in words if len(text)] or [np.zeros((1, self.dim))]
-            mean = np.concatenate(vectors).mean(axis=0, dtype=np.float64).astype(np.float32)
-            self.description = replace(self.description, mean=tuple(mean.tolist()))
-            self.description.write(self.folder)
-            rows = chain(first, rows)
-        advance = _summed(on_progress, "sentences")
+    def _write(self, rows: Iterable[NewSentence], on_progress: Advance = lambda _: None) -> int:
+        """Add sentences, a block at a time, reading them as they are written; the number of occurrences."""
         n_added, number = 0, self._store.next_sentence()
-        for chosen in blocks(rows, block):
-            encoded = elmo.encode_words([one.text for one in chosen], layers=layers, show_progress=advance)
+        for chosen in blocks(rows, BLOCK):
+            texts = [sentence.text for sentence in chosen]
+            encoded = self.elmo.encode_words(texts, layers=self.description.layers, show_progress=on_progress)
+            if self.description.mean is None:
+                vectors = [text.vectors for text in encoded[:_CENTERING_TEXTS] if len(text)] or [
+                    np.zeros((1, self.dim))
+                ]
+                mean = np.concatenate(vectors).mean(axis=0, dtype=np.float64).astype(np.float32)
+                self.description = replace(self.description, mean=tuple(mean.tolist()))
+                self.description.write(self.folder)
             occurrences, about = columns_of(self.description, number, chosen, encoded)
             self._store.append(occurrences, about)
             n_added, number = n_added + len(occurrences["word"]), number + len(chosen)
         return n_added
-
-
-def _summed(on_progress: OnProgress, stage: str) -> Advance:
-    """A function of the sentences done since its last call, for one of all sentences done."""
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
-        on_progress(stage, done, None)
-
-    return advance
