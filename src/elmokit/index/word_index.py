@@ -44,8 +44,8 @@ class WordIndex(IndexReader):
     ) -> WordIndex:
         """Make an empty index, ready for `add` and `build`, in a `folder` that is empty or does not exist yet.
 
-        `elmo` is the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory. `layers` are
-        those of `Elmo.encode_words`, but not "each". `words` are those to keep: "content" (no function words,
+        `elmo` is the model, or what `Elmo.load` takes; `open` finds it again, unless it was made in memory. `layers`
+        are those of `Elmo.encode_words`, but not "each". `words` are those to keep: "content" (no function words,
         punctuation, numbers), "all", or a list. OutputError for a folder that is not empty or can't be created,
         ConfigError for unknown layers or words, MissingExtra without LanceDB.
         """
