@@ -106,7 +106,7 @@ def _row(parameter: object) -> str:
 
 def checkpoint_page() -> str:
     """docs/checkpoints.md: every published family that was seen, and the names of the catalogue."""
-    catalogue = importlib.import_module("elmokit.checkpoints.catalogue")
+    catalogue = importlib.import_module("elmokit.checkpoints.fetching")
     titles = {form.name: form.title for form in importlib.import_module("elmokit.checkpoints").FORMATS}
     lines = [
         "# Published checkpoints",

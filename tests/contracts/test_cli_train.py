@@ -40,7 +40,7 @@ def test_training_writes_a_checkpoint_with_its_facts(model):
     checkpoint = load(out)
     assert checkpoint.name == "animals"
     assert checkpoint.config.tokenizer == "default"
-    assert checkpoint.softmax.n_words == len(checkpoint.words) == len(checkpoint.word_counts)
+    assert len(checkpoint.softmax.weight) == len(checkpoint.words) == len(checkpoint.word_counts)
     assert checkpoint.metadata["corpus"]["animals"] == 800 * 6
     assert checkpoint.metadata["report"]["heldout"]["mean"] > 1
     assert "held-out perplexity forward" in done.stdout

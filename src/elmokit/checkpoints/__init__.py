@@ -13,7 +13,6 @@ import numpy as np
 
 from elmokit.checkpoints import allennlp, fetching, manylangs, native, tensorflow, torch_file
 from elmokit.checkpoints.archives import is_archive, unpacked
-from elmokit.checkpoints.catalogue import CATALOGUE
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, Storage, digest_of
 from elmokit.checkpoints.native import EMBEDDED, recorded_sums
 from elmokit.errors import CheckpointError, ConfigError, MissingFile
@@ -93,7 +92,7 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Checkpoi
     second = None if weights is None else _local(weights)
     for place in (path, second):
         if place is not None and not place.exists():
-            known = ", ".join(model.name for model in CATALOGUE)
+            known = ", ".join(model.name for model in fetching.CATALOGUE)
             hint = "" if place.parent != Path() else f" Published models are known as {known} and nlpl:NUMBER."
             raise MissingFile(f"{printable(str(place))}: no such file or folder.{hint}")
     if path.is_file() and second is None and is_archive(path):

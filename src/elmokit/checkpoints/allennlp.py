@@ -28,9 +28,9 @@ _SUFFIXES = (".hdf5", ".h5")
 
 def recognise(source: CheckpointFiles) -> bool:
     """Whether there are HDF5 files; whether they hold a biLM is for `read` to say, which can say why not."""
-    if source.weights is not None or _is_options(source.path):
-        return source.weights is not None or _weights_beside(source.path) is not None
-    return is_hdf5(source.path) if source.path.is_file() else bool(source.files(*_SUFFIXES))
+    if source.path.is_file() and source.path.suffix != ".json" and source.weights is None:
+        return is_hdf5(source.path)
+    return source.weights is not None or bool(CheckpointFiles(source.folder).files(*_SUFFIXES))
 
 
 def read(source: CheckpointFiles) -> Checkpoint:
@@ -98,10 +98,6 @@ def refuse_other_kinds(path: Path, names: Collection[str]) -> None:
     raise CheckpointError(f"{path}: this is {kind}.")
 
 
-def _is_options(path: Path) -> bool:
-    return path.suffix == ".json" and path.is_file()
-
-
 def _names(path: Path) -> set[str]:
     """Names of the datasets; none where the file can't be read."""
     with suppress(CheckpointError, MissingFile):
@@ -109,25 +105,11 @@ def _names(path: Path) -> set[str]:
     return set()
 
 
-def _weights_in(folder: CheckpointFiles) -> list[Path]:
-    """The files that hold a biLM."""
-    return [path for path in folder.files(*_SUFFIXES) if any(name.startswith("RNN_") for name in _names(path))]
-
-
-def _weights_beside(options_path: Path) -> Path | None:
-    """The weights that belong to an options file: the same name with "weights", or the folder's only ones."""
-    same = options_path.with_name(options_path.stem.replace("options", "weights") + ".hdf5")
-    candidates = [same] if same.is_file() else _weights_in(CheckpointFiles(options_path.parent))
-    return candidates[0] if len(candidates) == 1 else None
-
-
 def _find_pair(source: CheckpointFiles) -> tuple[Path, Path]:
     """Options and weights, wherever they were given."""
-    if source.weights is not None or _is_options(source.path):
-        if (weights_path := source.weights or _weights_beside(source.path)) is None:
-            raise MissingFile(f"{source.path}: no HDF5 file of weights lies beside it; give it as weights=….")
-        return source.path, weights_path
-    weights_path = source.path if source.path.is_file() else _only_weights(source)
+    if source.weights is not None or source.path.suffix == ".json":
+        return source.path, source.weights or _find_weights(source)
+    weights_path = source.path if source.path.is_file() else _find_weights(source)
     same = weights_path.with_name(weights_path.stem.replace("weights", "options") + ".json")
     named = sorted(p for p in source.folder.glob("*options*.json") if p.is_file())
     for candidate in (same, source.folder / "options.json", *(named if len(named) == 1 else ())):
@@ -137,13 +119,18 @@ def _find_pair(source: CheckpointFiles) -> tuple[Path, Path]:
     raise MissingFile(f"{source.folder}: there are weights ({weights_path.name}) but no options.json beside them.")
 
 
-def _only_weights(source: CheckpointFiles) -> Path:
-    weights = _weights_in(source)
+def _find_weights(source: CheckpointFiles) -> Path:
+    """The weights that belong to an options file or a folder: those of the same name, or the only ones."""
+    same = source.path.with_name(source.path.stem.replace("options", "weights") + ".hdf5")
+    if source.path.is_file() and same.is_file():
+        return same
+    files = CheckpointFiles(source.folder).files(*_SUFFIXES)
+    weights = [path for path in files if any(name.startswith("RNN_") for name in _names(path))]
     preferred = [path for path in weights if path.name in ("model.hdf5", "weights.hdf5")] or weights
     if len(preferred) > 1:
         names = ", ".join(path.name for path in weights)
         raise CheckpointError(f"{source.path}: several files of weights ({names}); give options and weights by name.")
-    return (preferred or source.files(*_SUFFIXES))[0]  # a file that holds none: reading it says what it is
+    return (preferred or files)[0]  # a file that holds none: reading it says what it is
 
 
 def _softmax_beside(source: CheckpointFiles) -> Softmax | None:

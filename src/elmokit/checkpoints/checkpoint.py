@@ -35,11 +35,6 @@ class Softmax:
                 " (words, projection) and (words,)."
             )
 
-    @property
-    def n_words(self) -> int:
-        """Number of words (V)."""
-        return int(self.weight.shape[0])
-
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -97,7 +92,7 @@ class Checkpoint:
             return
         if self.word_counts is not None and len(self.word_counts) != len(self.words):
             raise CheckpointError(f"{len(self.words)} words but {len(self.word_counts)} counts.")
-        wanted = {} if self.softmax is None else {"softmax": self.softmax.n_words}
+        wanted = {} if self.softmax is None else {"softmax": len(self.softmax.weight)}
         if self.config.n_words:
             wanted["word table"] = self.config.n_words - 1
         if self.config.word_table:

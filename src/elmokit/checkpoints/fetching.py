@@ -1,21 +1,21 @@
-"""Fetch published models: a name of the catalogue, an http(s) address, or "hf:user/model" (extra `hub`).
+"""Published models, and how they are fetched: by a name of the catalogue, an http(s) address, or "hf:user/model".
 
-Downloads that broke off go on where they ended. `ELMOKIT_CACHE` moves the cache and `ELMOKIT_OFFLINE=1` forbids the
-network. `fetched.json` in each folder records where the files came from and their SHA-256.
+`ELMOKIT_CACHE` moves the cache and `ELMOKIT_OFFLINE=1` forbids the network. No host publishes checksums; `fetched.json`
+in each folder records where the files came from and their SHA-256. The hub needs the extra `hub`.
 """
 
 import hashlib
+import json
 import os
 import re
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from elmokit.checkpoints.catalogue import CATALOGUE, Published, RemoteFile, find
 from elmokit.checkpoints.checkpoint import Checkpoint
 from elmokit.errors import CheckpointError, MissingFile, OutputError, needing
 from elmokit.files import checksum, locked, write_json
@@ -23,11 +23,42 @@ from elmokit.progress import progress_bar
 from elmokit.reading import printable, read_json, reason
 
 MARK = "fetched.json"  # written last into a model's folder: name, addresses and SHA-256 of its files
+NOT_STATED = "not stated"
+_NLPL = "http://vectors.nlpl.eu/repository/"
+_MANYLANGS = range(136, 180)  # numbers of the ELMoForManyLangs models in the NLPL repository's part 11
 _ATTEMPTS, _TIMEOUT, _CHUNK = 4, 30.0, 1 << 18
 _LEAST_PACE = 1000  # bytes a second, once _TIMEOUT has passed
 _MAX_BYTES = 16 << 30
-_PASSING = (408, 416, 425, 429)  # 416: the part is as long as the file, or longer
+_PASSING = (408, 425, 429)
 _PATTERNS = ["*.json", "*.txt", "*.txt.gz", "*.safetensors", "*.hdf5", "*.dic", "*.pkl", "*.zip", "weights.th"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A model that can be fetched; licences are those that a publisher states for the weights."""
+
+    name: str
+    title: str
+    files: Mapping[str, str]  # addresses by the names that the files get here
+    language: str = "en"
+    licence: str = NOT_STATED
+    megabytes: int = 0
+    tokenizer: str = "whitespace"
+
+
+CATALOGUE = tuple(Published(**row) for row in json.loads(Path(__file__).with_name("published.json").read_text("utf-8")))
+"""Models with a name of their own. NLPL's are known by number: "nlpl:20/212", "nlpl:11/144" or just "nlpl:144"."""
+
+
+def find(name: str) -> Published | None:
+    """Return the published model of a name of the catalogue, "nlpl:NUMBER" or "nlpl:PART/NUMBER", or None."""
+    match = re.fullmatch(r"nlpl:(?:(\d{1,3})/)?(\d{1,6})", name)
+    if match is None:
+        return next((model for model in CATALOGUE if model.name == name), None)
+    number = int(match[2])
+    part = match[1] or ("11" if number in _MANYLANGS else "20")
+    files = {f"{number}.zip": f"{_NLPL}{part}/{number}.zip"}
+    return Published(name=name, title=f"number {number} of the NLPL repository", files=files, language="")
 
 
 def is_remote(source: str) -> bool:
@@ -54,9 +85,9 @@ def fetch(source: str) -> Path:
         return _from_hugging_face(source.removeprefix("hf:"))
     model = find(source) or _unnamed(source)
     folder = _folder_of(model)
-    if not all((folder / name).is_file() for name in (MARK, *(file.name for file in model.files))):
+    if not all((folder / name).is_file() for name in (MARK, *model.files)):
         _fetch_all(model, folder)
-    return folder / model.files[0].name if len(model.files) == 1 else folder
+    return folder / next(iter(model.files)) if len(model.files) == 1 else folder
 
 
 def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
@@ -65,11 +96,9 @@ def described(checkpoint: Checkpoint, source: str) -> Checkpoint:
     config, model = checkpoint.config, find(source)
     if not source.startswith("hf:"):
         known = model or _unnamed(source)
-        mark = _folder_of(known) / MARK
-        sums = read_json(mark, what="record of a download").get("sha256", {}) if mark.is_file() else {}
-        verified = all(file.sha256 and sums.get(file.name) == file.sha256 for file in known.files)
-        metadata = {"source": known.files[0].url, "sha256": sums}
-        metadata["verified"] = "by SHA-256" if verified else "not verified: no published checksum"
+        sums = read_json(_folder_of(known) / MARK, what="record of a download").get("sha256", {})
+        metadata = {"source": next(iter(known.files.values())), "sha256": sums}
+        metadata["verified"] = "not verified: no published checksum"
     if model is not None:
         metadata |= {"licence": model.licence, "language": model.language}
         config = replace(config, tokenizer=model.tokenizer)
@@ -105,100 +134,70 @@ def _unnamed(url: str) -> Published:
         )
     name = re.sub(r"[^\w.-]+", "-", parts.path.rpartition("/")[2]).lstrip(".") or "model"
     key = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return Published(name=f"{name}-{key}", title=url, files=(RemoteFile(url=url, name=name),))
+    return Published(name=f"{name}-{key}", title=url, files={name: url})
 
 
 def _fetch_all(model: Published, folder: Path) -> None:
-    urls = "  ".join(f"{file.url} → {folder / file.name}" for file in model.files)
+    urls = "  ".join(f"{url} → {folder / name}" for name, url in model.files.items())
     advice = f"Fetch by hand: {urls}, then give elmokit that folder (or file) as the model."
     if offline():
         raise MissingFile(f"{model.name}: not in the cache, and ELMOKIT_OFFLINE forbids the network. {advice}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock", f"{folder}: another process is downloading", wait=True):
-            sums = {file.name: _fetch_file(file, folder, advice) for file in model.files}
-            values = {"name": model.name, "urls": [file.url for file in model.files], "sha256": sums}
-            write_json(folder / MARK, values, indent=2)
+            for name, url in model.files.items():
+                if not (folder / name).is_file():
+                    _fetch_file(url, folder / name, advice)
+            sums = {name: checksum(folder / name) for name in model.files}
+            write_json(folder / MARK, {"name": model.name, "urls": [*model.files.values()], "sha256": sums}, indent=2)
     except OSError as error:
         if isinstance(error, MissingFile | OutputError):
             raise
         raise OutputError(f"{folder}: can't be written ({error.strerror or error}); set ELMOKIT_CACHE.") from error
 
 
-def _fetch_file(file: RemoteFile, folder: Path, advice: str) -> str:
-    """Download one file that is not there yet, with retries; return its SHA-256."""
+def _fetch_file(url: str, target: Path, advice: str) -> None:
+    """Download a file with retries, under another name until it is whole."""
+    import requests
+    import urllib3
+
+    part = target.with_name(f".{target.name}.part")
+    try:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                _receive(url, part)
+                break
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                response = getattr(error, "response", None)
+                status = 0 if response is None else response.status_code
+                if attempt == _ATTEMPTS or (400 <= status < 500 and status not in _PASSING):
+                    raise MissingFile(f"{url}: can't be fetched ({reason(error)}). {advice}") from None
+                time.sleep(2 ** (attempt - 1))
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _receive(url: str, part: Path) -> None:
+    """Write the body to a file; give up once it has come more slowly than `_LEAST_PACE` for too long."""
     import requests
 
-    target, part = folder / file.name, folder / f".{file.name}.part"
-    if target.is_file():
-        return checksum(target)
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            _receive(file, part)
-            break
-        except requests.RequestException as error:
-            status = 0 if error.response is None else error.response.status_code
-            if attempt == _ATTEMPTS or (400 <= status < 500 and status not in _PASSING):
-                raise MissingFile(f"{file.url}: can't be fetched ({reason(error)}). {advice}") from None
-            time.sleep(2 ** (attempt - 1))
-    digest = checksum(part)
-    part.with_suffix(".etag").unlink(missing_ok=True)
-    if file.sha256 not in ("", digest):
-        part.unlink()
-        raise CheckpointError(
-            f"{file.url}: another file came than the one that was published (SHA-256 {digest}); it was thrown away."
-        )
-    part.replace(target)
-    return digest
-
-
-def _receive(file: RemoteFile, part: Path) -> None:
-    """Append to a part, if the server still has the same file, or write it anew."""
-    import requests
-
-    tag = part.with_suffix(".etag")
-    headers = {"User-Agent": "elmokit", "Accept-Encoding": "identity"}
-    n_bytes = part.stat().st_size if part.is_file() and tag.is_file() else 0
-    if n_bytes:
-        headers |= {"Range": f"bytes={n_bytes}-", "If-Range": tag.read_text("utf-8")}
-    hooks = {"response": _check_response}
-    with requests.get(file.url, headers=headers, timeout=_TIMEOUT, stream=True, hooks=hooks) as response:
-        if response.status_code == 416:
-            tag.unlink(missing_ok=True)
+    headers, hooks = {"User-Agent": "elmokit", "Accept-Encoding": "identity"}, {"response": _check_response}
+    with requests.get(url, headers=headers, timeout=_TIMEOUT, stream=True, hooks=hooks) as response:
         response.raise_for_status()
-        if response.headers.get("Content-Range", "").partition("-")[0] != f"bytes {n_bytes}":
-            n_bytes = 0
-            tag.unlink(missing_ok=True)
-            version = response.headers.get("ETag", "")
-            if version.startswith('"'):  # a strong one: the same bytes
-                tag.write_text(version, "utf-8")
-        expected = n_bytes + int(response.headers.get("Content-Length") or 0)
-        bar = progress_bar(f"fetching {file.name}", total=expected, unit="B")
-        with bar as advance, part.open("ab" if n_bytes else "wb") as output:
-            for chunk in _pieces(response):
+        start, n_bytes, expected = time.monotonic(), 0, int(response.headers.get("Content-Length") or 0)
+        bar = progress_bar(f"fetching {part.name[1:-5]}", total=expected, unit="B")
+        with bar as advance, part.open("wb") as output:
+            while chunk := response.raw.read1(_CHUNK):
                 n_bytes += len(chunk)
                 if n_bytes > _MAX_BYTES:
-                    raise CheckpointError(f"{file.url}: more than {_MAX_BYTES:,} bytes came; no model is that large.")
+                    raise CheckpointError(f"{url}: more than {_MAX_BYTES:,} bytes came; no model is that large.")
+                if n_bytes < _LEAST_PACE * (time.monotonic() - start - _TIMEOUT):
+                    raise requests.ConnectionError(f"fewer than {_LEAST_PACE:,} bytes a second came")
                 output.write(chunk)
                 advance(len(chunk))
     if "Content-Length" in response.headers and n_bytes != expected:
         raise requests.ConnectionError(f"{n_bytes:,} of {expected:,} bytes came")
-
-
-def _pieces(response: Any) -> Iterator[bytes]:
-    """The body as it comes; an attempt ends once the body has come more slowly than `_LEAST_PACE` for too long."""
-    import requests
-    import urllib3
-
-    start, n_bytes = time.monotonic(), 0
-    try:
-        while piece := response.raw.read1(_CHUNK):
-            yield piece
-            n_bytes += len(piece)
-            if n_bytes < _LEAST_PACE * (time.monotonic() - start - _TIMEOUT):
-                raise requests.ConnectionError(f"fewer than {_LEAST_PACE:,} bytes a second came")
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.ConnectionError(error) from None
 
 
 def _check_response(response: Any, **_: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
-from elmokit.checkpoints.mapping import Rule, convert, pad_row
+from elmokit.checkpoints.mapping import PAD_ROW, Rule, convert
 from elmokit.checkpoints.options import PUBLISHED, Names, config_from_options, read_options
 from elmokit.checkpoints.torch_file import read_state, torch_rules
 from elmokit.errors import CheckpointError
@@ -28,7 +28,7 @@ _NAMES = Names(
     cell="forward_layer_{i}.input_linearity.weight",
     cell_projection="forward_layer_{i}.state_projection.weight",
 )
-_RULES = (*torch_rules(_NAMES, pad_row()), Rule(_WORDS, ("word_embedding.weight",), (pad_row(),)))
+_RULES = (*torch_rules(_NAMES, PAD_ROW), Rule(_WORDS, ("word_embedding.weight",), (PAD_ROW,)))
 _CHARACTER_MARKS = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
 _WORD_MARKS = ("<bos>", "<eos>", "<oov>")
 _OUR_MARKS = {"<bos>": "<S>", "<eos>": "</S>", "<oov>": "<UNK>"}

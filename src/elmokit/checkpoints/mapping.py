@@ -1,6 +1,6 @@
 """Reversible rules from one naming and layout of weights to another, as data; the same rules read and write a format.
 
-`revert` undoes `apply` bit for bit, but for `add_to_block`, where adding 1 rounds.
+`revert` undoes `apply` bit for bit, but where a step adds 1, which rounds.
 """
 
 import re
@@ -21,67 +21,39 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Step:
-    """One change of layout, from theirs towards ours, that can be undone."""
+    """A change of layout, from theirs towards ours, that can be undone; `revert` is a view if the shape changes."""
 
     apply: Callable[[Array], Array]
     revert: Callable[[Array], Array]
-    revert_shape: Callable[[Shape], Shape] = lambda shape: shape
+    keeps_shape: bool = False
+
+
+DROP_AXIS = Step(lambda x: np.squeeze(x, axis=0), lambda x: np.expand_dims(x, 0))  # the first one, of length 1
+PAD_ROW = Step(lambda x: np.concatenate([np.zeros_like(x, shape=(1, *x.shape[1:])), x]), lambda x: x[1:])
+"""A row of zeros in front: our id 0 means "nothing here"."""
 
 
 def transpose(axes: tuple[int, ...] = (1, 0)) -> Step:
     """Put the axes in another order."""
-    inverse = tuple(axes.index(i) for i in range(len(axes)))
-    return Step(
-        lambda x: np.transpose(x, axes),
-        lambda x: np.transpose(x, inverse),
-        lambda shape: tuple(shape[axis] for axis in inverse),
-    )
-
-
-def drop_axis() -> Step:
-    """Remove the first axis, which has length 1."""
-    return Step(lambda x: np.squeeze(x, axis=0), lambda x: np.expand_dims(x, 0), lambda shape: (1, *shape))
-
-
-def pad_row() -> Step:
-    """Put a row of zeros in front: our id 0 means "nothing here"."""
-    return Step(
-        lambda x: np.concatenate([np.zeros_like(x[:1], shape=(1, *x.shape[1:])), x]),
-        lambda x: np.delete(x, 0, axis=0),
-        lambda shape: (shape[0] - 1, *shape[1:]),
-    )
+    return Step(lambda x: np.transpose(x, axes), lambda x: np.transpose(x, np.argsort(axes)))
 
 
 def reorder_blocks(order: tuple[int, ...]) -> Step:
     """Put equal blocks of the first axis (LSTM gates) in another order."""
-    n, inverse = len(order), [order.index(i) for i in range(len(order))]
-    return Step(
-        lambda x: np.concatenate([np.split(x, n)[i] for i in order]),
-        lambda x: np.concatenate([np.split(x, n)[i] for i in inverse]),
-    )
+
+    def reordered(order: Sequence[int]) -> Callable[[Array], Array]:
+        return lambda x: np.concatenate([np.split(x, len(order))[i] for i in order])
+
+    return Step(reordered(order), reordered([order.index(i) for i in range(len(order))]), keeps_shape=True)
 
 
-def _change_block(block: int, n: int, change: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """A function that changes one of `n` equal blocks of the first axis in a copy."""
+def change_block(block: int, n: int, apply: Callable[[Array], Array], revert: Callable[[Array], Array]) -> Step:
+    """Change one of `n` equal blocks of the first axis (a gate)."""
 
-    def changed(x: Array) -> Array:
-        y = np.array(x)
-        part = np.split(y, n)[block]
-        part[...] = change(part)
-        return y
+    def changed(change: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        return lambda x: np.concatenate([change(y) if i == block else y for i, y in enumerate(np.split(x, n))])
 
-    return changed
-
-
-def negate_block(block: int, n: int) -> Step:
-    """Change the sign of one block (a gate that passes the other value)."""
-    negated = _change_block(block, n, np.negative)
-    return Step(negated, negated)
-
-
-def add_to_block(block: int, n: int, amount: float) -> Step:
-    """Add a number to one block (the forget gate's hidden 1)."""
-    return Step(_change_block(block, n, lambda x: x + amount), _change_block(block, n, lambda x: x - amount))
+    return Step(changed(apply), changed(revert), keeps_shape=True)
 
 
 @dataclass(frozen=True)
@@ -101,10 +73,10 @@ class Rule:
         """Return the shape that their array must have."""
         joined = list(our_shapes[self.ours[0]])
         joined[self.axis] = sum(our_shapes[name][self.axis] for name in self.ours)
-        shape = tuple(joined)
+        x = np.broadcast_to(np.int8(0), joined)  # takes no memory
         for step in reversed(self.steps):
-            shape = step.revert_shape(shape)
-        return shape
+            x = x if step.keeps_shape else step.revert(x)
+        return x.shape
 
     def apply(self, theirs: Mapping[str, Array], our_shapes: Mapping[str, Shape]) -> dict[str, Array]:
         """Make our arrays from theirs; views where possible, which saves copies."""

@@ -26,7 +26,6 @@ FORMAT_VERSION = 1  # what we write, and the newest that we read
 EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "default"  # the model inside the package, "default"
 CONFIG, WEIGHTS, WORDS = "config.json", "model.safetensors", "words.txt"
 _SCALE = ".scale"
-_SOFTMAX = ("softmax.weight", "softmax.bias")
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1"}
 _MAX_HEADER = 4 << 20  # bytes; the largest model has 20 kB
 
@@ -40,13 +39,25 @@ def read(source: CheckpointFiles) -> Checkpoint:
     """Read our format."""
     folder = source.folder
     values = read_options(folder / CONFIG)
-    _check_version(folder / CONFIG, values)
+    version = values.get("format_version")
+    if values.get("format") != "elmokit" or type(version) is not int or version < 1:
+        raise CheckpointError(
+            f'{folder / CONFIG}: not elmokit\'s configuration (expected "format": "elmokit" and its version).'
+        )
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder / CONFIG}: made by a newer elmokit (format version {version}, this one reads up to"
+            f" {FORMAT_VERSION}). Upgrade with:  pip install -U elmokit"
+        )
     with reading(folder / CONFIG, what="configuration; a part is missing or of the wrong kind"):
         _check_sums(folder, values.get("sha256", {}))
         config = ElmoConfig.from_dict(values["config"])
         mix = LayerMix(**values.get("layer_mix", {}))
         arrays = _read_arrays(folder / WEIGHTS, with_softmax=source.with_softmax)
-        softmax = _softmax(arrays)
+        softmax = None
+        if "softmax.bias" in arrays:  # a word table stays among the tensors and is its weight
+            weight = arrays["word_table.weight"] if config.word_table else arrays.pop("softmax.weight")
+            softmax = Softmax(weight, arrays.pop("softmax.bias"))
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         name = printable(str(values.get("name", "")))
         metadata = dict(values.get("metadata", values.get("facts", {})))  # "facts" until 0.1
@@ -63,9 +74,9 @@ def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") ->
         raise CheckpointError(f"storage is {storage!r}; expected 'float32', 'float16' or 'int8'.")
     arrays = dict(checkpoint.tensors)
     if checkpoint.softmax is not None:
-        arrays[_SOFTMAX[1]] = checkpoint.softmax.bias
+        arrays["softmax.bias"] = checkpoint.softmax.bias
         if not checkpoint.config.word_table:  # else the word table is the softmax's weight, stored once
-            arrays[_SOFTMAX[0]] = checkpoint.softmax.weight
+            arrays["softmax.weight"] = checkpoint.softmax.weight
     with atomic_path(folder / WEIGHTS) as path:
         try:
             save_file(_stored(arrays, storage), str(path))
@@ -105,14 +116,6 @@ def recorded_sums(source: str | Path, *, check: bool = False) -> dict[str, str]:
     return {} if any(checksum(folder / name) != sums[name] for name in files) else sums
 
 
-def _softmax(arrays: dict[str, NDArray[Any]]) -> Softmax | None:
-    """Take the softmax out of the arrays; a word table stays among them and is its weight."""
-    if _SOFTMAX[1] not in arrays:
-        return None
-    weight = arrays["word_table.weight"] if "word_table.weight" in arrays else arrays.pop(_SOFTMAX[0])
-    return Softmax(weight, arrays.pop(_SOFTMAX[1]))
-
-
 def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:
     """Compare files with the checksums that were written beside them; older checkpoints have none."""
     for name, expected in sums.items():
@@ -125,17 +128,6 @@ def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:
                 f"{folder / name}: not the file that {CONFIG} was written with (another SHA-256); it is damaged or of"
                 " another model. Fetch or write the folder again."
             )
-
-
-def _check_version(path: Path, values: Mapping[str, Any]) -> None:
-    version = values.get("format_version")
-    if values.get("format") != "elmokit" or type(version) is not int or version < 1:
-        raise CheckpointError(f'{path}: not elmokit\'s configuration (expected "format": "elmokit" and its version).')
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: made by a newer elmokit (format version {version}, this one reads up to {FORMAT_VERSION})."
-            " Upgrade with:  pip install -U elmokit"
-        )
 
 
 def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, vocabulary_beside
-from elmokit.checkpoints.mapping import Rule, add_to_block, convert, drop_axis, pad_row, reorder_blocks, transpose
+from elmokit.checkpoints.mapping import DROP_AXIS, PAD_ROW, Rule, change_block, convert, reorder_blocks, transpose
 from elmokit.checkpoints.options import ASSUMED, Names, config_from_options, read_options, training_metadata
 from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
 from elmokit.config import LayerMix
@@ -80,9 +80,9 @@ NAMES = Names(
 )
 _TF_GATES = reorder_blocks((0, 2, 1, 3))
 TABLE = (
-    Rule("embedding", ("word_embedding.weight",), (pad_row(),)),
-    Rule("char_embed", ("char_cnn.embedding.weight",), (pad_row(),)),
-    Rule("CNN/W_cnn_{i}", ("char_cnn.convolutions.{i}.weight",), (drop_axis(), transpose((2, 1, 0)))),
+    Rule("embedding", ("word_embedding.weight",), (PAD_ROW,)),
+    Rule("char_embed", ("char_cnn.embedding.weight",), (PAD_ROW,)),
+    Rule("CNN/W_cnn_{i}", ("char_cnn.convolutions.{i}.weight",), (DROP_AXIS, transpose((2, 1, 0)))),
     Rule("CNN/b_cnn_{i}", ("char_cnn.convolutions.{i}.bias",)),
     Rule("CNN_high_{i}/W_carry", ("char_cnn.highways.{i}.gate.weight",), (transpose(),)),
     Rule("CNN_high_{i}/b_carry", ("char_cnn.highways.{i}.gate.bias",)),
@@ -99,7 +99,7 @@ TABLE = (
     Rule(
         "RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/B",
         ("{direction}_layers.{i}.bias",),
-        (_TF_GATES, add_to_block(1, 4, 1.0)),
+        (_TF_GATES, change_block(1, 4, lambda x: x + 1, lambda x: x - 1)),
     ),
     Rule("RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/W_P_0", ("{direction}_layers.{i}.weight_hr",), (transpose(),)),
 )

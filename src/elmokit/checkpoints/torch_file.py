@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
-from elmokit.checkpoints.mapping import Rule, Step, convert, negate_block
+from elmokit.checkpoints.mapping import Rule, Step, change_block, convert
 from elmokit.checkpoints.options import ASSUMED, PUBLISHED, Names, Options, config_from_options, read_options
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, needing
@@ -62,7 +62,7 @@ def torch_rules(names: Names, *steps: Step) -> tuple[Rule, ...]:
         both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
         rules += [
             Rule(names.convolution.replace("weight", part), (f"char_cnn.convolutions.{{i}}.{part}",)),
-            Rule(names.highway.replace("weight", part), both, (negate_block(1, 2),)),
+            Rule(names.highway.replace("weight", part), both, (change_block(1, 2, np.negative, np.negative),)),
             Rule(names.projection.replace("weight", part), (f"char_cnn.projection.{part}",)),
         ]
     return tuple(rules)

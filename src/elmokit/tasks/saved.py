@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.checkpoints import catalogue
+from elmokit.checkpoints import fetching
 from elmokit.checkpoints.native import read_tensors
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder
@@ -139,7 +139,7 @@ def _open_model(folder: str | Path, kind: str) -> Elmo:
     source = record.get("source")
     with _reading_head(Path(folder) / f"{kind}.json"):
         local = isinstance(source, str) and "://" not in source and Path(source).exists()
-    if isinstance(source, str) and (source == "default" or local or catalogue.find(source) is not None):
+    if isinstance(source, str) and (source == "default" or local or fetching.find(source) is not None):
         return Elmo.load(source)
     where = "an unknown place" if source is None else repr(source)
     raise CheckpointError(
