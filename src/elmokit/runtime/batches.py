@@ -33,9 +33,8 @@ MULTIPLE = 8  # rows of every matrix product are a multiple of this
 class State:
     """Where the LSTMs of both directions stand; index 0 of the first axis is forward, 1 backward.
 
-    Args:
-        hidden: what each layer put out last, before any skip connection. Shape (2, LSTM layers, B, P).
-        cell: each layer's cell. Shape (2, LSTM layers, B, cell width).
+    `hidden` is what each layer put out last, before any skip connection, (2, LSTM layers, B, P); `cell` is each layer's
+    cell, (2, LSTM layers, B, cell width).
 
     Example:
         >>> from elmokit.config import BiLSTMConfig
@@ -49,14 +48,7 @@ class State:
 
     @classmethod
     def zeros(cls, config: ElmoConfig, n_rows: int, *, dtype: DTypeLike = np.float32) -> State:
-        """The state before anything was read.
-
-        Args:
-            config, n_rows, dtype: the model, the number of sentences B, the type of the arrays.
-
-        Returns:
-            zeros.
-        """
+        """The state before a model of `config` has read anything, for `n_rows` sentences, in numbers of `dtype`."""
         n, P, C = config.bilstm.n_layers, config.projection_width, config.bilstm.cell_width
         return cls(np.zeros((2, n, n_rows, P), dtype), np.zeros((2, n, n_rows, C), dtype))
 
@@ -69,20 +61,10 @@ class State:
         """The states of some rows, copied, in the order of `rows`; a row may stand twice."""
         return State(self.hidden[:, :, rows], self.cell[:, :, rows])
 
-    def put(self, rows: Rows, other: State) -> State:
-        """A copy in which some rows are another state's.
-
-        Args:
-            rows, other: the rows to be replaced, and a state with one row for each of them.
-
-        Returns:
-            the copy, which has more rows (of zeros) where it must.
-        """
-        n_new = max(0, int(max(rows, default=-1)) + 1 - self.n_rows)
-        grown = [np.pad(array, ((0, 0), (0, 0), (0, n_new), (0, 0))) for array in (self.hidden, self.cell)]
-        copy = State(*(array.astype(other.hidden.dtype) for array in grown))
-        copy.hidden[:, :, rows], copy.cell[:, :, rows] = other.hidden, other.cell
-        return copy
+    def grown(self, n_rows: int, dtype: DTypeLike) -> State:
+        """A copy in numbers of `dtype`, with rows of zeros added where there are fewer than `n_rows`."""
+        new = (0, 0), (0, 0), (0, max(0, n_rows - self.n_rows)), (0, 0)
+        return State(*(np.pad(array.astype(dtype), new) for array in (self.hidden, self.cell)))
 
     def check(self, config: ElmoConfig) -> State:
         """The state itself; ConfigError if it has the shapes of another model."""

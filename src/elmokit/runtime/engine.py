@@ -99,15 +99,14 @@ class Engine:
 
         Returns each sentence's layers, (L, T, 2P), and the state after the batch; rows beyond the batch keep theirs.
         """
-        before = (state or State.zeros(self.config, 0, dtype=self.dtype)).check(self.config)
-        new_rows = range(before.n_rows, len(sentences))
-        before = before.put(new_rows, State.zeros(self.config, len(new_rows), dtype=self.dtype))
+        state = (state or State.zeros(self.config, 0)).check(self.config).grown(len(sentences), self.dtype)
         if not len(sentences):
-            return [], before
+            return [], state
         batch = make_batch([[BEGIN, *sentence, END] for sentence in sentences], range(len(sentences)))
-        slab, after = self._run(batch, before.take(batch.rows))
+        slab, after = self._run(batch, state.take(batch.rows))
+        state.hidden[:, :, batch.rows], state.cell[:, :, batch.rows] = after.hidden, after.cell
         layers = {row: slab[:, span] for row, span in batch.spans(cut=1)}
-        return [layers[i] for i in range(len(sentences))], before.put(batch.rows, after)
+        return [layers[i] for i in range(len(sentences))], state
 
     def after_boundary(self, state: State | None) -> State:
         """The state of one row (None for zeros) after begin (forward) and end (backward) of sentence."""
@@ -123,22 +122,19 @@ class Engine:
 
     def _read(self, rows: Sequence[int], start: State, reduce: Reduce) -> list[tuple[int, Array]]:
         if len(rows) == 1 and len(reduce.sentences[rows[0]]) > self.batch_words:
-            *_, result = self._segments(rows[0], start, reduce, self.batch_words)
+            *_, result = self.turns(reduce, self.batch_words, rows[0], start)
             return [(rows[0], cast(Array, result))]
         batch = make_batch(reduce.sentences, rows)
         slab, _ = self._run(batch, start.take(np.zeros(len(rows), dtype=np.intp)))
         return [(row, reduce.whole(row, slab[:, span])) for row, span in batch.spans()]
 
-    def turns(self, reduce: Reduce, turn_words: int) -> Iterator[Array | None]:
-        """Read the only text of `reduce` in segments of `turn_words`, so that other work can come between.
+    def turns(self, reduce: Reduce, size: int, i: int = 0, state: State | None = None) -> Iterator[Array | None]:
+        """Read text i of `reduce` in segments of `size` words, so that other work can come between.
 
-        Yields None after each segment, and last the result, which does not depend on the segments.
+        The forward direction reads segments from the text's begin, the backward direction from its end. Yields None
+        after each segment, and last the result, which does not depend on the segments.
         """
-        return self._segments(0, self.after_boundary(None), reduce, turn_words)
-
-    def _segments(self, i: int, state: State, reduce: Reduce, size: int) -> Iterator[Array | None]:
-        """A long text: the forward direction reads segments from its begin, the backward direction from its end."""
-        P, words = self.config.projection_width, reduce.sentences[i]
+        state, P, words = state or self.after_boundary(None), self.config.projection_width, reduce.sentences[i]
         n = len(words)
         collector = reduce.collector(i, whole=n <= self.batch_words)  # as `map` reads it
         for begin in range(0, n, size):

@@ -13,7 +13,7 @@ from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime import kernels as library
 from elmokit.runtime.backends import make_backend
-from elmokit.runtime.backends.native import GAP, NativeLayer, NativeProduct, round_rows, to_bfloat16
+from elmokit.runtime.backends.native import GAP, NativeLayer, NativeProduct, round_rows
 from elmokit.runtime.batches import Buffers, State, make_batch
 from elmokit.runtime.kernels import available, native_precisions
 from unit.runtime.models import CONFIGS, native_engine, numpy_engine, tensors_of, words_of
@@ -81,6 +81,11 @@ def test_more_rows_than_a_block_of_steps_and_more_words_than_one(precision, monk
     expected, found = dict(exact.layers(texts)), dict(native.layers(texts))
     for i, layers in expected.items():
         assert_close(found[i], layers, precision)
+
+
+def to_bfloat16(x):
+    bits = x.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 @here

@@ -22,13 +22,13 @@ def test_take_copies_rows_in_the_order_asked():
     assert state.cell[1, 1, :, 4].tolist() == [0, 1, 2]
 
 
-def test_put_replaces_rows_and_keeps_the_others():
-    after = numbered(4).put([2, 0], numbered(2))
-    assert after.hidden[0, 0, :, 0].tolist() == [1, 1, 0, 3]
-
-
-def test_put_grows_where_it_must():
-    assert numbered(1).put([2], numbered(1)).n_rows == 3
+def test_grown_copies_and_adds_rows_of_zeros():
+    state = numbered(2)
+    grown = state.grown(3, np.float64)
+    assert grown.hidden.dtype == np.float64
+    assert grown.hidden[0, 0, :, 0].tolist() == [0, 1, 0]
+    grown.cell[:] = -1
+    assert state.grown(1, np.float32).cell[1, 1, :, 4].tolist() == [0, 1]
 
 
 def test_check_names_both_shapes():

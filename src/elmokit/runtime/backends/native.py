@@ -29,25 +29,17 @@ def up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def to_bfloat16(x: Array) -> NDArray[np.uint16]:
-    """The upper halves of float32 numbers, rounded to the nearest, ties to even."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    rounded: NDArray[np.uint16] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return rounded
-
-
 def pack(weight: Array, precision: str, n_terms: int = 0) -> Array:
     """A weight (K, N) in panels of four registers' columns, (panels, four-byte units, columns); `n_terms` pads K."""
     (K, N), columns, per_unit = weight.shape, 4 * chosen().lanes, 2 if precision == "bfloat16" else 1
-    terms = up(max(K, n_terms), per_unit)
-    padded = np.zeros((terms, up(N, columns)), np.float32)
+    n_units = -(-max(K, n_terms) // per_unit)
+    padded = np.zeros((n_units * per_unit, up(N, columns)), np.float32)
     padded[:K, :N] = weight
-    panels = aligned(terms // per_unit * padded.shape[1], np.float32).reshape(-1, terms // per_unit, columns)
-    if precision == "float32":
-        panels[:] = padded.reshape(terms, -1, columns).transpose(1, 0, 2)
-    else:
-        pairs = to_bfloat16(padded).reshape(terms // 2, 2, -1, columns).transpose(2, 0, 3, 1)
-        panels.view(np.uint16).reshape(pairs.shape)[:] = pairs
+    if precision == "bfloat16":  # two terms to a unit
+        rows = np.ascontiguousarray(padded.T)
+        padded = round_rows(rows, np.zeros((len(rows), up(n_units, 8)), np.float32)).T[:n_units]
+    panels = aligned(padded.size, np.float32).reshape(-1, n_units, columns)
+    panels[:] = padded.reshape(n_units, -1, columns).transpose(1, 0, 2)
     return panels
 
 
@@ -183,9 +175,12 @@ class NativeLayer:
         self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array], out: Array, buffers: Buffers
     ) -> tuple[Array, Array]:
         """Read all steps of a batch; see `NumpyLayer.read`."""
-        self._check(batch, below, numbers, start)
         n_steps, N, B, P = len(batch.counts), int(batch.starts[-1]), len(batch.rows), self.width
         cells, units, C = self.n_cells, self.n_units, self.config.cell_width
+        n_inputs = N if numbers is None else len(below)
+        shapes, expected = (below.shape, *(s.shape for s in start)), ((n_inputs, P), (B, P), (B, C))
+        if shapes != expected or not (numbers is None or 0 <= numbers.min() <= numbers.max() < n_inputs):
+            raise ValueError(f"inputs and states of shapes {shapes}, or word numbers, do not fit; expected {expected}.")
         h, c = buffers.get("hidden", B, units), buffers.get("cell", B, cells + GAP)
         h[:], c[:, :C], c[:, C:] = self._units(start[0], buffers), start[1], 0
         inputs = self._units(below, buffers)  # (N, units), or (D, units) with numbers
@@ -208,18 +203,6 @@ class NativeLayer:
         )
         self.loop(ctypes.byref(layer))
         return out[batch.starts[batch.lengths - 1] + np.arange(B)], c[:, :C]
-
-    def _check(self, batch: Batch, below: Array, numbers: Ids | None, start: tuple[Array, Array]) -> None:
-        N, B = int(batch.starts[-1]), len(batch.rows)
-        for what, array, expected in (
-            ("inputs", below, (len(below) if numbers is not None else N, self.width)),
-            ("hidden states", start[0], (B, self.width)),
-            ("cells", start[1], (B, self.config.cell_width)),
-        ):
-            if array.shape != expected:
-                raise ValueError(f"{what} have shape {array.shape}; expected {expected}.")
-        if numbers is not None and not (len(numbers) == N and 0 <= numbers.min() <= numbers.max() < len(below)):
-            raise ValueError(f"the batch's {len(numbers)} numbers do not fit {N} words and {len(below)} token vectors.")
 
     def _units(self, x: Array, buffers: Buffers) -> Array:
         """Rows (n, P) as the loop reads them: padded, rounded."""

@@ -20,7 +20,7 @@ Get = Callable[[str], Array]
 Ids = NDArray[np.integer[Any]]
 
 SMALL_PRODUCT, FEW_TERMS = 100**3, 128  # OpenBLAS's bound on small products; terms with one order everywhere
-WINDOW_ROWS, BLOCK_BYTES = 2048, 64 << 20  # of a convolution's product; of the input products of a block of steps
+BLOCK_BYTES = 64 << 20  # of the input products of a block of steps
 
 
 def padded(n: int, least: int = MULTIPLE) -> int:
@@ -42,47 +42,29 @@ class MatrixProduct:
 
 
 class NumpyConvolutions:
-    """Windows of characters, maximum, bias, activation; windows of padding alone give a constant, computed once."""
+    """Windows of characters, maximum, bias, activation; one window of padding alone stands for all behind a word."""
 
     def __init__(self, config: CharCNNConfig, get: Get) -> None:
-        self.config, self._table = config, get("embedding.weight")
-        self._each = [self._convolution(get, i, width) for i, (width, _) in enumerate(config.filters)]
-
-    def _convolution(self, get: Get, i: int, width: int) -> tuple[int, MatrixProduct, Array, Array]:
-        weight = get(f"convolutions.{i}.weight")  # (n, E, width)
-        product = MatrixProduct(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
-        padding = np.tile(self._table[self.config.padding_id], (product.least_rows, width))
-        of_padding = product(padding, np.empty((len(padding), product.n_outputs), weight.dtype))[0]
-        return width, product, get(f"convolutions.{i}.bias"), of_padding
+        self.config, self._table, self._each = config, get("embedding.weight"), list[tuple[int, MatrixProduct, Array]]()
+        for i, (width, n) in enumerate(config.filters):
+            weight = get(f"convolutions.{i}.weight").transpose(2, 1, 0)  # (width, E, n)
+            self._each.append((width, MatrixProduct(weight.reshape(-1, n)), get(f"convolutions.{i}.bias")))
 
     def run(self, ids: Ids, out: Array, buffers: Buffers) -> None:
         """Put the features of words into `out`, (D, C) → (D, F); fastest where neighbours have one length."""
-        lengths = (ids != self.config.padding_id).sum(axis=1)
-        changes = np.flatnonzero(np.diff(lengths)) + 1
-        for start, end in zip([0, *changes], [*changes, len(ids)], strict=True):
-            m = int(lengths[start])
-            step = max(1, WINDOW_ROWS // m)
-            for s in range(start, end, step):
-                self._convolve(ids[s : min(s + step, end)], m, out[s : min(s + step, end)], buffers)
-
-    def _convolve(self, ids: Ids, m: int, out: Array, buffers: Buffers) -> None:
-        """All convolutions of g words of m ids."""
-        C, g = self.config.max_characters, len(ids)
-        widest = max(width for width, _ in self.config.filters)
-        characters = self._table[ids[:, : m - 1 + widest]]  # (g, characters that are read, E)
+        (D, C), longest = ids.shape, int((ids != self.config.padding_id).sum(axis=1).max(initial=0))
+        characters = self._table[ids[:, : longest + max(width for width, _ in self.config.filters)]]  # (D, read, E)
+        a, b, c = characters.strides
         column = 0
-        for width, product, bias, of_padding in self._each:
-            n_windows, K, n = min(m, C - width + 1), width * self._table.shape[1], product.n_outputs
-            rows, rows_computed = g * n_windows, padded(g * n_windows, product.least_rows)
-            windows = buffers.get("windows", rows_computed, K)
-            a, b, c = characters.strides
-            windows[:rows].reshape(g, n_windows, K)[:] = as_strided(characters, (g, n_windows, K), (a, b, c))
+        for width, product, bias in self._each:
+            n_windows, K, n = min(longest + 1, C - width + 1), width * characters.shape[2], product.n_outputs
+            rows = D * n_windows
+            windows = buffers.get("windows", padded(rows, product.least_rows), K)
+            windows[:rows].reshape(D, n_windows, K)[:] = as_strided(characters, (D, n_windows, K), (a, b, c))
             windows[rows:] = 0
-            values = product(windows, buffers.get("values", rows_computed, n))
+            values = product(windows, buffers.get("values", len(windows), n))
             best = out[:, column : column + n]
-            np.max(values[:rows].reshape(g, n_windows, n), axis=1, out=best)
-            if C - width + 1 > m:
-                np.maximum(best, of_padding, out=best)
+            np.max(values[:rows].reshape(D, n_windows, n), axis=1, out=best)
             best += bias
             column += n
         np.maximum(out, 0, out=out) if self.config.activation == "relu" else np.tanh(out, out=out)
