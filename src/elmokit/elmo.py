@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import length_hint
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,11 @@ from elmokit.encoding import Encoding, Text, one_encoding, with_aliases
 from elmokit.encoding import Layers as Layers
 from elmokit.errors import ConfigError, needing
 from elmokit.features import Features, WordVectors
-from elmokit.model import EncodeOptions, LoadedModel, Start, WordOptions
+from elmokit.model import LoadedModel, Start
 from elmokit.progress import ShowProgress, progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
 from elmokit.runtime.pooling import Reduce, sif_weights
 from elmokit.text.inputs import checked_texts, checked_words
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Array = NDArray[Any]
 
@@ -128,40 +125,24 @@ class Elmo(LoadedModel):
             from elmokit.runtime.backends.torch import as_tensor
         return as_tensor(vectors)  # type: ignore[return-value]  # as sentence-transformers does
 
-    def encode_one(
-        self, text: Text, encoding: Encoding | None = None, **options: Unpack[EncodeOptions]
-    ) -> NDArray[np.float32]:
-        """The vector of one text, (d,): the row that `encode` gives for it.
-
-        Args:
-            text, encoding, options: see `encode`.
-
-        Returns:
-            the vector.
-        """
-        quiet: dict[str, Any] = {"show_progress": False, **options}
-        vector: NDArray[np.float32] = self.encode([text], encoding, **quiet)[0]
+    def encode_one(self, text: Text, encoding: Encoding | None = None, **options: Any) -> NDArray[np.float32]:
+        """The vector of one `text`, (d,), for an `encoding` or other `options` of `encode`: the row that it gives."""
+        vector: NDArray[np.float32] = self.encode([text], encoding, **{"show_progress": False, **options})[0]
         return vector
 
     def encode_stream(
-        self, texts: Iterable[Text], encoding: Encoding | None = None, **options: Unpack[EncodeOptions]
+        self, texts: Iterable[Text], encoding: Encoding | None = None, **options: Any
     ) -> Iterator[NDArray[np.float32]]:
-        """One vector per text, for corpora larger than memory: texts are read as vectors are taken.
+        """One vector per text, (d,), for corpora larger than memory: `texts` are read as vectors are taken.
 
-        Args:
-            texts: any number of texts, for instance a generator.
-            encoding, options: see `encode`.
-
-        Yields:
-            each text's vector, in the order of the texts; the same numbers as from `encode`. Shape (d,).
+        `encoding` and `options` are those of `encode`, and so are the numbers.
         """
-        rest: dict[str, Any] = dict(options)
-        show = rest.pop("show_progress", rest.pop("show_progress_bar", None))
+        show = options.pop("show_progress", options.pop("show_progress_bar", None))
         with progress_bar("encoding", total=length_hint(texts) or None, show=show) as advance:
             for block in blocks(self._words(texts), BLOCK_TEXTS, weigh=len, most=BLOCK_WORDS):
-                yield from self.encode(block, encoding, show_progress=advance, **rest)
+                yield from self.encode(block, encoding, show_progress=advance, **options)
 
-    def encode_words(self, texts: Iterable[Text], **options: Unpack[WordOptions]) -> Features:
+    def encode_words(self, texts: Iterable[Text], **options: Any) -> Features:
         """A vector per word.
 
         Args:
@@ -174,8 +155,7 @@ class Elmo(LoadedModel):
             (T, d), or (L, T, 2P) for "each".
 
         Raises:
-            TextError: a text that is neither a string nor a list of words; says which.
-            ConfigError: layers or state that are not known or do not fit the model.
+            TextError, ConfigError: as `encode` does.
 
         Example:
             ``Elmo.load().encode_words(["Stick to it."])[0].vectors``
@@ -191,14 +171,9 @@ class Elmo(LoadedModel):
         show_progress: ShowProgress = None,
         state: Start = None,
     ) -> Iterator[WordVectors]:
-        """A vector per word, for corpora larger than memory.
+        """What `encode_words` gives for each of `texts`, for corpora larger than memory: see `save_word_vectors`.
 
-        Args:
-            texts: any number of strings or lists of words.
-            layers, layer_weights, show_progress, state: see `encode_words`.
-
-        Yields:
-            what `encode_words` gives for each text, in order; `elmokit.features.save_word_vectors` takes it.
+        `layers`, `layer_weights`, `show_progress` and `state` are those of `encode_words`.
         """
         each = isinstance(layers, str) and layers == "each" and layer_weights is None
         encoding = None if each else one_encoding(None, "mean", layers, False, layer_weights).check(self.config)
@@ -216,19 +191,9 @@ class Elmo(LoadedModel):
     def step(self, texts: Iterable[Text], state: State | None = None) -> tuple[Features, State]:
         """Encode one batch as the original implementation did: every row starts where the previous batch left it.
 
-        Feed batch after batch and pass the state on to get the published vectors, which depend on all that was read
-        before. For anything else, use `encode_words`.
-
-        Args:
-            texts: a batch of B strings or lists of words.
-            state: what the previous step returned; None at first.
-
-        Returns:
-            word vectors of all layers, (L, T, 2P) each, and the state after the batch.
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words; says which.
-            ConfigError: a state of another model.
+        Feed batch after batch of `texts` and pass on the `state` (None at first) to get the published vectors, which
+        depend on all that was read before. For anything else, use `encode_words`. Returns word vectors of all layers,
+        (L, T, 2P) each, and the state after the batch; raises ConfigError for a state of another model.
         """
         split = list(self._split(texts))
         layers, after = self._engine.step([words for words, _ in split], state)
@@ -238,33 +203,25 @@ class Elmo(LoadedModel):
     def similarity(
         self, a: Text | Iterable[Text] | Array, b: Text | Iterable[Text] | Array, encoding: Encoding | None = None
     ) -> NDArray[np.float32]:
-        """Cosine similarity of texts, or of vectors that were encoded before.
+        """Cosine similarities of N texts `a` and M texts `b`, or of their vectors, (N, d) and (M, d). Shape (N, M).
 
-        Args:
-            a: N texts, or their vectors, (N, d); a lone string is one text.
-            b: M texts, or their vectors, (M, d).
-            encoding: how texts are encoded; see `encode`.
-
-        Returns:
-            similarities from -1 to 1; 0 where a text has no words. Shape (N, M).
-
-        Raises:
-            TextError: a text that is neither a string nor a list of words.
-            ConfigError: vectors of different widths.
+        A lone string is one text. Texts are encoded by `encoding`; one without words is similar to none (0). Raises
+        ConfigError for vectors of different widths.
 
         Example:
             ``elmo.similarity("Stick to it.", ["Go on!", "The stick broke."])``
         """
-        units = []
-        for side in (a, b):
-            encoded: Any = side
+
+        def unit_rows(side: Any) -> NDArray[np.float64]:
             if not (isinstance(side, np.ndarray) and side.dtype.kind == "f"):
-                encoded = self.encode([side] if isinstance(side, str) else side, encoding)
-            vectors = np.atleast_2d(encoded).astype(np.float64)
-            units.append(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
-        if units[0].shape[1] != units[1].shape[1]:
-            raise ConfigError(f"a has vectors of width {units[0].shape[1]}, b of width {units[1].shape[1]}.")
-        return np.asarray(units[0] @ units[1].T, np.float32)
+                side = self.encode([side] if isinstance(side, str) else side, encoding)
+            vectors = np.atleast_2d(side).astype(np.float64)
+            return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
+
+        rows, columns = unit_rows(a), unit_rows(b)
+        if rows.shape[1] != columns.shape[1]:
+            raise ConfigError(f"a has vectors of width {rows.shape[1]}, b of width {columns.shape[1]}.")
+        return np.asarray(rows @ columns.T, np.float32)
 
     def _state(self, state: Start) -> State | None:
         if isinstance(state, str) and state == "warm":

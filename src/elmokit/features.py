@@ -24,8 +24,8 @@ from elmokit.reading import check_unpacked_size, open_zip, reading
 
 Array = NDArray[Any]
 
-_ROWS_SHOWN = 10
-"""Words or texts that a notebook shows."""
+_ROWS_SHOWN = 10  # texts that a notebook shows
+_BLOCK_WORDS = 65_536  # words that are gathered before they are appended to an .h5 file: it bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,6 @@ class WordVectors:
     def __repr__(self) -> str:
         return f"WordVectors({_shortened(' '.join(self.words))!r}, vectors={self.vectors.shape})"
 
-    def _repr_html_(self) -> str:
-        """Each word with its place and the length of its vector (one per layer), for notebooks."""
-        lengths = np.linalg.norm(self.vectors.astype(np.float64), axis=-1).reshape(-1, len(self.words))
-        names = ["length"] if len(lengths) == 1 else [f"length in layer {i}" for i in range(len(lengths))]
-        rows = []
-        for i, word in enumerate(self.words[:_ROWS_SHOWN]):
-            place = "" if self.offsets is None else f"{self.offsets[i, 0]}–{self.offsets[i, 1]}"
-            rows.append((word, place, *(f"{length:.2f}" for length in lengths[:, i])))
-        return _html_table(repr(self), ("word", "place", *names), rows, n_left_out=len(self.words) - len(rows))
-
 
 class Features(Sequence[WordVectors]):
     """Word vectors of texts, in the order of the texts: a sequence of `WordVectors`.
@@ -125,9 +115,10 @@ class Features(Sequence[WordVectors]):
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        shown = enumerate(self._texts[:_ROWS_SHOWN])
+        shown, n_left_out = enumerate(self._texts[:_ROWS_SHOWN]), len(self) - _ROWS_SHOWN
         rows = [(i, _shortened(" ".join(text.words), 100), len(text), text.vectors.shape) for i, text in shown]
-        return _html_table(repr(self), ("", "text", "words", "vectors"), rows, n_left_out=len(self) - len(rows))
+        more = f"<p>… and {n_left_out:,} more</p>" if n_left_out > 0 else ""
+        return html_table(repr(self), ("", "text", "words", "vectors"), rows) + more
 
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros, (N, T, D) or (N, L, T, D), and a mask of the words, (N, T).
@@ -161,8 +152,8 @@ class Features(Sequence[WordVectors]):
         for i, text in enumerate(self._texts):
             places = [(None, None)] * len(text) if text.offsets is None else text.offsets.tolist()
             rows += [(i, word, *place, vector) for (word, vector), place in zip(text, places, strict=True)]
-        frame = pd.DataFrame(rows, columns=["text", "word", "start", "end", "vector"])
-        return frame.astype({"text": "int64", "start": "Int64", "end": "Int64"})
+        types = {"text": "int64", "word": "object", "start": "Int64", "end": "Int64", "vector": "object"}
+        return pd.DataFrame(rows, columns=list(types)).astype(types)
 
     def save(self, path: str | Path) -> None:
         """Write all texts to one file, .npz or .h5, whole or not at all; for the errors see `save_word_vectors`.
@@ -178,46 +169,34 @@ class Features(Sequence[WordVectors]):
 
     @classmethod
     def load(cls, path: str | Path) -> Features:
-        """Read what `save` or `elmokit embed --words` wrote (which leaves texts without words out).
+        """Read what `save` or `elmokit embed --words` wrote (which leaves texts without words out) to `path`.
 
-        Raises:
-            MissingFile: no such file.
-            InputError: not a file of word vectors, or a damaged one.
+        All vectors share one array. Raises MissingFile, or InputError for a file of another kind or a damaged one.
         """
-        return cls(read_word_vectors(path))
+        path, what = Path(path), "file of word vectors (Features.save writes them)"
+        with reading(path, error=InputError, what=what):
+            if path.suffix == ".h5":
+                arrays = read_arrays(path, error=InputError, what=what)
+            else:
+                with open_zip(path) as archive:
+                    check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = dict(file.items())
+            return cls(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
 
 
-def _html_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]], *, n_left_out: int) -> str:
+def html_table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table for notebooks; all texts are escaped."""
+
     def line(tag: str, cells: Sequence[Any]) -> str:
         return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
-    more = f"<p>… and {n_left_out:,} more</p>" if n_left_out else ""
     body = "".join(line("td", row) for row in rows)
-    caption = f"<caption>{escape(title)}</caption>"
-    return f"<table>{caption}<thead>{line('th', head)}</thead><tbody>{body}</tbody></table>{more}"
+    return f"<table><caption>{escape(title)}</caption><thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
 
 
 def _shortened(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-_BLOCK_WORDS = 65_536
-"""Words that are gathered before they are appended to an .h5 file: it bounds the memory of `save_word_vectors`."""
-
-
-def read_word_vectors(path: str | Path) -> list[WordVectors]:
-    """Read a file of word vectors; all vectors share one array."""
-    path = Path(path)
-    what = "file of word vectors (Features.save writes them)"
-    with reading(path, error=InputError, what=what):
-        if path.suffix == ".h5":
-            arrays = read_arrays(path, error=InputError, what=what)
-        else:
-            with open_zip(path) as archive:
-                check_unpacked_size(path, sum(member.file_size for member in archive.infolist()))
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file.items())
-        return list(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
 
 
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:
@@ -277,11 +256,8 @@ def _packed_words(arrays: Mapping[str, Array]) -> tuple[str, ...]:
 
 def _from_rows(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
     """The command's layout: a row per word, with the number of its text's row in the table."""
-    words = (
-        _packed_words(arrays)
-        if "word_bytes" in arrays
-        else tuple(word.decode() if isinstance(word, bytes) else str(word) for word in arrays["word"].tolist())
-    )
+    stored = arrays["word"].tolist() if "word" in arrays else _packed_words(arrays)  # of bytes in .h5 files
+    words = tuple(word.decode() if isinstance(word, bytes) else str(word) for word in stored)
     offsets = np.stack([arrays["start"], arrays["end"]], axis=1)
     ends = [*np.flatnonzero(np.diff(arrays["row"])) + 1, len(words)] if words else []
     for start, end in zip([0, *ends], ends, strict=False):
@@ -289,30 +265,23 @@ def _from_rows(arrays: Mapping[str, Array]) -> Iterator[WordVectors]:
 
 
 def _append_blocks(file: Any, texts: Iterable[WordVectors]) -> int:
-    """Append to an HDF5 file block by block; ends are counted on over the blocks."""
     n_texts = 0
     for block in blocks(texts, _BLOCK_WORDS, weigh=lambda text: 1 + len(text.words), most=_BLOCK_WORDS):
         n_texts += len(block)
         arrays = _packed(block)
-        for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):
+        for name, of in (("text_ends", "offsets"), ("word_ends", "word_bytes")):  # ends are counted on over the blocks
             arrays[name] += len(file[of]) if of in file else 0
         for name, array in arrays.items():
-            _append(file, name, array, axis=array.ndim - 2 if name == "vectors" else 0)
+            axis = array.ndim - 2 if name == "vectors" else 0
+            growing = (*array.shape[:axis], None, *array.shape[axis + 1 :])
+            if name not in file:
+                file.create_dataset(name, data=array, maxshape=growing, chunks=True)
+                continue
+            if (dataset := file[name]).maxshape != growing:
+                raise ConfigError(f"the texts' vectors differ in layers or width ({dataset.shape}, {array.shape}).")
+            start = dataset.shape[axis]
+            dataset.resize(start + array.shape[axis], axis=axis)
+            dataset[(slice(None),) * axis + (slice(start, None),)] = array
     if not n_texts:
-        for name, array in _packed([]).items():
-            file.create_dataset(name, data=array)
+        file.update(_packed([]))
     return n_texts
-
-
-def _append(file: Any, name: str, array: Array, *, axis: int) -> None:
-    if name not in file:
-        longest = tuple(None if i == axis else n for i, n in enumerate(array.shape))
-        file.create_dataset(name, data=array, maxshape=longest, chunks=True)
-        return
-    dataset = file[name]
-    others = [n for i, n in enumerate(array.shape) if i != axis]
-    if dataset.ndim != array.ndim or [n for i, n in enumerate(dataset.shape) if i != axis] != others:
-        raise ConfigError(f"the texts' vectors differ in layers or width ({dataset.shape}, {array.shape}).")
-    start = dataset.shape[axis]
-    dataset.resize(start + array.shape[axis], axis=axis)
-    dataset[(slice(None),) * axis + (slice(start, None),)] = array

@@ -7,9 +7,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from elmokit import checkpoints
 from elmokit.checkpoints import Checkpoint, digest_of
 from elmokit.config import ElmoConfig, LayerMix
-from elmokit.encoding import Encoding, Layers
+from elmokit.encoding import Encoding
 from elmokit.errors import CheckpointError, ConfigError
-from elmokit.progress import ShowProgress
+from elmokit.features import html_table
 from elmokit.runtime.backends import choose_precision
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
@@ -45,28 +44,6 @@ It was late when the last train left the station .""".splitlines()
 
 Array = NDArray[Any]
 Start = State | Literal["warm"] | None
-
-
-class WordOptions(TypedDict, total=False):
-    """The keyword arguments of `Elmo.encode_words`."""
-
-    layers: Layers
-    layer_weights: Sequence[float] | None
-    show_progress: ShowProgress
-    state: Start
-
-
-class EncodeOptions(WordOptions, total=False):
-    """The keyword arguments of `Elmo.encode`."""
-
-    pooling: str
-    normalize: bool
-    word_frequencies: Mapping[str, float] | None
-    batch_size: int
-    show_progress_bar: bool | None
-    normalize_embeddings: bool
-    convert_to_tensor: bool
-    convert_to_numpy: bool
 
 
 class LoadedModel:
@@ -157,8 +134,7 @@ class LoadedModel:
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that the model was made of, or its files (without softmax), read again.
 
-        Raises:
-            CheckpointError: the files have changed since the model was loaded.
+        Files that have changed since the model was loaded raise CheckpointError.
         """
         if self._checkpoint is not None:
             return self._checkpoint
@@ -170,11 +146,9 @@ class LoadedModel:
         return checkpoint
 
     def save(self, folder: str | Path) -> None:
-        """Write the model to a folder in elmokit's own format, for `Elmo.load`.
+        """Write the model to a folder in elmokit's own format, for `Elmo.load`; for the errors see `checkpoint`.
 
-        Raises:
-            CheckpointError: the files that the model was loaded from have changed.
-            OutputError: the folder can't be written.
+        A folder that can't be written raises OutputError.
         """
         checkpoints.save(dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name), folder)
 
@@ -255,15 +229,9 @@ class LoadedModel:
 
     def _repr_html_(self) -> str:
         """What the model is, as a table for notebooks."""
-        values = {
-            "word vectors": f"{self.dim} numbers in each of {self.n_layers} layers",
-            "parameters": f"{self.config.n_params:,}",
-            "tokenizer": self.config.tokenizer,
-            "computes": f"in {self.precision} on {self.device}",
-            "fingerprint": self.fingerprint[:12],
-        }
-        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
-        return f"<table><caption>Elmo {escape(self.name)}</caption><tbody>{rows}</tbody></table>"
+        head = "width", "layers", "parameters", "tokenizer", "precision", "device", "fingerprint"
+        row = self.dim, self.n_layers, self.config.n_params, self.config.tokenizer, self.precision, self.device
+        return html_table(f"Elmo {self.name}", head, [(*row, self.fingerprint[:12])])
 
 
 def _sum_of(checkpoint: Checkpoint) -> int:

@@ -64,7 +64,5 @@ def test_features_show_as_tables():
     features = Features([text("a <b> c"), text("d")])
     assert "&lt;b&gt;" in features._repr_html_()
     assert "Features(2 texts" in features._repr_html_()
-    assert text("a <b> c")._repr_html_().count("<tr>") == 4
-    assert "length in layer 2" in text("a b", layers=3)._repr_html_()
-    assert "and 5 more" in text(" ".join("abcdefghijklmno"))._repr_html_()
+    assert "and 5 more" in Features([text("a")] * 15)._repr_html_()
     assert Features([])._repr_html_()

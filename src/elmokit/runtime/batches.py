@@ -33,8 +33,9 @@ MULTIPLE = 8  # rows of every matrix product are a multiple of this
 class State:
     """Where the LSTMs of both directions stand; index 0 of the first axis is forward, 1 backward.
 
-    `hidden` is what each layer put out last, before any skip connection, (2, LSTM layers, B, P); `cell` is each layer's
-    cell, (2, LSTM layers, B, cell width).
+    Args:
+        hidden: what each layer put out last, before any skip connection. Shape (2, LSTM layers, B, P).
+        cell: each layer's cell. Shape (2, LSTM layers, B, cell width).
 
     Example:
         >>> from elmokit.config import BiLSTMConfig
