@@ -117,15 +117,13 @@ def test_summarise(here, tmp_path, model):
 
 
 def test_answer(here, tmp_path, table, model):
-    file, out = tmp_path / "article.txt", tmp_path / "answers.csv"
+    file, out = tmp_path / "article.txt", tmp_path / "answers.json"
     file.write_text(ARTICLE)
-    assert "mat" in here("answer", "Who sat on the mat?", file, "-n", 1, "--out", out, "--model", model).out
-    assert [(row["rank"], row["row"], row["passage"]) for row in rows_of(out.read_text())] == [
-        ("1", "1", "The cat sat on the mat.")
-    ]
+    assert "mat" in here("answer", "Who sat on the mat?", file, "-n", 1, "--json", out, "--model", model).out
+    assert [(row["row"], row["passage"]) for row in json.loads(out.read_text())] == [(1, "The cat sat on the mat.")]
     assert "שלום" in here("answer", "dog", table, "--text", "t", "--weight", 0, "-n", 1, "--model", model).out
-    here("answer", "Nobody?", file, "--no-sentences", "-n", 1, "--out", out, "--model", model)
-    assert rows_of(out.read_text())[0]["row"] == "4"
+    here("answer", "Nobody?", file, "--no-sentences", "-n", 1, "--json", out, "--model", model)
+    assert json.loads(out.read_text())[0]["row"] == 4
 
 
 def test_mistakes_are_told_in_one_paragraph(here, tmp_path, table, model):

@@ -15,7 +15,7 @@ from elmokit.data.conll import read_columns
 from elmokit.elmo import Elmo
 from unit.tasks.tagged import sentences
 
-OPTIONS = ["--epochs", 3, "--hidden-width", 16, "--learning-rate", 0.02, "--batch-size", 8]
+OPTIONS = ["--epochs", 3, "--learning-rate", 0.02, "--batch-size", 8]
 
 
 @pytest.fixture

@@ -47,14 +47,14 @@ def test_features(here, folder, tmp_path):
         features.save(tmp_path / name)
         assert described(here, tmp_path / name)["texts"] == 3
     np.save(tmp_path / "v.npy", np.zeros((5, 8), np.float32))
-    assert described(here, tmp_path / "v.npy")["shape"] == "5 × 8"
+    assert described(here, tmp_path / "v.npy")["features"] == "5 × 8 float32"
     with h5py.File(tmp_path / "old.hdf5", "w") as file:
         for i in range(200):
             file[str(i)] = np.zeros((3, 2, 8), np.float32)
     assert described(here, tmp_path / "old.hdf5")["datasets"] == 200
 
 
-@pytest.mark.parametrize("name", ["classifier.json", "pairs.json", "tagger.json", "index.json", "store.json"])
+@pytest.mark.parametrize("name", ["classifier.json", "pairs.json", "tagger.json", "store.json"])
 def test_settings_of_saved_things(here, tmp_path, name):
     learned = [0.5] * 100
     values = {"format": 1, "zeta": 2, "classes": ["a", "b"], "model": {"name": ESCAPES}, "probe": learned}

@@ -46,9 +46,9 @@ def test_embed_in_allennlps_layout(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--format", "allennlp-hdf5"], "needs exactly one of --all, --top and --average"),
+        (["--format", "allennlp-hdf5"], "needs exactly one of --all, --top, --average"),
         (["--format", "allennlp-hdf5", "--all", "--top"], "needs exactly one of"),
-        (["--top"], "needs --format allennlp-hdf5"),
+        (["--top"], "--format allennlp-hdf5 needs exactly one of"),
     ],
 )
 def test_allennlps_flags_belong_together(flags, said, tmp_path, capsys):

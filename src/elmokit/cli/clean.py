@@ -3,7 +3,7 @@
 from itertools import chain
 
 from elmokit.cli import options
-from elmokit.cli.commands import option
+from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.errors import InputError
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import elmokit
-from elmokit.cli.commands import argument, option
+from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import MissingFile, OutputError
 

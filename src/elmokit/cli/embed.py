@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import elmokit
 from elmokit.blocks import blocks
 from elmokit.cli import options
-from elmokit.cli.commands import option
+from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
 
@@ -22,17 +22,10 @@ if TYPE_CHECKING:
 
 ALLENNLP = "allennlp-hdf5"
 _FORMATS_HELP = (
-    "Format of the output if its name does not tell: npz, npy, parquet, h5, csv, jsonl; or"
-    ' "allennlp-hdf5", the layout of `allennlp elmo`, with words cut at white space.'
+    'Format of the output if its name does not tell: npz, npy, parquet, h5; or "allennlp-hdf5",'
+    " the layout of `allennlp elmo`, with words cut at white space."
 )
 _SHARDS_HELP = "Write a folder of files with this many texts each; resumes after an interruption."
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputOptions(options.TextOptions):
-    """How to read the input, where `--format` means the output."""
-
-    format: str | None = option(None, options.FORMAT_HELP, "--input-format", metavar="FORMAT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +33,7 @@ class OutputOptions:
     """What to write where, and which layers `--format allennlp-hdf5` holds."""
 
     out: str = option(
-        ..., "Output: .npz, .npy, .parquet, .h5, .csv or .jsonl; a folder with --shard-rows.",
+        ..., "Output: .npz, .npy, .parquet or .h5; a folder with --shard-rows.",
         "--out", "--output", "-o", metavar="PATH",
     )  # fmt: skip
     output_format: str | None = option(None, _FORMATS_HELP, "--format", "--shard-format", metavar="FORMAT")
@@ -53,10 +46,8 @@ class OutputOptions:
         """The layers for AllenNLP's format, or None for any other format; ConfigError for no choice or several."""
         flags = {"all": self.every, "top": self.top, "average": self.average}
         chosen = [name for name, given in flags.items() if given]
-        if self.output_format != ALLENNLP and chosen:
-            raise ConfigError(f"--{chosen[0]} needs --format allennlp-hdf5; use --layers for other formats.")
-        if self.output_format == ALLENNLP and len(chosen) != 1:
-            raise ConfigError("--format allennlp-hdf5 needs exactly one of --all, --top and --average.")
+        if len(chosen) != (self.output_format == ALLENNLP):
+            raise ConfigError(f"--format {ALLENNLP} needs exactly one of --all, --top, --average; other formats none.")
         return chosen[0] if chosen else None
 
 
@@ -68,25 +59,21 @@ class EngineOptions:
     actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
     def on_ray(self) -> Actors | None:
-        """The number of actors, if Ray does the work; ConfigError for an unknown engine, or a wrong `--actors`."""
+        """The number of actors, if Ray does the work."""
         if self.engine == "local" and self.actors is None:
             return None
-        if self.engine != "ray":
-            wrong = "--actors needs --engine ray" if self.engine == "local" else f"--engine is {self.engine!r}"
-            raise ConfigError(f"{wrong}; expected --engine 'local' or 'ray'.")
+        numbers = [] if self.actors is None else self.actors.split(":")
+        if self.engine != "ray" or len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
+            given = f"--engine is {self.engine!r}, --actors {self.actors!r}"
+            raise ConfigError(f'{given}; expected --engine local, or --engine ray with --actors N or a range "1:16".')
         from elmokit.integrations.ray import Actors
 
-        if self.actors is None:
-            return Actors()
-        numbers = self.actors.split(":")
-        if len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
-            raise ConfigError(f'--actors is {self.actors!r}; expected a number, or a range such as "1:16".')
-        return Actors(at_least=int(numbers[0]), at_most=int(numbers[-1]))
+        return Actors(at_least=int(numbers[0]), at_most=int(numbers[-1])) if numbers else Actors()
 
 
 def embed(
     *,
-    texts: InputOptions,
+    texts: options.TextOptions,
     output: OutputOptions,
     id_column: options.IdColumn = None,
     words: bool = option(False, "One vector per word instead of one per text.", "--words"),
@@ -109,7 +96,9 @@ def embed(
     """
     from elmokit.tasks.embed import VectorSpec, VectorWriter
 
-    output, texts = _formats(output, texts)
+    if output.output_format in ("csv", "tsv", "jsonl", "txt"):  # as in version 0.1
+        screen.note(f"--format {output.output_format} is taken as the format of the input: write --input-format.")
+        texts, output = replace(texts, format=output.output_format), replace(output, output_format=None)
     allennlp = output.allennlp()
     start, (table, text), actors = time.monotonic(), texts.open(), engine.on_ray()
     encoding = vectors.encoding(normalize=normalize)
@@ -135,21 +124,6 @@ def embed(
             written = f"{'word vectors of ' if words else ''}{n_texts:,} texts, {writer.dim} numbers each"
     screen.end_notes()
     screen.done(f"{output.out}: {written}, in {time.monotonic() - start:.1f} s")
-
-
-def _formats(output: OutputOptions, texts: InputOptions) -> tuple[OutputOptions, InputOptions]:
-    """Sort out `--format`, which meant the input in version 0.1: it still does where it can't mean the output."""
-    from elmokit.data.outputs import VECTOR_SUFFIXES
-
-    given, suffix = output.output_format, Path(output.out).suffix.lower()
-    if given is None or given == ALLENNLP or texts.format is not None:
-        return output, texts
-    format = given.lower().lstrip(".")
-    named = output.shard_rows is None and suffix in VECTOR_SUFFIXES and suffix != f".{format}"
-    if named or (f".{format}" not in VECTOR_SUFFIXES and format in ("tsv", "txt")):
-        screen.note(f"--format {format} is taken as the format of the input; write --input-format {format}.")
-        return replace(output, output_format=None), replace(texts, format=format)
-    return replace(output, output_format=format), texts
 
 
 def _write_shards(

@@ -1,6 +1,5 @@
 """`elmokit index`, `elmokit senses` and `elmokit shift`: an index of a corpus's words in context, and its answers."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +9,12 @@ from typer import Option
 
 import elmokit
 from elmokit.cli import options
-from elmokit.cli.commands import Commands, argument, option
+from elmokit.cli.app import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
 from elmokit.progress import progress_bar
 
 Folder = Annotated[str, Option("--db", help="The folder of the index.", metavar="DIR")]
-Exact = Annotated[bool, Option("--exact", help="Compare everything, without the nearest-neighbor index.")]
 WORD = argument("WORD", "The word.")
 
 app = Commands("Index the words of a corpus in context, and search the index.")
@@ -78,38 +76,22 @@ def _opened(folder: Path, words: str | Sequence[str], layers: str, model: option
 
 
 @app.command()
-def info(*, db: Folder, as_json: bool = option(False, "Print JSON.", "--json")) -> None:
-    """Show what an index contains.
-
-    Example:  elmokit index info --db corpus.index
-    """
-    values = elmokit.WordIndex.open(db).about()
-    if as_json:
-        screen.say(json.dumps(values, indent=2, ensure_ascii=False))
-        return
-    for name, value in values.items():
-        screen.say(f"{name}: {value:,}" if type(value) is int else f"{name}: {value}")
-
-
-@app.command()
 def similar(
     *,
     word: str = WORD,
     db: Folder,
     context: str | None = option(None, "A text with the word. Default: the word's mean over the corpus."),
     k: options.Count = 10,
-    exact: Exact = False,
     json_file: options.JsonFile = None,
 ) -> None:
     """Find words that are used like a word, in a context or in general.
 
     Example:  elmokit index similar bank --context "We sat on the bank of the river." --db corpus.index
     """
-    neighbours = elmokit.WordIndex.open(db).most_similar(word, context=context, topn=k, exact=exact)
-    rows = []
-    for near in neighbours:
-        example = near.occurrences[0].marked() if near.occurrences else ""
-        rows.append((near.word, near.sense_name, f"{near.similarity:.3f}", f"{near.count:,}", example))
+    neighbours = elmokit.WordIndex.open(db).most_similar(word, context=context, topn=k)
+    examples = [near.occurrences[0].marked() if near.occurrences else "" for near in neighbours]
+    shown = zip(neighbours, examples, strict=True)
+    rows = [(x.word, x.sense_name, f"{x.similarity:.3f}", f"{x.count:,}", example) for x, example in shown]
     title = f"used like {word!r}" + ("" if context is None else f" in: {context}")
     screen.table(["word", "sense", "similarity", "count", "example"], rows, title=title)
     options.write_json(json_file, [asdict(near) for near in neighbours])
@@ -121,14 +103,13 @@ def sentences(
     text: str = argument("TEXT", "The text."),
     db: Folder,
     k: options.Count = 10,
-    exact: Exact = False,
     json_file: options.JsonFile = None,
 ) -> None:
     """Find the sentences of the corpus most similar to a text.
 
     Example:  elmokit index sentences "They walked by the water." --db corpus.index
     """
-    matches = elmokit.WordIndex.open(db).search_sentences(text, k=k, exact=exact)
+    matches = elmokit.WordIndex.open(db).search_sentences(text, k=k)
     for one in matches:
         screen.say(f"{one.similarity:.3f}  {one.document}:{one.row}  {one.text}")
     options.write_json(json_file, [asdict(one) for one in matches])
@@ -177,7 +158,6 @@ def senses(
     word: str = WORD,
     db: Folder,
     n_senses: int | None = option(None, "Number of senses. Default: automatic.", "--senses"),
-    examples: int = option(3, "Sentences shown for each sense, at most 5."),
     json_file: options.JsonFile = None,
 ) -> None:
     """Show the senses of a word: groups of similar occurrences, with typical neighbours and sentences.
@@ -188,7 +168,7 @@ def senses(
     score = "" if result.silhouette is None else f", silhouette {result.silhouette:.2f}"
     rows = []
     for sense in result:
-        shown = "\n".join(occurrence.marked() for occurrence in sense.examples[:examples])
+        shown = "\n".join(occurrence.marked() for occurrence in sense.examples[:3])
         rows.append((f"{sense.number}  {sense.name}", f"{sense.share:.0%}", ", ".join(sense.collocates[:5]), shown))
     title = f"{result.word}: {result.count:,} occurrences, {result.looked_at:,} looked at{score}"
     screen.table(["sense", "share", "beside it", "examples"], rows, title=title, gap=True)
@@ -200,7 +180,6 @@ def shift(
     db: list[str] = option(..., "The folders of the two indexes: --db A --db B."),
     min_count: int = option(10, "Occurrences that a word must have in each."),
     k: options.Count = 20,
-    out: str | None = option(None, "Also write all: .csv, .tsv, .jsonl, .parquet.", "--out", "-o"),
     json_file: options.JsonFile = None,
 ) -> None:
     """Show which words two corpora use most differently.
@@ -216,9 +195,7 @@ def shift(
         raise ConfigError(f"--db was given {len(db)} times; expected two indexes: --db A --db B.")
     changes = compare(*map(elmokit.WordIndex.open, db), min_count=min_count)
     names = ("word", "count A", "count B", "apd", "prt", "within A", "within B", "excess")
-    rows = [(c.word, c.count_a, c.count_b, c.apd, c.prt, c.within_a, c.within_b, c.excess) for c in changes]
-    shown = [(row[0], *(f"{n:,}" if isinstance(n, int) else f"{n:.3f}" for n in row[1:])) for row in rows[:k]]
-    screen.table(names, shown, title=f"A: {db[0]}, B: {db[1]}; {len(changes):,} words")
-    options.write_json(json_file, [asdict(change) for change in changes])
-    if out is not None:
-        options.write_table(out, [name.replace(" ", "_").lower() for name in names], rows)
+    shown = [(c.word, c.count_a, c.count_b, c.apd, c.prt, c.within_a, c.within_b, c.excess) for c in changes[:k]]
+    rows = [(word, *(f"{n:,}" if isinstance(n, int) else f"{n:.3f}" for n in numbers)) for word, *numbers in shown]
+    screen.table(names, rows, title=f"A: {db[0]}, B: {db[1]}; {len(changes):,} words")
+    options.write_json(json_file, [asdict(change) | {"excess": change.excess} for change in changes])

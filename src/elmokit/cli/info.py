@@ -8,13 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from elmokit.cli.commands import argument, option
+import elmokit
+from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
-from elmokit.reading import printable, read_json, reading
+from elmokit.reading import check_header, printable, read_json, reading
 
 _LINES = 10
-_MAX_CHARACTERS, _MAX_ITEMS = 200, 8
-_FIRST = ("model", "name", "source", "classes", "tags", "encoding", "pooling", "layers", "head", "words", "dim")
+_MAX_CHARACTERS, _MAX_ITEMS, _MAX_ARRAYS = 200, 8, 100
+_FIRST = ("model", "classes", "tags", "encoding", "layers", "head")
 
 
 def info(
@@ -27,7 +28,7 @@ def info(
 
     Example:  elmokit info
     """
-    values = _describe(model)
+    values = (_described(Path(model)) if model != "default" else {}) or _of_model(model)
     if as_json:
         screen.say(json.dumps(values, indent=2, ensure_ascii=False, default=str))
         return
@@ -40,26 +41,20 @@ def info(
         screen.say(f"… {len(lines) - len(shown)} more lines: --all")
 
 
-def _describe(place: str) -> dict[str, Any]:
-    """Find out what a path is and describe it."""
-    path = Path(place)
-    if place != "default" and path.is_dir():
-        for name, (kind, describe) in _FOLDERS.items():
-            if (path / name).is_file():
-                return {"kind": kind} | describe(path / name)
-        snapshots = sorted(path.glob("step-*.safetensors"))
-        if snapshots and not (path / "model.safetensors").is_file():
-            return {"kind": "training run", "snapshots": len(snapshots)} | _of_snapshot(snapshots[-1])
-    reader = _FILES.get(path.suffix)
-    if place != "default" and path.is_file() and reader is not None:
-        with reading(path, what="file of vectors"):
-            if values := reader(path):
-                return {"kind": "vectors"} | values
-    return _of_model(place)
+def _described(path: Path) -> dict[str, Any]:
+    """Describe what elmokit wrote; nothing for a model."""
+    for pattern, (kind, describe) in _KINDS.items():
+        lone = pattern.startswith("*")  # a file by itself, not one in the folder `path`
+        files = sorted(path.glob(pattern)) if not lone else [path] if path.is_file() and path.match(pattern) else []
+        if files:
+            with reading(files[-1], what=f"file of {kind}"):
+                if values := describe(files[-1]):
+                    return {"kind": kind} | values
+    return {}
 
 
 def _of_model(place: str) -> dict[str, Any]:
-    from elmokit import __version__, checkpoints
+    from elmokit import checkpoints
     from elmokit.runtime.kernels import computed_by
 
     checkpoint = checkpoints.load(place, with_softmax=False)
@@ -72,105 +67,94 @@ def _of_model(place: str) -> dict[str, Any]:
         "words are read as": "whole words" if config.char_cnn is None else "characters",
         "tokenizer": config.tokenizer,
         "computed by": computed_by(),
-        "elmokit": __version__,
+        "elmokit": elmokit.__version__,
         **checkpoint.metadata,
     }
 
 
 def _of_settings(path: Path) -> dict[str, Any]:
-    """The settings of a saved head or index, the most telling first; numbers that were learned are left out."""
-    values = read_json(path, what="description")
-    metadata = values.pop("metadata", values.pop("facts", None))
+    """The settings of a saved head, the most telling first; numbers that were learned are left out."""
+    values, first = read_json(path), {}
+    metadata = values.pop("metadata", None)
     metadata = dict(metadata) if isinstance(metadata, dict) else {}
-    held_out = {}
     with suppress(KeyError, IndexError, TypeError, ValueError):
         scores = metadata.pop("report", None)["entries"][0]["held_out"]
-        held_out["held out"] = f"weighted F1 {scores['weighted_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
+        first["held out"] = f"weighted F1 {scores['weighted_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
     ordered = {name: values[name] for name in _FIRST if name in values} | values
-    return held_out | {name: value for name, value in ordered.items() if not _is_learned(value)} | metadata
-
-
-def _is_learned(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > _MAX_ITEMS and all(isinstance(x, int | float) for x in value)
+    learned = {k for k, v in values.items() if isinstance(v, list) and len(v) > _MAX_ITEMS and isinstance(v[0], float)}
+    return first | {name: value for name, value in ordered.items() if name not in learned} | metadata
 
 
 def _of_shards(path: Path) -> dict[str, Any]:
-    with reading(path, what="manifest"), path.open(encoding="utf-8") as file:
-        lines = [json.loads(line) for line in islice(file, 1_000_000)]
-        job = lines[0].get("job", lines[0])
-        rows = sum(int(line.get("rows", 0)) for line in lines[1:])
-    return {"shards": len(lines) - 1, "rows": rows} | (dict(job) if isinstance(job, dict) else {})
+    with path.open(encoding="utf-8") as file:
+        first, *lines = (json.loads(line) for line in islice(file, 1_000_000))
+    return {"shards": len(lines), "rows": sum(int(line["rows"]) for line in lines)} | dict(first["job"])
 
 
-def _of_snapshot(path: Path) -> dict[str, Any]:
-    """What a snapshot says of itself in its header; the numbers are not read."""
-    with reading(path, what="training snapshot"), path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if size > 16 << 20:
-            raise ValueError(f"its header claims {size:,} bytes")
-        header = json.loads(file.read(size))
-        values: dict[str, Any] = {"newest": path.name, "tensors": len(header) - ("__metadata__" in header)}
-        for text in header.get("__metadata__", {}).values():
-            said = json.loads(text)
-            values |= said if isinstance(said, dict) else {}
-    return values
+def _of_run(path: Path) -> dict[str, Any]:
+    """The newest snapshot's own words, in its header; the numbers are not read."""
+    from safetensors import safe_open
+
+    check_header(path)
+    with safe_open(path, framework="np") as file:
+        values = dict(json.loads(file.metadata()["metadata"]))
+    return {"snapshots": len(list(path.parent.glob("step-*.safetensors"))), "newest": path.name} | values
 
 
 def _of_npy(path: Path) -> dict[str, Any]:
-    import numpy as np
-
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return {"rows": len(array), "shape": " × ".join(map(str, array.shape)), "type": str(array.dtype)}
+    with path.open("rb") as file:
+        return {"features": _shape(file)}
 
 
 def _of_npz(path: Path) -> dict[str, Any]:
-    """Names, shapes and types of the arrays, by their headers alone."""
-    import numpy as np
-
     arrays = {}
     with zipfile.ZipFile(path) as archive:
-        for name in islice(archive.namelist(), 100):
+        for name in islice(archive.namelist(), _MAX_ARRAYS):
             with archive.open(name) as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
-            arrays[name.removesuffix(".npy")] = f"{' × '.join(map(str, shape))} {dtype}"
-    return _arrays(arrays)
+                arrays[name.removesuffix(".npy")] = _shape(file)
+    return _with_texts(arrays)
+
+
+def _shape(file: Any) -> str:
+    """Shape and type of an array, by its header alone."""
+    from numpy.lib import format
+
+    read = format.read_array_header_1_0 if format.read_magic(file) == (1, 0) else format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return f"{' × '.join(map(str, shape))} {dtype}"
 
 
 def _of_hdf5(path: Path) -> dict[str, Any]:
-    """Names and shapes of the first datasets; nothing where the file holds a model's weights."""
+    """Shapes of the first datasets; nothing where the file holds a model's weights."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        if "char_embed" in file or "RNN_0" in file or "lm" in file:
+        if any(name in file for name in ("char_embed", "RNN_0", "lm")):
             return {}
-        about = json.loads(file.attrs["about"]) if "about" in file.attrs else {}
-        shapes = {}
-        for name in islice(file, 100):
-            item = file[name]
-            shape = getattr(item, "shape", None) or ()
-            shapes[str(name)] = f"{' × '.join(map(str, shape))} {getattr(item, 'dtype', 'group')}"
-        return {"datasets": len(file)} | about | _arrays(shapes)
+        shapes = {str(name): getattr(file[name], "shape", None) or () for name in islice(file, _MAX_ARRAYS)}
+        return {"datasets": len(file)} | _with_texts({name: " × ".join(map(str, x)) for name, x in shapes.items()})
 
 
-def _arrays(arrays: Mapping[str, str]) -> dict[str, Any]:
-    """Texts, if the arrays are elmokit's features, and the arrays."""
+def _with_texts(arrays: Mapping[str, str]) -> dict[str, Any]:
+    """The number of texts, if the arrays are elmokit's features, and the arrays."""
     ends = arrays.get("text_ends", "").split(" ")[0]
     return ({"texts": int(ends)} if ends.isdigit() else {}) | dict(arrays)
 
 
-_FILES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    ".npy": _of_npy, ".npz": _of_npz, ".h5": _of_hdf5, ".hdf5": _of_hdf5,
-}  # fmt: skip
-_FOLDERS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
+_KINDS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
     "classifier.json": ("classifier", _of_settings),
     "pairs.json": ("sentence pairs", _of_settings),
     "tagger.json": ("tagger", _of_settings),
-    "index.json": ("index of words", _of_settings),
+    "index.json": ("index of words", lambda path: elmokit.WordIndex.open(path.parent).about()),
     "store.json": ("training texts", _of_settings),
     "manifest.jsonl": ("shards of vectors", _of_shards),
+    "step-*.safetensors": ("training run", _of_run),
+    "*.npy": ("vectors", _of_npy),
+    "*.npz": ("vectors", _of_npz),
+    "*.h5": ("vectors", _of_hdf5),
+    "*.hdf5": ("vectors", _of_hdf5),
 }
+"""Files in a folder, or files by themselves: what they are, and what describes them."""
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -190,7 +174,7 @@ def _line(value: Any) -> str:
         return printable(str(value))
     if isinstance(value, int | float):
         return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
-    if isinstance(value, list | tuple) and all(isinstance(x, str | int | float) for x in value):
+    if isinstance(value, list | tuple):
         more = f" … ({len(value)} in all)" if len(value) > _MAX_ITEMS else ""
-        return ", ".join(_line(x) for x in value[:_MAX_ITEMS]) + more or "none"
-    return printable(json.dumps(value, ensure_ascii=True, default=str))
+        return ", ".join(map(_line, value[:_MAX_ITEMS])) + more or "none"
+    return printable(json.dumps(value, default=str))

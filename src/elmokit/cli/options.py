@@ -13,7 +13,7 @@ from typer import Option
 import elmokit
 from elmokit import files
 from elmokit.blocks import blocks
-from elmokit.cli.commands import option
+from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
@@ -43,7 +43,7 @@ Layers = Annotated[str, Option("--layers", help=LAYERS_HELP, metavar="LAYERS")]
 _CENTER_HELP = "Subtract the mean vector of the file first."
 Centering = Annotated[bool, Option("--center/--no-center", "--centre/--no-centre", help=_CENTER_HELP)]
 Encoding = Annotated[str, Option("--encoding", help="Character encoding of the input, for instance cp1252.")]
-FORMAT_HELP = "Format of the input if its name does not tell: csv, tsv, jsonl, parquet or txt."
+_FORMAT_HELP = "Format of the input if its name does not tell: csv, tsv, jsonl, parquet or txt."
 _BAD_ROWS_HELP = 'Rows that can\'t be used: "stop", "skip" them, or "keep" missing texts as empty ones.'
 
 
@@ -54,7 +54,7 @@ class ReadingOptions:
     shown_last: ClassVar = True
     bad_rows: str = option("stop", _BAD_ROWS_HELP, "--bad-rows", metavar="stop|skip|keep")
     encoding: Encoding = "utf-8"
-    format: str | None = option(None, FORMAT_HELP, "--input-format", "--format", metavar="FORMAT")
+    format: str | None = option(None, _FORMAT_HELP, "--input-format", metavar="FORMAT")
     delimiter: str | None = option(None, r'Field delimiter of a CSV file, "\t" for tabs.', metavar="CHARACTER")
     no_header: bool = option(False, "The table has no header; its columns are called 1, 2, and so on.", "--no-header")
 
@@ -62,15 +62,9 @@ class ReadingOptions:
         """A table; rows that are left out are reported on the screen."""
         from elmokit.data.tables import Table
 
-        return Table(
-            source=source,
-            format=self.format,  # type: ignore[arg-type]
-            encoding=self.encoding,
-            delimiter=None if self.delimiter is None else self.delimiter.replace("\\t", "\t"),
-            header=not self.no_header,
-            bad_rows=self.bad_rows,  # type: ignore[arg-type]
-            on_skip=screen.note,
-        )
+        delimiter = None if self.delimiter is None else self.delimiter.replace("\\t", "\t")
+        how: dict[str, Any] = {"format": self.format, "encoding": self.encoding, "bad_rows": self.bad_rows}
+        return Table(source=source, delimiter=delimiter, header=not self.no_header, on_skip=screen.note, **how)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +97,6 @@ class ModelOptions:
 
     def load(self) -> elmokit.Elmo:
         """Load the model."""
-        if self.precision == "auto":
-            from elmokit.runtime.backends import choose_precision
-
-            chosen, reason = choose_precision(self.device)
-            screen.note(f"precision {chosen}: {reason}")
         return elmokit.Elmo.load(self.model, **self.where())
 
     def where(self) -> dict[str, Any]:
@@ -206,13 +195,9 @@ def trained_on(folder: str, kind: str, otherwise: dict[str, Any]) -> dict[str, A
 
 def write_table(out: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """Write a table, whole or not at all, and return the number of rows."""
-    from elmokit.data.outputs import table_file
+    from elmokit.data import outputs
 
-    n_rows = 0
-    with table_file(out, names) as write:
-        for n_rows, row in enumerate(rows, 1):  # noqa: B007 -- the last one is returned
-            write(row)
-    return n_rows
+    return outputs.write_table(out, names, rows)
 
 
 def write_json(path: str | None, value: object) -> None:

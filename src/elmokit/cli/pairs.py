@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import elmokit
 from elmokit.cli import options
-from elmokit.cli.commands import Commands, argument, option
+from elmokit.cli.app import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError, InputError
 

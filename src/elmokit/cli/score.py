@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import elmokit
 from elmokit.blocks import SizedStream
 from elmokit.cli import options
-from elmokit.cli.commands import argument, option
+from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError
@@ -91,7 +91,6 @@ def fill(
     *,
     text: str = TEXT,
     n: options.Count = 10,
-    direction: str = option("both", "Read words before the gap, after it, or both.", metavar="both|forward|backward"),
     json_file: options.JsonFile = None,
     model: options.ModelName = "default",
     threads: options.Threads = None,
@@ -105,10 +104,7 @@ def fill(
     from elmokit.tasks.language_model import GAP
 
     language_model = elmokit.LanguageModel.load(model, n_threads=threads)
-    if GAP in text:
-        candidates = language_model.fill(text, n=n, direction=direction)  # type: ignore[arg-type]
-    else:
-        candidates = language_model.next_words(text, n=n)
+    candidates = language_model.fill(text, n=n) if GAP in text else language_model.next_words(text, n=n)
     options.write_json(json_file, [vars(one) for one in candidates])
     rows = [(c.word, f"{c.probability:.1%}", f"{c.forward:.2f}", f"{c.backward:.2f}") for c in candidates]
     screen.table(["word", "probability", "forward, nats", "backward, nats"], rows)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from elmokit.cli import options
-from elmokit.cli.commands import option
+from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.errors import MissingExtra, MissingFile
 

@@ -9,7 +9,7 @@ from typing import Any
 import elmokit
 from elmokit.blocks import blocks
 from elmokit.cli import options
-from elmokit.cli.commands import Commands, argument, option
+from elmokit.cli.app import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.data.conll import ColumnSentence, column_file, read_columns
 from elmokit.data.streams import STDIN
@@ -35,8 +35,6 @@ class TagColumns:
 class TaggerOptions:
     """How a tagger is trained (see `elmokit.Tagger`)."""
 
-    hidden_width: int = option(200, "Width of the LSTM in each direction.", min=1)
-    dropout: float = option(0.5, "Dropout before and after the BiLSTM.")
     learning_rate: float = option(3e-3, "Learning rate at the start.")
     batch_size: int = option(32, "Sentences per step.", min=1)
     epochs: int = option(20, "Passes over the sentences at most.", min=1)

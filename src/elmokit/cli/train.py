@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elmokit.cli import options as shared
-from elmokit.cli.commands import argument, option
+from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
 
@@ -31,7 +31,7 @@ Out = Annotated[str, typer.Option("--out", "-o", help="Folder to write the model
 class CorpusOptions:
     """How to read the corpus."""
 
-    weight: list[str] = option([], "NAME=N: read a source (file name up to its first dot) N times per epoch.")
+    weight: list[str] | None = option(None, "NAME=N: read a source (file name up to its first dot) N times per epoch.")
     column: shared.TextColumn = "text"
     encoding: shared.Encoding = "utf-8"
     bad_rows: str = option("stop", "What to do with rows that can't be read.", metavar="stop|skip")
@@ -81,7 +81,7 @@ class PretrainingOptions:
     vocabulary: str | None = option(None, "File with the words of the softmax; the most frequent ones if not given.")
     word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
     teacher: str | None = option(None, "Also learn from a sentence-transformers folder, .npy or .vec.", metavar="PATH")
-    loss_weight: list[str] = option([], "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
+    loss_weight: list[str] | None = option(None, "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
 
 
 def train(
@@ -133,10 +133,10 @@ def tune(
     _trained(partial(tune, start, reading.corpus(corpus), out, options=options), out, run, options.n_words)
 
 
-def numbers_by_name(option: str, pairs: list[str], *, example: str) -> dict[str, float]:
+def numbers_by_name(option: str, pairs: list[str] | None, *, example: str) -> dict[str, float]:
     """Parse the NAME=NUMBER values of an option; a ConfigError for another form."""
     numbers: dict[str, float] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         name, _, number = pair.rpartition("=")
         try:
             numbers[name] = float(number)

@@ -3,7 +3,6 @@
 Data frames (pandas, polars, pyarrow) are read through narwhals. Values become strings, as from a file.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ def read_rows(
     """Read the rows of any table, one at a time, numbered from 1.
 
     Args:
-        source: the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), a pyarrow record batch, a Hugging
-            Face data set (also a streaming one), a mapping of columns, or an iterable of records.
+        source: the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), or an iterable of records, such
+            as a Hugging Face data set (also a streaming one).
         columns: the columns to read.
         labels: those of them that hold labels, where the string "nan" also counts as missing.
         bad_rows: what to do with a missing value: "stop", "skip" the row, or "keep" it as "". A `Table` has its own
@@ -34,33 +33,15 @@ def read_rows(
     if isinstance(source, Table):
         yield from source.rows(columns, labels=labels)
         return
-    names, values = _opened(source, columns)
-    rows = (
-        Row(number, None, {str(name): _plain(value) for name, value in row.items()})
-        for number, row in enumerate(values, start=1)
-    )
+    frame = _frame(source)
+    if frame is None:
+        names, records = None, _records(source)
+    else:
+        names = frame.columns
+        kept = frame.select([name for name in columns if name in names])
+        records = kept.iter_rows(named=True, buffer_size=_BLOCK)
+    rows = (Row(i, None, {str(k): _plain(v) for k, v in record.items()}) for i, record in enumerate(records, start=1))
     yield from select_rows((names, rows), columns, labels=labels, bad_rows=bad_rows)
-
-
-def _opened(source: Any, columns: Sequence[str]) -> tuple[list[str] | None, Iterable[Mapping[str, Any]]]:
-    """The names of the columns, None where only the records have them; and the rows, none if a column is missing."""
-    if isinstance(source, Mapping):
-        if _is_data_set(next(iter(source.values()), None)):
-            parts = ", ".join(map(repr, source))
-            raise InputError(f"this is several data sets ({parts}); give one of them: data[{next(iter(source))!r}].")
-        lists = [source[name] for name in columns if name in source]
-        if len(lengths := {len(values) for values in lists}) > 1:
-            raise InputError(f"the columns have {sorted(lengths)} values; expected as many in each.")
-        return list(source), (dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True))
-    if _is_data_set(source):
-        names = None if source.column_names is None else list(source.column_names)
-        if names is not None and hasattr(source, "select_columns"):  # other columns, such as images, are not decoded
-            source = source.select_columns([name for name in columns if name in names])
-        return names, source
-    if (frame := _frame(source)) is not None:
-        kept = frame.select([name for name in columns if name in frame.columns])
-        return frame.columns, kept.iter_rows(named=True, buffer_size=_BLOCK)
-    return None, _records(source)
 
 
 def _records(source: Any) -> Iterator[Mapping[str, Any]]:
@@ -68,7 +49,7 @@ def _records(source: Any) -> Iterator[Mapping[str, Any]]:
         if not isinstance(record, Mapping):
             raise InputError(
                 f"a {type(source).__name__} is no table; expected the name of a file, a data frame, an Arrow table, a"
-                " data set, a mapping of columns, or records (mappings)."
+                " data set, or records (mappings)."
             )
         yield record
 
@@ -77,17 +58,11 @@ def _frame(source: Any) -> Any:
     """A table in memory as a narwhals data frame; None for other objects."""
     import narwhals
 
-    if type(source).__name__ == "RecordBatch":
-        source = sys.modules["pyarrow"].Table.from_batches([source])
     try:
         frame = narwhals.from_native(source, eager_only=True, pass_through=True)
     except narwhals.exceptions.DuplicateError as error:
         raise InputError(f"two columns have the same name; rename one of them ({error}).") from None
     return frame if isinstance(frame, narwhals.DataFrame) else None
-
-
-def _is_data_set(value: Any) -> bool:
-    return hasattr(value, "column_names") and hasattr(value, "features")
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,8 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.blocks import blocks
 from elmokit.data.parquet import parquet_file, storable
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
@@ -30,7 +32,6 @@ SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
 """Takes side columns of n values each and n vectors. Shape (n, d)."""
 
-WriteRow = Callable[[Sequence[Any]], object]  # takes one row's values, in the order of the columns
 _MATRIX = "features"
 _ROWS_TOGETHER = 8192  # of a Parquet file
 _MAX_PADDING = 16  # how many times their own characters strings may take in an .npz file
@@ -44,8 +45,7 @@ def vector_file(
     path = Path(path)
     suffix = path.suffix.lower() if format is None else f".{format}"
     if suffix not in _VECTOR_FILES:
-        known = ", ".join(VECTOR_SUFFIXES)
-        raise ConfigError(f"{path}: {suffix!r} is no format for vectors; expected one of {known}.")
+        raise ConfigError(f"{path}: {suffix!r} is no format for vectors; expected one of {', '.join(VECTOR_SUFFIXES)}.")
     with atomic_path(path) as temporary, _VECTOR_FILES[suffix](temporary, dim, about) as write:
         yield write
 
@@ -142,94 +142,52 @@ def _parquet(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVe
         yield lambda columns, vectors: write({**columns, _MATRIX: vectors})
 
 
-@contextmanager
-def _as_rows(suffix: str, path: Path, dim: int, _about: Mapping[str, Any]) -> Iterator[WriteVectors]:
-    """A row per vector: the columns "f0", "f1", … of a CSV file, or a list in each JSON line."""
-    in_columns = suffix == ".csv"
-    names = [f"f{i}" for i in range(dim)] if in_columns else [_MATRIX]
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        write_row: WriteRow | None = None
-
-        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-            nonlocal write_row
-            write_row = write_row or _ROW_FILES[suffix](file, [*columns, *names])
-            for *values, vector in zip(*columns.values(), vectors, strict=True):
-                numbers = [f"{x:.9g}" for x in vector]
-                write_row([*values, *numbers] if in_columns else [*values, list(map(float, numbers))])
-
-        yield write
-
-
-def _csv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    return writer.writerow
-
-
-def _tsv_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
-    def write(values: Sequence[Any]) -> None:
-        texts = [str(value) for value in values]
-        if any(mark in text for text in texts for mark in "\t\n\r"):
-            raise InputError(f"{texts}: a tab or line break, which .tsv can't hold; write .csv or .jsonl.")
-        file.write("\t".join(texts) + "\n")
-
-    write(columns)
-    return write
-
-
-def _json_rows(file: TextIO, columns: Sequence[str]) -> WriteRow:
-    return lambda values: print(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False), file=file)
-
-
-_ROW_FILES = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows}
-
 _VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContextManager[WriteVectors]]] = {
     ".npz": _npz,
     ".npy": _npy,
     ".parquet": _parquet,
     ".h5": _h5,
-    ".csv": partial(_as_rows, ".csv"),
-    ".jsonl": partial(_as_rows, ".jsonl"),
 }
-
 VECTOR_SUFFIXES = tuple(_VECTOR_FILES)  # the suffixes that `vector_file` knows
-TABLE_SUFFIXES = (*_ROW_FILES, ".parquet")  # the suffixes that `table_file` knows
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")  # the suffixes that `write_table` knows
 
 
-@contextmanager
-def table_file(path: str | Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a table that is written row by row; "-" is standard output."""
+def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Write a table, whole or not at all, and return the number of rows; "-" prints CSV."""
+    suffix, n_rows = Path(path).suffix.lower(), 0
+
+    def counted() -> Iterator[Sequence[Any]]:
+        nonlocal n_rows
+        for n_rows, row in enumerate(rows, 1):  # noqa: B007 -- the last one is returned
+            yield row
+
     if str(path) == STDIN:
-        yield _csv_rows(sys.stdout, columns)
-        return
-    path = Path(path)
-    suffix = path.suffix.lower()
+        deque(map(_row_writer(sys.stdout, ".csv", columns), counted()), maxlen=0)
+        return n_rows
     if suffix not in TABLE_SUFFIXES:
-        known = ", ".join(TABLE_SUFFIXES)
-        raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {known}.")
+        raise ConfigError(f"{path}: {suffix!r} is no format for tables; expected one of {', '.join(TABLE_SUFFIXES)}.")
     with atomic_path(path) as temporary:
         if suffix == ".parquet":
-            with _parquet_rows(temporary, columns) as write:
-                yield write
+            with parquet_file(temporary, {name: [] for name in columns}) as write:
+                for block in blocks(counted(), _ROWS_TOGETHER):
+                    write(dict(zip(columns, zip(*block, strict=True), strict=True)))
         else:
             with temporary.open("w", encoding="utf-8", errors="replace", newline="") as file:
-                yield _ROW_FILES[suffix](file, columns)
+                deque(map(_row_writer(file, suffix, columns), counted()), maxlen=0)
+    return n_rows
 
 
-@contextmanager
-def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
-    rows: list[Sequence[Any]] = []
+def _row_writer(file: TextIO, suffix: str, columns: Sequence[str]) -> Callable[[Sequence[Any]], object]:
+    """Begin a text file of rows, and return what writes one."""
+    if suffix == ".jsonl":
+        return lambda values: print(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False), file=file)
+    write = csv.writer(file, lineterminator="\n").writerow if suffix == ".csv" else partial(_write_tabs, file)
+    write(columns)
+    return write
 
-    def flush() -> None:
-        write(dict(zip(columns, zip(*rows, strict=True), strict=True)))
-        rows.clear()
 
-    def write_row(values: Sequence[Any]) -> None:
-        rows.append(values)
-        if len(rows) == _ROWS_TOGETHER:
-            flush()
-
-    with parquet_file(path, {name: [] for name in columns}) as write:
-        yield write_row
-        if rows:
-            flush()
+def _write_tabs(file: TextIO, values: Sequence[Any]) -> None:
+    texts = [str(value) for value in values]
+    if any(mark in text for text in texts for mark in "\t\n\r"):
+        raise InputError(f"{texts}: a tab or line break, which .tsv can't hold; write .csv or .jsonl.")
+    file.write("\t".join(texts) + "\n")

@@ -9,8 +9,7 @@ import typer.main
 
 from elmokit import Elmo
 from elmokit.cli import main
-from elmokit.cli.app import build
-from elmokit.cli.commands import with_flat_options
+from elmokit.cli.app import build, with_flat_options
 from elmokit.cli.options import ModelOptions, ReadingOptions, VectorOptions
 from elmokit.encoding import Encoding
 
@@ -104,7 +103,7 @@ def test_the_format_of_the_output_and_of_the_input(tweets, tmp_path, capsys):
     assert np.load(tmp_path / "vectors").shape[0] == 2
     tabs = tmp_path / "b.dat"
     tabs.write_text('text\tlabel\n"one line\nand another"\t1\n')
-    for option in ("--input-format", "--format"):
+    for option in ("--input-format", "--format"):  # as in version 0.1
         run("-q", "embed", tabs, option, "csv", "--delimiter", r"\t", "--out", tmp_path / "o.npz")
         assert np.load(tmp_path / "o.npz")["row"].tolist() == [1]
     assert capsys.readouterr().out == ""

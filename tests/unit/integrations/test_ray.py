@@ -295,9 +295,9 @@ def test_what_cannot_be_meant(job, tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--engine", "spark"], "expected --engine 'local' or 'ray'"),
-        (["--actors", "2"], "--actors needs --engine ray"),
-        (["--engine", "ray", "--actors", "many"], 'expected a number, or a range such as "1:16"'),
+        (["--engine", "spark"], "expected --engine local, or --engine ray"),
+        (["--actors", "2"], "--actors '2'; expected --engine local, or --engine ray"),
+        (["--engine", "ray", "--actors", "many"], '--engine ray with --actors N or a range "1:16"'),
         (["--engine", "ray", "--format", "allennlp-hdf5", "--all"], "use --engine local"),
     ],
 )
