@@ -11,7 +11,7 @@ from typing import Any
 import elmokit
 from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
-from elmokit.reading import check_header, printable, read_json, reading
+from elmokit.reading import MAX_JSON_BYTES, printable, read_json, reading
 
 _LINES = 10
 _MAX_CHARACTERS, _MAX_ITEMS, _MAX_ARRAYS = 200, 8, 100
@@ -93,11 +93,9 @@ def _of_shards(path: Path) -> dict[str, Any]:
 
 def _of_run(path: Path) -> dict[str, Any]:
     """The newest snapshot's own words, in its header; the numbers are not read."""
-    from safetensors import safe_open
-
-    check_header(path)
-    with safe_open(path, framework="np") as file:
-        values = dict(json.loads(file.metadata()["metadata"]))
+    with path.open("rb") as file:
+        size = min(int.from_bytes(file.read(8), "little"), MAX_JSON_BYTES)
+        values = dict(json.loads(json.loads(file.read(size))["__metadata__"]["metadata"]))
     return {"snapshots": len(list(path.parent.glob("step-*.safetensors"))), "newest": path.name} | values
 
 
