@@ -24,7 +24,6 @@ from elmokit.features import Features, WordVectors
 from elmokit.model import LoadedModel, Start
 from elmokit.progress import ShowProgress, progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
-from elmokit.runtime.pooling import Reduce, sif_weights
 from elmokit.text.inputs import checked_texts, checked_words
 
 Array = NDArray[Any]
@@ -109,11 +108,8 @@ class Elmo(LoadedModel):
         """
         options = with_aliases(aliases, normalize=normalize, show_progress=show_progress)
         encoding = one_encoding(encoding, pooling, layers, options["normalize"], layer_weights)
-        weights = {}
-        if encoding.pooling == "sif":
-            weights = sif_weights(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
-        reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, weights=weights)
+        reduce = self._reduce(sentences, encoding, True, word_frequencies)
         vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
             for i, vector in self._engine.map(reduce, state=start, max_rows=batch_size):
@@ -182,8 +178,7 @@ class Elmo(LoadedModel):
             for block in blocks(self._split(texts), BLOCK_TEXTS, weigh=lambda pair: len(pair[0]), most=BLOCK_WORDS):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
-                reduce = Reduce(sentences, encoding, self.layer_mix)
-                for i, each_word in self._engine.map(reduce, state=start):
+                for i, each_word in self._engine.map(self._reduce(sentences, encoding, False), state=start):
                     vectors[i] = each_word
                     advance(1)
                 yield from (WordVectors(tuple(words), offsets, vectors[i]) for i, (words, offsets) in enumerate(block))
@@ -225,7 +220,7 @@ class Elmo(LoadedModel):
 
     def _state(self, state: Start) -> State | None:
         if isinstance(state, str) and state == "warm":
-            return self.warm_state()
+            return self._warm_state
         if state is not None and not isinstance(state, State):
             raise ConfigError(f"state is {state!r} ({type(state).__name__}); expected None, 'warm' or a State.")
         return state

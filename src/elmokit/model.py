@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +81,6 @@ class LoadedModel:
         self._again: partial[Self] | None = None  # what loads the same files
         self._checkpoint: Checkpoint | None = checkpoint  # None once it can be read again
         self._sum, self._digest, self._sums = 0, "", dict[str, str]()
-        self._warm: State | None = None
 
     @classmethod
     def load(
@@ -179,18 +178,17 @@ class LoadedModel:
         """What `load` takes to read the model again; None for one made in memory."""
         return None if self._again is None else str(self._again.args[0])
 
-    def warm_state(self) -> State:
+    @cached_property
+    def _warm_state(self) -> State:
         """The fixed state of one row that `state="warm"` starts from: what a little English leaves, once it settles."""
-        if self._warm is None:
-            state = State.zeros(self.config, 1)
-            for _ in range(_PASSES):
-                before = state
-                for sentence in _WARM_TEXT:
-                    _, state = self._engine.step([sentence], state)
-                if np.allclose(before.hidden, state.hidden, rtol=0, atol=1e-3):  # cells may count on without end
-                    break
-            self._warm = state
-        return self._warm
+        state = State.zeros(self.config, 1)
+        for _ in range(_PASSES):
+            before = state
+            for sentence in _WARM_TEXT:
+                _, state = self._engine.step([sentence], state)
+            if np.allclose(before.hidden, state.hidden, rtol=0, atol=1e-3):  # cells may count on without end
+                break
+        return state
 
     def encode_in_turns(
         self, words: Sequence[str], encoding: Encoding | None, *, pooled: bool = True, turn_words: int = 256
@@ -200,14 +198,19 @@ class LoadedModel:
         Yields None after each segment of `turn_words` words, and last the vector, (d,), or, unless `pooled`, the word
         vectors, (T, d), or (L, T, 2P) without an encoding.
         """
-        encoding = encoding or (Encoding() if pooled else None)
-        weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else {}
-        yield from self._engine.turns(Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
+        reduce = self._reduce([words], encoding or (Encoding() if pooled else None), pooled)
+        yield from self._engine.turns(reduce, turn_words)
 
-    @property
-    def _word_counts(self) -> Mapping[str, float] | None:
+    def _reduce(
+        self, sentences: Sequence[Sequence[str]], encoding: Encoding | None, pooled: bool, frequencies: Any = None
+    ) -> Reduce:
+        """What is kept of sentences' layers; "sif" weighs words by `frequencies`, or by the model's own counts."""
         words, counts = self._words_and_counts
-        return None if words is None or counts is None else dict(zip(words, counts, strict=True))
+        weights = {}
+        if pooled and encoding and encoding.pooling == "sif":
+            own = dict(zip(words, counts, strict=True)) if words and counts else None
+            weights = sif_weights(own if frequencies is None else frequencies)
+        return Reduce(sentences, encoding, self.layer_mix, pooled, weights)
 
     @property
     def dim(self) -> int:

@@ -229,7 +229,7 @@ def test_warm_starts_all_texts_from_one_fixed_state(elmo):
     assert not np.allclose(warm[0], elmo.encode(TEXTS)[0], atol=1e-4)
     assert not warm[[1, 4]].any()
     assert (warm == elmo.encode(TEXTS, state="warm")).all()
-    assert (warm[2] == elmo.encode_one(TEXTS[2], state=elmo.warm_state())).all()
+    assert (warm[2] == elmo.encode_one(TEXTS[2], state=elmo._warm_state)).all()
     again = tiny_elmo()
     again.encode(["something else first"])
     assert (again.encode(TEXTS, state="warm") == warm).all()

@@ -27,7 +27,7 @@ class CharacterDictionary:
         self.max_characters = max_characters
 
     def cut(self, word: str) -> str:
-        """What of a word its ids hold."""
+        """The part of a word that its ids hold."""
         return word[: self.max_characters - 2]
 
     def ids(self, words: Sequence[str]) -> Ids:

@@ -29,11 +29,7 @@ CNN_WORDS = 128  # words that one thread takes through the character CNN at a ti
 
 
 class TokenEncoder:
-    """Token vectors of one model.
-
-    `words` is the vocabulary of the word table, `backend` has the character CNN, and `run` runs independent tasks.
-    ConfigError if the vocabulary is missing or lacks its special entries.
-    """
+    """Token vectors of one model; `words` is the vocabulary of its word table, and `run` runs independent tasks."""
 
     def __init__(
         self,
@@ -75,16 +71,12 @@ class TokenEncoder:
                 self._cache[word] = out[row] = vector
         if missing:
             out[missing] = self._compute([words[row - 2] for row in missing])
-            self._keep({words[row - 2]: out[row] for row in missing})
+            for row in missing:  # threads share the cache without a lock: they may compute a word twice, which is rare
+                self._cache[words[row - 2]] = out[row].copy()
+            with suppress(KeyError):  # another thread took it
+                while len(self._cache) > self._cache_words:
+                    self._cache.popitem(last=False)
         return out
-
-    def _keep(self, vectors: Mapping[str, Array]) -> None:
-        """Cache vectors. Threads share the cache without a lock: they may compute a word twice, which is rare."""
-        for word, vector in vectors.items() if self._cache_words else ():
-            self._cache[word] = vector.copy()
-        with suppress(KeyError):  # another thread took it
-            while len(self._cache) > self._cache_words:
-                self._cache.popitem(last=False)
 
     def _compute(self, words: Sequence[str], ids: Ids | None = None) -> Array:
         """Token vectors of words, (D, P), by character CNN (of `ids`, if they are no ordinary words) and word table."""
@@ -130,10 +122,7 @@ class _TiedTable:
     ) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
-        self._rows = table_rows(words)
-        for word, row in [item for item in self._rows.items() if len(item[0]) > characters.max_characters - 2]:
-            cut = characters.cut(word)  # as it is looked up
-            self._rows[cut] = min(row, self._rows.get(cut, row))
+        self._rows = table_rows([characters.cut(word) for word in words])  # as they are looked up
         self._weight, self._gain = weight, gain
 
     def rows(self, words: Sequence[str]) -> Array:

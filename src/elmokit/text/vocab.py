@@ -15,7 +15,6 @@ from elmokit.text.char_ids import BOS, EOS, UNK
 MAXTERMID = "!!!MAXTERMID"  # a line of some vocabularies of bilm-tf that is no word
 
 _MAX_BYTES, _MAX_WORDS = 128 << 20, 4_000_000
-_NO_MARKS = bytes(set(range(256)) - set(b"\t\n"))  # all bytes but tabs and line ends
 
 
 def read_words(
@@ -44,12 +43,8 @@ def read_words(
 
 def _with_counts(text: str) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
     """Words and counts, where every line ends in a tab and a number."""
-    marks = text.encode().translate(None, _NO_MARKS)
-    if marks == b"\t\n" * (len(marks) // 2) + b"\t":  # one tab a line: cut them all at once
-        fields = text.replace("\n", "\t").split("\t")
-    else:
-        lines = text.split("\n")
-        fields = [part for line in lines for part in line.rsplit("\t", 1)] if all("\t" in x for x in lines) else []
+    lines = text.split("\n")
+    fields = [part for line in lines for part in line.rsplit("\t", 1)] if all("\t" in line for line in lines) else []
     words, counts = fields[::2], fields[1::2]
     digits = "".join(counts)
     if not (digits.isascii() and digits.isdigit() and all(counts) and max(map(len, counts)) < 19):
@@ -101,16 +96,14 @@ class Vocabulary:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], *, max_size: int | None = None, min_count: int = 1, total: int | None = None
+        cls, counts: Mapping[str, int], *, max_size: int | None = None, total: int | None = None
     ) -> Vocabulary:
         """Make a vocabulary of the most frequent words; words of equal count in alphabetical order.
 
         `max_size` includes the three special words; `total` is the corpus's number of words, if `counts` lacks some.
         """
-        kept = [(w, n) for w, n in counts.items() if n >= min_count and w not in (BOS, EOS, UNK)]
-        kept.sort(key=lambda pair: (-pair[1], pair[0]))
-        if max_size is not None:
-            kept = kept[: max(0, max_size - 3)]
+        kept = [(w, n) for w, n in counts.items() if w not in (BOS, EOS, UNK)]
+        kept = sorted(kept, key=lambda pair: (-pair[1], pair[0]))[: None if max_size is None else max(0, max_size - 3)]
         rest = (sum(counts.values()) if total is None else total) - sum(n for _, n in kept)
         return cls([BOS, EOS, UNK, *(w for w, _ in kept)], [0, 0, rest, *(n for _, n in kept)])
 
