@@ -24,6 +24,7 @@ from elmokit.features import Features, WordVectors
 from elmokit.model import LoadedModel, Start
 from elmokit.progress import ShowProgress, progress_bar
 from elmokit.runtime.batches import MAX_ROWS, State
+from elmokit.runtime.pooling import Reduce, sif_weights
 from elmokit.text.inputs import checked_texts, checked_words
 
 Array = NDArray[Any]
@@ -108,8 +109,11 @@ class Elmo(LoadedModel):
         """
         options = with_aliases(aliases, normalize=normalize, show_progress=show_progress)
         encoding = one_encoding(encoding, pooling, layers, options["normalize"], layer_weights)
+        weights = {}
+        if encoding.pooling == "sif":
+            weights = sif_weights(self._word_counts if word_frequencies is None else word_frequencies)
         start, sentences = self._state(state), self.tokenize(texts)
-        reduce = self._reduce(sentences, encoding, True, word_frequencies)
+        reduce = Reduce(sentences, encoding, self.layer_mix, pooled=True, weights=weights)
         vectors: NDArray[Any] = np.zeros((len(sentences), self.width(encoding)), self._engine.dtype)
         with progress_bar("encoding", total=len(sentences), show=options["show_progress"]) as advance:
             for i, vector in self._engine.map(reduce, state=start, max_rows=batch_size):
@@ -178,7 +182,7 @@ class Elmo(LoadedModel):
             for block in blocks(self._split(texts), BLOCK_TEXTS, weigh=lambda pair: len(pair[0]), most=BLOCK_WORDS):
                 sentences = [words for words, _ in block]
                 vectors: dict[int, Array] = {}
-                for i, each_word in self._engine.map(self._reduce(sentences, encoding, False), state=start):
+                for i, each_word in self._engine.map(Reduce(sentences, encoding, self.layer_mix), state=start):
                     vectors[i] = each_word
                     advance(1)
                 yield from (WordVectors(tuple(words), offsets, vectors[i]) for i, (words, offsets) in enumerate(block))

@@ -104,15 +104,13 @@ class Encoding:
             >>> Encoding.from_dict(Encoding(layers=(0, -1)).to_dict()).layers
             (0, -1)
         """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"not an encoding: {values!r}; expected a JSON object.")
-        known = dict(values)
-        if holds_weights(known.get("layers")):
-            known["layer_weights"] = known.pop("layers")
         try:
+            known = dict(**values)
+            if holds_weights(known.get("layers")):
+                known["layer_weights"] = known.pop("layers")
             return cls(**known)
         except TypeError as error:
-            raise ConfigError(f"not an encoding: {error}.") from error
+            raise ConfigError(f"{values!r:.99} is not an encoding: {error}.") from error
 
 
 def one_encoding(
@@ -127,8 +125,7 @@ def one_encoding(
     return encoding or parts
 
 
-ALIASES = {"show_progress_bar": "show_progress", "normalize_embeddings": "normalize"}
-"""Arguments as sentence-transformers spells them, and their names here."""
+ALIASES = {"show_progress_bar": "show_progress", "normalize_embeddings": "normalize"}  # of sentence-transformers
 
 
 def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:

@@ -123,14 +123,13 @@ class Features(Sequence[WordVectors]):
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros, (N, T, D) or (N, L, T, D), and a mask of the words, (N, T).
 
+        Raises ConfigError for texts whose vectors differ in width or layers.
+
         Example:
             >>> texts = [WordVectors(("a", "b"), None, np.ones((2, 4))), WordVectors(("c",), None, np.ones((1, 4)))]
             >>> vectors, mask = Features(texts).to_padded()
             >>> vectors.shape, mask.tolist()
             ((2, 2, 4), [[True, True], [True, False]])
-
-        Raises:
-            ConfigError: texts whose vectors differ in width or layers.
         """
         *layers, width = _common_shape(self._texts)
         longest = max(map(len, self._texts), default=0)

@@ -198,19 +198,14 @@ class LoadedModel:
         Yields None after each segment of `turn_words` words, and last the vector, (d,), or, unless `pooled`, the word
         vectors, (T, d), or (L, T, 2P) without an encoding.
         """
-        reduce = self._reduce([words], encoding or (Encoding() if pooled else None), pooled)
-        yield from self._engine.turns(reduce, turn_words)
+        encoding = encoding or (Encoding() if pooled else None)
+        weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else {}
+        yield from self._engine.turns(Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
 
-    def _reduce(
-        self, sentences: Sequence[Sequence[str]], encoding: Encoding | None, pooled: bool, frequencies: Any = None
-    ) -> Reduce:
-        """What is kept of sentences' layers; "sif" weighs words by `frequencies`, or by the model's own counts."""
+    @property
+    def _word_counts(self) -> Mapping[str, float] | None:
         words, counts = self._words_and_counts
-        weights = {}
-        if pooled and encoding and encoding.pooling == "sif":
-            own = dict(zip(words, counts, strict=True)) if words and counts else None
-            weights = sif_weights(own if frequencies is None else frequencies)
-        return Reduce(sentences, encoding, self.layer_mix, pooled, weights)
+        return None if words is None or counts is None else dict(zip(words, counts, strict=True))
 
     @property
     def dim(self) -> int:

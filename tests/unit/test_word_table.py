@@ -11,8 +11,7 @@ from elmokit import Elmo, checkpoints
 from elmokit.checkpoints import Checkpoint, Softmax
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.errors import CheckpointError, ConfigError
-from elmokit.text.char_ids import lower_ascii, words_to_char_ids
-from elmokit.text.word_keys import table_rows
+from elmokit.text.char_ids import lower_ascii, table_rows, words_to_char_ids
 
 WORDS = ("<S>", "</S>", "<UNK>", "the", "Cat", "cat", "sat", "naïve", "Drupal", "DruPal")
 CONFIG = ElmoConfig(

@@ -17,8 +17,7 @@ from elmokit.checkpoints import Checkpoint
 from elmokit.config import CharCNNConfig
 from elmokit.errors import ConfigError, needing
 from elmokit.files import atomic_path
-from elmokit.text.char_ids import sentence_boundary_ids
-from elmokit.text.word_keys import char_id_multipliers, table_keys
+from elmokit.text.char_ids import char_id_multipliers, sentence_boundary_ids, table_keys
 
 OPSET, IR_VERSION = 17, 8  # what onnxruntime 1.12 (2022) and everything later reads
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from elmokit.errors import ConfigError
-from elmokit.text.word_keys import char_id_multipliers, table_keys
+from elmokit.text.char_ids import char_id_multipliers, table_keys
 
 
 class WordTable(nn.Module):

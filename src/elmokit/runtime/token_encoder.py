@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
 from elmokit.runtime.backends import Backend
-from elmokit.runtime.manylangs import CharacterDictionary, VocabularyTable
-from elmokit.text.char_ids import BOS, EOS, lower_ascii, sentence_boundary_ids, words_to_char_ids
-from elmokit.text.word_keys import table_rows
+from elmokit.runtime.backends.numpy import MatrixProduct, padded
+from elmokit.text.char_ids import BOS, EOS, UNK, lower_ascii, sentence_boundary_ids, table_rows, words_to_char_ids
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -41,17 +40,18 @@ class TokenEncoder:
         cache_words: int = CACHE_WORDS,
     ) -> None:
         self.width, self.dtype, self._embed, self._run = config.projection_width, backend.dtype, backend.embed, run
-        self._characters: _Bytes | CharacterDictionary | None = None
-        self._table: _TiedTable | VocabularyTable | None = None
+        self._characters: _Bytes | _Characters | None = None
+        self._table: _TiedTable | _VocabularyTable | None = None
         if (cnn := config.char_cnn) is not None:
             self._padding_id, n = cnn.padding_id, cnn.max_characters
-            self._characters = _Bytes(n) if cnn.characters is None else CharacterDictionary(cnn.characters, n)
+            self._characters = _Bytes(n) if cnn.characters is None else _Characters(cnn.characters, n)
         if config.word_table:
             assert self._characters is not None
             gain = np.asarray(tensors["word_table.gain"], self.dtype)
-            self._table = _TiedTable(tensors["word_table.weight"], gain, words or (), self._characters)
+            keys = [self._characters.cut(word) for word in words or ()]  # as they are looked up
+            self._table = _TiedTable(tensors["word_table.weight"], gain, keys)
         elif config.n_words:
-            self._table = VocabularyTable(config, tensors, words or (), self.dtype)
+            self._table = _VocabularyTable(config, tensors, words or (), self.dtype)
         self._cache: OrderedDict[str, Array] = OrderedDict()  # least recently used first
         self._cache_words = cache_words if self._characters else 0
         boundary_ids = None if self._characters is None else self._characters.boundary_ids()
@@ -98,7 +98,7 @@ class TokenEncoder:
 
 @dataclass(frozen=True)
 class _Bytes:
-    """Words → rows of ids of UTF-8 bytes."""
+    """Words → rows of ids of UTF-8 bytes, (D, C)."""
 
     max_characters: int
 
@@ -117,15 +117,72 @@ class _Bytes:
 class _TiedTable:
     """Rows of the softmax, scaled by a gain per component, for frequent words in any case; zeros for all others."""
 
-    def __init__(
-        self, weight: Array, gain: Array, words: Sequence[str], characters: _Bytes | CharacterDictionary
-    ) -> None:
+    def __init__(self, weight: Array, gain: Array, words: Sequence[str]) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
-        self._rows = table_rows([characters.cut(word) for word in words])  # as they are looked up
-        self._weight, self._gain = weight, gain
+        self._rows, self._weight, self._gain = table_rows(words), weight, gain
 
     def rows(self, words: Sequence[str]) -> Array:
         lowered = ((word, lower_ascii(word)) for word in words)
         rows = np.array([self._rows.get(word, self._rows.get(lower, -1)) for word, lower in lowered], dtype=np.intp)
         return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
+
+
+class _Characters:
+    """Words → rows of characters' places in a dictionary, (D, C), as in ELMoForManyLangs (`create_one_batch`).
+
+    The original swaps its marks: rows start with `<eow>` and end with `<bow>`.
+    """
+
+    def __init__(self, characters: Sequence[str], max_characters: int) -> None:
+        self._rows = {character: row for row, character in enumerate(characters, start=1)}
+        _check_entries("characters", self._rows, ("<bow>", "<eow>", "<bos>", "<eos>", "<oov>", "<pad>"))
+        self.max_characters = max_characters
+
+    def cut(self, word: str) -> str:
+        return word[: self.max_characters - 2]
+
+    def ids(self, words: Sequence[str]) -> Ids:
+        return self._ids([self.cut(word) for word in words])
+
+    def boundary_ids(self) -> Ids:
+        return self._ids([("<bos>",), ("<eos>",)])
+
+    def _ids(self, words: Sequence[Sequence[str]]) -> Ids:
+        ids = np.full((len(words), self.max_characters), self._rows["<pad>"], np.int32)
+        for row, word in zip(ids, words, strict=True):
+            inner = [self._rows.get(character, self._rows["<oov>"]) for character in word]
+            row[: len(inner) + 2] = [self._rows["<eow>"], *inner, self._rows["<bow>"]]
+        return ids
+
+
+class _VocabularyTable:
+    """A row per word of a vocabulary, projected where the table is narrower than P."""
+
+    def __init__(self, config: ElmoConfig, tensors: Mapping[str, Array], words: Sequence[str], dtype: Any) -> None:
+        self._ids = {word: row for row, word in enumerate(words, start=1)}
+        _check_entries("words", self._ids, (BOS, EOS, UNK))
+        self._projection: MatrixProduct | None = None
+        self._cut: int | None = None
+        self._table = np.asarray(tensors["word_embedding.weight"], dtype=dtype)
+        if config.char_cnn is not None:  # its projection maps both side by side; the table's part stands in front
+            weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
+            self._projection, self._cut = MatrixProduct(weight.T), config.char_cnn.max_characters - 2
+
+    def rows(self, words: Sequence[str]) -> Array:
+        unknown = self._ids[UNK]
+        rows = self._table[np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)]
+        if (product := self._projection) is None:
+            return rows
+        n = padded(len(rows), product.least_rows)
+        inputs = np.concatenate([rows, np.zeros((n - len(rows), rows.shape[1]), rows.dtype)])
+        return product(inputs, np.empty((n, product.n_outputs), rows.dtype))[: len(rows)]
+
+
+def _check_entries(what: str, entries: Mapping[str, int], needed: Sequence[str]) -> None:
+    missing = [entry for entry in needed if entry not in entries]
+    if missing:
+        raise ConfigError(
+            f"the model's dictionary of {what} lacks {', '.join(missing)}. A model that reads whole words needs the"
+            " vocabulary that it was trained with."
+        )

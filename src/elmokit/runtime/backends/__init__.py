@@ -79,15 +79,13 @@ def choose_precision(device: str = "cpu") -> tuple[str, str]:
 
     It is never the default: float32 is the reference, and results should not depend on the machine.
     """
-    if device in ("auto", "cpu"):
-        native = "bfloat16" in native_precisions()
-        if not native and not cpu_has_bfloat16():
-            return "float32", "the processor does not multiply in bfloat16"
-        if not native and find_spec("torch") is None:
-            return "float32", "neither compiled loops nor PyTorch, one of which bfloat16 needs, is installed"
+    on_cpu = device in ("auto", "cpu")
+    if on_cpu and not cpu_has_bfloat16() and "bfloat16" not in native_precisions():
+        return "float32", "the processor does not multiply in bfloat16"
+    if find_spec("torch") is None and not (on_cpu and "bfloat16" in native_precisions()):
+        return "float32", "PyTorch, which bfloat16 needs here, is not installed"
+    if on_cpu:
         return "bfloat16", "the processor multiplies in bfloat16"
-    if find_spec("torch") is None:
-        return "float32", f"PyTorch, which {device} needs, is not installed"
     import torch
 
     if device.startswith("cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
