@@ -99,10 +99,6 @@ class Encoding:
         """An encoding from what `to_dict` gave, with defaults for what is missing; ConfigError for unknown values.
 
         A list of floats under "layers" is read as layer weights, as elmokit 0.1 wrote them.
-
-        Example:
-            >>> Encoding.from_dict(Encoding(layers=(0, -1)).to_dict()).layers
-            (0, -1)
         """
         try:
             known = dict(**values)
@@ -133,7 +129,7 @@ def with_aliases(aliases: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     merged = {**options, "convert_to_tensor": False, "convert_to_numpy": True}
     for name, value in aliases.items():
         known = ALIASES.get(name, name)
-        if known not in merged or name in options:
+        if known not in merged:
             raise TypeError(f"encode() got an unexpected keyword argument {name!r}")
         merged[known] = value
     return merged

@@ -110,11 +110,6 @@ def make_batch(
     """Lay the sentences `rows` out step by step; `BEGIN` and `END` may stand among their words.
 
     The backward direction reads the sentences of `backward`, which are as long, where they are given.
-
-    Example:
-        >>> batch = make_batch([["a"], ["b", "c"]], [0, 1])
-        >>> batch.rows.tolist(), batch.counts.tolist(), batch.words
-        ([1, 0], [2, 1], ['b', 'c', 'a'])
     """
     ordered = sorted(rows, key=lambda i: -len(sentences[i]))
     lengths = np.array([len(sentences[i]) for i in ordered], dtype=np.intp)

@@ -36,14 +36,6 @@ class Engine:
 
     Arguments and errors are those of `elmokit.Elmo`, and: `tensors` by the names of `ElmoConfig.tensor_shapes()`;
     `words`, the vocabulary of a model with a word table; `backend`, in place of the one for `device` and `precision`.
-
-    Example:
-        >>> from elmokit.config import BiLSTMConfig
-        >>> config = ElmoConfig(projection_width=4, char_cnn=None, n_words=4, bilstm=BiLSTMConfig(cell_width=8))
-        >>> ones = {name: np.ones(shape) for name, shape in config.tensor_shapes().items()}
-        >>> engine = Engine(config, ones, words=("<S>", "</S>", "<UNK>"))
-        >>> [(i, layers.shape) for i, layers in engine.layers([["a"], [], ["a", "b"]])]
-        [(1, (3, 0, 8)), (2, (3, 2, 8)), (0, (3, 1, 8))]
     """
 
     def __init__(

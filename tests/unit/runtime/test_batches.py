@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elmokit.runtime.batches import plan_batches
+from elmokit.runtime.batches import make_batch, plan_batches
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcde"), max_size=7), max_size=12)
 
@@ -13,3 +13,8 @@ def test_plan_has_every_index_once_within_the_budget(sentences, batch_words, max
     for batch in batches:
         assert len(batch) <= max_rows
         assert len(batch) == 1 or sum(len(sentences[i]) for i in batch) <= batch_words
+
+
+def test_a_batch_has_its_longest_sentence_first():
+    batch = make_batch([["a"], ["b", "c"]], [0, 1])
+    assert (batch.rows.tolist(), batch.counts.tolist(), batch.words) == ([1, 0], [2, 1], ["b", "c", "a"])

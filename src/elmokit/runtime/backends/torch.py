@@ -35,8 +35,6 @@ class TorchBackend:
     def __init__(
         self, config: ElmoConfig, tensors: Mapping[str, Array], *, device: str = "cpu", precision: str = "float32"
     ) -> None:
-        if precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"precision is {precision!r}; PyTorch computes in 'float32' or 'bfloat16'.")
         self.config, self.device = config.bilstm, device
         self.type = torch.float32 if precision == "float32" else torch.bfloat16
         try:
