@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.data.tables import require_columns
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, needing
@@ -32,14 +33,7 @@ class EmbedColumns:
     fingerprint: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            raise ConfigError("no columns given; name the column of texts, for instance columns='text'.")
         object.__setattr__(self, "fingerprint", self.elmo.fingerprint)
-
-    @property
-    def dim(self) -> int:
-        """Width of a vector."""
-        return self.elmo.width(self.encoding)
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
         """Return the new columns of a batch. Shapes (N, D)."""
@@ -60,15 +54,12 @@ def add_embeddings(
 ) -> AnyDataset:
     """Add columns of vectors, float32 and of fixed width, from the cache if they were computed before.
 
-    Args:
-        dataset: a `Dataset`, `DatasetDict`, `IterableDataset` or `IterableDatasetDict`.
-        columns: the column of texts (the new column is NAME_elmo), or {column of texts: new column}.
-        elmo: a model, or any source that `Elmo.load` takes.
-        encoding: which vectors.
-        batch_size: number of rows encoded together; bounds the memory, changes no vector.
-        num_proc: number of processes; not for streamed data sets.
+    `dataset` is a `Dataset`, `DatasetDict`, `IterableDataset` or `IterableDatasetDict`; `columns` the column of texts
+    (the new column is NAME_elmo), or {column of texts: new column}; `elmo` a model, or what `Elmo.load` takes.
+    `batch_size` rows are encoded together, by `num_proc` processes (not for streamed data sets).
 
-    Raises ConfigError for a column that does not exist or a new one that exists, TextError for a text that is none.
+    Raises InputError for a column that does not exist, ConfigError for a new one that exists, TextError for a text
+    that is none.
 
     Example:
         >>> import datasets
@@ -78,26 +69,22 @@ def add_embeddings(
     """
     named = {columns: f"{columns}_elmo"} if isinstance(columns, str) else dict(columns)
     embed = EmbedColumns(elmo if isinstance(elmo, Elmo) else Elmo.load(elmo), named, encoding)
+    options = {"batch_size": batch_size} | ({} if num_proc is None else {"num_proc": num_proc})
     if isinstance(dataset, dict):  # DatasetDict, IterableDatasetDict
-        parts = {name: _mapped(part, embed, batch_size, num_proc) for name, part in dataset.items()}
-        return type(dataset)(parts)
-    mapped: AnyDataset = _mapped(dataset, embed, batch_size, num_proc)
+        return type(dataset)({name: _mapped(part, embed, **options) for name, part in dataset.items()})
+    mapped: AnyDataset = _mapped(dataset, embed, **options)
     return mapped
 
 
-def _mapped(dataset: Any, embed: EmbedColumns, batch_size: int, num_proc: int | None) -> Any:
+def _mapped(dataset: Any, embed: EmbedColumns, **options: Any) -> Any:
     with needing("datasets", "datasets", "add_embeddings"):
-        from datasets import Features, IterableDataset, Sequence, Value
+        from datasets import Features, Sequence, Value
     existing = dataset.column_names  # a stream may not know them, nor its features
     for column, new in embed.columns.items() if existing is not None else ():
-        if column not in existing:
-            raise ConfigError(f"no column is called {column!r}; the data set has {', '.join(map(repr, existing))}.")
+        require_columns([column], existing, "the data set: ")
         if new in existing:
             raise ConfigError(f"the column {new!r} exists already; choose another name for the new one.")
-    options: dict[str, Any] = {} if isinstance(dataset, IterableDataset) else {"num_proc": num_proc, "desc": "ELMo"}
-    if not options and num_proc is not None:
-        raise ConfigError("a streamed data set is read in one process; leave num_proc out.")
     if dataset.features is not None:
-        vectors = {new: Sequence(Value("float32"), length=embed.dim) for new in embed.columns.values()}
-        options["features"] = Features({**dataset.features, **vectors})
-    return dataset.map(embed, batched=True, batch_size=batch_size, **options)
+        vector = Sequence(Value("float32"), length=embed.elmo.width(embed.encoding))
+        options["features"] = Features({**dataset.features, **dict.fromkeys(embed.columns.values(), vector)})
+    return dataset.map(embed, batched=True, **options)

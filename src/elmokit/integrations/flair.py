@@ -29,13 +29,9 @@ with needing("Flair", "flair", "ELMoEmbeddings"):
 class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be missing where types are checked
     """A vector per token of Flair's sentences.
 
-    Args:
-        model: "default" for the model in the package, or anything that `Elmo.load` reads ("original", a folder).
-        options_file, weight_file: a pair of files, instead of `model`.
-        embedding_mode: "all" layers end to end, "top" layer, "average" of all layers (Flair's three), or "mix", the
-            model's own weighted sum.
-        precision: as in `Elmo`.
-        name: of the embeddings in Flair; None for one made of the model's name and the mode.
+    `model` is "default", or anything that `Elmo.load` reads; `options_file` and `weight_file` are a pair in its
+    place. `embedding_mode` is "all" layers end to end, the "top" one, the "average" (Flair's three), or "mix", the
+    model's own weighted sum. `name` None is made of the model's name and the mode.
 
     Example:
         ``tagger = SequenceTagger(embeddings=ELMoEmbeddings(), tag_dictionary=tags, tag_type="ner")``
@@ -94,10 +90,6 @@ class ELMoEmbeddings(TokenEmbeddings):  # type: ignore[misc]  # Flair may be mis
         embeddings = cls(**params["made"])
         check_record(params["model"], embeddings.elmo, embeddings.name)
         return embeddings
-
-    def extra_repr(self) -> str:
-        """The model's name, for Flair's printout."""
-        return f"model={self.name}"
 
     def __str__(self) -> str:
         return self.name

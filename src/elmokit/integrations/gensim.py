@@ -20,11 +20,8 @@ Pairs = Iterable[tuple[str, NDArray[np.float32]]]
 def save_word2vec(elmo: Elmo, words: Iterable[str], path: str | Path, *, layers: Layers = 0) -> None:
     """Write the vectors of words, each once, in word2vec's format, the binary one if the name ends in ".bin".
 
-    `layers` are those of `Elmo.encode_words`. The file is there whole or not at all.
-
-    Raises:
-        InputError: a word that is empty, holds white space (the format has no place for it), or occurs twice.
-        OutputError: the folder can't be written.
+    `layers` are those of `Elmo.encode_words`. The file is there whole or not at all. Raises InputError for a word that
+    is empty, holds white space or occurs twice, OutputError for a folder that can't be written.
 
     Example:
         ``save_word2vec(Elmo.load(), ["the", "cat"], "vectors.txt")``
@@ -44,11 +41,7 @@ def save_word_means(words: Iterable[str], vectors: NDArray[np.float32], path: st
 
 
 def to_keyed_vectors(elmo: Elmo, words: Iterable[str], *, layers: Layers = 0) -> Any:
-    """The vectors of words, each given once, as a `gensim.models.KeyedVectors`; errors as of `save_word2vec`.
-
-    Example:
-        ``to_keyed_vectors(Elmo.load(), ["cat", "cats", "dog"]).most_similar("cat")``
-    """
+    """The vectors of words, each given once, as a `gensim.models.KeyedVectors`; errors as of `save_word2vec`."""
     pairs = list(_vectors(elmo, _checked(words), layers))
     return keyed_vectors([word for word, _ in pairs], np.stack([vector for _, vector in pairs]))
 
@@ -78,17 +71,12 @@ def _has_space(word: str) -> bool:
 
 
 def _checked(words: Iterable[str]) -> list[str]:
-    chosen = list(words)
-    for place, word in enumerate(chosen):
-        if not isinstance(word, str):
-            raise InputError(f"words[{place}] is a {type(word).__name__} ({word!r:.40}); expected a string.")
-        if any("\ud800" <= character <= "\udfff" for character in word):
-            raise InputError(f"words[{place}] is {word!r:.40}, which holds an unpaired surrogate; files are UTF-8.")
-        if not word or _has_space(word):
-            raise InputError(f"the word {word!r} is empty or holds white space; word2vec's format has no place for it.")
-    if len(set(chosen)) < len(chosen):
-        twice = next(word for i, word in enumerate(chosen) if word in chosen[:i])
-        raise InputError(f"the word {twice!r} occurs twice; give each word once.")
+    chosen, seen = list(words), set[str]()
+    for i, word in enumerate(chosen):
+        bare = isinstance(word, str) and word and not _has_space(word) and word not in seen
+        if not bare or any("\ud800" <= character <= "\udfff" for character in word):
+            raise InputError(f"words[{i}] is {word!r:.40}; expected words in UTF-8, each once and without white space.")
+        seen.add(word)
     if not chosen:
         raise InputError("no words were given; word2vec's format needs at least one.")
     return chosen

@@ -6,7 +6,7 @@ The asynchronous methods are LangChain's own, which call these in a thread.
 from collections.abc import Sequence
 from pathlib import Path
 
-from elmokit.elmo import Elmo, Layers
+from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding
 from elmokit.errors import needing
 
@@ -15,9 +15,7 @@ with needing("langchain-core", "langchain", "ElmoEmbeddings"):
 
 
 class ElmoEmbeddings(Embeddings):
-    """Texts → lists of numbers, alike for documents and queries; the arguments are those of `Elmo.encode`.
-
-    Vectors have length 1 unless `normalize=False`, because stores that take inner products need it.
+    """Texts → lists of numbers, alike for documents and queries; of length 1, as stores that take inner products need.
 
     Example:
         >>> from langchain_core.vectorstores import InMemoryVectorStore
@@ -26,16 +24,9 @@ class ElmoEmbeddings(Embeddings):
         'The battery died.'
     """
 
-    def __init__(
-        self,
-        elmo: Elmo | str | Path = "default",
-        *,
-        pooling: str = "mean",
-        layers: Layers = "mix",
-        normalize: bool = True,
-    ) -> None:
+    def __init__(self, elmo: Elmo | str | Path = "default", *, encoding: Encoding = Encoding(normalize=True)) -> None:
         self.elmo = elmo if isinstance(elmo, Elmo) else Elmo.load(elmo)
-        self.encoding = Encoding(pooling, layers, normalize)
+        self.encoding = encoding
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         """Return the vectors of texts as lists of numbers."""

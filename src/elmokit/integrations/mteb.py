@@ -43,8 +43,7 @@ class ElmoEncoder(ElmoSentenceEncoder):
         """The description that MTEB writes beside its results, a `mteb.models.ModelMeta`."""
         with needing("mteb", "mteb", "ElmoEncoder.mteb_model_meta"):
             from mteb.models.model_meta import ModelMeta, ScoringFunction
-        elmo = self.elmo
-        made = (elmo.fingerprint, self.pooling, self.layers)
+        elmo, made = self.elmo, (self.elmo.fingerprint, self.pooling, self.layers)
         about = {
             "name": f"elmokit/{Path(elmo.name).name}-{self.pooling.replace('+', '-')}",
             "revision": hashlib.sha256(repr(made).encode()).hexdigest()[:16],  # so that MTEB's cache mixes nothing up

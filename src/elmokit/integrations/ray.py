@@ -12,16 +12,16 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from glob import glob
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elmokit.data.outputs import VECTOR_SUFFIXES
-from elmokit.data.shards import InputFile, Shards, manifest_line, open_shards, shard_name
+from elmokit.data.shards import InputFile, manifest_line, open_shards, shard_name
 from elmokit.data.streams import STDIN
 from elmokit.data.tables import Row, Table, require_columns
 from elmokit.errors import ConfigError, ElmoKitError, MissingFile, OutputError, needing
@@ -33,11 +33,10 @@ BAD_ROWS = "bad-rows.jsonl"  # the list of rows that were left out, with file, n
 
 @dataclass(frozen=True, kw_only=True)
 class Actors:
-    """The number of workers that hold the model, and their resources."""
+    """The number of workers that hold the model, a core each, and their share of a GPU."""
 
     at_least: int = 1
-    at_most: int | None = None  # None: as many as the cluster has room for when the job starts
-    cpus: float = 1  # cores per worker
+    at_most: int | None = None  # None: as many as the cluster has room for
     gpus: float | None = None  # per worker; None: one if the device is "cuda", else none
 
     def __post_init__(self) -> None:
@@ -45,11 +44,9 @@ class Actors:
             raise ConfigError(f"{self.at_least} to {self.at_most} actors; expected at least one, and at most no fewer.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """A part that has just been finished, on which machine (Ray's id), and how many texts are done in all."""
 
-    number: int
     n_rows: int
     node: str
     pid: int
@@ -57,15 +54,14 @@ class Part:
     n_texts: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Embedded:
+class Embedded(NamedTuple):
     """The result of a job: numbers of texts and of rows left out (listed in `BAD_ROWS`), files, and damaged files."""
 
     n_texts: int
     n_bad: int
     n_parts: int
     n_parts_before: int
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[str, ...]
 
 
 def embed_files(
@@ -88,10 +84,8 @@ def embed_files(
         source: a file or a pattern such as "tweets/*.parquet" that all machines can read, or a `Table`, which says how.
         folder: a folder that all machines can write. It holds one job; an interrupted job is resumed.
         spec: which vectors.
-        column: the column of texts.
-        id_column: a column to copy to the output.
-        part_rows: number of texts in a part.
-        part_format: "parquet", "npz" or another that `elmokit.data.outputs` writes.
+        column, id_column: the column of texts, and one to copy to the output.
+        part_rows, part_format: number of texts in a part; "parquet" or another that `elmokit.data.outputs` writes.
         actors: number and resources of the workers.
         on_part: called after each part, on this machine.
 
@@ -103,17 +97,14 @@ def embed_files(
     """
     columns = [column] if id_column is None else [column, id_column]
     tables, suffix = _tables(source), f".{part_format.lstrip('.')}"
-    if suffix not in VECTOR_SUFFIXES:
+    if suffix not in VECTOR_SUFFIXES or part_rows < 1:
         known = ", ".join(known.lstrip(".") for known in VECTOR_SUFFIXES)
-        raise ConfigError(f"unknown format {suffix[1:]!r} of parts; expected one of {known}.")
-    if part_rows < 1:
-        raise ConfigError(f"{part_rows} rows in a part; expected at least one.")
-    spec = dataclasses.replace(spec.anywhere(), n_threads=spec.n_threads or max(1, int(actors.cpus)))
-    gpus = actors.gpus if actors.gpus is not None else float(spec.device.startswith("cuda"))
-    actors = dataclasses.replace(actors, gpus=gpus)
-    folder = Path(folder).absolute()
+        raise ConfigError(f"parts of {part_rows} rows as {suffix[1:]!r}; expected at least one, and one of {known}.")
+    spec, folder = dataclasses.replace(spec.anywhere(), n_threads=spec.n_threads or 1), Path(folder).absolute()
+    gpus = float(spec.device.startswith("cuda")) if actors.gpus is None else actors.gpus
+    resources = {"num_cpus": 1, "num_gpus": gpus}
     with _connected() as ray:
-        identity = ray.get(ray.remote(num_cpus=actors.cpus, num_gpus=actors.gpus)(_identity).remote(spec))
+        identity = ray.get(ray.remote(**resources)(_identity).remote(spec))
         spec = dataclasses.replace(spec, precision=identity["precision"])
         survey = ray.remote(num_returns=3)(_survey)
         answers = [survey.remote(table, columns) for table in tables]
@@ -122,24 +113,30 @@ def embed_files(
         job = {"input": sums[0] if len(sums) == 1 else sums, "columns": columns, "bad_rows": tables[0].bad_rows}
         job |= {**identity, "shard_rows": part_rows, "format": suffix[1:]}
         with open_shards(folder, job=job, suffix=suffix) as shards:
-            n_bad = _write_bad_rows(folder, (line for _, _, bad in answers for line in ray.get(bad)))
+            n_bad = 0
+            if tables[0].bad_rows == "skip":
+                with atomic_path(folder / BAD_ROWS) as path, path.open("w", encoding="ascii") as file:
+                    for _, _, bad in answers:
+                        n_bad += sum(1 for line in ray.get(bad) if file.write(f"{line}\n"))
             plan = _Plan(tables, n_rows, columns, part_rows, shards.has)
-            writer = {"spec": spec, "folder": folder, "suffix": suffix, "column": column, "id_column": id_column}
-            for row in _written(ray, plan, actors, writer):
+            pool = ray.data.ActorPoolStrategy(
+                min_size=actors.at_least,
+                max_size=actors.at_most,
+                max_tasks_in_flight_per_actor=2,  # one in work, one waiting; with more, others would be idle at the end
+            )
+            made = {"spec": spec, "folder": folder, "suffix": suffix, "column": column, "id_column": id_column}
+            for row in _written(ray, plan, compute=pool, fn_constructor_kwargs=made, **resources):
                 line = json.loads(row["line"])
                 files[plan.place_of(line["shard"])].check_unchanged()
                 shards.enter(line)
-                numbers = {"number": line["shard"], "n_rows": line["rows"], "pid": int(row["pid"])}
-                on_part(Part(**numbers, node=row["node"], n_done=shards.n_rows, n_texts=plan.n_rows))
-            _check_complete(folder, shards, plan)
+                on_part(Part(line["rows"], row["node"], int(row["pid"]), shards.n_rows, plan.n_rows))
+            if shards.n_rows != plan.n_rows:
+                raise OutputError(
+                    f"{folder}: {shards.n_rows:,} of {plan.n_rows:,} texts are done; a file may have changed while it"
+                    " was read. Run the same again; finished parts are kept."
+                )
             shards.remove_leftovers()  # of workers that were killed
-            return Embedded(
-                n_texts=plan.n_rows,
-                n_bad=n_bad,
-                n_parts=plan.n_parts,
-                n_parts_before=len(plan.finished),
-                damaged=tuple(shards.damaged),
-            )
+            return Embedded(plan.n_rows, n_bad, plan.n_parts, len(plan.finished), tuple(shards.damaged))
 
 
 class AddVectors:
@@ -154,30 +151,29 @@ class AddVectors:
             raise ConfigError("AddVectors makes one vector per text; words=True makes one per word. Use embed_files.")
         self._spec, self._column, self._output = spec, column, output
         self._elmo = spec.open_model()
-        self._writer = VectorWriter(self._elmo, spec)
+        self._dim = self._elmo.width(spec.encoding)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch with the column of vectors; raises `InputError` if the column of texts does not exist."""
         require_columns([self._column], list(batch), "the data set: ")
-        vectors, zeros = vectors_or_none(self._elmo, self._spec, batch[self._column]), np.zeros(self._writer.dim)
+        vectors, zeros = vectors_or_none(self._elmo, self._spec, batch[self._column]), np.zeros(self._dim)
         output = np.array([zeros if vector is None else vector for vector in vectors], np.float32)
-        return {**batch, self._output: output.reshape(-1, self._writer.dim)}
+        return {**batch, self._output: output.reshape(-1, self._dim)}
 
 
+@dataclass(eq=False)
 class _Plan:
     """The parts of a job, numbered through all files; a part never holds rows of two files."""
 
-    def __init__(
-        self,
-        tables: Sequence[Table],
-        n_rows: Sequence[int],
-        columns: Sequence[str],
-        part_rows: int,
-        is_finished: Callable[[int], bool],
-    ) -> None:
-        self.tables, self.columns, self.part_rows, self.n_rows = tables, columns, part_rows, sum(n_rows)
-        self.first = [0, *accumulate(-(-n // part_rows) for n in n_rows)]
-        self.n_parts = self.first[-1]
+    tables: Sequence[Table]
+    sizes: Sequence[int]  # usable rows of each
+    columns: Sequence[str]
+    part_rows: int
+    is_finished: InitVar[Callable[[int], bool]]
+
+    def __post_init__(self, is_finished: Callable[[int], bool]) -> None:
+        self.first = [0, *accumulate(-(-n // self.part_rows) for n in self.sizes)]
+        self.n_rows, self.n_parts = sum(self.sizes), self.first[-1]
         self.finished = frozenset(filter(is_finished, range(self.n_parts)))
 
     def place_of(self, number: int) -> int:
@@ -218,26 +214,16 @@ class _PartWriter:
         return manifest_line(path, number=number, n_rows=len(rows))
 
 
-def _written(ray: Any, plan: _Plan, actors: Actors, writer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _written(ray: Any, plan: _Plan, **workers: Any) -> Iterator[Mapping[str, Any]]:
     """Write the unfinished parts; yield what `_PartWriter` returns for each."""
     places = [{"place": place} for place in plan.unfinished_files()]
-    if not places:
-        return
-    room = ray.cluster_resources().get("GPU" if actors.gpus else "CPU", 1) // (actors.gpus or actors.cpus)
-    pool = ray.data.ActorPoolStrategy(
-        min_size=actors.at_least,
-        max_size=max(actors.at_least, int(room) if actors.at_most is None else actors.at_most),
-        max_tasks_in_flight_per_actor=2,  # one in work, one waiting; with more, other actors would be idle at the end
-    )
-    parts = ray.data.from_items(places)
-    parts.context.target_max_block_size = 1  # a block for each part, so that parts of one file go to many actors
-    parts.context.enable_progress_bars = False
-    # readers take no core, else the actors could leave them none; and so they are not fused with the actors
-    parts = parts.flat_map(lambda row: plan.read(int(row["place"])), num_cpus=0)
-    made = parts.map(
-        _PartWriter, compute=pool, fn_constructor_kwargs=dict(writer), num_cpus=actors.cpus, num_gpus=actors.gpus
-    )
-    yield from made.iter_rows()
+    if places:
+        parts = ray.data.from_items(places)
+        parts.context.target_max_block_size = 1  # a block for each part, so that parts of one file go to many actors
+        parts.context.enable_progress_bars = False
+        # readers take no core, else the actors could leave them none; and so they are not fused with the actors
+        parts = parts.flat_map(lambda row: plan.read(int(row["place"])), num_cpus=0)
+        yield from parts.map(_PartWriter, **workers).iter_rows()
 
 
 def _survey(table: Table, columns: Sequence[str]) -> tuple[InputFile, int, list[str]]:
@@ -247,7 +233,7 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[InputFile, int, list[
 
     def note(problem: str) -> None:
         about = {"file": str(table.source), "row": n_rows + len(bad) + 1, "problem": problem}
-        bad.append(json.dumps(about, ensure_ascii=False))
+        bad.append(json.dumps(about))
 
     file = InputFile.of(table.source)
     for _ in dataclasses.replace(table, on_skip=note).rows(columns):
@@ -257,25 +243,6 @@ def _survey(table: Table, columns: Sequence[str]) -> tuple[InputFile, int, list[
 
 def _identity(spec: VectorSpec) -> dict[str, Any]:
     return VectorWriter(spec.open_model(), spec).identity()
-
-
-def _write_bad_rows(folder: Path, lines: Iterator[str]) -> int:
-    n_bad, first = 0, next(lines, None)
-    if first is not None:
-        with atomic_path(folder / BAD_ROWS) as path, path.open("w", encoding="utf-8", errors="replace") as file:
-            for line in chain([first], lines):
-                file.write(f"{line}\n")
-                n_bad += 1
-    return n_bad
-
-
-def _check_complete(folder: Path, shards: Shards, plan: _Plan) -> None:
-    missing = [number for number in range(plan.n_parts) if not shards.has(number)]
-    if missing or shards.n_rows != plan.n_rows:
-        raise OutputError(
-            f"{folder}: {shards.n_rows:,} of {plan.n_rows:,} texts are done, {len(missing)} parts are missing; a"
-            " file may have changed while it was read. Run the same again; finished parts are kept."
-        )
 
 
 def _tables(source: Table | str | Path) -> list[Table]:

@@ -71,19 +71,24 @@ class ElmoSentenceEncoder:
     ) -> Any:
         """Encode N texts, or one, with the arguments of `SentenceTransformer.encode`.
 
-        `batch_size` and `device` change no vector. A `prompt` is put before every text; `prompt_name`, `truncate_dim`
-        and another precision than "float32" raise `ConfigError`, as this model has no such thing.
+        A `prompt` is put before every text; `prompt_name`, `truncate_dim` and another precision than "float32" raise
+        `ConfigError`, as this model has no such thing.
 
         Returns a matrix (N, d), for one text its vector (d,); with output_value="token_embeddings" a list of N matrices
         (T, 2P), or one. Tensors with convert_to_tensor=True (one) or convert_to_numpy=False (a list).
         """
-        _refuse(prompt_name=prompt_name, truncate_dim=truncate_dim, precision=precision, output_value=output_value)
+        for name, value, known in (
+            ("prompt_name", prompt_name, [None]),
+            ("truncate_dim", truncate_dim, [None]),
+            ("precision", precision, ["float32", None]),
+            ("output_value", output_value, ["sentence_embedding", "token_embeddings"]),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))} with this model.")
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         if prompt:
-            for i, text in enumerate(texts):
-                if not isinstance(text, str):
-                    kind = type(text).__name__
-                    raise TextError(f"texts[{i}] is {text!r:.60} ({kind}); a prompt goes before strings only.")
+            if wrong := [i for i, text in enumerate(texts) if not isinstance(text, str)]:
+                raise TextError(f"texts[{wrong[0]}] is no string; a prompt goes before strings only.")
             texts = [prompt + text for text in texts]
         tensors = convert_to_tensor or not convert_to_numpy
         vectors: Any
@@ -107,17 +112,6 @@ class ElmoSentenceEncoder:
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return the cosines of corresponding rows, (N, d) × (N, d) → (N,)."""
         return _like((_unit(embeddings1) * _unit(embeddings2)).sum(axis=1), embeddings1, embeddings2)
-
-
-def _refuse(*, prompt_name: Any, truncate_dim: Any, precision: Any, output_value: Any) -> None:
-    if prompt_name is not None:
-        raise ConfigError(f"prompt_name is {prompt_name!r}; this model has no prompts. Give the text as prompt=….")
-    if truncate_dim is not None:
-        raise ConfigError(f"truncate_dim is {truncate_dim!r}; ELMo's vectors can't be cut. Reduce them by PCA instead.")
-    if precision not in ("float32", None):
-        raise ConfigError(f"precision is {precision!r}; expected 'float32'; apply quantize_embeddings to the vectors.")
-    if output_value not in ("sentence_embedding", "token_embeddings"):
-        raise ConfigError(f"output_value is {output_value!r}; expected 'sentence_embedding' or 'token_embeddings'.")
 
 
 def _unit(vectors: Any) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ _FILE = "elmo.json"
 class ElmoPipe:
     """A pipe that puts ELMo vectors into docs; made by `nlp.add_pipe("elmo", config={…})`.
 
-    `layers` (not "each") and `layer_weights` are those of `Elmo.encode_words`; `name` is for the pipe's errors.
+    `layers` (not "each") are those of `Elmo.encode_words`.
 
     Example:
         >>> import spacy
@@ -47,12 +47,10 @@ class ElmoPipe:
         1.0
     """
 
-    def __init__(
-        self, elmo: Elmo, *, name: str = "elmo", layers: Layers = "mix", layer_weights: list[float] | None = None
-    ) -> None:
+    def __init__(self, elmo: Elmo, *, layers: Layers = "mix") -> None:
         if layers == "each":
             raise ConfigError("layers='each' gives several vectors a word; a token has one: use 'all'.")
-        self.elmo, self.name, self.layers, self.layer_weights = elmo, name, layers, layer_weights
+        self.elmo, self.layers = elmo, layers
         register_attributes()
 
     def __call__(self, doc: Doc) -> Doc:
@@ -63,9 +61,7 @@ class ElmoPipe:
         """Put vectors into docs, `batch_size` at a time, which bounds the memory and changes no vector."""
         for docs in blocks(stream, batch_size):
             words = [[token.text for token in doc if not token.is_space] for doc in docs]
-            features = self.elmo.encode_words(
-                words, layers=self.layers, layer_weights=self.layer_weights, show_progress=False
-            )
+            features = self.elmo.encode_words(words, layers=self.layers, show_progress=False)
             for doc, text in zip(docs, features, strict=True):
                 vectors = np.zeros((len(doc), text.vectors.shape[1]), np.float32)
                 vectors[[not token.is_space for token in doc]] = text.vectors
@@ -98,22 +94,13 @@ class ElmoPipe:
         return self.from_bytes(read_bytes(file, max_bytes=1 << 16), exclude=exclude, place=file)
 
 
-_DEFAULTS = {"model": "default", "layers": "mix", "layer_weights": None, "precision": "float32", "n_threads": None}
+_DEFAULTS = {"model": "default", "layers": "mix", "precision": "float32", "n_threads": None}
 
 
 @Language.factory("elmo", default_config=_DEFAULTS, assigns=["doc._.elmo", "span._.elmo", "token._.elmo"])
-def make_elmo(
-    nlp: Language,
-    name: str,
-    model: str,
-    layers: Any,
-    layer_weights: list[float] | None,
-    precision: str,
-    n_threads: int | None,
-) -> ElmoPipe:
+def make_elmo(nlp: Language, name: str, model: str, layers: Any, precision: str, n_threads: int | None) -> ElmoPipe:
     """Make the pipe; `nlp.add_pipe("elmo", config={…})` calls it with the arguments of `Elmo.load`."""
-    elmo = Elmo.load(model, precision=precision, n_threads=n_threads)
-    return ElmoPipe(elmo, name=name, layers=layers, layer_weights=layer_weights)
+    return ElmoPipe(Elmo.load(model, precision=precision, n_threads=n_threads), layers=layers)
 
 
 def register_attributes() -> None:
@@ -167,9 +154,5 @@ def _has_vector(part: Doc | Span | Token) -> bool:
 
 def _similarity(part: Doc | Span | Token, other: Any) -> float:
     one, two = _vector(part), other.vector
-    if one.shape != two.shape:
-        raise InputError(
-            f"can't compare a vector of {one.shape[0]} numbers with one of {two.shape[0]}: give both to the same pipe."
-        )
     lengths = float(np.linalg.norm(one) * np.linalg.norm(two))
     return float(one @ two) / lengths if lengths else 0.0

@@ -22,15 +22,11 @@ if TYPE_CHECKING:
 def add_vectors(
     frame: DataFrame, spec: VectorSpec = VectorSpec(), *, column: str = "text", output: str = "features"
 ) -> DataFrame:
-    """Add a column of vectors to a Spark data frame; evaluated lazily, as always in Spark.
+    """Add a column `output` of vectors of the texts in `column` to a Spark data frame; evaluated lazily.
 
-    Args:
-        frame: a data frame with a column of strings.
-        spec: which vectors, one per text. Give `n_threads=1`, as Spark runs a task per core.
-        column: the column of texts.
-        output: the new column, of arrays of float32: null where the text is null, zeros where it has no words.
-
-    Raises InputError if the column does not exist or the new one does, ConfigError for a spec of vectors per word.
+    Give the `spec`, one vector per text, `n_threads=1`, as Spark runs a task per core. Vectors are arrays of float32:
+    null where the text is null, zeros where it has no words. Raises InputError if the column does not exist or the new
+    one does, ConfigError for a spec of vectors per word.
 
     Example:
         ``add_vectors(spark.read.parquet("tweets"), column="tweet").write.parquet("vectors")``

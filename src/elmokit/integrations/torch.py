@@ -10,9 +10,9 @@ from typing import Any
 
 from elmokit import checkpoints
 from elmokit.elmo import EMBEDDED
-from elmokit.errors import ConfigError, InputError, needing
+from elmokit.errors import ConfigError, needing
 from elmokit.text.char_ids import padded_char_ids
-from elmokit.text.inputs import checked_words
+from elmokit.text.inputs import checked_texts, checked_words
 from elmokit.text.tokens import get_tokenizer
 
 with needing("PyTorch", "torch", "ElmoLayer"):
@@ -25,13 +25,8 @@ from elmokit.nn.bilm import BiLM, LayerMixer
 class ElmoLayer(nn.Module):
     """Texts → word vectors with gradients.
 
-    Args:
-        model: "default" for the model in the package, or anything that `elmokit.checkpoints.load` reads.
-        fine_tune: whether the biLM's weights are trained too.
-        dropout: on the word vectors, in training.
-        layer_norm: whether layers are normalised, text by text, before they are mixed.
-
-    Raises ConfigError for a model without characters.
+    `model` is "default" for the model in the package, or anything that `elmokit.checkpoints.load` reads; ConfigError
+    for one without characters. `fine_tune` trains the biLM's weights too; `dropout` on the word vectors in training.
 
     Example:
         >>> layer = ElmoLayer(dropout=0.0)
@@ -40,9 +35,7 @@ class ElmoLayer(nn.Module):
         True
     """
 
-    def __init__(
-        self, model: str | Path = "default", *, fine_tune: bool = False, dropout: float = 0.5, layer_norm: bool = False
-    ) -> None:
+    def __init__(self, model: str | Path = "default", *, fine_tune: bool = False, dropout: float = 0.5) -> None:
         super().__init__()
         checkpoint = checkpoints.load(EMBEDDED if model == "default" else model, with_softmax=False)
         if checkpoint.config.char_cnn is None:
@@ -53,7 +46,7 @@ class ElmoLayer(nn.Module):
         self.name, self.config, self.fine_tune = checkpoint.name or str(model), checkpoint.config, fine_tune
         self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors)
         self.bilm.requires_grad_(fine_tune)
-        self.layer_mix = LayerMixer(checkpoint.config.n_layers, layer_norm=layer_norm)
+        self.layer_mix = LayerMixer(checkpoint.config.n_layers)
         self.dropout = nn.Dropout(dropout)
         self._tokenize = get_tokenizer(checkpoint.config.tokenizer)
 
@@ -67,12 +60,10 @@ class ElmoLayer(nn.Module):
 
         A data loader's `collate_fn` may make them ahead.
         """
-        if isinstance(texts, str):
-            raise InputError(f"expected a list of texts, got one text: {texts[:40]!r}. Put it into a list.")
         width = self.config.char_cnn.max_characters  # type: ignore[union-attr]  # __init__ has looked
         rows = [
             [t.word for t in self._tokenize(text)] if isinstance(text, str) else checked_words(text, i)
-            for i, text in enumerate(texts)
+            for i, text in enumerate(checked_texts(texts))
         ]
         return torch.from_numpy(padded_char_ids(rows, width))
 

@@ -9,7 +9,7 @@ import pytest
 from elmokit import Elmo
 from elmokit.checkpoints import save
 from elmokit.encoding import Encoding
-from elmokit.errors import ConfigError, TextError
+from elmokit.errors import ConfigError, InputError, TextError
 from unit.tiny_models import tiny_checkpoint, tiny_elmo
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed (extra datasets)")
@@ -59,8 +59,6 @@ def test_a_stream_is_read_as_it_is_taken(table, model):
     made = add_embeddings(table.to_iterable_dataset(), elmo=model, batch_size=2)
     rows = list(made.take(3))
     np.testing.assert_allclose([row["text_elmo"] for row in rows], Elmo.load(model).encode(TEXTS[:3]), rtol=1e-5)
-    with pytest.raises(ConfigError, match="leave num_proc out"):
-        add_embeddings(table.to_iterable_dataset(), elmo=model, num_proc=2)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # newer Pythons about forks of processes with threads
@@ -94,12 +92,10 @@ def test_the_fingerprint_is_the_same_in_another_run_and_another_with_other_weigh
 
 
 def test_wrong_columns_and_texts_are_named(table, model):
-    with pytest.raises(ConfigError, match="no column is called 'tweet'; the data set has 'text', 'id'"):
+    with pytest.raises(InputError, match=r"the data set: .*no column 'tweet'"):
         add_embeddings(table, "tweet", elmo=model)
     with pytest.raises(ConfigError, match="'id' exists already"):
         add_embeddings(table, {"text": "id"}, elmo=model)
-    with pytest.raises(ConfigError, match="no columns given"):
-        add_embeddings(table, {}, elmo=model)
     with pytest.raises(ConfigError, match="pooling"):
         add_embeddings(table, elmo=model, encoding=Encoding("median"))
     with pytest.raises(TextError, match=r"texts\[1\] is None"):

@@ -39,7 +39,7 @@ def test_keyed_vectors(model):
 
 @pytest.mark.parametrize("words", [["a", ""], ["a b"], ["a\u00a0b"], ["a", "a"], [], ["a", 1], ["a", "\ud83d"]])
 def test_what_the_format_can_not_hold(model, tmp_path, words):
-    with pytest.raises(InputError, match=r"white space|twice|no words|words\[1\]"):
+    with pytest.raises(InputError, match=r"each once and without white space|no words"):
         save_word2vec(model[0], words, tmp_path / "v.txt")
     assert not list(tmp_path.iterdir())
 

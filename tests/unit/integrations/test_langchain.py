@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from elmokit import Elmo
+from elmokit import Elmo, Encoding
 from elmokit.errors import TextError
 
 pytest.importorskip("langchain_core", reason="langchain-core is not installed (extra langchain)")
@@ -19,7 +19,7 @@ TEXTS = ["the cat sat", "a dog ran away", "it broke again", ""]
 
 
 def test_the_vectors_are_those_of_elmo_as_plain_numbers(model):
-    embeddings = ElmoEmbeddings(model, pooling="mean+max", layers="all")
+    embeddings = ElmoEmbeddings(model, encoding=Encoding("mean+max", "all", normalize=True))
     expected = Elmo.load(model).encode(TEXTS, pooling="mean+max", layers="all", normalize=True)
     found = embeddings.embed_documents(TEXTS)
     assert isinstance(embeddings, Embeddings)
@@ -27,7 +27,7 @@ def test_the_vectors_are_those_of_elmo_as_plain_numbers(model):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     np.testing.assert_allclose(embeddings.embed_query(TEXTS[0]), found[0], rtol=1e-5)
     assert embeddings.embed_documents([]) == []
-    assert ElmoEmbeddings(Elmo.load(model), normalize=False).embed_query("") == [0.0] * 12
+    assert ElmoEmbeddings(Elmo.load(model)).embed_query("") == [0.0] * 12
 
 
 def test_asynchronous_calls_give_the_same(model):

@@ -72,9 +72,9 @@ def test_similarities_are_cosines_of_the_kind_that_was_given(model):
 @pytest.mark.parametrize(
     ("argument", "value", "says"),
     [
-        ("prompt_name", "query", "no prompts"),
-        ("truncate_dim", 4, "can't be cut"),
-        ("precision", "int8", "quantize_embeddings"),
+        ("prompt_name", "query", "expected None"),
+        ("truncate_dim", 4, "expected None"),
+        ("precision", "int8", "expected 'float32' or None"),
         ("output_value", "both", "expected 'sentence_embedding'"),
     ],
 )

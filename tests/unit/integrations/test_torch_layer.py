@@ -31,7 +31,7 @@ def test_texts_words_and_ids_are_one(model):
     by_ids, _ = layer(layer.char_ids(["the cat sat", "a cat"]))
     assert torch.equal(by_text, by_words)
     assert torch.equal(by_text, by_ids)
-    with pytest.raises(InputError, match="Put it into a list"):
+    with pytest.raises(InputError, match="expected a list of texts"):
         layer("the cat sat")
 
 
