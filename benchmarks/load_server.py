@@ -362,7 +362,10 @@ def run_ends(options, results):
         "one text of 48,000 words": ("/v1/embeddings", {"input": "word " * 48_000}),
         "vectors of 900 words, as numbers": ("/v1/words", {"input": " ".join(words[:2000]), "layers": 1}),
         "3.9 MB without a space, to be split": ("/v1/embeddings", {"input": "()" * 1_950_000}),
-        "5,700 words in the explorer": ("/explorer/read", {"texts": [" ".join(words[i : i + 570]) for i in range(10)]}),
+        "5,700 words in the explorer": (
+            "/explorer/word",
+            {"texts": [" ".join(words[i : i + 570]) for i in range(10)], "sentence": 0, "word": 0},
+        ),
     }
     for name, case in cases.items():
         with Server(options.model, "--grace", "2") as server:

@@ -35,7 +35,6 @@ def test_about_tells_model_views_and_limits(elmo, address, indexed):
     assert status == 200
     assert (about["model"], about["dim"], about["index"]) == (elmo.name, elmo.dim, None)
     assert [view["name"] for view in about["views"]] == ["characters", "syntax", "meaning", "layer mix"]
-    assert about["limits"]["texts"] == explorer.MAX_TEXTS
     assert ask(indexed, "/explorer/about")[1]["index"]["occurrences"] == 18
 
 

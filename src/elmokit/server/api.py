@@ -4,8 +4,8 @@ Source: https://platform.openai.com/docs/api-reference/embeddings.
 """
 
 import base64
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -18,39 +18,23 @@ from elmokit.server import schemas
 from elmokit.server.batching import EncodingTask
 from elmokit.server.errors import RESPONSES, RequestError
 from elmokit.server.service import Service, asked
-from elmokit.tasks.similar import directions, mean_of, nearest
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
+from elmokit.tasks.similar import directions, nearest
 
 _QUERY_WORDS = 2000  # of a query of the index
 
 routes = APIRouter()
-_MODELS: dict[str, Any] = {"tags": ["Models"], "responses": {x: RESPONSES[x] for x in (400, 401, 403, 404, 429)}}
 
 
-_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _route(method: str, path: str, **described: Any) -> Callable[[Handler], Handler]:
-    """Declare a route, also without /v1, as some base URLs have it."""
-
-    def add(handler: Handler) -> Handler:
-        routes.add_api_route(f"/v1{path}", handler, methods=[method], **described)
-        routes.add_api_route(path, handler, methods=[method], include_in_schema=False)
-        return handler
-
-    return add
-
-
-def _described(request: type[BaseModel], item: type[BaseModel]) -> dict[str, Any]:
+def _described(request: type[BaseModel]) -> dict[str, Any]:
     """The description of a route for OpenAPI: routes read bodies themselves, off the event loop."""
     schema = request.model_json_schema(ref_template="#/components/schemas/{model}")
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    answers = {200: {"model": schemas.ListAnswer[item]}, **RESPONSES}  # type: ignore[valid-type]
-    return {"tags": ["Vectors"], "responses": answers, "openapi_extra": {"requestBody": body}}
+    responses = {200: {"model": schemas.ListAnswer}, **RESPONSES}
+    return {"tags": ["Vectors"], "responses": responses, "openapi_extra": {"requestBody": body}}
 
 
-@_route("POST", "/embeddings", **_described(schemas.EmbeddingsRequest, schemas.EmbeddingItem))
+@routes.post("/embeddings", include_in_schema=False)  # some base URLs lack /v1
+@routes.post("/v1/embeddings", **_described(schemas.EmbeddingsRequest))
 async def embeddings(request: Request) -> Response:
     """Embed texts: one vector per text."""
     service, body = await asked(request, schemas.EmbeddingsRequest)
@@ -68,13 +52,14 @@ async def embeddings(request: Request) -> Response:
     return service.answer(items, split, n_values=vectors.size)
 
 
-@_route("POST", "/words", **_described(schemas.WordsRequest, schemas.WordsItem))
+@routes.post("/words", include_in_schema=False)
+@routes.post("/v1/words", **_described(schemas.WordsRequest))
 async def words(request: Request) -> Response:
     """Embed the words of texts: one vector per word, with the word's place in the text."""
     service, body = await asked(request, schemas.WordsRequest)
+    chosen = {"layers": body.layers, "layer_weights": body.layer_weights}
     each = body.layers == "each"
-    chosen = {} if each else {"layers": body.layers, "layer_weights": body.layer_weights}
-    task = EncodingTask(_encoding_of(service.settings.encoding, **chosen), words=True, each=each)
+    task = EncodingTask(None if each else _encoding_of(service.settings.encoding, **chosen), words=True)
     split = await service.split(_texts_of(body.input))
     features = await service.compute(task, split)
     items = (
@@ -90,7 +75,8 @@ async def words(request: Request) -> Response:
     return service.answer(items, split, n_values=sum(one.vectors.size for one in features))
 
 
-@_route("POST", "/similar", **_described(schemas.SimilarRequest, schemas.SimilarItem))
+@routes.post("/similar", include_in_schema=False)
+@routes.post("/v1/similar", **_described(schemas.SimilarRequest))
 async def similar(request: Request) -> Response:
     """Find what is similar to a text, or to a word in it: the request's texts, or the index's sentences or words."""
     service, body = await asked(request, schemas.SimilarRequest)
@@ -111,37 +97,35 @@ async def similar(request: Request) -> Response:
     return service.answer(items, split)
 
 
-@_route("GET", "/models", **_MODELS)
-@_route("GET", "/models/", include_in_schema=False)
-async def models(request: Request) -> schemas.ModelsAnswer:
-    """List the models that are served."""
-    return schemas.ModelsAnswer(data=[schemas.ModelItem(id=request.app.state.service.model_id)])
+@routes.get("/v1/models", tags=["Models"], responses=RESPONSES)
+@routes.get("/v1/models/", include_in_schema=False)
+async def models(request: Request) -> dict[str, Any]:
+    """List the models that are served: one."""
+    return {"object": "list", "data": [_model(request.app.state.service)]}
 
 
-@_route("GET", "/models/{name:path}", **_MODELS, openapi_extra={"parameters": [_NAME]})
-async def one_model(request: Request) -> schemas.ModelItem:
+@routes.get("/v1/models/{name:path}", include_in_schema=False)
+async def one_model(request: Request) -> dict[str, Any]:
     """Describe one model."""
-    service: Service = request.app.state.service
-    service.check_model(request.path_params["name"])  # as a parameter FastAPI would describe an answer 422 to it
-    return schemas.ModelItem(id=service.model_id)
+    request.app.state.service.check_model(request.path_params["name"])
+    return _model(request.app.state.service)
+
+
+def _model(service: Service) -> dict[str, Any]:
+    return {"id": service.model_id, "object": "model", "created": 0, "owned_by": "elmokit"}
 
 
 def _ranked(body: schemas.SimilarRequest, rows: NDArray[Any]) -> list[dict[str, Any]]:
     """The texts of a request by similarity; row 0 is the query's vector, the others the texts'."""
-    mean = mean_of(rows[1:]) if body.centre else None
-    best = nearest(directions(rows[:1], mean=mean), directions(rows[1:], mean=mean), body.k)
+    best = nearest(directions(rows[:1]), directions(rows[1:]), body.k)
     pairs = zip(best.rows[0].tolist(), best.cosines[0].tolist(), strict=True)
     return [{"index": row, "text": (body.texts or [])[row], "similarity": cosine} for row, cosine in pairs]
 
 
 def _in_index(body: schemas.SimilarRequest, index: WordIndex) -> list[dict[str, Any]]:
-    answers: Iterable[Any]
     if body.word is None:
-        answers = index.search_sentences(body.query, k=body.k)
-    else:
-        answers = index.most_similar(body.word, context=body.query, topn=body.k)
-    items = [schemas.SimilarItem.model_validate(one, from_attributes=True) for one in answers]
-    return [item.model_dump(exclude_unset=True) for item in items]
+        return [asdict(sentence) for sentence in index.search_sentences(body.query, k=body.k)]
+    return [asdict(near) for near in index.most_similar(body.word, context=body.query, topn=body.k)]
 
 
 def _encoding_of(default: Encoding, **chosen: Any) -> Encoding:

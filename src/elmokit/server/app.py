@@ -19,7 +19,6 @@ from elmokit.server.batching import BatchQueue, EncodingTask
 from elmokit.server.errors import HANDLED, answer_error
 from elmokit.server.metrics import Metrics
 from elmokit.server.middleware import RequestGuard
-from elmokit.server.occurrences import ReadingCache
 from elmokit.server.service import Service
 from elmokit.server.settings import Settings
 
@@ -46,9 +45,8 @@ pages = APIRouter()
 def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings | None = None) -> FastAPI:
     """Make an ASGI application that serves a model, and an index of words for /v1/similar and the explorer if given.
 
-    The explorer's page is at "/" and the description of the API at "/docs", unless a token is required, which a page
-    opened in a browser cannot send. `app.state.service` is what the routes share. Raises ConfigError for a pooling or
-    layers that the model does not have.
+    The explorer's page is at "/" and the description of the API at "/docs", unless a token is required, which a browser
+    cannot send. Raises ConfigError for a pooling or layers that the model does not have.
 
     Example:
         ``uvicorn.run(create_app(Elmo.load(), settings=Settings(max_texts=100)))``
@@ -73,7 +71,7 @@ def create_app(elmo: Elmo, *, index: WordIndex | None = None, settings: Settings
         lifespan=lifespan,
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
     )
-    app.state.service, app.state.metrics, app.state.readings = service, metrics, ReadingCache()
+    app.state.service, app.state.metrics = service, metrics
     app.include_router(api.routes)
     app.include_router(monitoring)
     for routes in (explorer.routes, pages) if settings.token is None else ():

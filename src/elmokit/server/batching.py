@@ -1,10 +1,8 @@
-"""Requests → batches: many requests wait for one model, and what they ask for is computed together.
+"""Requests → batches: many requests wait for one model, and what they ask for is computed together, by one thread.
 
-A request enters a queue and gets a future; one thread takes texts of several requests for each call of the model.
 Merging changes no answer, since a text's vector does not depend on its neighbours. In every round the oldest request
 advances by a turn and small ones are taken whole, so small requests overtake large ones and none waits for ever. A long
-text is read segment by segment: the oldest and the shortest one have a turn in each round. Cancelled requests are
-dropped between two turns.
+text is read segment by segment: the oldest and the shortest one have a turn in each round.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -46,16 +44,15 @@ class QueueClosed(Exception):
 class EncodingTask:
     """What is computed of texts; requests with the same task are merged.
 
-    With `words` every word gets a vector instead of every text; with `each` it gets one per layer.
+    With `words` every word gets a vector instead of every text, and without an `encoding` one per layer.
     """
 
-    encoding: Encoding = Encoding()
+    encoding: Encoding | None = Encoding()
     words: bool = False
-    each: bool = False
 
     def width(self, config: ElmoConfig) -> int:
         """Numbers per text, or per word. Raises ConfigError for layers that the model does not have."""
-        if self.each:
+        if self.encoding is None:
             return config.n_layers * config.dim
         self.encoding.check(config)
         return self.encoding.word_width(config) if self.words else self.encoding.width(config)
@@ -64,14 +61,12 @@ class EncodingTask:
         """N lists of words → N results in order: an array of shape (N, d), or `Features`."""
         if not self.words:
             return elmo.encode(sentences, self.encoding, show_progress=False)
-        layers = "each" if self.each else self.encoding.layers
-        weights = None if self.each else self.encoding.layer_weights
+        layers, weights = ("each", None) if (e := self.encoding) is None else (e.layers, e.layer_weights)
         return elmo.encode_words(sentences, layers=layers, layer_weights=weights, show_progress=False)
 
     def turns(self, elmo: Elmo, words: Words, turn_words: int) -> Iterator[Any]:
         """One long text: None after each segment, and last a list with its result."""
-        encoding = None if self.each else self.encoding
-        for result in elmo.encode_in_turns(words, encoding, pooled=not self.words, turn_words=turn_words):
+        for result in elmo.encode_in_turns(words, self.encoding, pooled=not self.words, turn_words=turn_words):
             if result is None:
                 yield None
             else:
@@ -97,7 +92,7 @@ class _Job:
         return self.n_taken < len(self.costs) and self.costs[self.n_taken] > self.long_words
 
     def take(self, room: int) -> _Part:
-        """The next texts that fit into a number of words, at least one; none from a long one on."""
+        """The next texts that fit into a number of words, at least one, and their words; none from a long one on."""
         start, n_words = self.n_taken, 0
         while self.n_taken < len(self.costs) and not self.at_long:
             if n_words and n_words + self.costs[self.n_taken] > room:
@@ -105,7 +100,7 @@ class _Job:
             n_words += self.costs[self.n_taken]
             self.n_taken += 1
         self.n_left -= n_words
-        return _Part(self, self.sentences[start : self.n_taken], n_words)
+        return self, self.sentences[start : self.n_taken], n_words
 
     def add(self, part: Any) -> None:
         """Take a part of the result; with the last one the future is done."""
@@ -120,19 +115,13 @@ class _Job:
             self.future.set_exception(error)
 
 
-class _Part(NamedTuple):
-    """Texts of a request that are computed in one batch."""
-
-    job: _Job
-    sentences: Sequence[Words]
-    n_words: int
+_Part = tuple[_Job, Sequence[Words], int]  # texts of a request that are computed in one batch, and their words
 
 
 class BatchQueue:
-    """A model with its queue and thread; see `Settings` for the arguments.
+    """A model with its queue and thread; see `Settings` for the arguments. A long text is read `turn_words` at a time.
 
-    A long text is read `turn_words` at a time. `on_batch` takes what was computed together (numbers of requests, texts
-    and words) and the seconds it took, on the queue's thread.
+    `on_batch` takes the numbers of requests, texts and words that were computed together, and the seconds it took.
     """
 
     def __init__(
@@ -168,9 +157,7 @@ class BatchQueue:
     def submit(self, task: EncodingTask, sentences: Sequence[Words]) -> Future[Any]:
         """A future of what `EncodingTask.compute` returns; cancelling it saves the work that is not done yet.
 
-        Raises:
-            QueueFull: the queue is full.
-            QueueClosed: the server is shutting down.
+        Raises QueueFull, or QueueClosed when the server is shutting down.
         """
         if not sentences:
             done: Future[Any] = Future()
@@ -205,7 +192,7 @@ class BatchQueue:
                 parts, long = self._take()
             groups: dict[EncodingTask, list[_Part]] = {}
             for part in parts:
-                groups.setdefault(part.job.task, []).append(part)
+                groups.setdefault(part[0].task, []).append(part)
             for group in groups.values():
                 self._compute(group)
             for job in long:
@@ -230,7 +217,7 @@ class BatchQueue:
         large = [job for job in by_size if job.has_long or job.n_left > share]
         in_turn = dict.fromkeys([self._jobs[0], *large[:1]])  # the oldest, and the shortest of the large ones
         parts = [job.take(share) for job in in_turn if not job.at_long]
-        room = self._batch_words - sum(part.n_words for part in parts)
+        room = self._batch_words - sum(n_words for _, _, n_words in parts)
         for job in by_size:
             if job not in in_turn and not job.has_long:
                 if job.n_left > room:
@@ -242,20 +229,20 @@ class BatchQueue:
     def _compute(self, parts: Sequence[_Part]) -> None:
         """Compute texts with one task; if that fails, each request alone, so that one cannot fail another."""
         begin = time.monotonic()
-        sentences = [sentence for part in parts for sentence in part.sentences]
+        sentences = [sentence for _, some, _ in parts for sentence in some]
         try:
-            results = parts[0].job.task.compute(self.elmo, sentences)
+            results = parts[0][0].task.compute(self.elmo, sentences)
         except BaseException as error:
             if len(parts) == 1:
-                parts[0].job.fail(error)
+                parts[0][0].fail(error)
             for part in parts if len(parts) > 1 else ():
                 self._compute([part])
             return
-        self._note(len(parts), len(sentences), sum(part.n_words for part in parts), begin)
+        self._note(len(parts), len(sentences), sum(n_words for _, _, n_words in parts), begin)
         start = 0
-        for part in parts:
-            part.job.add(results[start : start + len(part.sentences)])
-            start += len(part.sentences)
+        for job, some, _ in parts:
+            job.add(results[start : start + len(some)])
+            start += len(some)
 
     def _read_segment(self, job: _Job) -> None:
         """A turn of a long text, unless nobody waits for it."""

@@ -11,10 +11,9 @@ WRITE_TIMEOUT_S = 30.0  # a client that reads less than about 48 kB of its answe
 
 
 class LimitedConnection(H11Protocol):
-    """A connection of a client.
+    """A connection: headers must arrive within a time from its begin or the answer before; an answer must be read.
 
-    Headers must arrive within a time from the connection, or from the answer before; an answer must be read; and
-    beyond the limit of connections the one that has kept the server waiting longest is closed for the new one.
+    Beyond the limit of connections the one that has kept the server waiting longest is closed for the new one.
     """
 
     def __init__(self, *, max_connections: int, header_timeout_s: float, **options: Any) -> None:

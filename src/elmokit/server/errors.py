@@ -1,7 +1,6 @@
 """Error answers in the shape of OpenAI's API: `{"error": {"message", "type", "param", "code"}}` for every failure.
 
-Clients of that API turn them into their own exceptions by the status. The JSON is ASCII, since a message may quote
-text that no encoding can carry.
+The JSON is ASCII, since a message may quote text that no encoding can carry.
 """
 
 import json
@@ -11,7 +10,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from elmokit.errors import ElmoKitError
@@ -20,21 +19,6 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 CLOSE = {"Connection": "close"}
 NOT_JSON = "invalid_json"
 _MANY = 100
-
-
-class ErrorDetails(BaseModel):
-    """What went wrong."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """Body of every answer that is not a success."""
-
-    error: ErrorDetails
 
 
 @dataclass
@@ -54,21 +38,7 @@ class RequestError(Exception):
         return Response(json.dumps({"error": details}), self.status, self.headers, "application/json")
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": meaning}
-    for status, meaning in {
-        400: "The request is not valid; the message says why.",
-        401: "The bearer token is missing or wrong.",
-        403: "A page of another origin sent the request.",
-        404: "No such model or route.",
-        408: "The body did not arrive in time.",
-        413: "Too many bytes, texts, words or numbers.",
-        415: "The body is compressed.",
-        429: "Busy; try again after the seconds in Retry-After.",
-        503: "The server is shutting down.",
-        504: "The answer took too long.",
-    }.items()
-}
+RESPONSES: dict[int | str, dict[str, Any]] = {code: {} for code in (400, 401, 403, 404, 408, 413, 415, 429, 503, 504)}
 """Error answers of the routes, for the OpenAPI description."""
 
 

@@ -1,16 +1,17 @@
 """The routes of the explorer: what its page asks about words in context.
 
 A question carries its sentences along, and every answer holds all layers, so the layer slider of the page moves without
-asking again. Readings of recent sentences are kept, within a bound in bytes.
+asking again.
 
-    GET  /explorer/about     the model, its layers, the open index, the limits
+    GET  /explorer/about     the model, its layers, the open index
     POST /explorer/read      sentences → their words
     POST /explorer/word      an occurrence → its neighbours, and the map of all occurrences of the word
     POST /explorer/compare   two sentences → similarities word by word
     POST /explorer/index     an occurrence → its neighbours in the index
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,17 +21,22 @@ from pydantic import BaseModel, FailFast, Field, StringConstraints
 
 from elmokit.elmo import Elmo
 from elmokit.index import Occurrence, WordIndex
+from elmokit.index.description import scaled
 from elmokit.index.senses import group_occurrences
+from elmokit.plots import principal_plane
+from elmokit.runtime.pooling import mix_layers
 from elmokit.server.batching import EncodingTask
-from elmokit.server.errors import RequestError, too_large
-from elmokit.server.occurrences import Place, Reading, nearest, places_of, planes, vectors_of
-from elmokit.server.service import Service, asked
+from elmokit.server.errors import RequestError
+from elmokit.server.service import Service, SplitText, asked
 
 Array = NDArray[Any]
+Place = tuple[int, int]  # numbers of a sentence and of a word in it, from 0
 Indexed = Sequence[tuple[Array, dict[str, str]]]
 """Occurrences from the index: the vectors of each by view, (L + 1, 2P), and its sentence in three parts."""
 
 MAX_TEXTS, MAX_CHARACTERS, MAX_WORDS = 300, 4000, 6000
+_TASK = EncodingTask(None, words=True)
+_SAME = 1e-5  # smaller differences are rounding
 _ON_MAP, _FROM_INDEX, _N_NEIGHBOURS = 200, 150, 10
 
 Texts = Annotated[
@@ -53,6 +59,22 @@ class WordQuestion(ReadQuestion):
     with_index: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A sentence of T words, their places in characters, (T, 2), and their vectors by view, (L + 1, T, 2P)."""
+
+    words: tuple[str, ...]
+    offsets: Array
+    views: Array
+
+    @classmethod
+    def of(cls, elmo: Elmo, words: Sequence[str], offsets: Any, layers: Array) -> "Reading":
+        """The reading of a sentence from the vectors of all its layers, (L, T, 2P)."""
+        views = np.concatenate([layers, mix_layers(layers, elmo.layer_mix)[None]])
+        places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
+        return cls(tuple(words), places, scaled(views)[0])
+
+
 routes = APIRouter(prefix="/explorer")
 
 
@@ -68,7 +90,6 @@ async def about(request: Request) -> Response:
             "views": _views(elmo),
             "start": elmo.n_layers - 1,
             "index": None if index is None else index.about(),
-            "limits": {"texts": MAX_TEXTS, "characters": MAX_CHARACTERS, "words": MAX_WORDS},
         }
     )
 
@@ -77,8 +98,8 @@ async def about(request: Request) -> Response:
 async def read(request: Request) -> Response:
     """Sentences split into words, with what stands between them."""
     service, question = await asked(request, ReadQuestion)
-    readings = await _readings(request, question.texts)
-    return service.respond(lambda: {"sentences": [_pieces(reading) for reading in readings]})
+    split = await service.split(question.texts, param="texts", max_words=MAX_WORDS)
+    return service.respond(lambda: {"sentences": list(map(_pieces, question.texts, split))})
 
 
 @routes.post("/word")
@@ -114,26 +135,20 @@ async def index(request: Request) -> Response:
     opened = service.index
     if opened is None:
         raise RequestError(404, "No index is open: start with `elmokit explore --db DIR`.")
-    readings = await _readings(request, question.texts)
-    sentence, number = _place(readings, question.sentence, question.word)
-    return service.respond(lambda: _in_index(opened, readings[sentence], number))
+    split = await service.split(question.texts, param="texts", max_words=MAX_WORDS)
+    sentence, number = _place(split, question.sentence, question.word)
+    return service.respond(lambda: _in_index(opened, split[sentence].words, number))
 
 
 async def _readings(request: Request, texts: Sequence[str]) -> list[Reading]:
-    """Readings of sentences, in their order; equal sentences share one."""
-    service, cache = request.app.state.service, request.app.state.readings
-    readings = {text: reading for text in texts if (reading := cache.get(text)) is not None}
-    missing = [text for text in dict.fromkeys(texts) if text not in readings]
-    if missing:
-        split = await service.split(missing, param="texts", max_words=MAX_WORDS)
-        task = EncodingTask(words=True, each=True)
-        features = await service.compute(task, split, max_values=MAX_WORDS * task.width(service.elmo.config))
-        for text, (words, offsets), layers in zip(missing, split, features, strict=True):
-            readings[text] = Reading.of(service.elmo, text, words, offsets, layers.vectors)
-            cache.put(readings[text])
-    if sum(len(readings[text].words) for text in texts) > MAX_WORDS:
-        raise too_large(f"More than {MAX_WORDS:,} words; send fewer at once.", "texts")
-    return [readings[text] for text in texts]
+    """Readings of sentences, in their order."""
+    service: Service = request.app.state.service
+    split = await service.split(texts, param="texts", max_words=MAX_WORDS)
+    features = await service.compute(_TASK, split, max_values=MAX_WORDS * _TASK.width(service.elmo.config))
+    return [
+        Reading.of(service.elmo, words, offsets, layers.vectors)
+        for (words, offsets), layers in zip(split, features, strict=True)
+    ]
 
 
 async def _from_index(request: Request, readings: Sequence[Reading], place: Place) -> Indexed:
@@ -165,23 +180,22 @@ def _views(elmo: Elmo) -> list[dict[str, str]]:
     return [{"name": name, "about": about} for name, about in named]
 
 
-def _place(readings: Sequence[Reading], sentence: int, word: int) -> Place:
+def _place(readings: Sequence[Reading | SplitText], sentence: int, word: int) -> Place:
     if sentence >= len(readings) or word >= len(readings[sentence].words):
         raise RequestError(400, f"There is no word {word} in sentence {sentence} (both counted from 0).")
     return sentence, word
 
 
-def _pieces(reading: Reading) -> dict[str, Any]:
+def _pieces(text: str, split: SplitText) -> dict[str, Any]:
     pieces, end = [], 0
-    for start, stop in reading.offsets.tolist():
-        pieces.append((reading.text[end:start], reading.text[start:stop]))
+    for start, stop in split.offsets:
+        pieces.append((text[end:start], text[start:stop]))
         end = stop
-    return {"pieces": pieces, "tail": reading.text[end:]}
+    return {"pieces": pieces, "tail": text[end:]}
 
 
-def _in_index(index: WordIndex, reading: Reading, number: int) -> dict[str, Any]:
-    vector = index.vector(reading.words[number], list(reading.words), position=number)
-    near = index.search(vector, k=_N_NEIGHBOURS)
+def _in_index(index: WordIndex, words: list[str], number: int) -> dict[str, Any]:
+    near = index.search(index.vector(words[number], words, position=number), k=_N_NEIGHBOURS)
     return {"neighbours": [{**_three_parts(one), "score": round(one.similarity, 4)} for one in near]}
 
 
@@ -191,7 +205,7 @@ def _around(readings: Sequence[Reading], indexed: Indexed, place: Place) -> dict
     places = places_of(word, readings)
     kept = places[:_ON_MAP] if place in places[:_ON_MAP] else [place, *places[: _ON_MAP - 1]]
     vectors = np.concatenate([vectors_of(kept, readings), *(views[:, None] for views, _ in indexed)], axis=1)
-    points, shares = planes(vectors)
+    points, explained = planes(vectors)
     senses, _ = group_occurrences(vectors[-1].astype(np.float32))
     own = [{"sentence": sentence, "word": number} for sentence, number in kept]
     others = [{"sentence": None, **parts} for _, parts in indexed]
@@ -199,14 +213,13 @@ def _around(readings: Sequence[Reading], indexed: Indexed, place: Place) -> dict
     near = {"same": nearest(place, readings, same_word=True), "any": nearest(place, readings)}
     return {
         "word": word,
-        "left_out": len(places) - len(kept),
         "neighbours": {
             kind: [[{"sentence": i, "word": j, "score": round(score, 4)} for (i, j), score in view] for view in views]
             for kind, views in near.items()
         },
         "occurrences": [{**one, "sense": sense} for one, sense in zip(shown, senses.tolist(), strict=True)],
         "senses": _senses(vectors[-1], senses),
-        "views": [{"points": _rounded(at), "shares": _rounded(of)} for at, of in zip(points, shares, strict=True)],
+        "views": [{"points": _rounded(at), "explained": of} for at, of in zip(points, explained, strict=True)],
     }
 
 
@@ -227,3 +240,55 @@ def _three_parts(one: Occurrence) -> dict[str, str]:
 
 def _rounded(array: Array) -> Any:
     return array.astype(np.float64).round(4).tolist()
+
+
+def places_of(word: str, readings: Sequence[Reading]) -> list[Place]:
+    """Where a word occurs, capitals or not, in reading order."""
+    wanted = word.casefold()
+    return [place for place, other in _all_words(readings) if other.casefold() == wanted]
+
+
+def vectors_of(places: Sequence[Place], readings: Sequence[Reading]) -> Array:
+    """The vectors at N places by view. Shape (L + 1, N, 2P)."""
+    return np.stack([readings[sentence].views[:, word] for sentence, word in places], axis=1)
+
+
+def nearest(
+    place: Place, readings: Sequence[Reading], *, k: int = 10, same_word: bool = False
+) -> list[list[tuple[Place, float]]]:
+    """The k nearest occurrences by cosine, in every view: of the same word, or of any with a letter or digit.
+
+    Equally near ones come in reading order.
+    """
+    sentence, number = place
+    if same_word:
+        others = places_of(readings[sentence].words[number], readings)
+    else:
+        others = [other for other, text in _all_words(readings) if any(map(str.isalnum, text))]
+    others = [other for other in others if other != place]
+    own = readings[sentence].views[:, number]
+    if not others:
+        return [[] for _ in own]
+    scores = np.einsum("vnd,vd->vn", vectors_of(others, readings), own)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return [[(others[i], float(view[i])) for i in best.tolist()] for view, best in zip(scores, order, strict=True)]
+
+
+def planes(vectors: Array) -> tuple[Array, list[float]]:
+    """A map of every view, (V, N, D) → (V, N, 2): its first two principal components; and the variance they explain.
+
+    Each map is turned or mirrored to lie as the next one does (orthogonal Procrustes), so that a point's way from one
+    to the next means something.
+    """
+    moved = vectors - vectors[:, :1]
+    moved[np.abs(moved) < _SAME] = 0
+    points, explained = zip(*map(principal_plane, moved), strict=True)
+    aligned = np.stack(points)
+    for i in reversed(range(len(aligned) - 1)):
+        left, _, right = np.linalg.svd(aligned[i].T @ aligned[i + 1])
+        aligned[i] = aligned[i] @ left @ right
+    return aligned, list(explained)
+
+
+def _all_words(readings: Sequence[Reading]) -> Iterator[tuple[Place, str]]:
+    return (((i, j), word) for i, reading in enumerate(readings) for j, word in enumerate(reading.words))

@@ -1,7 +1,7 @@
-"""What the server measures of itself, for Prometheus (GET /metrics).
+"""What the server measures of itself, for Prometheus (GET /metrics): every application in a registry of its own.
 
-Every application has a registry of its own, so two in one process do not mix. With several worker processes the
-numbers lie in files in a folder that all share (`PROMETHEUS_MULTIPROC_DIR`), and whichever is asked tells the sum.
+With several worker processes the numbers lie in files in a folder that all share (`PROMETHEUS_MULTIPROC_DIR`), and
+whichever is asked tells the sum.
 """
 
 import os

@@ -1,13 +1,13 @@
-"""What every request passes before a route sees it, as plain ASGI.
+"""What every request passes before a route sees it, as plain ASGI: checks, limits, one deadline.
 
-Checks of the host name, the origin and the token; the body, read whole within its limits; the number of requests in
-progress; one deadline over everything; and the end of the work when the client has left.
+The body is read whole within its limits, and the work ends when the client has left.
 """
 
 import asyncio
 import hmac
 import re
 import time
+from collections.abc import Iterator
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -186,9 +186,9 @@ def _host(headers: Headers) -> str | None:
 
 
 def _replay(body: bytes) -> Receive:
-    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]
+    messages: Iterator[Message] = iter([{"type": "http.request", "body": body}])
 
     async def again() -> Message:
-        return messages.pop() if len(messages) > 1 else messages[0]
+        return next(messages, {"type": "http.disconnect"})
 
     return again

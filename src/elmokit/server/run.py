@@ -1,8 +1,7 @@
 """Run a server: bind, serve, and end in time without losing a request.
 
-The socket is bound before the model is loaded, so a taken port is reported at once, and all workers share it. On
-SIGTERM or Ctrl-C no new connection is accepted and requests in progress have `Settings.shutdown_s` seconds to finish.
-Several workers are several processes, each with a model of its own; they end when their supervisor does.
+The socket is bound before the model is loaded, so a taken port is reported at once, and all workers share it. Several
+workers are several processes, each with a model of its own; they end when their supervisor does.
 """
 
 import json
@@ -15,10 +14,10 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import uvicorn
@@ -56,11 +55,10 @@ def run_server(
     n_workers: int = 1,
     on_ready: Callable[[str], None],
 ) -> None:
-    """Serve what `load_app` makes until SIGTERM or Ctrl-C.
+    """Serve what `load_app` makes until SIGTERM or Ctrl-C; `on_ready` gets the address once requests are accepted.
 
     Port 0 is any free one, and `any_port` takes one if the port is taken. On a loopback address the allowed hosts
-    default to the names of this machine. `on_ready` is called with the server's address, on a thread, once requests
-    are accepted. Raises ConfigError for an address that is taken, not allowed, or not one of this machine.
+    default to the names of this machine. Raises ConfigError for an address that is taken or not one of this machine.
     """
     if host in LOOPBACK and not settings.allowed_hosts:
         settings = settings.model_copy(update={"allowed_hosts": LOOPBACK})
@@ -157,14 +155,12 @@ def _listener(host: str, port: int, any_port: bool) -> socket.socket:
 
 def _when_ready(host: str, listener: socket.socket, ended: threading.Event, then: Callable[[str], None]) -> None:
     """Ask the server itself until it answers, then call a function with its address."""
-    port = listener.getsockname()[1]
-    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- read, not bound
-    address, local = (f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}" for name in (host, asked))
-    no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    port, asked = listener.getsockname()[1], {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     while not ended.is_set():
-        with suppress(OSError), no_proxy.open(f"{local}/readyz", timeout=5) as answer:
-            if answer.status == 200:
+        with suppress(OSError, HTTPException), closing(HTTPConnection(asked, port, timeout=5)) as connection:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
                 listener.listen(_QUEUED)
-                then(address)
+                then(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
                 return
         time.sleep(0.05)

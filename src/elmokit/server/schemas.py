@@ -3,11 +3,9 @@
 Unknown fields of /embeddings are ignored, since clients of other servers send theirs.
 """
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, FailFast, Field, StrictBool, StrictInt, StrictStr
-
-ItemType = TypeVar("ItemType")
 
 
 class FirstError(FailFast):
@@ -60,81 +58,13 @@ class SimilarRequest(BaseModel, extra="forbid"):
     texts: Annotated[Texts | None, Field(description="Texts to rank. Default: look in the server's index.")] = None
     word: Annotated[StrictStr | None, Field(description="A word of the query, to be looked up in the index.")] = None
     k: Annotated[int, Field(ge=1, le=1000, description="Number of answers at most.")] = 10
-    centre: Annotated[bool, Field(description="Whether the mean vector of the texts is subtracted first.")] = False
     model: Model = None
 
 
-class Usage(BaseModel):
-    """Number of words read."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class ListAnswer(BaseModel, Generic[ItemType]):
+class ListAnswer(BaseModel):
     """A list, with the model's name and the number of words."""
 
     object: Literal["list"]
-    data: list[ItemType]
+    data: list[dict[str, Any]]
     model: str
-    usage: Usage
-
-
-class EmbeddingItem(BaseModel):
-    """A text's vector."""
-
-    object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
-
-
-class WordsItem(BaseModel):
-    """The words of a text."""
-
-    index: int
-    words: list[str]
-    offsets: Annotated[list[tuple[int, int]], Field(description="Begin and end in characters (code points).")]
-    shape: Annotated[list[int], Field(description="Of the vectors: words, width; or layers, words, width.")]
-    vectors: list[list[float]] | list[list[list[float]]] | str
-
-
-class OccurrenceItem(BaseModel):
-    """A word of the index in its sentence."""
-
-    text: str
-    start: int
-    end: int
-    document: str
-    row: int
-    similarity: float
-
-
-class SimilarItem(BaseModel):
-    """One answer: a text (of the request or of the index) or a word (of the index)."""
-
-    similarity: float
-    text: str | None = None
-    index: Annotated[int | None, Field(description="Position of the text in the request.")] = None
-    document: str | None = None
-    row: int | None = None
-    word: str | None = None
-    sense: int | None = None
-    sense_name: str | None = None
-    count: int | None = None
-    occurrences: list[OccurrenceItem] | None = None
-
-
-class ModelItem(BaseModel):
-    """A model."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int = 0
-    owned_by: str = "elmokit"
-
-
-class ModelsAnswer(BaseModel):
-    """The models that are served: one."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelItem]
+    usage: Annotated[dict[str, int], Field(description="Number of words read: prompt_tokens, total_tokens.")]

@@ -1,7 +1,7 @@
 """What the routes share: bodies, words of texts and answers, within the limits and off the event loop.
 
 Parsing, splitting texts into words and writing answers run on a few threads, in pieces, so that neither a large request
-nor a slow reader holds up the others; the model has a thread of its own (`elmokit.server.batching`).
+nor a slow reader holds up the others.
 """
 
 import asyncio

@@ -12,10 +12,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseModel):
-    """Limits and choices of a server.
-
-    Raises:
-        ConfigError: a limit that is not positive, an unknown name, or a token that cannot travel in a header.
+    """Limits and choices of a server; ConfigError for a wrong one, and a token that cannot travel in a header.
 
     Example:
         >>> Settings(max_texts=10).max_texts, "secret" in repr(Settings(token="secret"))

@@ -190,5 +190,5 @@ def test_what_cannot_be_answered_is_said(nlp):
         _ = doc.vector
     wider = spacy.blank("en")
     wider.add_pipe("elmo", config={"model": nlp.config["components"]["elmo"]["model"], "layers": "all"})
-    with pytest.raises(ValueError, match=r"\(12,\) and \(36,\)"):
+    with pytest.raises(ValueError, match="36 is different from 12"):
         nlp("The cat").similarity(wider("The cat"))

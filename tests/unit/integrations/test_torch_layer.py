@@ -7,7 +7,7 @@ from torch import nn
 
 from elmokit import Elmo
 from elmokit.checkpoints import save
-from elmokit.errors import ConfigError, InputError, TextError
+from elmokit.errors import ConfigError, TextError
 from elmokit.integrations.torch import ElmoLayer
 from unit.tiny_models import tiny_checkpoint
 
@@ -31,7 +31,7 @@ def test_texts_words_and_ids_are_one(model):
     by_ids, _ = layer(layer.char_ids(["the cat sat", "a cat"]))
     assert torch.equal(by_text, by_words)
     assert torch.equal(by_text, by_ids)
-    with pytest.raises(InputError, match="expected a list of texts"):
+    with pytest.raises(TextError, match="expected a list of texts"):
         layer("the cat sat")
 
 

@@ -248,7 +248,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(served, elmo, monkeyp
         lazy.close()
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/words", "/explorer/read"])
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/words", "/explorer/word"])
 @pytest.mark.parametrize("part", ["tokenizer", "model"])
 def test_one_deadline_holds_for_splitting_and_computing(served, elmo, path, part):
     go = threading.Event()
@@ -263,7 +263,8 @@ def test_one_deadline_holds_for_splitting_and_computing(served, elmo, path, part
         else:
             elmo.encode = elmo.encode_words = waits
         begin = time.monotonic()
-        answer = client.post(path, json={ROUTES[path]: ["a"]})
+        place = {"sentence": 0, "word": 0} if path == "/explorer/word" else {}
+        answer = client.post(path, json={ROUTES[path]: ["a"], **place})
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
         assert time.monotonic() - begin < 5
         assert client.get("/healthz").status_code == 200

@@ -123,10 +123,10 @@ def test_what_cannot_be_served_is_told_in_a_paragraph(model, tmp_path):
 def test_an_end_does_not_wait_longer_than_its_grace(route):
     texts = [f"{i} " * 1900 for i in range(3)] if route == "explorer" else ["word " * 49_000]
     with process("--grace", "1") as running, client_of(running) as client, ThreadPoolExecutor(1) as pool:
-        path = {"embeddings": "/embeddings", "explorer": f"http://127.0.0.1:{client.base_url.port}/explorer/read"}[
+        path = {"embeddings": "/embeddings", "explorer": f"http://127.0.0.1:{client.base_url.port}/explorer/word"}[
             route
         ]
-        asked = pool.submit(client.post, path, json={"input": texts, "texts": texts})
+        asked = pool.submit(client.post, path, json={"input": texts, "texts": texts, "sentence": 0, "word": 0})
         until(lambda: in_progress(client) > 1)
         time.sleep(0.3)
         begin = time.monotonic()

@@ -156,9 +156,8 @@ export function occurrenceMap(node, { choose, add }) {
       const inside = at.filter((_, i) => data.occurrences[i].sense === s);
       path.setAttribute("d", hull(inside));
     });
-    const [x, y] = data.views[view].shares;
-    shares.textContent = x + y > 0
-      ? `The first two principal components explain ${Math.round(x * 100)} % and ${Math.round(y * 100)} % of the variance. Senses are clusters of similar vectors. Overlapping points are moved apart.`
+    shares.textContent = points.some(([x, y]) => x || y)
+      ? `The first two principal components explain ${Math.round(data.views[view].explained * 100)} % of the variance. Senses are clusters of similar vectors. Overlapping points are moved apart.`
       : "All occurrences have the same vector in this layer, as with static word vectors. They are drawn side by side.";
   }
 
