@@ -1,8 +1,7 @@
-"""One step, one loop over epochs and one kind of snapshot for every network that is fitted (extra `torch`).
+"""The loop over epochs for heads, taggers and tuned biLMs; the steps and snapshots of training (extra `torch`).
 
-`fit` fits heads, taggers and tuned biLMs. Shuffling and dropout of an epoch depend on its number and the seed
-alone, so a run that continues from its snapshot takes the steps it would have taken. Pretraining has a loop of its own
-and shares the rest. Snapshots are safetensors files, written whole or not at all; opening one runs no code.
+Shuffling and dropout of an epoch depend on its number and the seed alone. Snapshots, which only pretraining writes, are
+safetensors files, written whole or not at all; opening one runs no code.
 """
 
 import json
@@ -10,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +75,6 @@ def fit(
     loss: Callable[[Any, Any], Tensor],
     score: Callable[[Any], float],
     parts: Callable[[Any], Sequence[Sequence[nn.Parameter]]] | None = None,
-    snapshot: Path | None = None,
-    identity: str = "",
     advance: Callable[[int], object] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> tuple[Any, EpochReport]:
@@ -91,13 +88,11 @@ def fit(
         score: score of a network in evaluation mode on the held-out rows; larger is better.
         parts: splits the parameters from the top of the network to its bottom. The parts are unfrozen one after the
             other during the first half of the epochs (Howard & Ruder 2018); None trains all from the start.
-        snapshot: file written after each epoch; if it exists, the run continues from it. None writes none.
-        identity: names the data, model and options of the run; a snapshot of another identity is refused.
         advance: called with 1 after each step, for a progress bar.
         on_epoch: called after each epoch.
 
     Returns the network in evaluation mode with the weights of its best epoch, and the last report. TrainingError if the
-    loss is not finite, or the snapshot is damaged or belongs to another run.
+    loss is not finite.
     """
     o = options
     with torch.random.fork_rng():
@@ -106,8 +101,6 @@ def fit(
         groups = [list(part) for part in parts(network)] if parts else [list(network.parameters())]
         optimizer = torch.optim.AdamW([{"params": g} for g in groups], lr=o.learning_rate, weight_decay=o.weight_decay)
         report, best = EpochReport(), _state(network)
-        if snapshot is not None and snapshot.is_file():
-            report, best = _continued(snapshot, identity, network, optimizer)
         while not report.stopped:
             number, started, losses = report.epoch + 1, time.monotonic(), list[float]()
             torch.manual_seed(o.seed * 100_003 + number)
@@ -136,42 +129,14 @@ def fit(
             stopped = number >= o.n_epochs or (o.patience is not None and number - best_epoch >= o.patience)
             mean, seconds = float(np.mean(losses)), time.monotonic() - started
             report = EpochReport(number, mean, value, best_score, best_epoch, seconds, stopped)
-            if snapshot is not None:  # after the last epoch it holds the best weights only
-                rest = {} if stopped else {**_named("model", _state(network)), **optimizer_tensors(optimizer)}
-                write_snapshot(
-                    snapshot, {**_named("best", best), **rest}, {"identity": identity, "report": asdict(report)}
-                )
             if on_epoch is not None:
                 on_epoch(report)
     network.load_state_dict(best)
     return network.requires_grad_(True).eval(), report
 
 
-def _continued(
-    snapshot: Path, identity: str, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[EpochReport, Weights]:
-    """The report and the best weights of a snapshot; network and optimizer are set to its state."""
-    with reading_snapshot(snapshot) as (tensors, metadata):
-        if metadata["identity"] != identity:
-            raise TrainingError(
-                f"{snapshot}: this run was started with other data, options or another model. Continue with the same"
-                " ones, or delete the file to start again."
-            )
-        report, best = EpochReport(**metadata["report"]), prefixed(tensors, "best.")
-        if any(name not in best or best[name].shape != x.shape for name, x in network.state_dict().items()):
-            raise ValueError("its weights are not those of this network")
-        if not report.stopped:
-            network.load_state_dict(prefixed(tensors, "model."))
-            restore_optimizer(optimizer, tensors)
-    return report, best
-
-
 def _state(network: nn.Module) -> Weights:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-
-
-def _named(prefix: str, weights: Weights) -> Weights:
-    return {f"{prefix}.{name}": tensor for name, tensor in weights.items()}
 
 
 def take_step(

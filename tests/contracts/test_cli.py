@@ -189,24 +189,6 @@ def test_classify_from_table_to_submission(tmp_path, model):
     assert "weighted F1" in run("info", folder, "--all").stdout
 
 
-def test_cleaning_is_compared_on_request(tmp_path, model):
-    train = many(tmp_path / "train.csv")
-    options = [
-        "--text",
-        "tweet",
-        "--model",
-        model,
-        "--no-baseline",
-        "--compare-cleaning",
-        "--C",
-        "1",
-        "--mistakes",
-        "3",
-    ]
-    done = run("classify", "train", train, "--out", tmp_path / "m", *options)
-    assert "cleaned: all but lemmas" in done.stdout
-
-
 def test_strange_labels_and_a_poor_terminal(tmp_path, model):
     labels = ["[bold]नहीं :smile:", "x" * 200]
     train = write(

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from elmokit.errors import ConfigError, InputError, OutputError
 from elmokit.files import atomic_path
 
 app = Commands("Train a text classifier, and use it.")
-_SNAPSHOTS = "run"  # folder of --head finetune in --out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,24 +56,21 @@ class HeadOptions:
     join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
     strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
     balance: bool = option(True, "Give rare classes more weight.")
-    threshold: str = option(
-        "0.5", 'Probability that predicts the positive of two classes; "f1" chooses the best.', metavar="PROBABILITY"
-    )
+    threshold: float = option(0.5, "Probability that predicts the positive of two classes.", metavar="PROBABILITY")
     positive: str | None = option(None, "Positive one of two classes; the last in sorted order if not given.")
     over: str = option("attention", 'How the words of "bilstm" become one vector: "attention" or "max".')
     epochs: int | None = option(None, 'Passes over the rows at most ("bilstm", "finetune").', min=1)
 
-    def settings(self, out: str) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """The arguments of `TextClassifier`."""
         from elmokit.tasks.classify.features import new_head
 
         head: Any = self.head
         if self.head == "bilstm":
-            head = new_head(self.head, over=self.over)
+            head = new_head(self.head, over=self.over, epochs=self.epochs)
         elif self.head == "finetune":
-            head = new_head(self.head, snapshots=Path(out) / _SNAPSHOTS)
-        threshold = options.number_or("--threshold", self.threshold, "f1")
-        return {"head": head, "threshold": threshold} | {x: getattr(self, x) for x in ("join", "positive", "epochs")}
+            head = new_head(self.head, epochs=self.epochs)
+        return {"head": head, "join": self.join, "threshold": self.threshold, "positive": self.positive}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +81,6 @@ class ReportOptions:
     seed: options.Seed = 42
     folds: int = option(0, "Also cross-validate over all rows, with this many folds.")
     baseline: bool = option(True, "Show TF-IDF baselines beside it.")
-    compare_cleaning: bool = option(False, "Also evaluate the classic cleaning recipe, in steps.", "--compare-cleaning")
     learning_curve: bool = option(False, "Also train on a tenth, a quarter and half of the rows.", "--learning-curve")
     mistakes: int = option(0, "Number of most confident mistakes to show, at most 10.", min=0)
     details: bool = option(False, "Also show calibration, and precision by recall.", "--details")
@@ -108,8 +102,7 @@ def train(
     """Train a classifier on labelled texts and report how good it is.
 
     The report is made on held-out rows (scikit-learn's train_test_split with the same seed); the
-    classifier that is saved is then trained on all rows. An interrupted --head finetune continues
-    after the last complete epoch when the same command is run again.
+    classifier that is saved is then trained on all rows.
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
@@ -118,7 +111,7 @@ def train(
     from elmokit.tasks.classify.html_report import report_page
 
     several = table.separator is not None
-    if several and (head.head, head.join, head.threshold, head.positive) != ("logistic", None, "0.5", None):
+    if several and (head.head, head.join, head.threshold, head.positive) != ("logistic", None, 0.5, None):
         others = "leave out --head, --join, --threshold, --positive"
         raise ConfigError(f"--labels-separator goes with the logistic head alone: {others}.")
     if table.bad_rows == "keep" and not several:
@@ -130,7 +123,7 @@ def train(
     for path in filter(None, (out, report.json_file, report.html)):
         _check_writable(path)
     classifier: Any = (elmokit.MultiLabelClassifier if several else elmokit.TextClassifier)(
-        **({} if several else head.settings(out)),
+        **({} if several else head.settings()),
         elmo=model.load(),
         encoding=vectors.encoding(),
         cleaning=options.split_names(cleaning),
@@ -147,15 +140,12 @@ def train(
         seed=report.seed,
         n_folds=report.folds,
         baselines=report.baseline,
-        beside=_cleaned(classifier) if report.compare_cleaning else None,
         learning_curve=report.learning_curve,
     )
     show_report(evaluated, report)
     values = evaluated.to_dict()
     recorded = {"text": table.text, "label": table.label, "labels_separator": table.separator, "report": values}
     classifier.save(out, metadata=recorded)
-    if head.head == "finetune":
-        _remove_snapshots(out)
     for path in filter(None, (report.json_file, report.html)):
         Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
     options.write_json(report.json_file, values)
@@ -163,17 +153,6 @@ def train(
         with atomic_path(report.html) as temporary:
             temporary.write_text(report_page(evaluated, source=table.source), encoding="utf-8")
     screen.done(f"Saved, trained on all {len(rows):,} rows: {out}")
-
-
-def _cleaned(classifier: Any) -> dict[str, Any]:
-    """The classifier after the classic cleaning recipe, in steps; with lemmas only if simplemma is installed."""
-    from elmokit.text.cleaning import TUTORIAL_RECIPE
-
-    recipes = {"cleaned: urls": ("urls", "spaces"), "cleaned: all but lemmas": TUTORIAL_RECIPE[:-1]}
-    if find_spec("simplemma"):
-        recipes["cleaned: all, lemmas"] = TUTORIAL_RECIPE
-    settings = classifier.get_params(deep=False)
-    return {name: type(classifier)(**{**settings, "cleaning": recipe}) for name, recipe in recipes.items()}
 
 
 def show_report(evaluated: Any, shown: ReportOptions) -> None:
@@ -223,15 +202,6 @@ def predict(
 
     names = [recorded["label"], *(f"probability_{label}" for label in classifier.classes_ if proba)]
     checked.write(out, names, results)
-
-
-def _remove_snapshots(out: str) -> None:
-    """Remove what only an interrupted --head finetune needs."""
-    folder = Path(out) / _SNAPSHOTS
-    for path in folder.glob("finetune-*.safetensors"):
-        path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _check_writable(path: str) -> None:

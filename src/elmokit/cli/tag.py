@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import elmokit
@@ -14,6 +13,7 @@ from elmokit.cli.screen import screen
 from elmokit.data.conll import ColumnSentence, column_file, read_columns
 from elmokit.data.streams import STDIN
 from elmokit.errors import InputError
+from elmokit.files import make_folder
 
 app = Commands("Tag words: names, chunks, parts of speech (extra torch).")
 FILES = "tagger"
@@ -52,15 +52,13 @@ def train(
     scheme: str = option("auto", "How tags mark spans; none for parts of speech.", metavar="auto|IOB1|IOB2|BIOES|none"),
     layers: str = option("learned", '"learned" for a learned mix of all, or the number of one.'),
     training: TaggerOptions,
-    resume: bool = option(False, "Continue an interrupted training.", "--resume"),
     json_file: options.JsonFile = None,
     model: options.ModelOptions,
     encoding: options.Encoding = "utf-8",
 ) -> None:
     """Train a tagger on a column file: a word a line, an empty line between sentences.
 
-    Tags of other schemes are converted and invalid ones repaired; a note says so. Ctrl-C keeps the last epoch, and
-    --resume continues from it.
+    Tags of other schemes are converted and invalid ones repaired; a note says so.
 
     Example:  elmokit tag train eng.train --dev eng.testa --tag 3 --out ner/
     """
@@ -76,8 +74,8 @@ def train(
         numbers = f"loss {report.loss:.3f} · {what} {report.score:.4f}{best} · {report.seconds:.0f} s"
         screen.report(f"epoch {report.epoch} of {training.epochs} · {numbers}")
 
-    folder, bar = Path(out) / "run", screen.show_progress
-    tagger.fit(words, tags, dev=judged, folder=folder, resume=resume, show_progress=bar, on_epoch=show)
+    folder, bar = make_folder(out), screen.show_progress
+    tagger.fit(words, tags, dev=judged, folder=folder, show_progress=bar, on_epoch=show)
     tagger.save(out, metadata=asdict(columns))
     assert tagger.report_ is not None
     weights, report = tagger.layer_weights_, {"scheme": known_scheme, "metric": what, **asdict(tagger.report_)}

@@ -1,13 +1,12 @@
 """Rank passages by how well they answer a question: BM25 (by bm25s, extra `tasks`) and similarity of words.
 
-The score is BM25 / best BM25 of the question + weight · coverage. Coverage matches each word of the question with its
-most similar word in the passage, as the recall of `elmokit.tasks.pairs.scorer.align`, the mean vector subtracted.
+Coverage matches each word of the question with its most similar word in the passage, as the recall of
+`elmokit.tasks.pairs.scorer.align`, the mean vector subtracted.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +18,13 @@ from elmokit.tasks.checks import text_list
 from elmokit.tasks.pairs.scorer import inverse_document_frequencies, weights_of
 from elmokit.tasks.similar import directions
 
-WEIGHT = 4.0  # weight of coverage against BM25, chosen on the development part of WikiQA
-
 _MEAN_WORDS = 20_000
 _TERM = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A passage that may answer a question.
-
-    `place` is its number among the passages, from 0; `score`, what answers are sorted by, compares within one question
-    only; `bm25` is 0 without a word in common; `coverage`, from −1 to 1, says how well the question is covered.
-    """
+    """A passage, its number among the passages, and its scores, which compare within one question only."""
 
     place: int
     passage: str
@@ -46,9 +39,7 @@ class Answers:
     Args:
         elmo: the model.
         passages: N texts, for example sentences (see `elmokit.text.sentences`).
-        weight: of coverage against BM25; 0 is BM25 alone.
-        layers: the layers in which words are compared, all but "each".
-        idf: whether rare words of a question count more. Punctuation never counts.
+        weight: of coverage against BM25, chosen on the development part of WikiQA; 0 is BM25 alone.
         n_candidates: the number of passages, best by BM25, whose coverage is computed. Their word vectors are cached.
 
     InputError for no passages, or a missing one; MissingExtra without bm25s.
@@ -58,19 +49,12 @@ class Answers:
     """
 
     def __init__(
-        self,
-        elmo: Encoder,
-        passages: Iterable[str],
-        *,
-        weight: float = WEIGHT,
-        layers: Any = 0,
-        idf: bool = True,
-        n_candidates: int = 1000,
+        self, elmo: Encoder, passages: Iterable[str], *, weight: float = 4.0, n_candidates: int = 1000
     ) -> None:
         if not weight >= 0 or n_candidates < 1:
             raise ConfigError(f"weight is {weight} and n_candidates {n_candidates}; expected 0 or more, and 1 or more.")
         self.elmo, self.passages = elmo, text_list(passages)
-        self.weight, self.layers, self.idf, self.n_candidates = weight, layers, idf, n_candidates
+        self.weight, self.n_candidates = weight, n_candidates
         self._index = _Bm25(self.passages)
         self._rarity = inverse_document_frequencies(terms_of(passage) for passage in self.passages)
         self._mean = self._mean_vector()
@@ -86,10 +70,7 @@ class Answers:
     def parts(
         self, question: str, places: Sequence[int] | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """BM25 and coverage of passages, by their numbers (None: all of them). Shapes (n,) and (n,).
-
-        Passages that are no candidates get the smallest coverage of the candidates; with weight 0, coverage is zero.
-        """
+        """BM25 and coverage (the least one for no candidates) of passages by number; None for all. Shapes (n,)."""
         asked = np.arange(len(self.passages)) if places is None else np.asarray(places, dtype=np.int64)
         bm25 = self._index.scores(question)[asked]
         if self.weight == 0 or not len(asked):
@@ -101,22 +82,21 @@ class Answers:
         return bm25, coverage
 
     def _coverage(self, question: str, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How well each passage covers the words of a question; punctuation has no weight. Shape (n,)."""
+        """How well each passage covers the words of a question, punctuation left out. Shape (n,)."""
         asked = next(iter(self._encoded([question])))
-        weights = np.array([bool(terms_of(word)) for word in asked.words], dtype=np.float64)  # (T,)
-        if self.idf:
-            weights *= weights_of([word.lower() for word in asked.words], self._rarity)
+        weights = weights_of([word.lower() for word in asked.words], self._rarity)  # (T,)
+        weights *= [bool(terms_of(word)) for word in asked.words]
         if not weights.sum() > 0:
             return np.zeros(len(places))
         missing = [place for place in places.tolist() if place not in self._kept]
         for place, text in zip(missing, self._encoded([self.passages[place] for place in missing]), strict=True):
             self._kept[place] = directions(text.vectors, mean=self._mean)
-        words, vectors = directions(asked.vectors, mean=self._mean), [self._kept[place] for place in places.tolist()]
+        words, vectors = directions(asked.vectors, mean=self._mean), map(self._kept.__getitem__, places.tolist())
         best = [(words @ of.T).max(1, initial=-1.0) if len(of) else np.zeros(len(words)) for of in vectors]
         return np.asarray(np.array(best) @ (weights / weights.sum()))
 
     def _encoded(self, texts: Sequence[str]) -> Iterable[WordVectors]:
-        return self.elmo.encode_words_stream(texts, layers=self.layers, show_progress=False)
+        return self.elmo.encode_words_stream(texts, layers=0, show_progress=False)
 
     def _mean_vector(self) -> NDArray[np.float64]:
         """The mean word vector of about 20,000 words, from passages spread evenly."""

@@ -1,7 +1,7 @@
 """Check texts and labels once, where they enter a task, and name the row that is wrong."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -13,52 +13,47 @@ LabelSet = tuple[str, ...]
 Pair = Sequence[str]
 
 
-def text_list(texts: Iterable[Any]) -> list[str]:
+def text_list(texts: Iterable[Any], name: str = "texts") -> list[str]:
     """Return the texts of a list, an array, a column or a table with one column, provided that all are strings.
 
     InputError for a missing text (None, NaN, pandas.NA) or a table with several columns; TextError for a single string
-    instead of several texts, or something that is not a string.
+    instead of several texts, or something that is not a string. Errors call the texts by `name`.
     """
-    shape: tuple[int, ...] = getattr(texts, "shape", ())
-    if len(shape) == 2:
-        if shape[1] != 1:
-            raise InputError(f"expected one column of texts, got {shape[1]}; select the column, as in frame['text'].")
-        texts = np.asarray(texts)[:, 0]
-    checked = list(checked_texts(texts))
+    checked = list(checked_texts(_one_column(texts, "texts; select it, as in frame['text']")))
     for row, text in enumerate(checked):
-        if isinstance(text, str):
-            continue
-        if is_missing(text):
-            raise InputError(f"texts[{row}] is missing ({text}); drop such rows, or give an empty string.")
-        raise TextError(f"texts[{row}] is a {type(text).__name__}; expected a string.")
-    return [str(text) for text in cast("list[str]", checked)]
+        if not isinstance(text, str) and is_missing(text):
+            raise InputError(f"{name}[{row}] is missing ({text}); drop such rows, or give an empty string.")
+        if not isinstance(text, str):
+            raise TextError(f"{name}[{row}] is a {type(text).__name__}; expected a string.")
+    return list(map(str, checked))
+
+
+def _one_column(values: Any, what: str) -> Any:
+    """Values as they are, or the only column of a table; an InputError for several columns."""
+    shape: tuple[int, ...] = getattr(values, "shape", ())
+    if len(shape) == 2 and shape[1] == 1:
+        return np.asarray(values)[:, 0]
+    if len(shape) > 1:
+        raise InputError(f"the shape is {shape}; expected one column of {what}.")
+    return values
 
 
 def check_labels(labels: Iterable[Any], *, n_texts: int) -> list[Label]:
     """Return the labels (strings, numbers or booleans) as plain Python values, provided that there is one per text.
 
-    InputError for a different number of labels, a missing label (None, NaN, pandas.NA, empty), one-hot rows, labels of
-    another type such as dates, or strings mixed with numbers.
+    InputError for another number, a missing label, one-hot rows, dates and the like, or strings mixed with numbers.
     """
-    shape: tuple[int, ...] = getattr(labels, "shape", ())
-    if len(shape) == 2 and shape[1] == 1:
-        labels = np.asarray(labels)[:, 0]
-    elif len(shape) > 1:
-        raise InputError(
-            f"labels have the shape {shape}; expected one label per text. Turn one-hot rows into classes with"
-            " argmax(axis=1); for several labels per text use MultiLabelClassifier."
-        )
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    column = _one_column(
+        labels, "labels. Turn one-hot rows into classes with argmax(axis=1); or use MultiLabelClassifier"
+    )
+    plain = [label.item() if isinstance(label, np.generic) else label for label in column]
     if len(plain) != n_texts:
         raise InputError(f"{n_texts} texts but {len(plain)} labels; expected one for each.")
     for row, label in enumerate(plain):
         if is_missing(label) or (isinstance(label, str) and not label):
             raise InputError(f"labels[{row}] is missing ({label!r}); drop such rows.")
         if not isinstance(label, str | int | float):
-            raise InputError(
-                f"labels[{row}] is a {type(label).__name__} ({label!r:.40}); expected strings or numbers: convert the"
-                " labels with str()."
-            )
+            raise InputError(f"labels[{row}] is {label!r:.40}; expected strings or numbers: convert labels with str().")
     if len({isinstance(label, str) for label in plain}) > 1:
         raise InputError("some labels are strings and others numbers; make them all strings.")
     return plain
@@ -71,11 +66,7 @@ def check_known(labels: Iterable[Any], classes: Sequence[Any]) -> None:
 
 
 def check_label_sets(labels: Iterable[Iterable[str]], *, n_texts: int) -> list[LabelSet]:
-    """Return the labels of each text as a sorted tuple without duplicates.
-
-    InputError for a different number, a single string instead of several labels, a label that is not a string, or no
-    label at all.
-    """
+    """Return the labels of each text as a sorted tuple without duplicates; InputError for no lists of strings."""
     sets: list[LabelSet] = []
     for row, of_text in enumerate(labels):
         if isinstance(of_text, str) or not isinstance(of_text, Iterable):
@@ -104,11 +95,7 @@ def check_pairs(pairs: Iterable[Any]) -> tuple[list[str], list[str]]:
     for row, pair in enumerate(pairs):
         if not isinstance(pair, list | tuple | np.ndarray) or len(pair) != 2:
             raise InputError(f"pairs[{row}] is {pair!r:.80}; expected two texts.")
-        try:
-            one, other = text_list(pair)
-        except (InputError, TextError) as error:
-            place, _, problem = str(error).partition(" ")
-            raise type(error)(f"pairs[{row}]{place.removeprefix('texts')} {problem}") from None
+        one, other = text_list(pair, f"pairs[{row}]")
         first.append(one)
         second.append(other)
     return first, second

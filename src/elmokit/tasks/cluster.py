@@ -5,7 +5,7 @@ On vectors of length 1, k-means groups by cosine. The number of clusters is give
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ with needing("scikit-learn", "tasks", "clustering"):
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
     from sklearn.metrics import silhouette_score
 
+_MOST_CLUSTERS = 12
 _SILHOUETTE_TEXTS = 2000  # the silhouette compares all pairs
 _ENGLISH_SHARE = 0.12  # English text has 0.25 to 0.5 of scikit-learn's stop words, German and Spanish below 0.1
 _TERM = r"[^\W_]{2,}"
@@ -28,55 +29,44 @@ _STOP_WORDS = ENGLISH_STOP_WORDS | {"don", "didn", "doesn", "isn", "wasn", "ve",
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The cluster of each text (from 0, the largest first), the means of the clusters (k, D), and their silhouette.
-
-    The silhouette (-1 to 1) says how well the clusters are separated; None where the number of clusters was given.
-    """
+    """The cluster of each text (from 0, the largest first), and their silhouette if it chose how many there are."""
 
     numbers: NDArray[np.int64]
-    centres: NDArray[np.float64]
     silhouette: float | None = None
 
 
 def cluster_texts(
-    texts: NDArray[Any],
-    n_clusters: int | None = None,
-    *,
-    most: int = 12,
-    seed: int = 0,
-    show_progress: bool | None = None,
+    texts: NDArray[Any], n_clusters: int | None = None, *, seed: int = 0, show_progress: bool | None = None
 ) -> Clusters:
     """Cluster texts with k-means.
 
     `texts` are vectors of length 1, from `elmokit.tasks.similar.directions`, of shape (N, D). `n_clusters` None tries 2
-    to `most` and keeps the number with the largest silhouette. InputError for fewer different texts than clusters, or
-    fewer than three texts where the number is chosen.
-
-    Example:
-        ``cluster_texts(directions(elmo.encode(texts)), 5).numbers``
+    to 12 and keeps the number with the largest silhouette. InputError for fewer different texts than clusters, or fewer
+    than three texts where the number is chosen.
     """
     if n_clusters is not None:
-        return _k_means(texts, n_clusters, seed)
+        return Clusters(_k_means(texts, n_clusters, seed))
     if len(texts) < 3:
         raise InputError(f"{len(texts)} texts: choosing the number of clusters needs at least three.")
-    numbers = range(2, max(2, min(most, len(texts) - 1)) + 1)
-    tried = []
-    with progress_bar("clustering", total=len(numbers), show=show_progress) as advance:
-        for k in numbers:
-            clusters = _k_means(texts, k, seed)
-            tried.append(replace(clusters, silhouette=_silhouette(texts, clusters.numbers, seed)))
+    best, largest = np.zeros(0, np.int64), -np.inf
+    sizes = range(2, min(_MOST_CLUSTERS, len(texts) - 1) + 1)
+    with progress_bar("clustering", total=len(sizes), show=show_progress) as advance:
+        for k in sizes:
+            numbers = _k_means(texts, k, seed)
+            if (silhouette := _silhouette(texts, numbers, seed)) > largest:
+                best, largest = numbers, silhouette
             advance(1)
-    return max(tried, key=lambda clusters: clusters.silhouette or -np.inf)
+    return Clusters(best, largest)
 
 
-def _k_means(texts: NDArray[Any], k: int, seed: int) -> Clusters:
+def _k_means(texts: NDArray[Any], k: int, seed: int) -> NDArray[np.int64]:
     if k < 1:
         raise ConfigError(f"{k} clusters; expected 1 or more.")
     if (n_distinct := len(np.unique(texts, axis=0)) if len(texts) else 0) < k:
         raise InputError(f"{n_distinct} different texts; {k} clusters need at least as many.")
     fitted = KMeans(k, n_init=4, random_state=seed).fit(texts)
     order = np.argsort(-np.bincount(fitted.labels_, minlength=k), kind="stable")
-    return Clusters(np.argsort(order)[fitted.labels_].astype(np.int64), fitted.cluster_centers_[order])
+    return np.asarray(np.argsort(order)[fitted.labels_], np.int64)
 
 
 def _silhouette(texts: NDArray[Any], numbers: NDArray[np.int64], seed: int) -> float:

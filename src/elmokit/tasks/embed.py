@@ -29,9 +29,6 @@ class VectorSpec:
     """Which vectors of which model (a path must exist on every machine): one per text, or with `words` one per word.
 
     For words only the layers of the encoding count. Precision, device and threads are those of `Elmo`.
-
-    Example:
-        ``VectorSpec(encoding=Encoding(pooling="max")).open_model()``
     """
 
     model: str | Path = "default"
@@ -77,11 +74,10 @@ class VectorWriter:
         show_progress: bool | None = False,
         on_written: Callable[[int], None] | None = None,
     ) -> int:
-        """Write the vectors of rows to one file, whole or not at all, and return the number of texts.
+        """Write the vectors of rows, read as they are encoded, to one file, and return the number of texts.
 
-        The rows are read as they are encoded. `file` is the name of the input, to be written beside the vectors;
-        `format` None infers it from the suffix; `n_rows` is for the progress bar; `on_written` is called with the
-        number of texts written since its last call.
+        `file` is the name of the input, a column beside the vectors; `format` None infers it from the suffix; `n_rows`
+        is for the progress bar; `on_written` is called with the number of texts written since its last call.
         """
         n_texts = 0
         with vector_file(path, dim=self.dim, about=self.about, format=format) as write:

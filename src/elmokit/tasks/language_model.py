@@ -1,8 +1,7 @@
 """`LanguageModel`: the biLM predicts words, as it was trained to do: surprisal, perplexity, gaps, substitutes.
 
 The forward LSTMs have read all words before a gap, the backward LSTMs all words after it, and one softmax turns either
-into probabilities of the whole vocabulary (Peters et al. 2018, §3.1). Runs on the runtime of `Elmo.encode`, without
-PyTorch. The softmax is computed in blocks of rows, so memory does not grow with the text.
+into probabilities of the whole vocabulary (Peters et al. 2018, §3.1), in blocks of rows. Runs without PyTorch.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,6 @@ from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
 
 Array = NDArray[Any]
-Direction = Literal["both", "forward", "backward"]
 
 GAP = "___"  # what marks a gap in a text
 
@@ -88,17 +86,16 @@ class LanguageModel:
 
     @classmethod
     def load(cls, source: str | Path = "default", *, n_threads: int | None = None) -> LanguageModel:
-        """Read a model with its softmax; CheckpointError for one without.
+        """Read a model with its softmax: "default", or a checkpoint of any format (`source`).
 
-        `source` is "default" for the model in the package, else a checkpoint of any format; `n_threads` is that of
-        `LanguageModel`.
+        CheckpointError for one without; `n_threads` is that of `LanguageModel`.
         """
         return cls(checkpoints.load(EMBEDDED if source == "default" else source), n_threads=n_threads)
 
     def surprisal(self, texts: Iterable[Text], *, show_progress: bool | None = None) -> Iterator[Surprisal]:
         """Surprisal of every word of `texts` (strings or lists of words), one `Surprisal` per text, in bounded memory.
 
-        It depends on its text alone. TextError for what is no text; `show_progress` is that of `Elmo.encode`.
+        TextError for what is no text; `show_progress` is that of `Elmo.encode`.
         """
         total = len(texts) if isinstance(texts, Sized) else None
         sentences = (self._words(text, i) for i, text in enumerate(checked_texts(texts)))
@@ -118,54 +115,47 @@ class LanguageModel:
             surprisal.add_to(meter)
         return meter.result
 
-    def fill(
-        self, text: Text, *, n: int = 10, gap: str = GAP, direction: Direction = "both", prior: float = 0.5
-    ) -> list[Candidate]:
-        """The most probable words for a gap, the most probable first.
+    def fill(self, text: Text, *, n: int = 10, prior: float = 0.5) -> list[Candidate]:
+        """The `n` most probable words for the gap in a `text`, the most probable first.
 
-        Both directions are combined as p(word | before) · p(word | after) / p(word) ^ prior. If the words before and
-        after were independent given the word, the right prior would be 1.
+        The text is a string or a list of words with one gap, "___"; InputError for none or several. Both directions are
+        combined as p(word | before) · p(word | after) / p(word) ^ prior, where p(word) is the word's share in training;
+        models without word counts have no prior. If the words before and after were independent given the word, the
+        right `prior` would be 1.
 
-        Args:
-            text: a string or a list of words with one gap; InputError for none or several.
-            n: number of candidates.
-            gap: the mark of the gap.
-            direction: "both", "forward" (only the words before count) or "backward".
-            prior: exponent of the word's share in training; ignored for models without word counts.
-
-        Returns:
-            candidates, as in ``model.fill("The cat sat on the ___ and slept.")[0].word``.
+        Example:
+            ``model.fill("The cat sat on the ___ and slept.")[0].word``
         """
         given = text if isinstance(text, str) else self._words(text, 0)
-        if given.count(gap) != 1:
-            raise InputError(f"the text has {given.count(gap)} gaps; expected one, marked by {gap!r}: {text!r}.")
-        i = given.index(gap)
-        before, after = given[:i], given[i + (len(gap) if isinstance(given, str) else 1) :]
-        return self._candidates(self._words(before, 0), self._words(after, 0), n, direction, prior)
+        if given.count(GAP) != 1:
+            raise InputError(f"the text has {given.count(GAP)} gaps; expected one, marked by {GAP!r}: {text!r}.")
+        i = given.index(GAP)
+        before, after = given[:i], given[i + (len(GAP) if isinstance(given, str) else 1) :]
+        return self._candidates(self._words(before, 0), self._words(after, 0), n, prior)
 
     def next_words(self, text: Text, *, n: int = 10) -> list[Candidate]:
         """The `n` most probable words after a `text`, the most probable first. Only the words before count."""
-        return self._candidates(self._words(text, 0), [], n, "forward", 0.0)
+        return self._candidates(self._words(text, 0), None, n)
 
     def substitutes(
-        self, text: Text, word: str | int, *, n: int = 10, n_candidates: int = 100, sharpness: float = 4.0
+        self, text: Text, word: str, *, n: int = 10, n_candidates: int = 100, sharpness: float = 4.0
     ) -> list[Substitute]:
         """Words that could replace a word: probable in its place, and with a similar vector there.
 
-        The probability alone takes "The film was good" and "bad" alike, so the contextual vectors of the
-        `n_candidates` that the language model proposes are compared with that of the word they replace (after Melamud
-        et al. 2016 and Zhou et al. 2019). `sharpness` is the exponent of the cosine; 0 ranks by probability alone.
-
-        `word` is the word to replace in `text`, at its first occurrence, or its index among the words. The `n` best
-        come first, without the word itself in any case; InputError if it is not in the text.
+        The contextual vectors of the `n_candidates` that the language model proposes are compared with that of the word
+        they replace (after Melamud et al. 2016 and Zhou et al. 2019). `sharpness` is the exponent of the cosine; 0
+        ranks by probability alone. `word` is replaced at its first occurrence in `text`. The `n` best come first,
+        without the word itself in any case; InputError if it is not in the text.
         """
         if not sharpness >= 0 or n < 1 or n_candidates < 1:
             raise ConfigError(
                 f"n is {n}, n_candidates {n_candidates} and sharpness {sharpness}; expected 1, 1 and 0 or more."
             )
         words = self._words(text, 0)
-        i = _index_of(words, word)
-        proposed = self._candidates(words[:i], words[i + 1 :], n_candidates + 3, "both", 0.5)  # 3: its spellings
+        if word not in words:
+            raise InputError(f"the word {word!r} is not in the text; its words are {', '.join(map(repr, words))}.")
+        i = words.index(word)
+        proposed = self._candidates(words[:i], words[i + 1 :], n_candidates + 3)  # 3: its spellings
         proposed = [one for one in proposed if one.word.lower() != words[i].lower()][:n_candidates]
         texts = [words, *([*words[:i], one.word, *words[i + 1 :]] for one in proposed)]
         vectors = np.empty((len(texts), self.config.dim))
@@ -185,10 +175,9 @@ class LanguageModel:
         return checked_words(text, place)
 
     def contexts(self, sentences: Sequence[Sequence[str]]) -> list[tuple[Array, Array]]:
-        """Return what each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
+        """What each direction has read at the T + 1 gaps of each text. Two arrays per text, shape (T + 1, P).
 
-        Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning. The top layer's
-        output at `<S>` and `</S>` is the same for all texts.
+        Forward row i predicts word i, or the end; backward row i predicts word i - 1, or the beginning.
         """
         hidden = self._runtime.after_boundary(None).hidden[:, :, 0]  # (2, LSTM layers, P)
         begin, end = hidden.sum(1) if self.config.bilstm.skip_connections else hidden[:, -1]
@@ -236,18 +225,14 @@ class LanguageModel:
         largest = logits.max(1, keepdims=True)
         return logits, largest[:, 0] + np.log(np.exp(logits - largest).sum(1, dtype=np.float64))
 
-    def _candidates(
-        self, before: list[str], after: list[str], n: int, direction: Direction, prior: float
-    ) -> list[Candidate]:
-        if direction not in get_args(Direction):
-            raise ConfigError(f"direction is {direction!r}; expected 'both', 'forward' or 'backward'.")
+    def _candidates(self, before: list[str], after: list[str] | None, n: int, prior: float = 0.5) -> list[Candidate]:
+        """Words between the words before and after; without any after, `backward` tells how a text ends in them."""
         if n < 1:
             raise ConfigError(f"n is {n}; expected at least 1.")
-        (left, _), (_, right) = self.contexts([before, after])
+        (left, _), (_, right) = self.contexts([before, after or []])
         forward, backward = self.log_probabilities(np.stack([left[-1], right[0]]))
-        scores = {"forward": forward, "backward": backward, "both": forward + backward}[direction].copy()
-        vocabulary = self.vocabulary
-        if direction == "both" and vocabulary.counts is not None:
+        scores, vocabulary = forward.copy() if after is None else forward + backward, self.vocabulary
+        if after is not None and vocabulary.counts is not None:
             counts = np.maximum(np.array(vocabulary.counts, dtype=np.float64), 0.5)  # unseen words count half
             scores -= prior * np.log(counts / counts.sum())
         scores[[vocabulary.bos_id, vocabulary.eos_id, vocabulary.unk_id]] = -np.inf
@@ -257,13 +242,3 @@ class LanguageModel:
             Candidate(vocabulary.words[i], float(np.exp(scores[i])), float(forward[i]), float(backward[i]))
             for i in best
         ]
-
-
-def _index_of(words: Sequence[str], word: str | int) -> int:
-    if isinstance(word, int) and not -len(words) <= word < len(words):
-        raise InputError(f"the text has {len(words)} words, and none with the index {word}.")
-    if isinstance(word, int):
-        return word % len(words)
-    if word not in words:
-        raise InputError(f"the word {word!r} is not in the text; its words are {', '.join(map(repr, words))}.")
-    return words.index(word)

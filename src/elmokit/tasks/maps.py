@@ -1,8 +1,7 @@
 """Vectors of texts → points in a plane, by PCA (extra `tasks`) or UMAP, and the map as an HTML page or a PNG.
 
-PCA keeps distances as far as a plane can; `Plane.share` says how much of the variance it keeps. UMAP (McInnes et al.
-2018, arXiv:1802.03426) keeps neighbours together; distances between its islands mean nothing. The page is `map.html`
-with the texts as data in it: it loads nothing from elsewhere, and its own policy forbids it.
+UMAP (McInnes et al. 2018, arXiv:1802.03426) keeps neighbours together; distances between its islands mean nothing. The
+page is `map.html` with the texts as data in it: it loads nothing from elsewhere, and its own policy forbids it.
 """
 
 import html
@@ -38,11 +37,6 @@ def plane_of(vectors: NDArray[Any], *, method: Method = "pca", seed: int = 0) ->
     """Project vectors (N, D), one row per text, onto a plane by "pca" (always the same result) or "umap".
 
     InputError for fewer than two texts, for UMAP fewer than four; MissingExtra without scikit-learn or UMAP.
-
-    Example:
-        >>> plane = plane_of(np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [4.0, 2.0, 1.0]]))
-        >>> plane.places.round(1).tolist(), plane.share
-        ([[-2.0, -1.0], [2.0, -1.0], [-2.0, 1.0], [2.0, 1.0]], 1.0)
     """
     if method not in get_args(Method):
         raise ConfigError(f"method is {method!r}; expected 'pca' or 'umap'.")
@@ -76,20 +70,14 @@ def map_page(
 
     `groups` are the names of the texts' groups, for colour and shape; None for one colour. `rows` are their row numbers
     in a file; None counts from 1. ConfigError if the numbers of places, texts, groups and rows differ.
-
-    Example:
-        >>> "</script><b>" in map_page(Plane(np.zeros((1, 2))), ["</script><b>"])
-        False
     """
     names = sorted(set(groups)) if groups is not None else [""]
     numbers = {name: number for number, name in enumerate(names)}
     group_of = [0] * len(texts) if groups is None else [numbers[name] for name in groups]
     row_of = list(range(1, len(texts) + 1) if rows is None else rows)
+    numbers_of = f"{len(plane.places)} places, {len(texts)} texts, {len(group_of)} groups, {len(row_of)} rows"
     if not len(plane.places) == len(texts) == len(group_of) == len(row_of):
-        raise ConfigError(
-            f"{len(plane.places)} places, {len(texts)} texts, {len(group_of)} groups, {len(row_of)} rows: expected"
-            " the same number of each."
-        )
+        raise ConfigError(f"{numbers_of}: expected the same number of each.")
     data = {
         "texts": list(texts),
         "rows": row_of,

@@ -1,7 +1,7 @@
 """A fitted head as two files, JSON and safetensors, with the fingerprint of the model whose vectors it was fitted on.
 
-Reading them executes nothing. A head is useless with any other model, even one of the same shape, so `check_record`
-compares fingerprints: the same weights in another folder are accepted, other weights in the same folder are not.
+Reading them executes nothing. A head is useless with any other model, even one of the same shape, so fingerprints are
+compared: the same weights in another folder are accepted, other weights in the same folder are not.
 """
 
 import hashlib
@@ -57,10 +57,7 @@ class SavedHead:
 
 
 def save_head(folder: str | Path, kind: str, *, model: Encoder, config: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write `KIND.json` and `KIND.safetensors` into a folder, which is created; an OutputError if it can't be written.
-
-    `kind` is "classifier", "pairs" or "tagger", `model` the one whose vectors the head was fitted on.
-    """
+    """Write `KIND.json` and `KIND.safetensors` into a new folder, for a head fitted on vectors of `model`."""
     from safetensors.numpy import save
 
     folder = make_folder(folder)
@@ -68,10 +65,9 @@ def save_head(folder: str | Path, kind: str, *, model: Encoder, config: Mapping[
     whole = {"format": _FORMAT, "model": model_record(model), **config}
     whole["arrays_sha256"] = hashlib.sha256(data).hexdigest()
     text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
-    with atomic_path(folder / f"{kind}.safetensors") as path:
-        path.write_bytes(data)
-    with atomic_path(folder / f"{kind}.json") as path:
-        path.write_text(text, encoding="utf-8")
+    for suffix, content in (("safetensors", data), ("json", text.encode())):
+        with atomic_path(folder / f"{kind}.{suffix}") as path:
+            path.write_bytes(content)
 
 
 def model_record(model: Encoder) -> dict[str, Any]:
@@ -106,15 +102,14 @@ def read_head_config(folder: str | Path, kind: str) -> dict[str, Any]:
 def loaded_head(folder: str | Path, kind: str, model: Any = None) -> Iterator[tuple[SavedHead, Any]]:
     """What `save_head` wrote, and its model, loaded where the folder says unless it is given.
 
-    Raises as `read_head_config` does, and a CheckpointError for another model than the head was fitted on, and for
-    whatever damaged values raise in the block.
+    CheckpointError for another model than the head was fitted on, and for whatever damaged values raise in the block.
     """
     config, path = read_head_config(folder, kind), Path(folder) / f"{kind}.json"
     arrays = path.with_suffix(".safetensors")
     if checksum(arrays) != config.get("arrays_sha256"):
         raise CheckpointError(f"{arrays}: does not belong to {path.name} beside it; save it again.")
     saved = SavedHead(path, config, read_tensors(arrays, types=_TYPES))
-    model = _open_model(folder, kind) if model is None else model
+    model = _open_model(path, config["model"]) if model is None else model
     check_record(config["model"], model, path.parent)
     with _reading_head(path):
         yield saved, model
@@ -129,21 +124,19 @@ def check_record(record: Mapping[str, Any], model: Encoder, place: str | Path) -
         )
 
 
-def _open_model(folder: str | Path, kind: str) -> Elmo:
-    """Load the model that a saved head records, as far as the folder may name it.
+def _open_model(path: Path, record: Mapping[str, Any]) -> Elmo:
+    """Load the model that a saved head records: the embedded model, a local path or a name of the catalogue.
 
-    A folder may come from a stranger, so it may name the embedded model, a local path or a catalogue name, and never
-    an address to download from. CheckpointError for another kind of model name.
+    The file may come from a stranger, so it may never name an address to download from: a CheckpointError.
     """
-    record = read_head_config(folder, kind)["model"]
     source = record.get("source")
-    with _reading_head(Path(folder) / f"{kind}.json"):
+    with _reading_head(path):
         local = isinstance(source, str) and "://" not in source and Path(source).exists()
     if isinstance(source, str) and (source == "default" or local or fetching.find(source) is not None):
         return Elmo.load(source)
     where = "an unknown place" if source is None else repr(source)
     raise CheckpointError(
-        f"{folder}: this was trained with the model {record['name']!r} from {where}, which is neither the embedded"
+        f"{path.parent}: this was trained with the model {record['name']!r} from {where}, which is neither the embedded"
         " model, a path that exists here, nor a name of the catalogue. Give the model yourself: --model on the command"
         " line, the argument elmo in Python."
     )

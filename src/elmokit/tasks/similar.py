@@ -25,23 +25,19 @@ class SimilarTexts(NamedTuple):
     cosines: NDArray[np.float32]
 
 
-def directions(vectors: Array, *, mean: Array | None = None) -> NDArray[np.float32]:
-    """Scale vectors to length 1, so that their products are cosines. (N, D) → (N, D).
+def directions(vectors: Array, *, mean: Array | None = None, dtype: Any = np.float32) -> Array:
+    """Scale vectors to length 1, so that their products are cosines. (N, D) → (N, D), of the type `dtype`.
 
     Zeros, as of texts without words, stay zeros. `mean`, of shape (D,), is subtracted first; a row that equals it keeps
     its own direction, so that identical texts stay similar to each other.
-
-    Example:
-        >>> directions(np.array([[3.0, 4.0], [0.0, 0.0]])).astype(float).round(2).tolist()
-        [[0.6, 0.8], [0.0, 0.0]]
     """
-    rows = np.asarray(vectors, dtype=np.float32)
+    rows = np.asarray(vectors, dtype=dtype)
     if mean is not None:
-        centred = np.where(rows.any(1, keepdims=True), rows - np.asarray(mean, dtype=np.float32), 0)
+        centred = np.where(rows.any(1, keepdims=True), rows - np.asarray(mean, dtype=dtype), 0)
         at_mean = np.linalg.norm(centred, axis=1) <= 1e-5 * np.linalg.norm(rows, axis=1)  # float32 noise
         rows = np.where(at_mean[:, None], rows, centred)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 1e-12, lengths, 1), dtype=np.float32)
+    return np.asarray(rows / np.where(lengths > 1e-12, lengths, 1))
 
 
 def mean_of(vectors: Array) -> NDArray[np.float64]:
@@ -55,11 +51,6 @@ def nearest(queries: Array, texts: Array, k: int, *, skip_self: bool = False) ->
 
     Queries (N, D) and texts (M, D) have length 1, from `directions`. With `skip_self` the queries are the texts, and no
     text is similar to itself. ConfigError for k below 1, two widths, or `skip_self` with other queries than texts.
-
-    Example:
-        >>> rows = directions(np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]))
-        >>> nearest(rows, rows, 1, skip_self=True).rows.tolist()
-        [[1], [0], [1]]
     """
     if k < 1 or queries.shape[1] != texts.shape[1] or (skip_self and len(queries) != len(texts)):
         raise ConfigError(f"k is {k}, for queries of shape {queries.shape} and texts of shape {texts.shape}.")
@@ -88,13 +79,8 @@ def _blocks(first: Array, second: Array) -> Iterator[tuple[int, int, Array]]:
 def duplicate_groups(texts: NDArray[Any], *, threshold: float = 0.95) -> list[list[int]]:
     """Find groups of near-duplicates: texts linked by pairs of a cosine above a threshold (single linkage).
 
-    A group may hold two texts that are less similar than the threshold, with others between them. Texts without words
-    are duplicates of nothing. Texts are vectors of length 1, from `directions`. Groups of two or more row numbers, in
-    order, are sorted by their first row. ConfigError for a threshold out of range.
-
-    Example:
-        >>> duplicate_groups(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
-        [[0, 2]]
+    Texts are vectors of length 1, from `directions`; those without words are duplicates of nothing. Groups of two or
+    more row numbers, in order, are sorted by their first row. ConfigError for a threshold out of range.
     """
     if not 0 < threshold <= 1:
         raise ConfigError(f"threshold is {threshold}; expected a cosine above 0 and at most 1.")

@@ -1,8 +1,7 @@
-"""Extractive summaries: the central sentences of a text, without repetition.
+"""Extractive summaries: central sentences (LexRank, Erkan & Radev 2004) that do not repeat each other.
 
-Centrality is LexRank's (Erkan & Radev 2004): PageRank over the cosines of sentence vectors. All sentences of a biLM are
-similar to some degree, so the cosine of the two least similar ones counts as 0. Maximal marginal relevance (Carbonell &
-Goldstein 1998) avoids repetition. Memory grows with the square of the number of sentences.
+All sentences of a biLM are similar to some degree, so the cosine of the two least similar ones counts as 0. Maximal
+marginal relevance (Carbonell & Goldstein 1998) avoids repetition. Memory: the square of the number of sentences.
 """
 
 from collections.abc import Sequence
@@ -36,8 +35,7 @@ class SummarySentence:
 def summarise(elmo: Encoder, text: str | Sequence[str], *, n: int = 3, relevance: float = 0.7) -> list[SummarySentence]:
     """Choose the n most central sentences of a text, or of a list of sentences, in the order of the text.
 
-    `relevance`, from 0 to 1, weighs centrality against the similarity to sentences chosen before. ConfigError for n
-    below 1, or a relevance out of range.
+    `relevance`, from 0 to 1, weighs centrality against the similarity to sentences chosen before.
 
     Example (`elmo` is any loaded model):
         ``[chosen.sentence for chosen in summarise(elmo, text, n=2)]``
@@ -54,10 +52,7 @@ def summarise(elmo: Encoder, text: str | Sequence[str], *, n: int = 3, relevance
 
 
 def rescaled_cosines(vectors: NDArray[Any]) -> Doubles:
-    """Similarities of n sentences, from 0 for the two least similar ones to 1 for equal ones. (n, D) → (n, n).
-
-    A sentence without words is similar to itself only.
-    """
+    """Similarities from 0 (the two least similar, or without words) to 1 (equal sentences). (n, D) → (n, n)."""
     rows = directions(vectors).astype(np.float64)
     cosines = np.clip(rows @ rows.T, -1, 1)
     with_words = rows.any(1)
@@ -83,10 +78,7 @@ def centrality(similarities: Doubles) -> Doubles:
 
 
 def without_redundancy(shares: Doubles, similarities: Doubles, n: int, *, relevance: float) -> list[int]:
-    """Maximal marginal relevance: n places of central sentences that differ from those chosen before, in that order.
-
-    Centrality has the shape (N,), similarities from 0 to 1 (N, N); `relevance` weighs centrality, from 0 to 1.
-    """
+    """Maximal marginal relevance: n places of central sentences, (N,), that differ from those chosen before."""
     scaled = shares / max(float(shares.max(initial=0)), 1e-12)
     repeated, chosen = np.zeros(len(shares)), list[int]()
     for _ in range(min(n, len(shares))):

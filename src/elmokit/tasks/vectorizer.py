@@ -20,7 +20,7 @@ from elmokit.errors import InputError, needing
 from elmokit.tasks.checks import text_list
 
 with needing("scikit-learn", "tasks", "ElmoVectorizer and the classifiers"):
-    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.base import BaseEstimator, TransformerMixin, clone
     from sklearn.utils import Tags
     from sklearn.utils.validation import check_is_fitted
 
@@ -34,7 +34,8 @@ class ElmoEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
 
     def __sklearn_clone__(self) -> Any:
         """An unfitted copy with the same settings that shares a model given as an object."""
-        return type(self)(**self.get_params(deep=False))
+        settings = self.get_params(deep=False)
+        return type(self)(**{name: clone(x) if isinstance(x, BaseEstimator) else x for name, x in settings.items()})
 
 
 @dataclass(eq=False, repr=False)
@@ -65,10 +66,7 @@ class ElmoVectorizer(TransformerMixin, ElmoEstimator):  # type: ignore[misc]
     show_progress: bool | None = False
 
     def fit(self, X: Iterable[str], y: object = None) -> ElmoVectorizer:  # noqa: ARG002 - scikit-learn's signature
-        """Open the model, check the encoding, and return itself; `y` is ignored.
-
-        InputError names a missing one of the texts `X`; ConfigError for an encoding that the model does not have.
-        """
+        """Open the model, check the texts `X` and the encoding, and return itself; `y` is ignored."""
         text_list(X)
         self.n_features_out_ = self._encoder().width(self._encoding())
         return self
@@ -93,7 +91,7 @@ class ElmoVectorizer(TransformerMixin, ElmoEstimator):  # type: ignore[misc]
         if not isinstance(self.model, str | Path):
             return self.model
         if not hasattr(self, "_opened"):
-            self._opened: Encoder = Elmo.load(self.model, precision=self.precision)
+            self._opened = open_encoder(self.model, precision=self.precision)
         return self._opened
 
     def __getstate__(self) -> dict[str, Any]:
@@ -103,6 +101,11 @@ class ElmoVectorizer(TransformerMixin, ElmoEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row; nothing is learned from them."""
         return text_tags(super().__sklearn_tags__())
+
+
+def open_encoder(model: Encoder | str | Path, **options: Any) -> Encoder:
+    """A model given by name, opened by `Elmo.load` with these options; one that is loaded as it is."""
+    return Elmo.load(model, **options) if isinstance(model, str | Path) else model
 
 
 def text_tags(tags: Tags) -> Tags:

@@ -140,7 +140,7 @@ def test_from_a_table_to_labels_and_back(tmp_path, table, monkeypatch):
 
 
 def test_the_command_refuses_what_does_not_go_together(tmp_path, table):
-    for options in (["--head", "bilstm"], ["--join", "tfidf"], ["--positive", "red"], ["--threshold", "f1"]):
+    for options in (["--head", "bilstm"], ["--join", "tfidf"], ["--positive", "red"], ["--threshold", "0.4"]):
         done = run("train", table, "--out", tmp_path / "m", "--labels-separator", ";", *options)
         assert isinstance(done.exception, ConfigError) or "--labels-separator goes with" in done.output
         assert not (tmp_path / "m").exists()

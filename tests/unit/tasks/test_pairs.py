@@ -186,11 +186,6 @@ def test_an_array_larger_than_its_head_needs_is_refused_before_it_is_read(classe
     tracemalloc.stop()
 
 
-def test_the_call_of_the_first_version_is_told_the_new_one():
-    with pytest.raises(InputError, match=r"write fit\(zip\(first, second\), y\)"):
-        SentencePairs(WordHash()).fit(FIRST, SECOND, SAME)
-
-
 def test_wrong_arguments_are_named():
     elmo = WordHash()
     with pytest.raises(ConfigError, match="'scores'"):

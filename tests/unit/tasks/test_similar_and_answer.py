@@ -53,11 +53,11 @@ def test_texts_without_words_are_like_nothing():
 def test_clusters_are_found_and_their_number_too(asked):
     pytest.importorskip("sklearn")
     texts, truth = islands()
-    found = cluster_texts(texts, asked, most=5)
+    found = cluster_texts(texts, asked)
     assert same_partition(found.numbers.tolist(), truth.tolist())
     assert (np.diff(np.bincount(found.numbers)) <= 0).all(), "the largest first"
     assert (found.silhouette is None) == (asked is not None)
-    again = cluster_texts(texts, asked, most=5)
+    again = cluster_texts(texts, asked)
     assert again.numbers.tolist() == found.numbers.tolist()
 
 
@@ -204,11 +204,11 @@ def test_without_weight_it_is_bm25(elmo):
 def test_coverage_is_the_recall_of_alignment(elmo):
     from elmokit.tasks.pairs.scorer import align
 
-    answers = Answers(elmo, PASSAGES, idf=False)
+    answers = Answers(elmo, PASSAGES)
     question = "Who wrote Emma?"
     asked, *texts = (text.vectors for text in elmo.encode_words([question, *PASSAGES], layers=0))
     mean = np.concatenate(texts).mean(0)
-    counted = np.array([1.0, 1.0, 1.0, 0.0])
+    counted = np.array([answers._rarity.get(word, answers._rarity[""]) for word in ("who", "wrote", "emma")] + [0.0])
     expected = [align(text - mean, asked - mean, second_weights=counted).recall if len(text) else 0.0 for text in texts]
     assert answers.parts(question)[1] == pytest.approx(expected, abs=1e-5)
     some = answers.parts(question, [4, 1])
@@ -216,11 +216,9 @@ def test_coverage_is_the_recall_of_alignment(elmo):
 
 
 def test_a_passage_that_says_the_same_is_covered_whole(elmo):
-    for idf in (False, True):
-        answers = Answers(elmo, PASSAGES, idf=idf)
-        best = answers.best(PASSAGES[1], n=1)[0]
-        assert (best.place, best.passage) == (1, PASSAGES[1])
-        assert best.coverage == pytest.approx(1, abs=1e-5)
+    best = Answers(elmo, PASSAGES).best(PASSAGES[1], n=1)[0]
+    assert (best.place, best.passage) == (1, PASSAGES[1])
+    assert best.coverage == pytest.approx(1, abs=1e-5)
 
 
 def test_only_candidates_are_compared_by_meaning(elmo):

@@ -15,7 +15,6 @@ from elmokit.errors import (  # noqa: E402
     MissingFile,
     OutputError,
     TextError,
-    TrainingError,
 )
 from elmokit.tasks.tagging import cache  # noqa: E402
 from elmokit.tasks.tagging.bioes import mistakes, rewrite  # noqa: E402
@@ -102,40 +101,13 @@ def test_the_best_epoch_is_kept_and_training_stops_when_nothing_gets_better():
     assert [report.epoch for report in reports] == list(range(1, len(reports) + 1))
 
 
-class StopHere(Exception):
-    pass
-
-
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tagger, tmp_path, epochs):
-    def stop(report):
-        if report.epoch == epochs:
-            raise StopHere
-
-    run, elmo = tmp_path / "run", WordLayers()
-    with pytest.raises(StopHere):
-        Tagger(elmo, **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run, on_epoch=stop)
-    n_encoded, reports = elmo.n_encoded, []
-    with pytest.raises(TrainingError, match="--resume"):
-        Tagger(elmo, **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run)
-    with pytest.raises(TrainingError, match="other data, options or another model"):
-        Tagger(elmo, **SMALL).fit(WORDS[1:], TAGS[1:], dev=DEV, folder=run, resume=True)
-    elmo.n_encoded = 0
-    resumed = Tagger(elmo, **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run, resume=True, on_epoch=reports.append)
-    assert same(weights(tagger), weights(resumed))
-    assert reports[0].epoch == epochs + 1
-    assert n_encoded == 150
-    assert not run.exists(), "vectors and snapshot are gone when the training has ended"
-
-
-def test_vectors_are_found_again_after_an_interruption(tmp_path):
+def test_vectors_come_back_by_sentence(tmp_path):
     elmo = WordLayers()
-    for _ in range(2):
-        stored = cached_layers(tmp_path, elmo, WORDS, [0, 1])
-    assert elmo.n_encoded == len(WORDS), "they are encoded once"
+    stored = cached_layers(elmo, WORDS, [0, 1], folder=tmp_path)
+    assert not any(tmp_path.iterdir()), "a temporary file"
     expected = next(iter(elmo.encode_words_stream([WORDS[5]], layers="each"))).vectors[:2]
     np.testing.assert_allclose(by_sentence(stored, WORDS)[5], expected, rtol=1e-3)
-    assert len(by_sentence(cached_layers(tmp_path, elmo, WORDS[:9], [0, 1]), WORDS[:9])) == 9
+    assert len(by_sentence(cached_layers(elmo, WORDS[:9], [0, 1]), WORDS[:9])) == 9
     mean, scale = mean_and_scale(stored)
     whole = stored.astype(np.float64)
     np.testing.assert_allclose(mean, whole.mean(0), atol=1e-2)
@@ -147,7 +119,7 @@ def test_a_full_disk_is_told_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="Free some space"):
         Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS)
     with pytest.raises(OutputError):
-        cached_layers(tmp_path, WordLayers(), WORDS, [0])
+        cached_layers(WordLayers(), WORDS, [0], folder=tmp_path)
     assert not any(tmp_path.iterdir())
 
 
@@ -194,12 +166,6 @@ def test_with_a_real_model():
     assert [len(tags) for tags in made.predict(DEV[0])] == [len(tags) for tags in DEV[1]]
 
 
-def test_a_damaged_snapshot_is_told(tmp_path):
-    (tmp_path / "snapshot.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(TrainingError, match="not a"):
-        Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS, folder=tmp_path, resume=True)
-
-
 def test_wrong_arguments_are_named():
     elmo = WordLayers()
     with pytest.raises(ConfigError, match="0 to 2"):
@@ -218,9 +184,9 @@ def test_wrong_arguments_are_named():
         Tagger(elmo).fit([["a"], ["b"]], [["O"], ["O", "O"]])
     with pytest.raises(InputError, match="it takes two different tags"):
         Tagger(elmo).fit([["a"]] * 20, [["NN"]] * 20)
-    with pytest.raises(InputError, match="at least two are needed"):
+    with pytest.raises(InputError, match="others to choose the best epoch by"):
         Tagger(elmo).fit([["a"], []], [["O"], []])
-    with pytest.raises(InputError, match="to choose the best epoch by"):
+    with pytest.raises(InputError, match="1 sentences with words; some are needed"):
         Tagger(elmo).fit([["a"]], [["NN"]], dev=([], []))
     with pytest.raises(TextError):
         Tagger(elmo).fit(["a b"], [["O", "O"]])

@@ -12,19 +12,18 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 
-from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError
 from elmokit.tasks.checks import Label, check_known, check_label_sets, check_labels, check_strength, text_list
-from elmokit.tasks.classify.features import make_features, make_torch_head, start_of
-from elmokit.tasks.classify.logistic import best_threshold, fit_logistic, fit_one_vs_rest, strengths
+from elmokit.tasks.classify.features import make_features, make_torch_head
+from elmokit.tasks.classify.logistic import fit_logistic, fit_one_vs_rest
 from elmokit.tasks.classify.report import Scores, label_matrix, score
 from elmokit.tasks.classify.saved import load_classifier, save_classifier
-from elmokit.tasks.vectorizer import ElmoEstimator, text_tags
+from elmokit.tasks.vectorizer import ElmoEstimator, open_encoder, text_tags
 from elmokit.text.cleaning import check_recipe, clean
 
 HEADS = ("logistic", "bilstm", "finetune")
@@ -40,16 +39,15 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
     cleaning: Sequence[str] = ()
     C: float | Literal["cv"] = "cv"
     class_weight: Any = "balanced"
-    threshold: Any = 0.5
+    threshold: float = 0.5
     seed: int = 0
     show_progress: bool | None = None
+    features: Any = None
 
     several: ClassVar[bool]  # whether a text may have several labels
     head: ClassVar[Any] = "logistic"
     join: ClassVar[Any] = None
     positive: ClassVar[Any] = None
-    features = None
-    """A transformer of texts that replaces ELMo's vectors, for baselines; such a classifier can't be saved."""
 
     @property
     def head_name(self) -> str:
@@ -63,18 +61,15 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
         check_recipe(self.cleaning)
         check_strength(self.C)
         number = isinstance(self.threshold, int | float | np.number) and not isinstance(self.threshold, bool)
-        if self.threshold != "f1" and not (number and 0 < self.threshold < 1):
-            raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1, or 'f1'.")
+        if not (number and 0 < self.threshold < 1):
+            raise ConfigError(f"threshold is {self.threshold!r}; expected a probability between 0 and 1.")
 
     def fit(self, texts: Iterable[str], labels: Iterable[Any]) -> Any:
-        """Fit the classifier on texts (a list, a column of a data frame) and their labels.
+        """Fit the classifier on texts (a list, a column of a data frame) and their labels; returns itself.
 
         `labels` are the class of each (string, number or boolean); for `MultiLabelClassifier` the labels of each: a
-        list, tuple or set of strings, which may be empty. Returns the classifier.
-
-        Raises:
-            InputError: a missing text or label, fewer than two classes, different numbers of texts and labels.
-            ConfigError: a setting out of range.
+        list, tuple or set of strings, which may be empty. InputError for a missing text or label, fewer than two
+        classes, or different numbers of texts and labels; ConfigError for a setting out of range.
         """
         texts = text_list(texts)
         return self.fit_checked(texts, self.check_labels(labels, len(texts)))
@@ -83,15 +78,11 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
         """Fit on texts and labels that are known to be valid, with this strength instead of the parameter's."""
         self.check()
         y = self._read_labels(labels)
-        self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
+        self.elmo_: Any = open_encoder(self.elmo)
         features = make_features(self)
-        X = features.fit_transform(self.clean(texts))
+        X = features.fit_transform([clean(text, self.cleaning) for text in texts])
         head = self._fit_head(X, y, float(self.C) if C is None and self.C != "cv" else C)
         self.pipeline_ = Pipeline([("features", features), ("head", head)])
-        if self.threshold == "f1":
-            self.threshold_ = best_threshold(head, X, y, positive=self.positive_, seed=self.seed)
-        else:
-            self.threshold_ = float(self.threshold)
         return self
 
     def check_labels(self, labels: Iterable[Any], n_texts: int) -> list[Any]:
@@ -104,33 +95,25 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             raise InputError(f"all {len(labels)} labels are {classes}; it takes two classes to learn from.")
         self._set_classes(classes)
-        if self.threshold == "f1" and len(classes) != 2:
-            raise ConfigError(f"threshold='f1' is for two classes; there are {len(classes)}.")
         number = {label: k for k, label in enumerate(classes)}
         if self.positive is not None and self.positive not in number:
             raise ConfigError(f"positive is {self.positive!r}, which is not among the classes {classes}.")
         return np.array([number[label] for label in labels])
 
-    @property
-    def positive_(self) -> int:
-        """Number of the positive one of two classes."""
-        return 1 if self.positive is None else self.classes_.tolist().index(self.positive)
-
     def _fit_head(self, X: Any, y: NDArray[np.integer], C: Any) -> Any:
         weights = self.numbered_weights()
         if self.head_name != "logistic":
             return make_torch_head(self, weights).fit(X, y)
-        candidates = strengths(X.shape[1], joined=self.join is not None)
-        return fit_logistic(X, y, C=C, candidates=candidates, class_weight=weights, seed=self.seed)
+        return fit_logistic(X, y, C=C, class_weight=weights, seed=self.seed, joined=self.join is not None)
 
     def numbered_weights(self) -> Any:
         """Class weights by number of the class, as the heads take them."""
-        if self.class_weight is None or isinstance(self.class_weight, str):
-            return self.class_weight
-        missing = [label for label in self.classes_.tolist() if label not in self.class_weight]
-        if missing:
+        given, classes = self.class_weight, self.classes_.tolist()
+        if not isinstance(given, Mapping):
+            return given
+        if missing := {*classes} - {*given}:
             raise ConfigError(f"class_weight has no weight for {missing}.")
-        return {k: float(self.class_weight[label]) for k, label in enumerate(self.classes_.tolist())}
+        return {k: float(given[label]) for k, label in enumerate(classes)}
 
     def _set_classes(self, classes: list[Any]) -> None:
         as_array = np.array(classes)
@@ -142,29 +125,24 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
         """The strength in use: a number, for several labels one per label, None for the heads of PyTorch."""
         return getattr(self.pipeline_["head"], "C", None)
 
-    def clean(self, texts: list[str]) -> list[str]:
-        """Apply the cleaning steps."""
-        return [clean(text, self.cleaning) for text in texts] if len(self.cleaning) else texts
-
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
-        """Probabilities of the classes, a column each in the order of `classes_`. Shape (n, n_classes).
+        """Probabilities of the classes, or of labels that are independent, in the order of `classes_`. Shape (n, K).
 
-        Several labels per text are independent: their probabilities do not sum to 1. InputError before `fit` and for a
-        missing text, TextError for something that is not a text.
+        InputError before `fit` and for a missing text, TextError for something that is not a text.
         """
         self._check_fitted()
         checked = text_list(texts)
         if not checked:
             return np.zeros((0, len(self.classes_)))
-        probabilities = self.pipeline_.predict_proba(self.clean(checked))
+        probabilities = self.pipeline_.predict_proba([clean(text, self.cleaning) for text in checked])
         return np.asarray(probabilities[:, -len(self.classes_) :], dtype=np.float64)  # one label has two columns
 
     def decide(self, probabilities: NDArray[np.floating]) -> Any:
         """The most probable classes, or of two the one that the threshold says. Shape (n,)."""
         chosen = probabilities.argmax(1)
-        if len(self.classes_) == 2 and self.threshold_ != 0.5:
-            is_positive = probabilities[:, self.positive_] >= self.threshold_
-            chosen = np.where(is_positive, self.positive_, 1 - self.positive_)
+        if len(self.classes_) == 2 and self.threshold != 0.5:
+            positive = 1 if self.positive is None else self.classes_.tolist().index(self.positive)
+            chosen = np.where(probabilities[:, positive] >= self.threshold, positive, 1 - positive)
         return self.classes_[chosen]
 
     def predict(self, texts: Iterable[str]) -> Any:
@@ -211,26 +189,6 @@ class BaseTextClassifier(ClassifierMixin, ElmoEstimator):  # type: ignore[misc]
         """
         return load_classifier(cls, folder, elmo)
 
-    def attach(self, elmo: Encoder) -> None:
-        """Let a fitted classifier use another object of the same model, one without a cache around it for instance."""
-        self.elmo_, features = elmo, self.pipeline_["features"]
-        if self.head_name == "finetune":
-            self.pipeline_["head"].start = start_of(elmo)
-        elif self.head_name == "bilstm":
-            features.kw_args["elmo"] = elmo
-        else:
-            vectors = features.transformer_list[0][1] if self.join else features
-            vectors["elmo"].model = elmo
-
-    def __sklearn_clone__(self) -> Any:
-        """An unfitted copy with the same settings that shares the model."""
-        settings = self.get_params(deep=False)
-        if "head" in settings and not isinstance(self.head, str):
-            settings["head"] = clone(self.head)
-        copy: BaseTextClassifier = type(self)(**settings)
-        copy.features = self.features
-        return copy
-
     def __sklearn_tags__(self) -> Tags:
         """Texts go in, one to a row."""
         return text_tags(super().__sklearn_tags__())
@@ -246,25 +204,21 @@ class TextClassifier(BaseTextClassifier):
         cleaning: cleaning steps applied first, by name (see `elmokit.text.cleaning`).
         C: inverse of the penalty of the logistic head; "cv" chooses it by cross-validation.
         class_weight: "balanced" gives rare classes more weight; or a weight per class; None treats rows alike.
-        threshold: probability from which the positive one of two classes is predicted; "f1" chooses the threshold with
-            its best F1 by cross-validation.
+        threshold: probability from which the positive one of two classes is predicted.
         seed: of folds, weights, shuffling and dropout.
         show_progress: see `Elmo.encode`.
+        features: a transformer of texts that replaces ELMo's vectors; such a classifier can't be saved.
         head: "logistic" (logistic regression); with PyTorch "bilstm" (a BiLSTM over the word vectors of all layers) or
             "finetune" (the biLM is trained further); or a `BiLSTMHead` or `FinetuneHead` with options of its own.
         join: "tfidf" puts TF-IDF of character n-grams beside the vectors, for the logistic head.
         positive: the positive one of two classes; None for the last in sorted order.
-        epochs: passes over the rows at most, for the heads of PyTorch; None for their defaults.
 
     Attributes:
         classes_: the classes, sorted. Shape (n_classes,).
         pipeline_: fitted scikit-learn pipeline with the steps "features" and "head"; its classes are numbers.
-        threshold_: the decision threshold in use.
         elmo_: the loaded model.
 
-    Raises:
-        ConfigError: in `fit`: an unknown head, cleaning step or class, or a value out of range.
-        MissingExtra: in `fit`: a head that needs PyTorch, without PyTorch.
+    Wrong settings are a ConfigError in `fit`; MissingExtra for a head that needs PyTorch, without PyTorch.
 
     Example (`elmo` is any loaded model):
         ``TextClassifier(elmo).fit(["so happy", "it broke"], ["good", "bad"]).predict(["broken again"])``
@@ -273,7 +227,6 @@ class TextClassifier(BaseTextClassifier):
     head: Any = "logistic"  # type: ignore[misc]  # a setting here, fixed in the other classifier
     join: Literal["tfidf"] | None = None  # type: ignore[misc]
     positive: Label | None = None  # type: ignore[misc]
-    epochs: int | None = None
     several: ClassVar[bool] = False
 
     def check(self) -> None:
@@ -285,8 +238,6 @@ class TextClassifier(BaseTextClassifier):
             raise ConfigError(f'join is {self.join!r}; expected "tfidf" or None.')
         if self.join and self.head_name != "logistic":
             raise ConfigError(f"join={self.join!r} goes with the logistic head only, not {self.head_name!r}.")
-        if self.epochs is not None and not (isinstance(self.epochs, int) and self.epochs >= 1):
-            raise ConfigError(f"epochs is {self.epochs!r}; expected 1 or more.")
 
 
 @dataclass(eq=False, repr=False)
@@ -294,7 +245,7 @@ class MultiLabelClassifier(BaseTextClassifier):
     """Give texts any number of labels each (one versus rest); a scikit-learn estimator.
 
     Args:
-        elmo, encoding, cleaning, seed, show_progress: see `TextClassifier`.
+        elmo, encoding, cleaning, seed, show_progress, features: see `TextClassifier`.
         C: inverse of the penalty; "cv" chooses it for each label by cross-validation.
         class_weight: "balanced" gives the rarer side of each label more weight; None treats rows alike.
         threshold: probability from which a label is given.
@@ -302,20 +253,11 @@ class MultiLabelClassifier(BaseTextClassifier):
     Attributes:
         classes_: the labels, sorted.
 
-    Raises:
-        ConfigError: in `fit`, a setting out of range.
-
     Example (`elmo` is any loaded model):
         ``MultiLabelClassifier(elmo).fit(["so happy", "it broke"], [["joy"], ["anger", "phone"]]).predict(["broken"])``
     """
 
     several: ClassVar[bool] = True
-
-    def check(self) -> None:
-        """Check the settings without fitting; a wrong one is a ConfigError."""
-        super().check()
-        if self.threshold == "f1":
-            raise ConfigError("threshold is 'f1'; with several labels per text, expected a probability.")
 
     def _read_labels(self, labels: list[Any]) -> NDArray[np.integer]:
         self._set_classes(sorted({label for of_row in labels for label in of_row}))
@@ -323,8 +265,8 @@ class MultiLabelClassifier(BaseTextClassifier):
 
     def _fit_head(self, X: Any, y: NDArray[np.integer], C: Any) -> Any:
         by_label = C if isinstance(C, dict) else dict.fromkeys(self.classes_.tolist(), C)
-        given, candidates = [by_label.get(label) for label in self.classes_.tolist()], strengths(X.shape[1])
-        return fit_one_vs_rest(X, y, C=given, candidates=candidates, class_weight=self.class_weight, seed=self.seed)
+        given = [by_label.get(label) for label in self.classes_.tolist()]
+        return fit_one_vs_rest(X, y, C=given, class_weight=self.class_weight, seed=self.seed)
 
     @property
     def C_(self) -> dict[str, float]:  # noqa: N802  # scikit-learn's name
@@ -336,7 +278,7 @@ class MultiLabelClassifier(BaseTextClassifier):
         """The labels that reach the threshold, the most probable first: n tuples."""
         order = np.argsort(-probabilities, axis=1, kind="stable")
         return [
-            tuple(str(self.classes_[k]) for k in of_row if p[k] >= self.threshold_)
+            tuple(str(self.classes_[k]) for k in of_row if p[k] >= self.threshold)
             for p, of_row in zip(probabilities, order, strict=True)
         ]
 

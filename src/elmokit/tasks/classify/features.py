@@ -1,7 +1,6 @@
 """What a classifier's head sees of a text (vectors, n-grams, word vectors or words), and the heads of PyTorch."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from elmokit.encoding import Encoder, Encoding
-from elmokit.errors import ConfigError, needing
+from elmokit.errors import needing
 from elmokit.features import WordVectors
 from elmokit.tasks.saved import SavedHead
 from elmokit.tasks.vectorizer import ElmoVectorizer
@@ -64,16 +63,13 @@ def _word_tokens(texts: Sequence[str], tokenizer: str) -> list[tuple[str, ...]]:
 
 
 def make_torch_head(classifier: Any, class_weight: Any) -> Any:
-    """An unfitted head of PyTorch with the settings of a classifier whose model is loaded.
-
-    `class_weight` is by number of the class. MissingExtra without PyTorch; ConfigError for a model that can't be tuned.
-    """
+    """An unfitted head with the settings of a classifier whose model is loaded; MissingExtra without PyTorch."""
     c = classifier
     head = new_head(c.head) if isinstance(c.head, str) else clone(c.head)
     head.set_params(class_weight=class_weight, seed=c.seed, show_progress=c.show_progress)
-    if c.epochs is not None:
-        head.set_params(epochs=c.epochs)
-    return head.set_params(start=start_of(c.elmo_)) if c.head_name == "finetune" else head
+    if c.head_name == "finetune":
+        head.set_params(start=getattr(c.elmo_, "checkpoint", None))
+    return head
 
 
 def new_head(name: str, **options: Any) -> Any:
@@ -84,18 +80,8 @@ def new_head(name: str, **options: Any) -> Any:
     return BiLSTMHead(**options) if name == "bilstm" else FinetuneHead(**options)
 
 
-def start_of(elmo: Any) -> Any:
-    """Where fine-tuning of a model starts: its `checkpoint` method; a ConfigError for encoders without one."""
-    start = getattr(elmo, "checkpoint", None)
-    if start is None:
-        raise ConfigError(f"the head 'finetune' needs the model's own arrays; {elmo.name!r} does not give them.")
-    return start
-
-
 class EncodeOnce:
-    """An encoder that remembers the vectors of every text, for repeated fits on parts of the same rows.
-
-    `elmo` is the model; word vectors are kept as float16.
+    """An encoder that remembers the vector of every text, for repeated fits on parts of the same rows.
 
     Example (`elmo` is any loaded model):
         ``cross_validate(TextClassifier(EncodeOnce(elmo)), texts, labels)``
@@ -105,30 +91,20 @@ class EncodeOnce:
         self.elmo = elmo
         self.name, self.config, self.fingerprint, self.width = elmo.name, elmo.config, elmo.fingerprint, elmo.width
         self.checkpoint = getattr(elmo, "checkpoint", None)
-        self._known: dict[tuple[str, Any], Any] = {}
-
-    def _once(self, texts: Iterable[Any], what: Any, encode: Callable[[list[str]], Iterable[Any]]) -> list[Any]:
-        texts = list(texts)
-        new = list(dict.fromkeys(text for text in texts if (text, what) not in self._known))
-        if new:
-            self._known.update(((text, what), own) for text, own in zip(new, encode(new), strict=True))
-        return [self._known[text, what] for text in texts]
+        self._known: dict[tuple[str, Encoding], NDArray[Any]] = {}
 
     def encode(
         self, texts: Iterable[Any], encoding: Encoding | None = None, *, show_progress: bool | None = None
     ) -> NDArray[Any]:
-        """See `Elmo.encode`; only texts that are new are encoded."""
-        encoding = encoding or Encoding()
-        rows = self._once(texts, encoding, lambda new: self.elmo.encode(new, encoding, show_progress=show_progress))
+        """See `Elmo.encode`; only new texts are encoded."""
+        encoding, texts = encoding or Encoding(), list(texts)
+        new = list(dict.fromkeys(text for text in texts if (text, encoding) not in self._known))
+        if new:
+            vectors = self.elmo.encode(new, encoding, show_progress=show_progress)
+            self._known.update(((text, encoding), row) for text, row in zip(new, vectors, strict=True))
+        rows = [self._known[text, encoding] for text in texts]
         return np.stack(rows) if rows else np.zeros((0, self.width(encoding)), np.float32)
 
-    def encode_words_stream(
-        self, texts: Iterable[Any], *, layers: Any = "mix", show_progress: bool | None = None
-    ) -> Iterator[WordVectors]:
-        """See `Elmo.encode_words_stream`; only texts that are new are encoded."""
-
-        def encode(new: list[str]) -> Iterator[WordVectors]:
-            for words in self.elmo.encode_words_stream(new, layers=layers, show_progress=show_progress):
-                yield replace(words, vectors=words.vectors.astype(np.float16))
-
-        yield from self._once(texts, repr(layers), encode)
+    def encode_words_stream(self, texts: Iterable[Any], **options: Any) -> Iterator[WordVectors]:
+        """See `Elmo.encode_words_stream`; nothing is remembered."""
+        return self.elmo.encode_words_stream(texts, **options)

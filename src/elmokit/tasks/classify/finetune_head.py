@@ -1,17 +1,13 @@
 """Fine-tuning of the biLM with the classes: words → biLM → learned layer mix → pooling → classes (extra `torch`).
 
-Follows ULMFiT (Howard & Ruder 2018): the new layers and the layer mix train alone at first, the LSTM layers are
-unfrozen from the top down, the character CNN last; each part learns 2.6 times more slowly than the one above it, and
-the rate rises for a tenth of the steps and decays linearly. Words are pooled to their mean and maximum.
+Follows ULMFiT (Howard & Ruder 2018): the new layers train alone at first, the LSTM layers are unfrozen from the top
+down, the character CNN last; each part learns 2.6 times more slowly than the one above it, and the rate rises for a
+tenth of the steps and decays linearly. Words are pooled to their mean and maximum.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
-
-import numpy as np
 
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import LayerMix
@@ -54,17 +50,10 @@ class _Network(nn.Module):
 class FinetuneHead(TorchHead):
     """A biLM and a layer of classes on top of it, trained together.
 
-    Args:
-        snapshots: folder of a file that is written after each epoch, named after model, texts, classes and options;
-            training continues from it if it is there. None writes none.
-        class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
-        start: the biLM that training starts from; `TextClassifier` gives that of its model.
-
-    Raises:
-        ConfigError: in `fit`, no biLM to start from, or one that does not read characters.
+    `start` gives the biLM that training starts from, in a `TextClassifier` that of its model; ConfigError in `fit` for
+    none, or one that does not read characters.
     """
 
-    snapshots: str | Path | None = None
     start: Callable[[], Checkpoint] | None = None
 
     default_epochs: ClassVar[int] = 6
@@ -94,7 +83,7 @@ class FinetuneHead(TorchHead):
 
     def _checkpoint(self) -> Checkpoint:
         if self.start is None:
-            raise ConfigError("no biLM to start from: use FinetuneHead in a TextClassifier, or give start.")
+            raise ConfigError("no biLM to start from: use FinetuneHead in a TextClassifier with a loaded `Elmo`.")
         start = self.start()
         if start.config.char_cnn is None:
             raise ConfigError(
@@ -102,16 +91,6 @@ class FinetuneHead(TorchHead):
                 " fine-tuned with the classes."
             )
         return start
-
-    def _snapshot(self, X: Sequence[Words], y: Array, weights: Array) -> tuple[Path | None, str]:
-        if self.snapshots is None:
-            return None, ""
-        start = self._checkpoint()
-        options = (self.epochs, self.batch_size, self.seed)
-        digest = hashlib.sha256(repr((start.config, start.words, options, list(X))).encode("utf-8", "surrogatepass"))
-        for array in (*start.tensors.values(), y, weights):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return Path(self.snapshots) / f"finetune-{digest.hexdigest()[:16]}.safetensors", digest.hexdigest()
 
     def checkpoint(self) -> Checkpoint:
         """The tuned biLM with its layer mix, without softmax, for `elmokit.checkpoints.save`."""

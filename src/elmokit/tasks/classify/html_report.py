@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from elmokit.plots import PALETTE, check_plots, new_figure
-from elmokit.tasks.classify.report import ClassifierReport, PrecisionRecall, ReportTable, report_tables
+from elmokit.tasks.classify.report import ClassifierReport, Figures, ReportTable, report_tables
 from elmokit.tasks.pages import whole_page
 
 _MAX_CLASSES = 30  # classes up to which the confusion matrix is shown
@@ -27,19 +29,12 @@ td.text { white-space: normal; overflow-wrap: anywhere; min-width: 14rem }
 tbody th bdi { display: inline-block; max-width: 16rem; white-space: normal; overflow-wrap: break-word }
 figure { display: inline-block; margin: .5rem 0; max-width: 29rem } img { max-width: 100%; height: auto }
 """
-_FIGURE_STYLE = (
-    "<style>svg { color: #1c2029; fill: currentColor }"
-    " @media (prefers-color-scheme: dark) { svg { color: #e6e9f0 } }</style>"
-)
-"""Black in a figure is the colour of the page's text."""
+_FIGURE_STYLE = """<style>svg { color: #1c2029; fill: currentColor }
+@media (prefers-color-scheme: dark) { svg { color: #e6e9f0 } }</style>"""  # black is the colour of the page's text
 
 
 def report_page(report: ClassifierReport, *, source: str = "") -> str:
-    """The HTML page of a report; `source` names the file of texts, for the title; MissingExtra without matplotlib.
-
-    Example:
-        ``Path("report.html").write_text(report_page(report), encoding="utf-8")``
-    """
+    """The HTML page of a report; `source` names the file of texts, for the title; MissingExtra without matplotlib."""
     check_plots("the HTML report")
     title = f"Text classifier{f': {source}' if source else ''}, {datetime.date.today():%d %B %Y}"
     tables = {name: _table(table) for name, table in report_tables(report, most_classes=_MAX_CLASSES).items()}
@@ -47,9 +42,9 @@ def report_page(report: ClassifierReport, *, source: str = "") -> str:
         f"<h1>{escape(title)}</h1>\n<h2>Classifiers</h2>\n{tables['classifiers']}",
         f"<h2>{'Labels' if report.several else 'Classes'}</h2>\n{tables['classes']}\n{tables.get('confusion', '')}",
         "<h2>Probabilities</h2>",
-        "" if report.several else _calibration(report),
+        _calibration(report.calibration, report.calibration_error) if report.calibration_error is not None else "",
         _precision_recall(report.precision_recall),
-        _learning_curve(report),
+        _learning_curve(report.learning_curve, report.f1_name),
         "" if report.several else f"<h2>Most confident mistakes</h2>{tables.get('mistakes', '<p>None.</p>')}",
     ]
     return whole_page(title, f"<main>\n{chr(10).join(parts)}\n</main>", style=_STYLE)
@@ -70,14 +65,14 @@ def _table(table: ReportTable) -> str:
     )
 
 
-def _picture(title: str, figure: Any) -> str:
+def _picture(title: str, axes: Any) -> str:
     """A figure of matplotlib inside the page."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fonts without the letters of a label; the browser has its own
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        axes.figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     picture = buffer.getvalue().replace("#000000", "currentColor").replace("<defs>", f"{_FIGURE_STYLE}<defs>", 1)
     data = base64.b64encode(picture.encode("utf-8", "replace")).decode()
     return (
@@ -86,40 +81,37 @@ def _picture(title: str, figure: Any) -> str:
     )
 
 
-def _calibration(report: ClassifierReport) -> str:
-    largest = max((b.n for b in report.calibration), default=1)
-    x, y = [b.confidence for b in report.calibration], [b.right for b in report.calibration]
-    low = min([*x, *y, 0.5])
-    figure, axes = new_figure("", size=_SIZE)
+def _calibration(bins: Sequence[Figures], error: float) -> str:
+    x, y, sizes = (np.array([b[name] for b in bins]) for name in ("confidence", "right", "n"))
+    low = min(*x, *y, 0.5)
+    axes = new_figure("", size=_SIZE)[1]
     axes.plot([low, 1], [low, 1], color="0.5", linestyle="--")
-    axes.scatter(x, y, s=[20 + 100 * b.n / largest for b in report.calibration], color=PALETTE[0])
+    axes.scatter(x, y, s=20 + 100 * sizes / sizes.max(), color=PALETTE[0])
     axes.set(xlabel="probability of the predicted class", ylabel="share that is right")
-    error = report.calibration_error or 0.0
-    return _picture(f"Calibration: how often predictions of this confidence are right (off by {error:.1%})", figure)
+    return _picture(f"Calibration: how often predictions of this confidence are right (off by {error:.1%})", axes)
 
 
-def _precision_recall(curves: Sequence[PrecisionRecall]) -> str:
-    shown = sorted(curves, key=lambda curve: curve.average_precision)[: len(_DASHES)]
+def _precision_recall(curves: Sequence[Figures]) -> str:
+    shown = sorted(curves, key=lambda curve: curve["average_precision"])[: len(_DASHES)]
     if not shown:
         return ""
-    figure, axes = new_figure("", size=_SIZE)
+    axes = new_figure("", size=_SIZE)[1]
     for curve, color, dash in zip(shown, PALETTE, _DASHES, strict=False):
-        label = curve.label[:30].replace("$", r"\$")
-        axes.plot(curve.recall, curve.precision, color=color, linestyle=dash, label=f" {label}")
-    low = min(min(curve.precision) for curve in shown)
+        label = curve["label"][:30].replace("$", r"\$")
+        axes.plot(curve["recall"], curve["precision"], color=color, linestyle=dash, label=f" {label}")
+    low = min(min(curve["precision"]) for curve in shown)
     axes.set(xlabel="recall", ylabel="precision", ylim=(low - 0.02, 1.02))
     if len(shown) > 1:
         axes.legend(fontsize=8, framealpha=0)
-    names = ", ".join(f"{curve.label[:40]} (average precision {curve.average_precision:.3f})" for curve in shown)
+    names = ", ".join(f"{curve['label'][:40]} (average precision {curve['average_precision']:.3f})" for curve in shown)
     hardest = "the hardest: " if len(shown) < len(curves) else ""
-    return _picture(f"Precision and recall of {hardest}{names}", figure)
+    return _picture(f"Precision and recall of {hardest}{names}", axes)
 
 
-def _learning_curve(report: ClassifierReport) -> str:
-    if not report.learning_curve:
+def _learning_curve(points: Sequence[Figures], name: str) -> str:
+    if not points:
         return ""
-    x, y = [p.n_rows for p in report.learning_curve], [p.f1 for p in report.learning_curve]
-    figure, axes = new_figure("", size=_SIZE)
-    axes.plot(x, y, color=PALETTE[0], marker="o")
+    axes = new_figure("", size=_SIZE)[1]
+    axes.plot([p["n_rows"] for p in points], [p["f1"] for p in points], color=PALETTE[0], marker="o")
     axes.set(xlabel="training rows", ylabel="F1 on the held-out rows")
-    return _picture(f"Learning curve: {report.f1_name} after training on a part of the {x[-1]:,} rows", figure)
+    return _picture(f"Learning curve: {name} after training on a part of the {points[-1]['n_rows']:,} rows", axes)

@@ -4,11 +4,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, log_loss, make_scorer
-from sklearn.model_selection import StratifiedKFold, TunedThresholdClassifierCV
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import LabelBinarizer
 
@@ -17,31 +17,25 @@ _MANY_ROWS, _FOLDS_OF_MANY = 2000, 3
 """From so many rows on, three folds compare strengths as well as five, in 60 % of the time."""
 _SEARCH_TOLERANCE = 1e-3
 """Of the fits that compare strengths: ten times the default chooses the same strength in a fifth of the time."""
-JOINED_STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
+STRENGTHS = tuple(10.0 ** (k / 2) for k in range(-1, 6))
 """Candidates for C for rows of about unit length. Standardised vectors are sqrt(d) long: their C is d times smaller."""
 _CERTAIN = 15.0  # log-odds of a label that all training rows have, or none
 
 
-def strengths(width: int, *, joined: bool = False) -> list[float]:
-    """Seven candidates for C, from the strongest penalty to the weakest, for standardised features of a width.
-
-    `joined` rows, of vectors beside TF-IDF, have about unit length instead.
-    """
-    return [C if joined else C / width for C in JOINED_STRENGTHS]
-
-
 def fit_logistic(
-    X: Any, y: NDArray[np.integer], *, C: float | None, candidates: list[float], class_weight: Any, seed: int
+    X: Any, y: NDArray[np.integer], *, C: float | None, class_weight: Any, seed: int, joined: bool = False
 ) -> LogisticRegression:
-    """Fit logistic regression of features (n, d), dense or sparse, for one class number per row.
+    """Fit logistic regression of standardised features (n, d) for one class number per row.
 
-    C None chooses a candidate by log loss in stratified folds; the parameter `C` of the result is the value used.
+    C None chooses one of `STRENGTHS` by log loss in stratified folds; the result's parameter `C` is the value used.
+    `joined` rows, of vectors beside TF-IDF, are sparse and of about unit length.
     """
     n_folds = min(_FOLDS_OF_MANY if len(y) >= _MANY_ROWS else N_FOLDS, int(np.bincount(y).min()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if C is None and n_folds > 1:
             folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+            candidates = [C if joined else C / X.shape[1] for C in STRENGTHS]
             C = _choose_strength(X, y, list(folds.split(X, y)), candidates, class_weight)
         return LogisticRegression(C=1.0 if C is None else C, class_weight=class_weight, max_iter=1000).fit(X, y)
 
@@ -67,19 +61,16 @@ def _choose_strength(X: Any, y: NDArray[Any], folds: list[Any], candidates: list
 
 
 def fit_one_vs_rest(
-    X: Any, Y: NDArray[np.integer], *, C: list[float | None], candidates: list[float], class_weight: Any, seed: int
+    X: Any, Y: NDArray[np.integer], *, C: list[float | None], class_weight: Any, seed: int
 ) -> OneVsRestClassifier:
-    """Fit one logistic regression per label of a matrix (n, K), with its own `C` (None: as `fit_logistic` chooses it).
-
-    A label that all rows have, or none, is predicted for all or none.
-    """
+    """Fit one logistic regression per label of a matrix (n, K); a label that all rows have, or none, is always so."""
     heads = []
     for own, y in zip(C, Y.T, strict=True):
         if y.min() == y.max():
             certain = np.array([_CERTAIN if y[0] else -_CERTAIN])
-            heads.append(linear(np.zeros((1, X.shape[1])), certain, 2, candidates[0]))
+            heads.append(linear(np.zeros((1, X.shape[1])), certain, 2, STRENGTHS[0] / X.shape[1]))
         else:
-            heads.append(fit_logistic(X, y, C=own, candidates=candidates, class_weight=class_weight, seed=seed))
+            heads.append(fit_logistic(X, y, C=own, class_weight=class_weight, seed=seed))
     return one_vs_rest(heads)
 
 
@@ -98,22 +89,3 @@ def linear(coef: NDArray[Any], intercept: NDArray[Any], n_classes: int, C: float
     head.coef_, head.intercept_, head.classes_ = coef, intercept, np.arange(n_classes)
     head.n_features_in_ = coef.shape[1]
     return head
-
-
-def best_threshold(head: Any, X: Any, y: ArrayLike, *, positive: int, seed: int) -> float:
-    """The decision threshold with the best F1 of the positive class number, by cross-validation of copies of a head.
-
-    0.5 if a class has fewer than two rows.
-    """
-    n_folds = min(N_FOLDS, int(np.bincount(y, minlength=2).min()))
-    if n_folds < 2:
-        return 0.5
-    tuned = TunedThresholdClassifierCV(
-        head,
-        scoring=make_scorer(f1_score, pos_label=positive),
-        response_method="predict_proba",
-        cv=StratifiedKFold(n_folds, shuffle=True, random_state=seed),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return float(np.clip(tuned.fit(X, y).best_threshold_, 1e-9, 1 - 1e-9))

@@ -13,7 +13,9 @@ from sklearn import metrics
 
 from elmokit.errors import InputError
 from elmokit.tasks.checks import Label
-from elmokit.tasks.label_metrics import LabelMetrics
+from elmokit.tasks.tagging.bioes import LabelMetrics
+
+Figures = Mapping[str, Any]  # values of the report, by name
 
 _POINTS = 100  # of a precision-recall curve at most
 _RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
@@ -32,11 +34,8 @@ class Scores:
     without_rows: tuple[str, ...] = ()  # labels that no row has; they are left out of the macro F1
 
     def f1_of(self, label: str) -> float:
-        """F1 of one class; an InputError if there is no such class."""
-        for one in self.classes:
-            if one.label == label:
-                return one.f1
-        raise InputError(f"no class {label!r}; the classes are {', '.join(repr(s.label) for s in self.classes)}.")
+        """F1 of one class; a KeyError if there is no such class."""
+        return {one.label: one.f1 for one in self.classes}[label]
 
     def __str__(self) -> str:
         """The layout of scikit-learn's `classification_report`."""
@@ -60,13 +59,6 @@ def score(truth: Iterable[Any], predicted: Iterable[Any], labels: Sequence[Any] 
     `truth` and `predicted` are the class of each row, (n,), or whether each row has each label, (n, K). `labels` are
     the classes in the order of the report (None: all that occur), or the names of the K labels. InputError for no rows,
     or different numbers of rows.
-
-    Example:
-        >>> scores = score(["1", "1", "0"], ["1", "0", "0"])
-        >>> round(scores.f1_of("1"), 3), scores.confusion
-        (0.667, ((1, 0), (1, 1)))
-        >>> score([[True, False]], [[True, True]], ["a", "b"]).micro_f1
-        0.6666666666666666
     """
     truth, predicted = list(truth), list(predicted)
     if len(truth) != len(predicted) or not truth:
@@ -105,78 +97,35 @@ def label_matrix(labels: Sequence[Sequence[str]], names: Sequence[str]) -> NDArr
     return matrix
 
 
-@dataclass(frozen=True, kw_only=True)
-class CalibrationBin:
-    """Predictions of about equal confidence: how many, their mean probability, and the share that is right."""
+def calibration_bins(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> tuple[Figures, ...]:
+    """Ten bins of equal width, by rising confidence of the predictions (n,); empty ones are left out.
 
-    n: int
-    confidence: float
-    right: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrecisionRecall:
-    """Precision and recall of one class, from the highest threshold to the lowest."""
-
-    label: str
-    average_precision: float
-    precision: tuple[float, ...]
-    recall: tuple[float, ...]
-
-    def precision_at(self, recall: float) -> float:
-        """The best precision at which the recall is at least this."""
-        return max(p for p, r in zip(self.precision, self.recall, strict=True) if r >= recall)
-
-
-def calibration_bins(confidence: NDArray[np.floating], right: ArrayLike) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal width, by rising confidence of the predictions (n,); empty ones are left out."""
-    bins, truth = np.minimum((confidence * 10).astype(int), 9), np.asarray(right, dtype=bool)
+    Each has its number of rows `n`, their mean `confidence`, and the share that is `right`.
+    """
+    bins = np.minimum((confidence * 10).astype(int), 9)
     return tuple(
-        CalibrationBin(n=int(here.sum()), confidence=float(confidence[here].mean()), right=float(truth[here].mean()))
-        for here in (bins == number for number in range(10))
-        if here.any()
+        {"n": int(here.sum()), "confidence": float(confidence[here].mean()), "right": float(right[here].mean())}
+        for here in (bins == number for number in np.unique(bins))
     )
 
 
-def calibration_error(bins: Sequence[CalibrationBin]) -> float:
+def calibration_error(bins: Sequence[Figures]) -> float:
     """Expected calibration error: mean distance of confidence and share that is right, weighted by rows."""
-    return sum(b.n * abs(b.confidence - b.right) for b in bins) / max(sum(b.n for b in bins), 1)
+    return float(np.average([abs(b["confidence"] - b["right"]) for b in bins], weights=[b["n"] for b in bins]))
 
 
-def precision_recall(label: str, truth: ArrayLike, probabilities: NDArray[np.floating]) -> PrecisionRecall:
-    """The precision-recall curve of one class over n rows, in at most a hundred points."""
-    precision, recall, thresholds = metrics.precision_recall_curve(truth, probabilities)
-    precision, recall = precision[len(thresholds) - 1 :: -1], recall[len(thresholds) - 1 :: -1]
-    shown = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
-    return PrecisionRecall(
-        label=label,
-        average_precision=float(metrics.average_precision_score(truth, probabilities)),
-        precision=tuple(precision[shown].tolist()),
-        recall=tuple(recall[shown].tolist()),
-    )
+def precision_recall(label: str, truth: ArrayLike, probabilities: NDArray[np.floating]) -> Figures:
+    """The curve of one class over n rows, from the highest threshold to the lowest, in at most a hundred points."""
+    *curve, thresholds = metrics.precision_recall_curve(truth, probabilities)
+    shown = np.unique(np.linspace(0, len(thresholds) - 1, _POINTS).astype(int))
+    precision, recall = (tuple(values[len(thresholds) - 1 :: -1][shown].tolist()) for values in curve)
+    average = float(metrics.average_precision_score(truth, probabilities))
+    return {"label": label, "average_precision": average, "precision": precision, "recall": recall}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Mean and sample standard deviation over the folds."""
-
-    mean: float
-    sd: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Summarise two values or more."""
-        return cls(mean=round(float(np.mean(values)), 12), sd=float(np.std(values, ddof=1)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folds:
-    """Scores over the folds of a cross-validation; `f1` is the report's main figure."""
-
-    n_folds: int
-    f1: Spread
-    weighted_f1: Spread
-    accuracy: Spread
+def precision_at(curve: Figures, recall: float) -> float:
+    """The best precision of a curve at which the recall is at least this."""
+    return float(max(p for p, r in zip(curve["precision"], curve["recall"], strict=True) if r >= recall))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,28 +134,9 @@ class ReportEntry:
 
     name: str
     held_out: Scores
-    folds: Folds | None
+    folds: Figures | None  # "n_folds", and "mean" and "sd" of "f1" (the main figure), "weighted_f1" and "accuracy"
     C: Any  # the strength used on the held-out split, for several labels one each, None for the heads of PyTorch
     seconds: float  # to encode, fit and predict that split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mistake:
-    """A held-out text that got a wrong class: its place among the texts (from 0), and the predicted probability."""
-
-    row: int
-    text: str
-    label: Label
-    predicted: Label
-    probability: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningPoint:
-    """The main figure on the held-out rows after fitting on a part of the training rows."""
-
-    n_rows: int
-    f1: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +144,7 @@ class ClassifierReport:
     """Evaluation of a classifier on held-out rows; several labels per text have no mistakes and no calibration."""
 
     model: str  # name of the ELMo model
-    encoding: Mapping[str, Any]  # which vectors
+    encoding: Figures  # which vectors
     cleaning: tuple[str, ...]
     classes: tuple[Label, ...]  # in the order of the confusion matrices
     several: bool  # whether a text may have several labels
@@ -223,13 +153,13 @@ class ClassifierReport:
     n_test: int
     test_size: float
     seed: int
-    entries: tuple[ReportEntry, ...]  # the classifier first, then those beside it, then the baselines
-    mistakes: tuple[Mistake, ...] = ()  # the most confident ones, at most ten
-    calibration_error: float | None = None  # expected calibration error
-    calibration: tuple[CalibrationBin, ...] = ()
-    precision_recall: tuple[PrecisionRecall, ...] = ()  # of the positive class, or of each that the held-out rows have
-    learning_curve: tuple[LearningPoint, ...] = ()  # with the strength chosen on all training rows
-    skipped: tuple[str, ...] = ()  # baselines that could not be fitted, and why
+    entries: tuple[ReportEntry, ...]  # the classifier first, then the baselines
+    mistakes: tuple[Figures, ...]  # the ten most confident: "row" (from 0), "text", "label", "predicted", "probability"
+    calibration_error: float | None  # expected calibration error
+    calibration: tuple[Figures, ...]  # see `calibration_bins`
+    precision_recall: tuple[Figures, ...]  # of the positive class, or of each that the held-out rows have
+    learning_curve: tuple[Figures, ...]  # "n_rows" and "f1" (the main figure), with the strength of all training rows
+    skipped: tuple[str, ...]  # baselines that could not be fitted, and why
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -243,9 +173,6 @@ class ClassifierReport:
     def f1(self, scores: Scores) -> float:
         """The main figure (`f1_name`)."""
         return main_f1(scores, self.positive)
-
-    def __str__(self) -> str:
-        return "\n\n".join(f"{entry.name}\n{entry.held_out}" for entry in self.entries)
 
 
 def main_f1(scores: Scores, positive: Label | None) -> float:
@@ -268,7 +195,7 @@ def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, R
     """The tables of a report by name; those that have no rows, and confusion matrices of more classes, are left out."""
     ours, f1, several = report.entries[0], report.f1_name[:26], report.several
     right = ["macro F1", "weighted F1", "all right"] if several else ["weighted F1", "accuracy"]
-    spread = [f"F1, {ours.folds.n_folds} folds"] if ours.folds else []
+    spread = [f"F1, {ours.folds['n_folds']} folds"] if ours.folds else []
     split = f"{report.n_test:,} rows held out, {report.n_train:,} training rows, seed {report.seed}"
     settings = {**report.encoding, "cleaning": ", ".join(report.cleaning)}
     model = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, False, ""))
@@ -278,56 +205,63 @@ def report_tables(report: ClassifierReport, *, most_classes: int) -> dict[str, R
     if ours.held_out.without_rows:
         notes.append(f"macro F1 leaves out labels without rows: {', '.join(ours.held_out.without_rows)}")
     few = [str(x) for x in report.classes] if len(report.classes) <= most_classes else []
-    curves, classes = report.precision_recall, ours.held_out.classes
-    tables: dict[str, tuple[Any, ...]] = {
-        "classifiers": (
-            split,
-            ["features", f1, *right, *spread, "seconds"],
-            [_entry(report, x) for x in report.entries],
+    tables = {
+        "classifiers": ReportTable(
+            split, ["features", f1, *right, *spread, "seconds"], [_entry(report, x) for x in report.entries]
         ),
-        "classes": (
+        "classes": ReportTable(
             f"{report.model}: {model}",
             ["label" if several else "class", "precision", "recall", "F1", "rows"],
-            [(c.label, *_figures(c.precision, c.recall, c.f1), f"{c.support:,}") for c in classes],
+            [(c.label, *_figures(c.precision, c.recall, c.f1), f"{c.support:,}") for c in ours.held_out.classes],
             "; ".join([*notes, *report.skipped]),
         ),
-        "confusion": (
+        "confusion": ReportTable(
             "confusion matrix, held out: rows are the true classes",
             ["class", *(f"as {label:.16}" for label in few)],
             [(name, *map("{:,}".format, row)) for name, row in zip(few, ours.held_out.confusion, strict=False)],
         ),
-        "learning curve": (
+        "learning curve": ReportTable(
             "learning curve, held out",
             ["training rows", f1],
-            [(f"{point.n_rows:,}", f"{point.f1:.3f}") for point in report.learning_curve],
+            [(f"{point['n_rows']:,}", f"{point['f1']:.3f}") for point in report.learning_curve],
         ),
-        "calibration": (
+        "calibration": ReportTable(
             "calibration, held out",
             ["confidence", "right", "rows"],
-            [(f"{b.confidence:.0%}", f"{b.right:.0%}", f"{b.n:,}") for b in report.calibration],
+            [(f"{b['confidence']:.0%}", f"{b['right']:.0%}", f"{b['n']:,}") for b in report.calibration],
         ),
-        "precision": (
+        "precision": ReportTable(
             "precision at a recall, held out",
             ["class", *map(str, _RECALLS), "average"],
-            [(c.label, *_figures(*map(c.precision_at, _RECALLS), c.average_precision)) for c in curves],
+            [_precisions(curve) for curve in report.precision_recall],
         ),
-        "mistakes": (
+        "mistakes": ReportTable(
             "most confident mistakes, held out",
             ["row", "class", "predicted", "probability", "text"],
             [
-                (f"{m.row + 1:,}", str(m.label), str(m.predicted), f"{m.probability:.0%}", " ".join(m.text.split()))
+                (
+                    f"{m['row'] + 1:,}",
+                    str(m["label"]),
+                    str(m["predicted"]),
+                    f"{m['probability']:.0%}",
+                    " ".join(m["text"].split()),
+                )
                 for m in report.mistakes
             ],
         ),
     }
-    return {name: ReportTable(*table) for name, table in tables.items() if table[2]}
+    return {name: table for name, table in tables.items() if table.rows}
 
 
 def _entry(report: ClassifierReport, entry: ReportEntry) -> tuple[str, ...]:
     s, folds = entry.held_out, entry.folds
     macro = [s.macro_f1] if report.several else []
-    spread = [f"{folds.f1.mean:.3f} ± {folds.f1.sd:.3f}"] if folds else []
+    spread = [f"{folds['f1']['mean']:.3f} ± {folds['f1']['sd']:.3f}"] if folds else []
     return entry.name, *_figures(report.f1(s), *macro, s.weighted_f1, s.accuracy), *spread, f"{entry.seconds:.1f}"
+
+
+def _precisions(curve: Figures) -> tuple[str, ...]:
+    return curve["label"], *_figures(*(precision_at(curve, x) for x in _RECALLS), curve["average_precision"])
 
 
 def _figures(*values: float) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def save_classifier(classifier: Any, folder: str | Path, *, metadata: dict[str, 
         "cleaning": list(c.cleaning),
         "head": head,
         "class_weight": weight if isinstance(weight, str | None) else [list(pair) for pair in weight.items()],
-        "threshold": c.threshold_,
+        "threshold": c.threshold,
         "positive": c.positive,
         "classes": c.classes_.tolist(),
         "metadata": metadata,
@@ -82,7 +82,7 @@ def _restored(cls: Any, saved: SavedHead, elmo: Any) -> Any:
         options["C"] = head["C"]
     made = cls(elmo, encoding=Encoding.from_dict(config["encoding"]), **options)
     made.check()
-    made.elmo_, made.threshold_ = elmo, float(config["threshold"])
+    made.elmo_ = elmo
     made._set_classes(classes)
     if not cls.several and made.positive is not None and made.positive not in classes:
         raise ValueError(f"positive is {made.positive!r}, which is no class")

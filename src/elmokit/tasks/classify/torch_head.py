@@ -1,8 +1,7 @@
 """What the heads that PyTorch fits have in common, and the BiLSTM head (extra `torch`).
 
 A tenth of the training rows is held out, stratified by class; fitting stops when their loss has not fallen for some
-epochs, and the weights of the best epoch are kept. The BiLSTM reads packed texts and padding is masked out of the
-pooling, so a text's score depends on its own words alone (up to rounding).
+epochs, and the weights of the best epoch are kept. Padding is masked, so a text's score depends on that text alone.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -63,9 +61,6 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _parts(self, network: Any) -> Sequence[Sequence[nn.Parameter]]:
         return [list(network.parameters())]
 
-    def _snapshot(self, X: Any, y: Array, weights: Array) -> tuple[Path | None, str]:  # noqa: ARG002
-        return None, ""
-
     def fit(self, X: Any, y: ArrayLike) -> TorchHead:
         """Fit the network on n rows of the head's kind and a class per row, shape (n,).
 
@@ -75,8 +70,10 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         weights = compute_sample_weight(self.class_weight, y)
         rows, held_out = _hold_out(numbers, self.seed)
         n_batches = math.ceil(len(rows) / self.batch_size)
-        options = self._options(n_batches)
-        snapshot, identity = self._snapshot(X, numbers, weights)
+        least = math.ceil(self.least_steps / n_batches)
+        n_epochs = max(self.default_epochs, least) if self.epochs is None else self.epochs
+        patience = max(1, math.ceil(self.patience * n_epochs))
+        options = FitOptions(n_epochs=n_epochs, patience=patience, weight_decay=1e-2, seed=self.seed, **self.rates)
         classes, shares = torch.from_numpy(numbers.astype(np.int64)), torch.from_numpy(weights.astype(np.float32))
 
         def losses(network: nn.Module, rows: Array) -> Tensor:
@@ -95,18 +92,9 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 loss=lambda network, batch: losses(network, batch).mean(),
                 score=score,
                 parts=self._parts,
-                snapshot=snapshot,
-                identity=identity,
                 advance=advance,
             )
         return self
-
-    def _options(self, n_batches: int) -> FitOptions:
-        if self.epochs is not None and self.epochs < 1:
-            raise ConfigError(f"epochs is {self.epochs}; expected 1 or more.")
-        n_epochs = self.epochs or max(self.default_epochs, math.ceil(self.least_steps / n_batches))
-        patience = max(1, math.ceil(self.patience * n_epochs))
-        return FitOptions(n_epochs=n_epochs, patience=patience, weight_decay=1e-2, seed=self.seed, **self.rates)
 
     @torch.no_grad()
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -175,14 +163,9 @@ class _BiLSTM(nn.Module):
 
 @dataclass(eq=False, repr=False)
 class BiLSTMHead(TorchHead):
-    """A BiLSTM over word vectors.
+    """A BiLSTM over word vectors, as in ``TextClassifier(elmo, head=BiLSTMHead(over="max"))``.
 
-    Args:
-        over: how words become one vector: "attention" or "max"; ConfigError in `fit` for another.
-        class_weight, epochs, batch_size, seed, show_progress: see `TorchHead`.
-
-    Example:
-        ``TextClassifier(elmo, head=BiLSTMHead(over="max"))``
+    `over` says how words become one vector: "attention" or "max"; ConfigError in `fit` for another.
     """
 
     over: Literal["attention", "max"] = "attention"

@@ -1,7 +1,7 @@
 """`SentencePairs`: pairs of texts → a class (paraphrase, entailment) or a similarity score, on frozen ELMo vectors.
 
-A pair becomes |u − v| and u · v of its texts' vectors, concatenated (SentEval, Conneau & Kiela 2018). Classes are
-learned by logistic regression, scores by ridge regression; the penalty is chosen on the training pairs.
+A pair becomes |u − v| and u · v of its texts' vectors (SentEval, Conneau & Kiela 2018). Classes are learned by logistic
+regression, scores by ridge regression; the penalty is chosen on the training pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.elmo import Elmo
 from elmokit.encoding import Encoder, Encoding
 from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.checks import Pair, check_known, check_labels, check_pairs, check_scores, check_strength
@@ -29,10 +28,10 @@ with needing("scikit-learn", "tasks", "sentence pairs"):
     from sklearn.utils import Tags
 
 from elmokit.tasks.classify.evaluate import split_rows
-from elmokit.tasks.classify.features import restore_scaler
-from elmokit.tasks.classify.logistic import fit_logistic, linear, strengths
+from elmokit.tasks.classify.features import EncodeOnce, restore_scaler
+from elmokit.tasks.classify.logistic import fit_logistic, linear
 from elmokit.tasks.classify.report import Scores, score
-from elmokit.tasks.vectorizer import ElmoEstimator
+from elmokit.tasks.vectorizer import ElmoEstimator, open_encoder
 
 Kind = Literal["classes", "scores"]
 Part = Literal["difference", "product", "both"]
@@ -61,9 +60,7 @@ class SentencePairs(ElmoEstimator):
         pipeline_: fitted scikit-learn pipeline with the steps "scale" and "head".
         elmo_: the loaded model.
 
-    Raises:
-        ConfigError: in `fit`: an unknown kind or part, or a C out of range.
-        MissingExtra: scikit-learn is not installed.
+    Wrong settings are a ConfigError in `fit`.
 
     Example (`elmo` is any loaded model):
         ``SentencePairs(elmo).fit([("a cat", "one cat"), ("a cat", "a war")], ["1", "0"]).predict([("a dog", "dogs")])``
@@ -91,37 +88,44 @@ class SentencePairs(ElmoEstimator):
         """Features of n pairs, shape (n, e); all distinct texts are encoded in one call."""
         self._check()
         if not hasattr(self, "elmo_"):
-            self.elmo_: Any = Elmo.load(self.elmo) if isinstance(self.elmo, str | Path) else self.elmo
+            self.elmo_: Any = open_encoder(self.elmo)
         first, second = check_pairs(pairs)
         numbers: dict[str, int] = {}
         rows = [numbers.setdefault(text, len(numbers)) for text in (*first, *second)]
         vectors = self.elmo_.encode(list(numbers), self.encoding, show_progress=self.show_progress)
         return pair_features(vectors[rows[: len(first)]], vectors[rows[len(first) :]], self.parts)
 
-    def fit(self, pairs: Iterable[Pair], y: Iterable[Any], *rest: Any) -> SentencePairs:
+    def fit(self, pairs: Iterable[Pair], y: Iterable[Any]) -> SentencePairs:
         """Learn from n `pairs` of texts (a list of tuples, a table with two columns, `zip(first, second)` …).
 
-        `y` are n classes (strings or numbers), or n numbers for scores. InputError for a missing text or label, fewer
-        than two classes or different scores, and for three arguments (`rest`), the call of version 0.1.0.
+        `y` are n classes (strings or numbers), or n numbers for scores. InputError for a missing text or label, and for
+        fewer than two classes or different scores.
         """
-        if rest:
-            raise InputError("fit(first, second, y) was the call of version 0.1.0: write fit(zip(first, second), y).")
         pairs, truth = self._labelled(pairs, y)
-        return self._fit(self.features(pairs), truth)
+        scale, distinct = StandardScaler(), sorted(set(truth))
+        X = scale.fit_transform(self.features(pairs))
+        if len(distinct) < 2:
+            raise InputError(f"all {len(truth)} labels are {distinct}; different ones are needed to learn from.")
+        self.classes_ = np.array([] if self.kind == "scores" else distinct)
+        if self.kind == "scores":
+            head: Any = _fitted_ridge(X, np.array(truth), self.seed)
+        else:
+            C, numbers = None if self.C == "cv" else float(self.C), np.searchsorted(self.classes_, np.array(truth))
+            head = fit_logistic(X, numbers, C=C, class_weight=self.class_weight, seed=self.seed)
+        self.pipeline_ = Pipeline([("scale", scale), ("head", head)])
+        return self
 
     def fit_and_evaluate(
         self, pairs: Iterable[Pair], y: Iterable[Any], *, test_size: float = 0.2
     ) -> Scores | SimilarityScores:
-        """Learn from all `pairs`, after an evaluation on a share of them (`test_size`) that is held out first.
-
-        Texts are encoded once. `y` are the labels as in `fit`; the scores are those of `evaluate`.
-        """
+        """Learn from `pairs` and `y`, after an evaluation on a share of them (`test_size`) that is held out first."""
         pairs, truth = self._labelled(pairs, y)
-        learned, held_out = split_rows(len(pairs), test_size, self.seed)
-        features = self.features(pairs)
-        self._fit(features[learned], [truth[i] for i in learned])
-        scores = self._evaluate(features[held_out], [truth[i] for i in held_out])
-        self._fit(features, truth)
+        parts = [([pairs[i] for i in p], [truth[i] for i in p]) for p in split_rows(len(pairs), test_size, self.seed)]
+        elmo = open_encoder(self.elmo)
+        self.elmo_ = EncodeOnce(elmo)
+        self.features(pairs)
+        scores = self.fit(*parts[0]).evaluate(*parts[1])
+        self.fit(pairs, truth).elmo_ = elmo
         return scores
 
     def _labelled(self, pairs: Iterable[Pair], y: Iterable[Any]) -> tuple[list[Pair], list[Any]]:
@@ -132,21 +136,6 @@ class SentencePairs(ElmoEstimator):
             raise InputError(f"y is a {type(y).__name__}; expected a class or score for each pair.")
         classes = self.kind == "classes"
         return checked, check_labels(y, n_texts=len(checked)) if classes else check_scores(y, len(checked))
-
-    def _fit(self, features: Vectors, y: list[Any]) -> SentencePairs:
-        scale = StandardScaler()
-        X, distinct = scale.fit_transform(features), sorted(set(y))
-        if len(distinct) < 2:
-            raise InputError(f"all {len(y)} labels are {distinct}; different ones are needed to learn from.")
-        self.classes_ = np.array([] if self.kind == "scores" else distinct)
-        if self.kind == "scores":
-            head: Any = _fitted_ridge(X, np.array(y), self.seed)
-        else:
-            C, numbers = None if self.C == "cv" else float(self.C), np.searchsorted(self.classes_, np.array(y))
-            options: dict[str, Any] = {"class_weight": self.class_weight, "seed": self.seed}
-            head = fit_logistic(X, numbers, C=C, candidates=strengths(X.shape[1]), **options)
-        self.pipeline_ = Pipeline([("scale", scale), ("head", head)])
-        return self
 
     def predict_proba(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
         """Probabilities of the classes of n pairs, in the order of `classes_`. Shape (n, n_classes)."""
@@ -161,29 +150,23 @@ class SentencePairs(ElmoEstimator):
     def predict(self, pairs: Iterable[Pair]) -> NDArray[Any]:
         """The most probable class of n pairs, or their scores, which may lie outside those of training. Shape (n,)."""
         self._check_fitted()
-        return self._predict(self.features(pairs))
-
-    def _predict(self, features: Vectors) -> NDArray[Any]:
+        features = self.features(pairs)
         if not len(features):
             return np.array(self.classes_[:0])
         predicted = np.asarray(self.pipeline_.predict(features))
         return predicted if self.kind == "scores" else np.asarray(self.classes_[predicted])
 
     def evaluate(self, pairs: Iterable[Pair], y: Iterable[Any]) -> Scores | SimilarityScores:
-        """Compare the predictions for `pairs` with the truth `y`, as in `fit`.
+        """`Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations) of predictions for `pairs`.
 
-        `Scores` (accuracy, F1, confusion matrix) or `SimilarityScores` (correlations); InputError for a class that was
-        not in the training pairs.
+        The truth `y` is as in `fit`; InputError for a class that was not in the training pairs.
         """
         self._check_fitted()
         pairs, truth = self._labelled(pairs, y)
-        return self._evaluate(self.features(pairs), truth)
-
-    def _evaluate(self, features: Vectors, truth: Sequence[Any]) -> Scores | SimilarityScores:
         if self.kind == "scores":
-            return compare_scores(truth, self._predict(features))
+            return compare_scores(truth, self.predict(pairs))
         check_known(truth, self.classes_.tolist())
-        return score(truth, self._predict(features).tolist(), self.classes_.tolist())
+        return score(truth, self.predict(pairs).tolist(), self.classes_.tolist())
 
     def score(self, pairs: Iterable[Pair], y: Iterable[Any]) -> float:
         """Accuracy for classes, Spearman correlation for scores, of `pairs` and their true `y`, as in `fit`."""
@@ -191,10 +174,7 @@ class SentencePairs(ElmoEstimator):
         return scores.spearman if isinstance(scores, SimilarityScores) else scores.accuracy
 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write `pairs.json` and `pairs.safetensors`, no pickle, to a `folder`, which is created.
-
-        `metadata` are JSON values that are stored with it; the commands store the columns.
-        """
+        """Write `pairs.json` and `pairs.safetensors`, no pickle, and JSON values (`metadata`) to a new `folder`."""
         self._check_fitted()
         scale, head = self.pipeline_["scale"], self.pipeline_["head"]
         config = {name: getattr(self, name) for name in ("kind", "C", "class_weight", "seed")}

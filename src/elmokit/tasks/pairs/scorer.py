@@ -1,8 +1,8 @@
 """`PairScorer`: how similar the texts of a pair are, without labels; and how well scores agree with true ones.
 
-Alignment matches words greedily, weighted by inverse document frequencies (BERTScore, Zhang et al. 2020). Vectors of a
-biLM share a large common part, so plain cosines are all high. `center` subtracts the mean word vector and `idf` gives
-rare words more weight; both are counted once, in `fit`, so the score of a pair depends on that pair alone.
+Alignment matches words greedily (BERTScore, Zhang et al. 2020). Vectors of a biLM share a large common part, so plain
+cosines are all high. `center` subtracts the mean word vector and `idf` gives rare words more weight; both are counted
+once, in `fit`, so the score of a pair depends on that pair alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, get_args
+from itertools import chain
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from elmokit.encoding import Encoder, Layers
 from elmokit.errors import ConfigError, InputError, needing
 from elmokit.features import WordVectors
 from elmokit.tasks.checks import Pair, check_pairs, text_list
+from elmokit.tasks.similar import directions
 
 Method = Literal["cosine", "alignment"]
 Vectors = NDArray[np.floating]
@@ -33,13 +35,9 @@ class PairScorer:
     Args:
         elmo: the model.
         method: "alignment" (F1 of greedily matched words) or "cosine" (of the mean word vectors).
-        layers: see `Elmo.encode_words`, "each" excepted.
+        layers, show_progress: see `Elmo.encode_words`; all layers but "each".
         idf: whether words are weighted by their inverse document frequency in the texts given to `fit`.
         center: whether the mean vector of the words given to `fit` is subtracted.
-        show_progress: see `Elmo.encode`.
-
-    Raises:
-        ConfigError: an unknown method.
 
     Example (`elmo` is any loaded model):
         ``PairScorer(elmo, center=True).fit(texts).scores([("a cat", "one dog")])``
@@ -64,16 +62,13 @@ class PairScorer:
 
         InputError for texts without words, or a missing text.
         """
-        distinct = list(dict.fromkeys(text_list(texts)))
-        total: Any = 0.0
-        words: list[tuple[str, ...]] = []
+        distinct, total, words = list(dict.fromkeys(text_list(texts))), np.zeros(1), list[tuple[str, ...]]()
         for text in self.elmo.encode_words_stream(distinct, layers=self.layers, show_progress=self.show_progress):
             total = total + text.vectors.sum(0, dtype=np.float64)
             words.append(text.words)
-        n_words = sum(map(len, words))
-        if not n_words:
+        if not any(words):
             raise InputError("the texts to fit on have no words.")
-        self._idf, self._mean = inverse_document_frequencies(words), total / n_words
+        self._idf, self._mean = inverse_document_frequencies(words), total / sum(map(len, words))
         return self
 
     def scores(self, pairs: Iterable[Pair]) -> NDArray[np.float64]:
@@ -109,16 +104,15 @@ def _cosine(first: Weighted, second: Weighted) -> float:
     """Cosine of the weighted means; 1 for two texts without words, 0 for one."""
     if not len(first[0]) or not len(second[0]):
         return float(len(first[0]) == len(second[0]))
-    u, v = unit_rows(np.array([weighted_mean(*first), weighted_mean(*second)]))
+    u, v = directions(np.array([weighted_mean(*first), weighted_mean(*second)]), dtype=np.float64)
     return float(u @ v)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well the words of two texts match, from −1 to 1.
+    """How well the words of the first text match those of the second (precision) and back (recall), from −1 to 1.
 
-    Precision is the mean similarity of the words of the first text to their best match in the second, recall the same
-    for the words of the second, F1 their harmonic mean; 0 where they do not add up to more than 0.
+    Both are means of the similarities to the best match; F1 is their harmonic mean, or 0.
     """
 
     precision: float
@@ -131,28 +125,18 @@ def align(
 ) -> Alignment:
     """Match each word of two texts with the most similar word of the other.
 
-    `first`, BERTScore's candidate, and `second`, its reference, are word vectors of the shapes (T1, d) and (T2, d);
-    weights of words have the shapes (T1,) and (T2,). None, or only zeros, weighs all alike. Two texts without words get
-    1, a text with words and one without 0.
-
-    Example:
-        >>> align(np.eye(2), np.eye(2)[:1]).precision
-        0.5
+    `first`, BERTScore's candidate, and `second`, its reference, are word vectors, (T1, d) and (T2, d), with weights of
+    words, (T1,) and (T2,); None, or only zeros, weighs all alike. Two texts without words get 1, one without gets 0.
     """
     if not len(first) or not len(second):
         value = float(len(first) == len(second))
         return Alignment(value, value, value)
-    cosines = np.clip(unit_rows(first) @ unit_rows(second).T, -1, 1)  # (T1, T2)
+    ahead, behind = (directions(rows, dtype=np.float64) for rows in (first, second))
+    cosines = np.clip(ahead @ behind.T, -1, 1)  # (T1, T2)
     precision = float(weighted_mean(cosines.max(1), first_weights))
     recall = float(weighted_mean(cosines.max(0), second_weights))
     total = precision + recall
     return Alignment(precision, recall, 2 * precision * recall / total if total > 1e-9 else 0.0)
-
-
-def unit_rows(vectors: Vectors) -> NDArray[np.float64]:
-    """Rows scaled to length 1; zeros stay zeros. Shape (n, d)."""
-    doubles = vectors.astype(np.float64)
-    return np.asarray(doubles / np.maximum(np.linalg.norm(doubles, axis=1, keepdims=True), 1e-30))
 
 
 def weighted_mean(values: Vectors, weights: ArrayLike | None) -> NDArray[np.float64]:
@@ -163,13 +147,9 @@ def weighted_mean(values: Vectors, weights: ArrayLike | None) -> NDArray[np.floa
 
 
 def inverse_document_frequencies(texts: Iterable[Sequence[str]]) -> dict[str, float]:
-    """How rare words of n texts are: log((n + 1) / (texts with the word + 1)), as in BERTScore.
-
-    The weight of unseen words, log(n + 1), stands under the key "".
-    """
-    sets = [set(words) for words in texts]
-    counts = Counter(word for words in sets for word in words)
-    unseen = float(np.log(len(sets) + 1))
+    """How rare words of n texts are: log((n + 1) / (texts with the word + 1)), as in BERTScore; "" for unseen ones."""
+    sets = list(map(set, texts))
+    counts, unseen = Counter(chain.from_iterable(sets)), float(np.log(len(sets) + 1))
     return {**{word: unseen - float(np.log(n + 1)) for word, n in counts.items()}, "": unseen}
 
 

@@ -1,8 +1,7 @@
 """Tags of words ↔ spans of words: IOB1, IOB2 (BIO) and BIOES; recognise, check, repair and score them.
 
-`spans` reads any sequence of tags by the rules of the CoNLL-2000 scorer, as seqeval does (tested against it).
-`may_follow` says which sequences are valid; checking, repairing and decoding all use it. Taggers learn spans as BIOES,
-which marks the last word of a span and single words (Ratinov & Roth 2009).
+`spans` reads any sequence of tags by the rules of the CoNLL-2000 scorer, as seqeval does; `may_follow` says which
+sequences are valid. Taggers learn BIOES, which marks the last word of a span and single words (Ratinov & Roth 2009).
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, InputError
-from elmokit.tasks.label_metrics import LabelMetrics
 
 Scheme = Literal["IOB1", "IOB2", "BIOES"]
 Tags = Sequence[Sequence[str]]
@@ -74,14 +72,7 @@ def spans(tags: Sequence[str]) -> list[Span]:
 
 
 def write_tags(spans: Iterable[Span], n_words: int, scheme: Scheme) -> list[str]:
-    """Write spans that do not overlap as the tags of `n_words` words.
-
-    Example:
-        >>> write_tags([Span("PER", 0, 2), Span("PER", 2, 3)], 4, "IOB1")
-        ['I-PER', 'I-PER', 'B-PER', 'O']
-        >>> write_tags([Span("PER", 0, 2), Span("PER", 2, 3)], 4, "BIOES")
-        ['B-PER', 'E-PER', 'S-PER', 'O']
-    """
+    """Write spans that do not overlap as the tags of `n_words` words."""
     tags = [OUTSIDE] * n_words
     before = Span("", -1, -1)
     for span in sorted(spans, key=lambda span: span.start):
@@ -193,17 +184,7 @@ def _check_each(sequences: Sequence[Sequence[Any]], right: Callable[[Any], Any],
 
 @dataclass(frozen=True)
 class TagSet:
-    """Tags ↔ the numbers that a network predicts; spans are numbered as BIOES.
-
-    `names` are the K tags in the order of their numbers, `scheme` the one that `decode` writes (None: no spans).
-
-    Example:
-        >>> tag_set = TagSet.of([["I-PER", "I-PER", "O"]], "IOB1")
-        >>> tag_set.names
-        ('O', 'B-PER', 'I-PER', 'E-PER', 'S-PER')
-        >>> tag_set.decode(tag_set.encode(["O", "I-PER", "I-PER"]))
-        ['O', 'I-PER', 'I-PER']
-    """
+    """Tags (`names`) ↔ their numbers, which a network predicts; spans are numbered as BIOES, decoded as `scheme`."""
 
     names: tuple[str, ...]
     scheme: Scheme | None
@@ -243,6 +224,17 @@ class TagSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelMetrics:
+    """Precision, recall, F1 (0 where undefined) and number of true rows or spans of a class, label or kind of span."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TagMetrics:
     """Accuracy of tags, metrics of all spans together (None for tags that mark none), and of each label by name."""
 
@@ -266,22 +258,13 @@ class TagMetrics:
 
 
 def tag_metrics(truth: Tags, predicted: Tags, *, mark_spans: bool | None = None) -> TagMetrics:
-    """Compare the predicted tags of n sentences with the true ones.
+    """Compare the predicted tags of n sentences with the true ones; InputError for different lengths.
 
-    `mark_spans` says whether tags mark spans; None tells it from the tags. InputError for different lengths.
-
-    Example:
-        >>> metrics = tag_metrics([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "O", "O", "B-LOC"]])
-        >>> metrics.accuracy, metrics.spans.f1
-        (0.75, 0.5)
+    `mark_spans` says whether tags mark spans; None tells it from the tags.
     """
-    if len(truth) != len(predicted):
-        raise InputError(f"tags of {len(truth)} sentences but predictions of {len(predicted)}; expected as many.")
-    for i, (true, guess) in enumerate(zip(truth, predicted, strict=True)):
-        if len(true) != len(guess):
-            raise InputError(f"sentence {i} has {len(true)} tags but {len(guess)} predicted ones.")
-    n_words = sum(map(len, truth))
-    if not n_words:
+    if list(map(len, truth)) != list(map(len, predicted)):
+        raise InputError(f"{len(truth)} sentences of tags and {len(predicted)} of predictions differ in their lengths.")
+    if not (n_words := sum(map(len, truth))):
         raise InputError("there are no words to evaluate.")
     if mark_spans is None:
         mark_spans = check_tags([*truth, *predicted]).scheme is not None

@@ -1,7 +1,6 @@
 """The network of a tagger: a learned layer mix, a BiLSTM and a CRF (Peters et al. 2018, §4 and A.3).
 
-Each layer is first standardised by the training words, because layers differ in scale by orders of magnitude. The
-BiLSTM reads packed sentences, so it never sees padding.
+Each layer is first standardised by the training words, because layers differ in scale by orders of magnitude.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,12 +26,9 @@ _BUCKET = 20  # batches that are sorted by length together, so that little is pa
 class CRF(nn.Module):
     """A linear-chain conditional random field over K tags (Lafferty et al. 2001; Lample et al. 2016).
 
-    A sequence's score is the sum of its words' scores (emissions) and of learned scores for each step from tag to tag,
-    for the first tag and for the last. Training raises the probability of the true sequence among all; decoding finds
-    the best one that keeps to the rules.
-
-    Throughout, emissions have the shape (B, T, K), tags (B, T), and the mask (B, T) is True for real words, those of a
-    sentence first, one at least. Padding is behind each sentence and never looked at.
+    A sequence's score is the sum of its words' scores (emissions, (B, T, K)) and of learned scores for each step from
+    tag to tag, for the first tag and for the last. The mask (B, T) is True for real words, which come before padding,
+    one at least.
     """
 
     def __init__(self, n_tags: int) -> None:
@@ -63,10 +59,7 @@ class CRF(nn.Module):
 
     @torch.no_grad()
     def best(self, emissions: Tensor, mask: Tensor, rules: Rules | None = None) -> list[list[int]]:
-        """The sequences with the highest score (Viterbi), as many tags as a sentence has words.
-
-        Some sequence of every length must keep to the rules; None allows anything.
-        """
+        """The sequences with the highest score (Viterbi) that keep to the rules; None allows anything."""
         scores: list[Tensor] = [self.start, self.step, self.end]
         if rules is not None:
             masks = [torch.as_tensor(rule, device=emissions.device) for rule in rules]
@@ -138,8 +131,7 @@ def batches(
     """
     rows = np.flatnonzero(lengths)
     bucket = max(len(rows), 1) if rng is None else _BUCKET * batch_size
-    if rng is not None:
-        rows = rng.permutation(rows)
+    rows = rows if rng is None else rng.permutation(rows)
     result: list[list[int]] = []
     for start in range(0, len(rows), bucket):
         part = rows[start : start + bucket]

@@ -6,14 +6,12 @@ decoded under its rules and written in the scheme of the training tags, so predi
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,14 +21,12 @@ from elmokit.errors import ConfigError, InputError, needing
 from elmokit.tasks.saved import SavedHead, loaded_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
 from elmokit.tasks.tagging.cache import (
-    SNAPSHOT,
     Vectors,
     Words,
     by_sentence,
     cached_layers,
     encode_layers,
     mean_and_scale,
-    run_folder,
 )
 from elmokit.text.inputs import checked_texts, checked_words
 
@@ -49,14 +45,11 @@ class Tagger:
     Args:
         elmo: the model that provides the vectors.
         layers: "learned" for a learned mix of all layers, or the number of one.
-        scheme: how tags mark spans: "IOB1", "IOB2" (BIO) or "BIOES"; None if they mark none, as parts of speech;
-            "auto" finds it.
-        hidden_width: width of the LSTM in each direction.
-        dropout: dropout before and after the BiLSTM.
+        scheme: how tags mark spans: "IOB1", "IOB2" (BIO) or "BIOES"; None for none (parts of speech); "auto" finds it.
+        hidden_width, dropout: width of the LSTM in each direction; dropout before and after it.
         learning_rate: learning rate of AdamW at the start; it decays linearly to a tenth.
         batch_size: sentences per step.
-        epochs: passes over the sentences at most.
-        patience: epochs without a better score on the dev part after which training stops.
+        epochs, patience: passes over the sentences at most, and without a better score until training stops.
         seed: seed of weights, shuffling and dropout, and of the dev part if none is given.
         device: PyTorch device of the tagger, such as "cpu" or "cuda".
 
@@ -90,21 +83,25 @@ class Tagger:
 
     def __post_init__(self) -> None:
         with needing("torch", "torch", "tagging words"):
-            import torch  # noqa: F401
+            from elmokit.fitting import FitOptions
         self._network: TagNetwork | None = None
         self._tag_set: TagSet
-        n_layers, layers = self.elmo.config.n_layers, self.layers
-        is_number = isinstance(layers, int) and not isinstance(layers, bool)
-        if layers != "learned" and not (is_number and -n_layers <= int(layers) < n_layers):
-            raise ConfigError(f"layers is {layers!r}; expected 'learned' or a layer's number, 0 to {n_layers - 1}.")
+        self._options = FitOptions(
+            n_epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            clip_norm=5.0,
+            seed=self.seed,
+        )
+        n_layers = self.elmo.config.n_layers
+        if self.layers not in ("learned", *range(-n_layers, n_layers)):
+            raise ConfigError(
+                f"layers is {self.layers!r}; expected 'learned' or a layer's number, 0 to {n_layers - 1}."
+            )
         check_tags([], self.scheme)
-        for name in ("hidden_width", "batch_size", "epochs", "patience"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; expected an integer of at least 1.")
-        if not self.learning_rate > 0 or not 0 <= self.dropout < 1:
-            rates = f"learning_rate is {self.learning_rate}, dropout {self.dropout}"
-            raise ConfigError(f"{rates}; expected > 0, and 0 ≤ and < 1.")
+        sizes = f"hidden_width is {self.hidden_width}, batch_size {self.batch_size}, dropout {self.dropout}"
+        if self.hidden_width < 1 or self.batch_size < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(f"{sizes}; expected 1 or more, 1 or more, and 0 ≤ and < 1.")
 
     @property
     def layer_weights_(self) -> tuple[float, ...]:
@@ -119,69 +116,49 @@ class Tagger:
         *,
         dev: tuple[Sequence[Words], Tags] | None = None,
         folder: str | Path | None = None,
-        resume: bool = False,
         show_progress: bool | None = None,
         on_epoch: Callable[[EpochReport], None] | None = None,
     ) -> Tagger:
-        """Train on sentences and their tags, and keep the weights of the best epoch.
+        """Train on n `sentences`, lists of words, with a tag for each word, and keep the weights of the best epoch.
 
-        Args:
-            sentences: n lists of words.
-            tags: a tag for each word. Tags of other schemes are converted and invalid ones repaired, with a warning.
-            dev: sentences and tags that choose the best epoch; None holds out a tenth of `sentences`.
-            folder: where vectors and a snapshot are kept during training, so that an interrupted run can continue;
-                both are removed at the end. None for a temporary folder.
-            resume: whether to continue from the snapshot in `folder`, if there is one.
-            show_progress: progress bar of encoding (see `Elmo.encode`).
-            on_epoch: called after each epoch.
-
-        Returns:
-            itself.
+        `tags` of other schemes are converted and invalid ones repaired, with a warning. `dev` are sentences and tags
+        that choose the best epoch; None holds out a tenth. A temporary file in `folder`, None for the system's, holds
+        the vectors. `on_epoch` is called after each epoch; `show_progress` is that of `Elmo.encode`. Returns itself.
 
         Raises:
             InputError: no sentences, different numbers of tags and words, the same tag everywhere.
-            TrainingError: a snapshot in `folder` while `resume` is False, or one of another run.
             OutputError: not enough room for the vectors.
         """
-        from elmokit.fitting import FitOptions, fit
+        from elmokit.fitting import fit
         from elmokit.tasks.tagging.network import batches
 
-        train, scheme = _checked(sentences, tags, self.scheme)
-        train, judge = _split(train, self.seed) if dev is None else (train, _checked(*dev, scheme)[0])
-        if not train.words or not judge.words:
-            purpose = "choose the best epoch by" if train.words else "train on"
-            raise InputError(f"there are no sentences with words to {purpose}.")
-        tag_set = TagSet.of(train.tags, scheme)
-        numbers, lengths = [tag_set.encode(own) for own in train.tags], np.array([len(words) for words in train.words])
-        options = FitOptions(
-            n_epochs=self.epochs,
-            patience=self.patience,
-            learning_rate=self.learning_rate,
-            clip_norm=5.0,
-            seed=self.seed,
+        given, scheme = _checked(sentences, tags, self.scheme)
+        order, n_dev = np.random.RandomState(self.seed).permutation(len(given)), -(-len(given) // 10)
+        judge = [given[i] for i in order[:n_dev]] if dev is None else _checked(*dev, scheme)[0]
+        train = [given[i] for i in order[n_dev:]] if dev is None else given
+        if not train or not judge:
+            needed = "some are needed to learn from, and others to choose the best epoch by"
+            raise InputError(f"{len(given)} sentences with words; {needed}.")
+        (words, true), (judge_words, judge_tags) = (zip(*part, strict=True) for part in (train, judge))
+        tag_set = TagSet.of(true, scheme)
+        numbers, lengths = [tag_set.encode(own) for own in true], np.array(list(map(len, words)))
+        cache = partial(cached_layers, self.elmo, layers=self._numbers, folder=folder, show_progress=show_progress)
+        stored, judged = cache(words), by_sentence(cache(judge_words), judge_words)
+        vectors = by_sentence(stored, words)
+
+        def score(network: TagNetwork) -> float:
+            parts = blocks(judged, 1024)
+            predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
+            return tag_metrics(judge_tags, predicted, mark_spans=scheme is not None).main
+
+        self._network, self.report_ = fit(
+            lambda: self._new_network(len(tag_set.names), mean_and_scale(stored)),
+            self._options,
+            batches=lambda rng: list(batches(lengths, self.batch_size, rng)),
+            loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
+            score=score,
+            on_epoch=on_epoch,
         )
-        data = [{**part._asdict(), "scheme": scheme} for part in (train, judge)]
-        identity = json.dumps([self.elmo.fingerprint, self._settings(), *data])
-        with run_folder(folder, resume=resume) as run:
-            cache = partial(cached_layers, run, self.elmo, layers=self._numbers, show_progress=show_progress)
-            stored, judged = cache(train.words), by_sentence(cache(judge.words), judge.words)
-            vectors = by_sentence(stored, train.words)
-
-            def score(network: TagNetwork) -> float:
-                parts = blocks(judged, 1024)
-                predicted = [tag_set.decode(own) for part in parts for own in network.best(part, tag_set.allowed())]
-                return tag_metrics(judge.tags, predicted, mark_spans=scheme is not None).main
-
-            self._network, self.report_ = fit(
-                lambda: self._new_network(len(tag_set.names), mean_and_scale(stored)),
-                options,
-                batches=lambda rng: list(batches(lengths, self.batch_size, rng)),
-                loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
-                score=score,
-                snapshot=run / SNAPSHOT,
-                identity=hashlib.sha256(identity.encode()).hexdigest(),
-                on_epoch=on_epoch,
-            )
         self._tag_set, self.scheme_ = tag_set, scheme
         return self
 
@@ -208,8 +185,7 @@ class Tagger:
     def predict(self, sentences: Sequence[Words], *, show_progress: bool | None = None) -> list[list[str]]:
         """Tag n `sentences`, lists of words: a tag for each word, in the scheme of the training tags.
 
-        The tags of a sentence do not depend on the others. TextError for what is no sentence; `show_progress` is that
-        of `Elmo.encode`.
+        TextError for what is no sentence; `show_progress` is that of `Elmo.encode`.
         """
         network, tag_set, words = self._checked_network(), self._tag_set, word_lists(sentences)
         vectors, rules = encode_layers(self.elmo, words, self._numbers, show_progress=show_progress), tag_set.allowed()
@@ -217,10 +193,9 @@ class Tagger:
         return [tag_set.decode(tags) for part in parts for tags in network.best(part, rules)]
 
     def evaluate(self, sentences: Sequence[Words], tags: Tags, *, show_progress: bool | None = None) -> TagMetrics:
-        """Compare predictions for `sentences` with the true `tags`, as seqeval does; `print` shows a table.
+        """Compare predictions for `sentences` with the true `tags`, which are not repaired; `print` shows a table.
 
-        Accuracy, and precision, recall and F1 of spans. Invalid tags are not repaired; `show_progress` is that of
-        `Elmo.encode`.
+        Accuracy, and precision, recall and F1 of spans, as seqeval counts them; `show_progress` as in `Elmo.encode`.
         """
         self._checked_network()
         words = word_lists(sentences, tags)
@@ -237,10 +212,7 @@ class Tagger:
         return self._network
 
     def save(self, folder: str | Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write `tagger.json` and `tagger.safetensors`, no pickle, to a `folder`, which is created.
-
-        `metadata` are JSON values that are stored with it; the commands store the columns.
-        """
+        """Write `tagger.json` and `tagger.safetensors`, no pickle, and JSON values (`metadata`) to a new `folder`."""
         arrays = {name: tensor.cpu().numpy() for name, tensor in self._checked_network().state_dict().items()}
         config = {**self._settings(), "scheme": self.scheme_, "tags": list(self._tag_set.names)}
         config |= {"report": asdict(self.report_) if self.report_ else None, "metadata": dict(metadata or {})}
@@ -279,33 +251,14 @@ class Tagger:
         return tagger
 
 
-class _Tagged(NamedTuple):
-    """Words of sentences that have some, and a valid tag for each word."""
-
-    words: list[list[str]]
-    tags: list[list[str]]
-
-    def take(self, rows: Iterable[int]) -> _Tagged:
-        return _Tagged(*([part[i] for i in rows] for part in self))
-
-
 def _checked(
     sentences: Sequence[Words], tags: Tags, scheme: Scheme | Literal["auto"] | None
-) -> tuple[_Tagged, Scheme | None]:
-    """Check and convert sentences; a warning says what was converted or repaired."""
+) -> tuple[list[tuple[list[str], list[str]]], Scheme | None]:
+    """The words and valid tags of each sentence that has some; a warning says what was converted or repaired."""
     words, checked = word_lists(sentences, tags), check_tags(tags, scheme)
     if checked.remark:
         warnings.warn(checked.remark, stacklevel=3)
-    return _Tagged(words, checked.tags).take([i for i, one in enumerate(words) if one]), checked.scheme
-
-
-def _split(given: _Tagged, seed: int) -> tuple[_Tagged, _Tagged]:
-    """Nine tenths to train on, and a tenth that chooses the best epoch."""
-    n = len(given.words)
-    if n < 2:
-        raise InputError(f"{n} sentences with words; at least two are needed, one to choose the best epoch by.")
-    order, n_dev = np.random.RandomState(seed).permutation(n).tolist(), -(-n // 10)
-    return given.take(order[n_dev:]), given.take(order[:n_dev])
+    return [pair for pair in zip(words, checked.tags, strict=True) if pair[0]], checked.scheme
 
 
 def word_lists(sentences: Sequence[Words], tags: Tags | None = None) -> list[list[str]]:
