@@ -152,10 +152,7 @@ class Elmo(LoadedModel):
 
         Returns:
             N `WordVectors`: words, their places in the text (None where words were given), and vectors of shape
-            (T, d), or (L, T, 2P) for "each".
-
-        Raises:
-            TextError, ConfigError: as `encode` does.
+            (T, d), or (L, T, 2P) for "each". For the errors see `encode`.
 
         Example:
             ``Elmo.load().encode_words(["Stick to it."])[0].vectors``

@@ -15,7 +15,6 @@ from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.runtime.batches import MULTIPLE, Batch, Buffers, State, step_blocks
 
 Array = NDArray[Any]
-Tensors = Mapping[str, Array]
 Get = Callable[[str], Array]
 Ids = NDArray[np.integer[Any]]
 
@@ -103,7 +102,7 @@ class NumpyHighway:
 class NumpyLayer:
     """One LSTM layer of one direction. Input products are taken ahead, so only the recurrent one is in the loop."""
 
-    def __init__(self, config: BiLSTMConfig, tensors: Tensors, prefix: str, dtype: DTypeLike) -> None:
+    def __init__(self, config: BiLSTMConfig, tensors: Mapping[str, Array], prefix: str, dtype: DTypeLike) -> None:
         def gates(name: str) -> Array:
             """Gates in the order input, forget, output, candidate; sigmoid gates halved."""
             i, f, g, o = np.split(np.asarray(tensors[prefix + name], dtype=dtype), 4)
@@ -192,7 +191,7 @@ class CpuBackend:
     def __init__(
         self,
         config: ElmoConfig,
-        tensors: Tensors,
+        tensors: Mapping[str, Array],
         dtype: DTypeLike = "float32",
         product: Any = MatrixProduct,
         convolutions: Any = NumpyConvolutions,
