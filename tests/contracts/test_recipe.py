@@ -81,6 +81,19 @@ def test_the_recipe_makes_a_model(teach, tmp_path):
     assert ours.softmax.weight is ours.tensors["word_table.weight"]
     assert Elmo.load(tmp_path / "out").encode(["the cat sees the dog ."]).shape == (1, 32)
 
+    np.save(tmp_path / "words.npy", np.random.default_rng(1).normal(0, 0.05, (n_spellings, 8)).astype(np.float32))
+    data = (tmp_path / "data", tmp_path / "words.npy")
+    said = run(
+        teach / "spell.py", tmp_path / "out", *data, tmp_path / "spelt", "--seconds", 10, "--learning-rate", 0.01
+    )
+    alone = [float(loss) for loss in re.findall(r"alone (\d+\.\d+)", said)]
+    assert np.mean(alone[-3:]) < alone[0], said  # the characters learn what the table knows
+    spelt = load(tmp_path / "spelt")
+    assert spelt.config == ours.config
+    assert not np.allclose(
+        spelt.tensors["char_cnn.projection.weight"], ours.tensors["char_cnn.projection.weight"], atol=1e-2
+    )
+
 
 def test_the_embedded_model_is_what_the_recipe_says():
     recipe, model = json.loads((EMBEDDED / "recipe.json").read_text()), load(EMBEDDED)

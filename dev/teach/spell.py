@@ -1,0 +1,223 @@
+"""Teach the characters of a taught model what its word table knows, so that misspelt and rare words keep their sense.
+
+    python dev/teach/spell.py MODEL DATA ENCODER OUT --seconds 3300
+
+The model reads the lines of DATA (from `corpus.py`) twice: clean and as it is, and, by a copy that learns, with letters
+changed and rows of the word table left out. The copy learns to give the same token vectors, layers and text vectors.
+Spellings that the table lacks take their token vectors from ENCODER (a sentence-transformers folder, or a `.npy` with a
+row for each of the first spellings) by a ridge regression fitted on the table's words. Only the char-CNN and, at a
+tenth of the rate, the LSTMs learn; word table and softmax stay. OUT gets the checkpoint in int8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from student import LETTERS, Corpus
+from teach import batches, say
+from torch import Tensor
+from torch.nn import functional as F
+
+from elmokit.checkpoints import load, save
+from elmokit.nn.bilm import BiLM
+from elmokit.text.char_ids import sentence_boundary_ids
+
+RARE_WORDS = 200_000  # the frequent spellings whose vectors are known: the table's, then the encoder's
+ALONE = 384  # spellings that each step reads without their sentence
+MISSPELT, WITHOUT_ROW = 0.2, 0.3  # shares of a batch's spellings
+
+
+class Speller:
+    """A model, its copy that learns, and the token vectors that all spellings should have."""
+
+    def __init__(self, folder: Path, corpus: Corpus, spellings: list[str], encoder: Path) -> None:
+        self.checkpoint, self.corpus = load(folder), corpus
+        words, config = list(self.checkpoint.words), self.checkpoint.config
+        self.teacher, self.student = (BiLM(config, words=words) for _ in range(2))
+        for model in (self.teacher, self.student):
+            model.load_state_dict(
+                {k: torch.tensor(np.asarray(v, np.float32)) for k, v in self.checkpoint.tensors.items()}
+            )
+        table = self.teacher.word_table
+        self.rows = (table.weight * table.gain).detach()[3:]  # (K, P): the spellings in the order of their numbers
+        self.mix = torch.tensor(self.checkpoint.layer_mix.shares(config.n_layers))
+        self.boundaries = torch.from_numpy(sentence_boundary_ids(corpus.char_ids.shape[1]))
+        # a spelling that differs from the table's by its case only has that one's row, as in `WordTable`
+        lower: dict[str, int] = {}
+        for number, word in enumerate(spellings[: len(self.rows)]):
+            lower.setdefault(word.lower(), number)
+        known = [k if k < len(self.rows) else lower.get(word.lower(), -1) for k, word in enumerate(spellings)]
+        self.row_of = torch.tensor(known)
+        self.wanted = self.token_targets(rare_vectors(encoder, spellings[:RARE_WORDS]))
+        top = self.wanted[:20_000]
+        self.spread = (top - top.mean(0)).square().sum(1).mean()
+
+    @torch.no_grad()
+    def token_targets(self, vectors: Tensor) -> Tensor:
+        """The token vectors of frequent spellings (R, P): the table's as they are, the others by ridge regression."""
+        parts = torch.arange(len(vectors)).split(4096)
+        spelt = torch.cat([self.teacher.char_cnn(self.corpus.char_ids[part].long()) for part in parts])
+        K = min(len(self.rows), len(vectors))
+        known = spelt[:K] + self.rows[:K]
+        design = torch.cat([(vectors - vectors[:K].mean(0)) * 20, spelt, torch.ones(len(spelt), 1)], 1)
+        gram = design[:K].T @ design[:K]
+        gram += 1e-2 * gram.trace() / len(gram) * torch.eye(len(gram))
+        return torch.cat([known, design[K:] @ torch.linalg.solve(gram, design[:K].T @ known)])
+
+    def token_vectors(self, char_ids: Tensor, rows: Tensor) -> Tensor:
+        """What the student says of spellings and the two boundaries, (U, C) and rows (U,), -1 for none → (U + 2, P)."""
+        vectors = self.student.char_cnn(torch.cat([char_ids, self.boundaries]).long())
+        added = self.rows[rows.clamp(min=0)] * (rows >= 0)[:, None]
+        return torch.cat([vectors[:-2] + added, vectors[-2:]])
+
+    @torch.no_grad()
+    def clean_vectors(self, spellings: Tensor) -> Tensor:
+        """What the student should say of them."""
+        char_ids, rows = self.corpus.char_ids[spellings], self.row_of[spellings]
+        vectors = self.teacher.char_cnn(torch.cat([char_ids, self.boundaries]).long())
+        vectors[:-2] += self.rows[rows.clamp(min=0)] * (rows >= 0)[:, None]
+        rare = ((rows < 0) & (spellings < len(self.wanted))).nonzero()[:, 0]
+        vectors[rare] = self.wanted[spellings[rare]]
+        return vectors
+
+    def losses(self, lines: Tensor, n_words: int) -> dict[str, Tensor]:
+        """The losses of equally long lines, by name; each is 1 where the output is no better than the mean."""
+        words = self.corpus.ids[self.corpus.rectangle(lines, n_words)].long()
+        spellings, places = torch.unique(words, return_inverse=True)
+        clean = self.clean_vectors(spellings)
+        with torch.no_grad():
+            expected = layers_of(self.teacher, clean, places)
+        draw = torch.rand(len(spellings))
+        char_ids, changed = misspelt(self.corpus, spellings, draw < MISSPELT)
+        rows = torch.where(changed | (draw < MISSPELT + WITHOUT_ROW), -1, self.row_of[spellings])
+        learned = self.token_vectors(char_ids, rows)
+        layers = layers_of(self.student, learned, places)
+        error = (learned - clean)[:-2].square().sum(1) / variance(clean[:-2])
+        weights = torch.where(rows < 0, 1.0, 2.0)
+        pooled, wanted = (mixed.mean(1) for mixed in (self.mixed(layers), self.mixed(expected)))
+        centre = wanted.mean(0)
+        return {
+            "words": (error * weights).sum() / weights.sum(),
+            "layers": sum(
+                (a - b).square().sum(-1).mean() / variance(b) for a, b in zip(layers[1:], expected[1:], strict=True)
+            ),
+            "texts": (1 - F.cosine_similarity(pooled - centre, wanted - centre)).mean(),
+            "alone": self.alone(),
+        }
+
+    def alone(self) -> Tensor:
+        """Spellings without their sentence: half from the table, without their rows, then rare and very rare ones."""
+        K, R, n = len(self.rows), len(self.wanted), len(self.corpus.char_ids)
+        draw, place = torch.rand(ALONE), torch.rand(ALONE)
+        some = torch.where(draw < 0.85, K + (R - K) * place, R + (n - R) * place)
+        some = torch.where(draw < 0.5, K * place**2, some).long().clamp(max=n - 1)
+        wanted, unknown = self.wanted[some.clamp(max=R - 1)], some >= R
+        with torch.no_grad():  # what no encoder says stays as it was
+            wanted[unknown] = self.teacher.char_cnn(self.corpus.char_ids[some[unknown]].long())
+        char_ids, _ = misspelt(self.corpus, some, (torch.rand(ALONE) < 0.5) & ~unknown)
+        return (self.student.char_cnn(char_ids.long()) - wanted).square().sum(1).mean() / self.spread
+
+    def mixed(self, layers: list[Tensor]) -> Tensor:
+        """The layer mix (B, T, 2P)."""
+        return sum(share * layer for share, layer in zip(self.mix, layers, strict=True))
+
+    def save(self, folder: Path) -> None:
+        """Write the student, with the table, the softmax and the mix of before."""
+        state = {name: array.detach().numpy() for name, array in self.student.state_dict().items()}
+        tensors = {name: state[name] for name in self.checkpoint.config.tensor_shapes()}
+        softmax = replace(self.checkpoint.softmax, weight=tensors["word_table.weight"])
+        save(replace(self.checkpoint, tensors=tensors, softmax=softmax), folder, storage="int8")
+
+
+def layers_of(model: BiLM, vectors: Tensor, places: Tensor) -> list[Tensor]:
+    """The layers (B, T, 2P) of lines with the token vectors at `places` (B, T); the last two are the boundaries."""
+    begin = torch.full((len(places), 1), len(vectors) - 2)
+    forward, _ = model.forward_layers(F.embedding(torch.cat([begin, places], 1), vectors))
+    backward, _ = model.backward_layers(F.embedding(torch.cat([begin + 1, places.flip(1)], 1), vectors))
+    tokens = F.embedding(places, vectors)
+    outputs = zip(forward, backward, strict=True)
+    return [torch.cat([tokens, tokens], -1), *(torch.cat([f[:, 1:], b[:, 1:].flip(1)], -1) for f, b in outputs)]
+
+
+def variance(vectors: Tensor) -> Tensor:
+    """The mean square distance from the mean vector."""
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    return (flat - flat.mean(0)).square().sum(1).mean()
+
+
+def misspelt(corpus: Corpus, spellings: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Character ids (U, C), 13 % of the letters of the chosen ones replaced and in some two swapped; which changed."""
+    clean, used = corpus.char_ids[spellings], corpus.n_characters[spellings]
+    columns = torch.arange(clean.shape[1])
+    letter = (columns >= 1) & (columns < used[:, None] - 1) & (clean > ord("a")) & (clean <= ord("z") + 1)
+    letters = torch.tensor([byte + 1 for byte in LETTERS], dtype=clean.dtype)
+    drawn = letters[torch.randint(0, len(letters), clean.shape)]
+    changed = torch.where((torch.rand(clean.shape) < 0.13) & letter, drawn, clean)
+    swap = ((torch.rand(len(clean)) < 0.3) & (used > 6)).nonzero()[:, 0]
+    place = 2 + (torch.rand(len(swap)) * (used[swap] - 5)).long()
+    changed[swap, place], changed[swap, place + 1] = changed[swap, place + 1], changed[swap, place]
+    out = torch.where((chosen & (used > 5))[:, None], changed, clean)
+    return out, (out != clean).any(1)
+
+
+def rare_vectors(encoder: Path, spellings: list[str]) -> Tensor:
+    """The encoder's vectors of spellings, each alone."""
+    if encoder.suffix == ".npy":
+        return torch.from_numpy(np.load(encoder)[: len(spellings)].astype(np.float32))
+    from sentence_transformers import SentenceTransformer
+
+    return torch.from_numpy(SentenceTransformer(str(encoder), device="cpu").encode(spellings, batch_size=256))
+
+
+def train(speller: Speller, seconds: float, rate: float) -> None:
+    """Take steps of about 2,048 words until the time is up; the learning rate falls to zero from 30 % of it on."""
+    named = list(speller.student.named_parameters())
+    groups = [[p for name, p in named if name.startswith(kind)] for kind in ("char_cnn", ("forward", "backward"))]
+    optimizer = torch.optim.AdamW([{"params": group} for group in groups], betas=(0.9, 0.98), weight_decay=0.0)
+    lines = (speller.corpus.lengths >= 3).nonzero()[:, 0]
+    start, step, n_words, epoch = time.monotonic(), 0, 0, 0
+    while True:
+        epoch += 1
+        for n, rows in batches(speller.corpus.lengths[lines], 2048, seed=epoch):
+            done = (time.monotonic() - start) / seconds
+            if done >= 1:
+                return say(f"{step} steps, {n_words:,} words")
+            now = rate * min(1.0, (step + 1) / 100, (1 - done) / 0.7)
+            for group, share in zip(optimizer.param_groups, (1.0, 0.1), strict=True):
+                group["lr"] = now * share
+            losses = speller.losses(lines[rows], n)
+            (losses["words"] + losses["alone"] + 0.5 * losses["layers"] + 2 * losses["texts"]).backward()
+            torch.nn.utils.clip_grad_norm_([p for group in groups for p in group], 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step, n_words = step + 1, n_words + n * len(rows)
+            if step % 50 == 1:
+                say(
+                    f"{n_words:,} words: "
+                    + ", ".join(f"{name} {float(loss.detach()):.3f}" for name, loss in losses.items())
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "data", "encoder", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--seconds", type=float, default=3300)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    spellings = (given.data / "types.txt").read_text(encoding="utf-8").split("\n")
+    arrays = (np.load(given.data / name) for name in ("ids.npy", "lens.npy"))
+    corpus = Corpus(*arrays, spellings, torch.device("cpu"))
+    speller = Speller(given.model, corpus, spellings, given.encoder)
+    train(speller, given.seconds, given.learning_rate)
+    speller.save(given.out)
+
+
+if __name__ == "__main__":
+    main()
