@@ -5,8 +5,9 @@
 The model reads the lines of DATA (from `corpus.py`) twice: clean and as it is, and, by a copy that learns, with letters
 changed and rows of the word table left out. The copy learns to give the same token vectors, layers and text vectors.
 Spellings that the table lacks take their token vectors from ENCODER (a sentence-transformers folder, or a `.npy` with a
-row for each of the first spellings) by a ridge regression fitted on the table's words. Only the char-CNN and, at a
-tenth of the rate, the LSTMs learn; word table and softmax stay. OUT gets the checkpoint in int8.
+row for each of the first spellings) by a ridge regression fitted on the table's words. The copy has a second projection
+of its char-CNN for words without a row (`ElmoConfig.spelling_projection`). Only the char-CNN and, at a tenth of the
+rate, the LSTMs learn; word table and softmax stay. OUT gets the checkpoint in int8.
 """
 
 from __future__ import annotations
@@ -28,24 +29,21 @@ from elmokit.nn.bilm import BiLM
 from elmokit.text.char_ids import sentence_boundary_ids
 
 RARE_WORDS = 200_000  # the frequent spellings whose vectors are known: the table's, then the encoder's
-ALONE = 384  # spellings that each step reads without their sentence
+ALONE = 512  # spellings that each step reads without their sentence
 MISSPELT, WITHOUT_ROW = 0.2, 0.3  # shares of a batch's spellings
 
 
 class Speller:
-    """A model, its copy that learns, and the token vectors that all spellings should have."""
+    """A taught model, its copy with a spelling projection, which learns, and the token vectors of spellings."""
 
     def __init__(self, folder: Path, corpus: Corpus, spellings: list[str], encoder: Path) -> None:
         self.checkpoint, self.corpus = load(folder), corpus
-        words, config = list(self.checkpoint.words), self.checkpoint.config
-        self.teacher, self.student = (BiLM(config, words=words) for _ in range(2))
-        for model in (self.teacher, self.student):
-            model.load_state_dict(
-                {k: torch.tensor(np.asarray(v, np.float32)) for k, v in self.checkpoint.tensors.items()}
-            )
+        config, words = self.checkpoint.config, list(self.checkpoint.words)
+        arrays = {name: np.asarray(array, np.float32) for name, array in self.checkpoint.tensors.items()}
+        self.teacher = BiLM(config, words=words).load_tensors(arrays).eval()
         table = self.teacher.word_table
         self.rows = (table.weight * table.gain).detach()[3:]  # (K, P): the spellings in the order of their numbers
-        self.mix = torch.tensor(self.checkpoint.layer_mix.shares(config.n_layers))
+        self.mix = self.checkpoint.layer_mix.shares(config.n_layers)
         self.boundaries = torch.from_numpy(sentence_boundary_ids(corpus.char_ids.shape[1]))
         # a spelling that differs from the table's by its case only has that one's row, as in `WordTable`
         lower: dict[str, int] = {}
@@ -53,74 +51,92 @@ class Speller:
             lower.setdefault(word.lower(), number)
         known = [k if k < len(self.rows) else lower.get(word.lower(), -1) for k, word in enumerate(spellings)]
         self.row_of = torch.tensor(known)
-        self.wanted = self.token_targets(rare_vectors(encoder, spellings[:RARE_WORDS]))
-        top = self.wanted[:20_000]
-        self.spread = (top - top.mean(0)).square().sum(1).mean()
+        self.wanted = self.frequent_vectors(rare_vectors(encoder, spellings[:RARE_WORDS]))
+        self.spread = variance(self.wanted[:20_000])
+        self.guess = self.spelling_projection()
+        self.config = replace(config, spelling_projection=True)
+        for part, guess in zip(("weight", "bias"), (self.guess[:-1].T, self.guess[-1]), strict=True):
+            name = f"char_cnn.projection.{part}"
+            arrays[name] = np.concatenate([arrays[name], guess.numpy()])
+        self.student = BiLM(self.config, words=words).load_tensors(arrays)
 
     @torch.no_grad()
-    def token_targets(self, vectors: Tensor) -> Tensor:
-        """The token vectors of frequent spellings (R, P): the table's as they are, the others by ridge regression."""
+    def features(self, char_ids: Tensor) -> Tensor:
+        """What lies below the teacher's projection, and a column of ones: (N, C) → (N, F + 1)."""
+        x = self.teacher.char_cnn._maxima(char_ids.long())
+        for highway in self.teacher.char_cnn.highways:
+            x = highway(x)
+        return torch.cat([x, torch.ones(len(x), 1)], 1)
+
+    @torch.no_grad()
+    def frequent_vectors(self, vectors: Tensor) -> Tensor:
+        """Token vectors of frequent spellings (R, P): the table's as they are, others by ridge regression."""
         parts = torch.arange(len(vectors)).split(4096)
         spelt = torch.cat([self.teacher.char_cnn(self.corpus.char_ids[part].long()) for part in parts])
         K = min(len(self.rows), len(vectors))
         known = spelt[:K] + self.rows[:K]
         design = torch.cat([(vectors - vectors[:K].mean(0)) * 20, spelt, torch.ones(len(spelt), 1)], 1)
-        gram = design[:K].T @ design[:K]
-        gram += 1e-2 * gram.trace() / len(gram) * torch.eye(len(gram))
-        return torch.cat([known, design[K:] @ torch.linalg.solve(gram, design[:K].T @ known)])
+        return torch.cat([known, design[K:] @ ridge(design[:K], known, 1e-2)])
+
+    def spelling_projection(self) -> Tensor:
+        """The projection that the copy begins with, (F + 1, P): ridge regression, rare words at half the weight."""
+        n = len(self.wanted)
+        weights = torch.where(torch.arange(n) < len(self.rows), 1.0, 0.5**0.5)[:, None]
+        features = torch.cat([self.features(ids) for ids in self.corpus.char_ids[:n].split(4096)])
+        return ridge(features * weights, self.wanted * weights, 1e-3)
 
     def token_vectors(self, char_ids: Tensor, rows: Tensor) -> Tensor:
         """What the student says of spellings and the two boundaries, (U, C) and rows (U,), -1 for none → (U + 2, P)."""
-        vectors = self.student.char_cnn(torch.cat([char_ids, self.boundaries]).long())
-        added = self.rows[rows.clamp(min=0)] * (rows >= 0)[:, None]
-        return torch.cat([vectors[:-2] + added, vectors[-2:]])
+        P, rows = self.config.projection_width, F.pad(rows, (0, 2), value=-1)
+        x = self.student.char_cnn(torch.cat([char_ids, self.boundaries]).long())  # (U + 2, 2P)
+        return torch.where((rows >= 0)[:, None], x[:, :P] + self.rows[rows.clamp(min=0)], x[:, P:])
 
     @torch.no_grad()
-    def clean_vectors(self, spellings: Tensor) -> Tensor:
-        """What the student should say of them."""
-        char_ids, rows = self.corpus.char_ids[spellings], self.row_of[spellings]
+    def clean_vectors(self, spellings: Tensor, rows: Tensor) -> Tensor:
+        """What it should say of them, by table row, encoder or first guess."""
+        char_ids = self.corpus.char_ids[spellings]
         vectors = self.teacher.char_cnn(torch.cat([char_ids, self.boundaries]).long())
-        vectors[:-2] += self.rows[rows.clamp(min=0)] * (rows >= 0)[:, None]
+        vectors[:-2] += self.rows[rows.clamp(min=0)]
         rare = ((rows < 0) & (spellings < len(self.wanted))).nonzero()[:, 0]
+        unknown = ((rows < 0) & (spellings >= len(self.wanted))).nonzero()[:, 0]
         vectors[rare] = self.wanted[spellings[rare]]
+        vectors[unknown] = self.features(char_ids[unknown]) @ self.guess
         return vectors
 
     def losses(self, lines: Tensor, n_words: int) -> dict[str, Tensor]:
         """The losses of equally long lines, by name; each is 1 where the output is no better than the mean."""
         words = self.corpus.ids[self.corpus.rectangle(lines, n_words)].long()
         spellings, places = torch.unique(words, return_inverse=True)
-        clean = self.clean_vectors(spellings)
+        rows = self.row_of[spellings]
+        clean = self.clean_vectors(spellings, rows)
         with torch.no_grad():
             expected = layers_of(self.teacher, clean, places)
         draw = torch.rand(len(spellings))
         char_ids, changed = misspelt(self.corpus, spellings, draw < MISSPELT)
-        rows = torch.where(changed | (draw < MISSPELT + WITHOUT_ROW), -1, self.row_of[spellings])
+        rows = torch.where(changed | (draw >= MISSPELT) & (draw < MISSPELT + WITHOUT_ROW), -1, rows)
         learned = self.token_vectors(char_ids, rows)
         layers = layers_of(self.student, learned, places)
-        error = (learned - clean)[:-2].square().sum(1) / variance(clean[:-2])
-        weights = torch.where(rows < 0, 1.0, 2.0)
-        pooled, wanted = (mixed.mean(1) for mixed in (self.mixed(layers), self.mixed(expected)))
+        error = (learned - clean).square().sum(1) / variance(clean[:-2])
+        weights = torch.where(rows < 0, 1.0, 3.0)
+        pooled, wanted = (self.mixed(of).mean(1) for of in (layers, expected))
         centre = wanted.mean(0)
         return {
-            "words": (error * weights).sum() / weights.sum(),
-            "layers": sum(
-                (a - b).square().sum(-1).mean() / variance(b) for a, b in zip(layers[1:], expected[1:], strict=True)
-            ),
+            "words": (error[:-2] * weights).sum() / weights.sum() + error[-2:].mean(),
+            "layers": sum(apart(a, b) for a, b in zip(layers[1:], expected[1:], strict=True)),
             "texts": (1 - F.cosine_similarity(pooled - centre, wanted - centre)).mean(),
             "alone": self.alone(),
         }
 
     def alone(self) -> Tensor:
-        """Spellings without their sentence: half from the table, without their rows, then rare and very rare ones."""
+        """Spellings without sentence and row: the table's, rare and very rare ones, half of them misspelt."""
         K, R, n = len(self.rows), len(self.wanted), len(self.corpus.char_ids)
         draw, place = torch.rand(ALONE), torch.rand(ALONE)
-        some = torch.where(draw < 0.85, K + (R - K) * place, R + (n - R) * place)
-        some = torch.where(draw < 0.5, K * place**2, some).long().clamp(max=n - 1)
-        wanted, unknown = self.wanted[some.clamp(max=R - 1)], some >= R
-        with torch.no_grad():  # what no encoder says stays as it was
-            wanted[unknown] = self.teacher.char_cnn(self.corpus.char_ids[some[unknown]].long())
-        char_ids, _ = misspelt(self.corpus, some, (torch.rand(ALONE) < 0.5) & ~unknown)
-        return (self.student.char_cnn(char_ids.long()) - wanted).square().sum(1).mean() / self.spread
+        some = torch.where(draw < 0.9, K + (R - K) * place, R + (n - R) * place)
+        some = torch.where(draw < 0.45, K * place**2, some).long().clamp(max=n - 1)
+        wanted = self.clean_vectors(some, torch.where(some < K, some, -1))
+        char_ids, _ = misspelt(self.corpus, some, torch.rand(ALONE) < 0.5)
+        learned = self.token_vectors(char_ids, torch.full_like(some, -1))
+        return (learned - wanted)[:-2].square().sum(1).mean() / self.spread
 
     def mixed(self, layers: list[Tensor]) -> Tensor:
         """The layer mix (B, T, 2P)."""
@@ -129,9 +145,21 @@ class Speller:
     def save(self, folder: Path) -> None:
         """Write the student, with the table, the softmax and the mix of before."""
         state = {name: array.detach().numpy() for name, array in self.student.state_dict().items()}
-        tensors = {name: state[name] for name in self.checkpoint.config.tensor_shapes()}
+        tensors = {name: state[name] for name in self.config.tensor_shapes()}
         softmax = replace(self.checkpoint.softmax, weight=tensors["word_table.weight"])
-        save(replace(self.checkpoint, tensors=tensors, softmax=softmax), folder, storage="int8")
+        save(replace(self.checkpoint, config=self.config, tensors=tensors, softmax=softmax), folder, storage="int8")
+
+
+def ridge(inputs: Tensor, outputs: Tensor, strength: float) -> Tensor:
+    """The linear map from inputs (N, F) to outputs (N, P)."""
+    gram = inputs.T @ inputs
+    gram += strength * gram.trace() / len(gram) * torch.eye(len(gram))
+    return torch.linalg.solve(gram, inputs.T @ outputs)
+
+
+def apart(actual: Tensor, expected: Tensor) -> Tensor:
+    """The mean square distance of vectors, in units of the expected ones' variance."""
+    return (actual - expected).square().sum(-1).mean() / variance(expected)
 
 
 def layers_of(model: BiLM, vectors: Tensor, places: Tensor) -> list[Tensor]:
@@ -196,7 +224,7 @@ def train(speller: Speller, seconds: float, rate: float) -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step, n_words = step + 1, n_words + n * len(rows)
-            if step % 50 == 1:
+            if step % 10 == 1:
                 say(
                     f"{n_words:,} words: "
                     + ", ".join(f"{name} {float(loss.detach()):.3f}" for name, loss in losses.items())

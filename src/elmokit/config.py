@@ -176,6 +176,8 @@ class ElmoConfig:
         word_table: rows of a table of frequent words that are added to the character CNN's vectors of those words, one
             per entry of the vocabulary; 0 for none. A word that the table lacks takes the row of the most frequent one
             that differs in the case of A to Z only. The table is also the weight of the softmax, so it costs no bytes.
+        spelling_projection: whether the character CNN has a second projection, for words that the table lacks: the last
+            P of its 2P outputs.
 
     Example:
         >>> config = ElmoConfig(projection_width=16, char_cnn=CharCNNConfig(), bilstm=BiLSTMConfig(cell_width=64))
@@ -190,6 +192,7 @@ class ElmoConfig:
     tokenizer: str = "whitespace"
     word_width: int = 0
     word_table: int = 0
+    spelling_projection: bool = False
 
     def __post_init__(self) -> None:
         _check_values(self)
@@ -203,6 +206,8 @@ class ElmoConfig:
         n = self.word_table
         wrong = n and (n < 0 or cnn is None or self.n_words)
         _refuse(wrong, f"word_table is {n}; it stands beside a char_cnn and without n_words, or is 0.")
+        apart = self.spelling_projection and (not n or cnn is None or not cnn.projection)
+        _refuse(apart, "spelling_projection is for a char_cnn with a projection beside a word_table.")
         widths = [] if lstm.projection else [(f"bilstm has cell_width {lstm.cell_width}", lstm.cell_width)]
         if cnn is not None and not cnn.projection:
             widths.append((f"char_cnn has {cnn.n_filters} filters", cnn.n_filters))
@@ -213,6 +218,11 @@ class ElmoConfig:
     def dim(self) -> int:
         """Width of one word vector: 2P."""
         return 2 * self.projection_width
+
+    @property
+    def char_width(self) -> int:
+        """Width of what the character CNN says of a word: P, or 2P with a spelling projection."""
+        return self.projection_width * (1 + self.spelling_projection)
 
     @property
     def n_layers(self) -> int:
@@ -252,8 +262,8 @@ class ElmoConfig:
                     shapes[f"char_cnn.highways.{k}.{part}.weight"] = (F, F)
                     shapes[f"char_cnn.highways.{k}.{part}.bias"] = (F,)
             if cnn.projection:
-                shapes["char_cnn.projection.weight"] = (P, self.word_width + F)
-                shapes["char_cnn.projection.bias"] = (P,)
+                shapes["char_cnn.projection.weight"] = (self.char_width, self.word_width + F)
+                shapes["char_cnn.projection.bias"] = (self.char_width,)
         if self.word_table:
             shapes["word_table.weight"] = (self.word_table, P)
             shapes["word_table.gain"] = (P,)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,13 +87,11 @@ def test_the_recipe_makes_a_model(teach, tmp_path):
     said = run(
         teach / "spell.py", tmp_path / "out", *data, tmp_path / "spelt", "--seconds", 10, "--learning-rate", 0.01
     )
-    alone = [float(loss) for loss in re.findall(r"alone (\d+\.\d+)", said)]
-    assert np.mean(alone[-3:]) < alone[0], said  # the characters learn what the table knows
+    words = [float(loss) for loss in re.findall(r"words: words (\d+\.\d+)", said)]
+    assert np.mean(words[-2:]) < words[0], said  # the characters learn what the table knows
     spelt = load(tmp_path / "spelt")
-    assert spelt.config == ours.config
-    assert not np.allclose(
-        spelt.tensors["char_cnn.projection.weight"], ours.tensors["char_cnn.projection.weight"], atol=1e-2
-    )
+    assert spelt.config == replace(ours.config, spelling_projection=True)
+    assert Elmo(spelt).encode(["the caat sees the dog ."]).shape == (1, 32)
 
 
 def test_the_embedded_model_is_what_the_recipe_says():

@@ -21,6 +21,8 @@ CONFIG = ElmoConfig(
     tokenizer="default",
     word_table=len(WORDS),
 )
+SPELT = replace(CONFIG, spelling_projection=True)  # words that the table lacks have a projection of their own
+BOTH = pytest.mark.parametrize("config", [CONFIG, SPELT], ids=["one projection", "two projections"])
 
 
 def make_checkpoint(seed=0, config=CONFIG, words=WORDS):
@@ -30,9 +32,11 @@ def make_checkpoint(seed=0, config=CONFIG, words=WORDS):
     return Checkpoint(config, tensors, words=words, softmax=softmax, name="tiny table")
 
 
-def without_table(checkpoint):
-    config = replace(checkpoint.config, word_table=0)
+def without_table(checkpoint, part=slice(None)):
+    """The model of the characters alone, by a part of the projection."""
+    config = replace(checkpoint.config, word_table=0, spelling_projection=False)
     tensors = {name: checkpoint.tensors[name] for name in config.tensor_shapes()}
+    tensors |= {name: array[part] for name, array in tensors.items() if name.startswith("char_cnn.projection")}
     return Checkpoint(config, tensors, name="no table")
 
 
@@ -62,6 +66,16 @@ def test_a_word_that_the_table_lacks_takes_the_row_of_one_that_differs_in_case_o
     np.testing.assert_allclose(added_rows(checkpoint, words), rows_of(checkpoint, [3, 5, 4, 8, 8, 9, 7]), atol=1e-6)
 
 
+def test_words_that_the_table_lacks_have_their_own_projection():
+    checkpoint, words = make_checkpoint(config=SPELT), ["the", "cats", "CAT", "<S>"]
+    known, unknown = (token_vectors(without_table(checkpoint, part), words) for part in (slice(8), slice(8, None)))
+    vectors = token_vectors(checkpoint, words)
+    np.testing.assert_allclose(vectors[[0, 2]], (known + rows_of(checkpoint, [3, 0, 5, 0]))[[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(vectors[[1, 3]], unknown[[1, 3]], atol=1e-6)
+    with pytest.raises(ConfigError, match="spelling_projection"):
+        replace(SPELT, word_table=0)
+
+
 @given(st.text(st.sampled_from("aAbB<>sSzZéÉ"), max_size=4))
 def test_strings_and_character_ids_find_the_same_row(word):
     torch = pytest.importorskip("torch")
@@ -73,17 +87,20 @@ def test_strings_and_character_ids_find_the_same_row(word):
     row = rows.get(word, rows.get(lower_ascii(word)))
     expected = torch.zeros(4) if row is None else table.weight[row] * table.gain
     with torch.no_grad():
-        assert torch.equal(table(torch.from_numpy(words_to_char_ids([word]))).squeeze(0), expected)
+        ids = torch.from_numpy(words_to_char_ids([word]))
+        assert torch.equal(table(ids, torch.zeros(1, 4)).squeeze(0), expected)
 
 
+@BOTH
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
-def test_the_native_format_stores_the_table_once(tmp_path, storage):
+def test_the_native_format_stores_the_table_once(tmp_path, storage, config):
     from safetensors.numpy import load_file
 
-    checkpoint = make_checkpoint()
+    checkpoint = make_checkpoint(config=config)
     checkpoints.save(checkpoint, tmp_path, storage=storage)
     assert "softmax.weight" not in load_file(tmp_path / "model.safetensors")
     read = checkpoints.load(tmp_path)
+    assert read.config == config
     assert read.softmax is not None
     assert read.softmax.weight is read.tensors["word_table.weight"]
     tolerance = {"float32": 0, "float16": 1e-3, "int8": 1e-2}[storage]
@@ -110,14 +127,15 @@ def test_the_fingerprint_knows_the_vocabulary_of_the_table():
     assert Elmo(make_checkpoint()).fingerprint != Elmo(renamed).fingerprint
 
 
-def test_torch_and_onnx_compute_the_same(tmp_path):
+@BOTH
+def test_torch_and_onnx_compute_the_same(tmp_path, config):
     torch = pytest.importorskip("torch")
     onnxruntime = pytest.importorskip("onnxruntime")
     from elmokit.compat.allennlp import batch_to_ids
     from elmokit.integrations.onnx import export_onnx
     from elmokit.nn.bilm import BiLM
 
-    checkpoint = make_checkpoint()
+    checkpoint = make_checkpoint(config=config)
     sentences = [["the", "cat", "SAT"], ["drupal", "naïve", "catt"], ["Cat"]]
     expected = [vectors.vectors for vectors in Elmo(checkpoint).encode_words(sentences, layers="all")]
     export_onnx(checkpoint, tmp_path / "m.onnx")
@@ -139,16 +157,18 @@ def test_allennlps_format_refuses_it(tmp_path):
         checkpoints.save(make_checkpoint(), tmp_path, format="allennlp-hdf5")
 
 
-def test_training_keeps_table_and_softmax_one(tmp_path):
+@BOTH
+def test_training_keeps_table_and_softmax_one(tmp_path, config):
     pytest.importorskip("torch")
     from elmokit.training import Corpus, TrainingOptions, train, tune
 
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("the cat sat here\nthe dog sat there\n" * 200, encoding="utf-8")
     options = TrainingOptions(batch_size=4, bptt=4, segment=16, n_words=600, vocabulary_size=8, n_negatives=4, warmup=2)
-    config = replace(CONFIG, word_table=8, bilstm=BiLSTMConfig(cell_width=8, projection=False))
+    config = replace(config, word_table=8, bilstm=BiLSTMConfig(cell_width=8, projection=False))
     train(Corpus(files=[corpus], heldout_every=50), tmp_path / "a", config=config, options=options, name="t")
     first = checkpoints.load(tmp_path / "a")
+    assert first.config.spelling_projection == config.spelling_projection
     assert first.config.word_table == len(first.words)
     assert first.softmax.weight is first.tensors["word_table.weight"]
 

@@ -147,12 +147,12 @@ class _Model:
         if cnn.projection:
             x = g.linear(x, get("projection.weight"), get("projection.bias"))
         if self.config.word_table:
-            x = g.add("Add", x, self._table_rows(flat, cnn.max_characters))
+            x = self._with_table(flat, x, cnn.max_characters)
         sizes = g.add("Slice", g.add("Shape", rows), g.ints(0), g.ints(2))
         return g.add("Reshape", x, g.add("Concat", sizes, g.ints(self.config.projection_width), axis=0))
 
-    def _table_rows(self, ids: str, n_characters: int) -> str:
-        """Rows of the word table by character ids, zero for other words: (N, C) → (N, P)."""
+    def _with_table(self, ids: str, x: str, n_characters: int) -> str:
+        """Token vectors from ids (N, C) and the character CNN's output (N, P) or (N, 2P), as in `WordTable`."""
         g = self.graph
         keys, rows = table_keys(self.words, n_characters)
         first, last = g.constant(ord("A") + 1, "int64"), g.constant(ord("Z") + 1, "int64")  # ids are bytes plus 1
@@ -163,7 +163,9 @@ class _Model:
         place, known = g.add("Where", known, place, lower_place), g.add("Or", known, lower_known)
         table = g.constant(self.tensors["word_table.weight"] * self.tensors["word_table.gain"])
         vectors = g.add("Gather", table, g.add("Gather", g.constant(rows, "int64"), place))
-        return g.add("Mul", vectors, g.as_numbers(known, 1))
+        P, width = self.config.projection_width, self.config.char_width
+        first, last = (g.add("Slice", x, g.ints(n), g.ints(n + P), g.ints(1)) for n in (0, width - P))
+        return g.add("Where", g.add("Unsqueeze", known, g.ints(1)), g.add("Add", first, vectors), last)
 
     def _find(self, ids: str, keys: NDArray[np.int64], n_characters: int) -> tuple[str, str]:
         """Places of words among the keys of the word table, and whether they are there, (N,) each."""

@@ -49,7 +49,7 @@ class BiLM(nn.Module):
         if config.char_cnn is None:
             self.word_embedding = nn.Embedding(config.n_words, P, padding_idx=0)
         else:
-            self.char_cnn = CharCNN(config.char_cnn, P)
+            self.char_cnn = CharCNN(config.char_cnn, config.char_width)
             if config.word_table:
                 drop = TABLE_DROPOUT if dropout else 0.0
                 self.word_table = WordTable(words, P, max_characters=config.char_cnn.max_characters, dropout=drop)
@@ -68,7 +68,7 @@ class BiLM(nn.Module):
         rows = ids.reshape(-1, ids.shape[-1])
         vectors: Tensor = self.char_cnn(rows)
         if self.config.word_table:
-            vectors = vectors + self.word_table(rows)
+            vectors = self.word_table(rows, vectors)
         return vectors.reshape(*ids.shape[:-1], self.config.projection_width)
 
     def forward(

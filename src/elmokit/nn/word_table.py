@@ -37,18 +37,22 @@ class WordTable(nn.Module):
         for name, array in (("keys", keys), ("rows", rows), ("multipliers", multipliers)):
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
 
-    def forward(self, char_ids: Tensor) -> Tensor:
-        """The rows of words, (N, C) → (N, P), zero for words that the table lacks."""
+    def forward(self, char_ids: Tensor, vectors: Tensor) -> Tensor:
+        """Token vectors of words, (N, P), from their ids (N, C) and the character CNN's output, (N, P) or (N, 2P).
+
+        A word of the table takes the first P and its row, another word the last P.
+        """
+        P = len(self.gain)
         if not len(self.keys):
-            return self.weight.new_zeros(len(char_ids), self.weight.shape[1])
+            return vectors[:, -P:]
         is_upper = (char_ids > ord("A")) & (char_ids <= ord("Z") + 1)  # ids are bytes plus 1
         rows, known = self._find(char_ids)  # (N,)
         lower_rows, lower_known = self._find(torch.where(is_upper, char_ids + 32, char_ids))
         rows, known = torch.where(known, rows, lower_rows), known | lower_known
         if self.training and self.dropout:
             known = known & (torch.rand(len(known), device=known.device) >= self.dropout)
-        # (N, P)
-        return nn.functional.embedding(rows, self.weight) * self.gain * known[:, None].to(self.gain.dtype)
+        added = nn.functional.embedding(rows, self.weight) * self.gain  # (N, P)
+        return torch.where(known[:, None], vectors[:, :P] + added, vectors[:, -P:])
 
     def _find(self, char_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of words, and whether the table has them, (N,) each."""

@@ -39,7 +39,8 @@ class TokenEncoder:
         run: Callable[[Sequence[Callable[[], Any]]], Any],
         cache_words: int = CACHE_WORDS,
     ) -> None:
-        self.width, self.dtype, self._embed, self._run = config.projection_width, backend.dtype, backend.embed, run
+        self.width, self._char_width = config.projection_width, config.char_width
+        self.dtype, self._embed, self._run = backend.dtype, backend.embed, run
         self._characters: _Bytes | _Characters | None = None
         self._table: _TiedTable | _VocabularyTable | None = None
         if (cnn := config.char_cnn) is not None:
@@ -80,7 +81,7 @@ class TokenEncoder:
 
     def _compute(self, words: Sequence[str], ids: Ids | None = None) -> Array:
         """Token vectors of words, (D, P), by character CNN (of `ids`, if they are no ordinary words) and word table."""
-        vectors = np.zeros((len(words), self.width), self.dtype)
+        vectors = np.zeros((len(words), self._char_width), self.dtype)
         if self._characters is not None:  # in blocks of words of similar length: neighbours of one length are fastest
             char_ids = self._characters.ids(words) if ids is None else ids
             order = np.argsort((char_ids != self._padding_id).sum(axis=1), kind="stable")
@@ -91,9 +92,7 @@ class TokenEncoder:
 
             starts = range(0, len(words), CNN_WORDS)
             self._run([partial(embed, start) for start in reversed(starts)])  # long words first: all end together
-        if self._table is not None:
-            vectors += self._table.rows(words)
-        return vectors
+        return vectors if self._table is None else self._table.join(vectors, words)
 
 
 @dataclass(frozen=True)
@@ -115,17 +114,19 @@ class _Bytes:
 
 
 class _TiedTable:
-    """Rows of the softmax, scaled by a gain per component, for frequent words in any case; zeros for all others."""
+    """Rows of the softmax, scaled by a gain per component, for frequent words in any case."""
 
     def __init__(self, weight: Array, gain: Array, words: Sequence[str]) -> None:
         if len(words) != len(weight):
             raise ConfigError(f"the word table has {len(weight)} rows, but the vocabulary has {len(words)} words.")
         self._rows, self._weight, self._gain = table_rows(words), weight, gain
 
-    def rows(self, words: Sequence[str]) -> Array:
+    def join(self, vectors: Array, words: Sequence[str]) -> Array:
+        """Token vectors from what the character CNN says, (D, P) or (D, 2P): its first P and a row, or its last P."""
         lowered = ((word, lower_ascii(word)) for word in words)
         rows = np.array([self._rows.get(word, self._rows.get(lower, -1)) for word, lower in lowered], dtype=np.intp)
-        return np.where(rows[:, None] >= 0, self._weight[rows] * self._gain, self._gain.dtype.type(0))
+        P = len(self._gain)
+        return np.where(rows[:, None] >= 0, vectors[:, :P] + self._weight[rows] * self._gain, vectors[:, -P:])
 
 
 class _Characters:
@@ -169,14 +170,18 @@ class _VocabularyTable:
             weight = np.asarray(tensors["char_cnn.projection.weight"][:, : config.word_width], dtype=dtype)
             self._projection, self._cut = MatrixProduct(weight.T), config.char_cnn.max_characters - 2
 
-    def rows(self, words: Sequence[str]) -> Array:
+    def join(self, vectors: Array, words: Sequence[str]) -> Array:
+        """Add the rows of words to what the character CNN says, (D, P)."""
         unknown = self._ids[UNK]
-        rows = self._table[np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)]
+        rows: Array = self._table[
+            np.array([self._ids.get(word[: self._cut], unknown) for word in words], dtype=np.intp)
+        ]
         if (product := self._projection) is None:
-            return rows
+            return vectors + rows
         n = padded(len(rows), product.least_rows)
         inputs = np.concatenate([rows, np.zeros((n - len(rows), rows.shape[1]), rows.dtype)])
-        return product(inputs, np.empty((n, product.n_outputs), rows.dtype))[: len(rows)]
+        projected: Array = product(inputs, np.empty((n, product.n_outputs), rows.dtype))
+        return vectors + projected[: len(rows)]
 
 
 def _check_entries(what: str, entries: Mapping[str, int], needed: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class Backend(Protocol):
     splits: Sequence[tuple[int, ...]]  # directions that a call of `read` takes: ((0,), (1,)); ((0, 1),) on one thread
 
     def embed(self, ids: NDArray[np.integer[Any]]) -> Array:
-        """Pass character ids (D, C) through the character CNN: token vectors (D, P)."""
+        """Pass character ids (D, C) through the character CNN. Shape (D, P), or (D, 2P) with a spelling projection."""
 
     def read(
         self, batch: Batch, tokens: Array, start: State, slab: Array, after: State, directions: Sequence[int]

@@ -57,7 +57,7 @@ class TorchBackend:
             if config.word_width:  # the columns behind those of the word table
                 weights["projection.weight"] = weights["projection.weight"][:, config.word_width :]
             with torch.random.fork_rng(devices=[]):  # whose random numbers stay as they were
-                self.cnn = CharCNN(config.char_cnn, config.projection_width)
+                self.cnn = CharCNN(config.char_cnn, config.char_width)
             self.cnn.load_state_dict(weights, assign=True)
         names = ["weight_ih", "weight_hh", "bias", *(["weight_hr"] if self.config.projection else [])]
         self.layers = [[both(f"{k}.{name}") for name in names] for k in range(self.config.n_layers)]
