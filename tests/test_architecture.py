@@ -64,7 +64,7 @@ PLAIN = {  # in every installation: the files that may import it, and whether at
     "requests": (("checkpoints.fetching",), False),
     "urllib3": (("checkpoints.fetching",), False),
     "narwhals": (("data.frames",), False),
-    "h5py": (("hdf5", "data.outputs", "cli.info"), False),
+    "h5py": (("hdf5", "cli.info"), False),
     "safetensors": (("checkpoints.native", "tasks.", "fitting."), False),
     "threadpoolctl": (("runtime.engine",), False),
 }

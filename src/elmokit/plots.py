@@ -63,12 +63,11 @@ def new_figure(title: str, *, size: tuple[float, float] = (8, 6)) -> tuple[Figur
 
 
 def _png(figure: Figure) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=72)
+    figure.savefig(picture := io.BytesIO(), format="png", dpi=72)
     return picture.getvalue()
 
 
-def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None, title: str = "") -> Figure:
+def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = None) -> Figure:
     """Draw words in the plane of their first two principal components, each labelled, a colour and mark per text.
 
     `texts` are what `Elmo.encode_words` gives, one layer; `words` None draws all, upper and lower case alike.
@@ -84,7 +83,7 @@ def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = No
     if not shown:
         raise ConfigError("plot_words: none of the words is in the texts; there is nothing to draw.")
     points, explained = principal_plane(_units(np.stack([_one_layer(texts[i])[place] for i, place in shown])))
-    figure, axes = new_figure(title)
+    figure, axes = new_figure("")
     for i, text in enumerate(texts):
         rows = [row for row, (of, _) in enumerate(shown) if of == i]
         axes.scatter(*points[rows].T, label=_short(" ".join(text.words)), **_style(i))
@@ -93,7 +92,7 @@ def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = No
     return _finished(figure, axes, explained)
 
 
-def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figure:
+def plot_similarity(a: WordVectors, b: WordVectors) -> Figure:
     """Draw a heat map of the cosines of the words of a text (down) and of another (across).
 
     ConfigError for a text without words, vectors of several layers or of two widths; MissingExtra without matplotlib.
@@ -105,7 +104,7 @@ def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figur
     if not len(down) or not len(across) or down.shape[1] != across.shape[1]:
         raise ConfigError(f"plot_similarity: vectors of shape {down.shape} and {across.shape}; expected (T, d) each.")
     cosines = down @ across.T
-    figure, axes = new_figure(title, size=(2 + 0.55 * len(across), 1.5 + 0.45 * len(down)))
+    figure, axes = new_figure("", size=(2 + 0.55 * len(across), 1.5 + 0.45 * len(down)))
     picture = axes.imshow(cosines, vmin=-1, vmax=1, cmap="PuOr_r", aspect="auto")
     axes.set_xticks(range(len(across)), b.words, rotation=45, ha="right")
     axes.set_yticks(range(len(down)), a.words)
@@ -116,27 +115,25 @@ def plot_similarity(a: WordVectors, b: WordVectors, *, title: str = "") -> Figur
     return figure
 
 
-def plot_senses(word_map: WordMap, *, examples: int = 1, title: str | None = None) -> Figure:
+def plot_senses(word_map: WordMap) -> Figure:
     """Draw a word's occurrences in the plane, coloured by sense, with some sentences beside their points.
 
-    `word_map` is what `WordIndex.word_map` gives; `title` None is the word. MissingExtra without matplotlib.
+    `word_map` is what `WordIndex.word_map` gives. MissingExtra without matplotlib.
 
     Example:
         ``plot_senses(index.word_map("bank")).savefig("bank.png")``
     """
-    figure, axes = new_figure(word_map.word if title is None else title)
+    figure, axes = new_figure(word_map.word)
     for sense in word_map.senses:
         points = [point for point in word_map.points if point.occurrence.sense == sense.number]
         label = _short(f"{sense.number} {sense.name} ({sense.share:.0%})")
         xs, ys = [point.x for point in points], [point.y for point in points]
         axes.scatter(xs, ys, label=label, alpha=0.7, **_style(sense.number - 1))
-        for example in sense.examples[:examples]:
-            at = next((p for p in points if p.occurrence == example), None)
-            if at is not None:
-                before, after = example.text[: example.start].split(" "), example.text[example.end :].split(" ")
-                word = example.text[example.start : example.end]
-                text = _short(" ".join(before[-4:]) + word + " ".join(after[:4]))
-                axes.annotate(text, (at.x, at.y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        for at in [point for point in points if point.occurrence in sense.examples[:1]][:1]:
+            one = at.occurrence
+            before, after = one.text[: one.start].split(" "), one.text[one.end :].split(" ")
+            text = _short(" ".join(before[-4:]) + one.text[one.start : one.end] + " ".join(after[:4]))
+            axes.annotate(text, (at.x, at.y), xytext=(4, 4), textcoords="offset points", fontsize=7)
     return _finished(figure, axes, word_map.explained)
 
 

@@ -1,8 +1,7 @@
 """The `elmokit` command: parse, call one library function, print.
 
-`main` turns every failure into one paragraph on standard error and an exit code: 1 for an error, 2 for a wrong command
-line, 130 after Ctrl-C, 143 after SIGTERM, 141 when the reader of our output is gone. `--debug` adds the traceback.
-Nothing heavy is imported before a command runs, so that `elmokit --help` is fast.
+Every failure becomes one paragraph on standard error and an exit code: 1 for an error, 2 for a wrong command line, 130
+after Ctrl-C, 143 after SIGTERM, 141 when the reader of our output is gone. Nothing heavy is imported before a command.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from elmokit.cli.app import build
         from elmokit.cli.screen import screen
 
-        screen.begin(quiet=quiet)
+        screen.quiet, screen.n_notes = quiet, 0
         code = build(arguments)(arguments, prog_name="elmokit", standalone_mode=False)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
@@ -51,10 +50,7 @@ def _without(arguments: Sequence[str], *names: str) -> tuple[list[str], bool]:
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the command with code 143; the caller's handler comes back after it.
-
-    Left behind, the handler would keep forked workers of a caller from ending: an exception in a destructor is lost.
-    """
+    """SIGTERM ends the command with code 143; left behind, this would keep forked workers of a caller from ending."""
 
     def end(_signal: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(143)

@@ -1,6 +1,7 @@
 """`elmokit classify`: labelled texts → a classifier and its report; a classifier and texts → labels."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from elmokit.cli import options
 from elmokit.cli.app import Commands, argument, option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError, InputError, OutputError
-from elmokit.files import atomic_path
+from elmokit.files import atomic_path, make_folder
 
 app = Commands("Train a text classifier, and use it.")
 
@@ -33,16 +34,11 @@ class ColumnOptions(options.TextOptions):
         if self.separator is not None:
             return words, [[part.strip() for part in cell.split(self.separator) if part.strip()] for cell in labels]
         n_rows, n_classes = len(labels), len(set(labels))
-        wrong = None
-        if n_rows == 0:
-            wrong = "no rows to learn from."
-        elif n_classes == 1:
-            wrong = f"all {n_rows} rows have the {self.label!r} {labels[0]!r}; it takes two labels to learn."
-        elif n_classes > max(20, n_rows // 2):
-            what = f"{self.label!r} has {n_classes} different values in {n_rows} rows"
-            wrong = f"{what}; is it the column with the labels (--label)?"
-        if wrong is not None:
-            raise InputError(f"{self.source}: {wrong}")
+        counts = f"{self.source}: {n_rows} rows, {n_classes} different values of {self.label!r}"
+        if n_classes < 2:
+            raise InputError(f"{counts}; it takes two labels to learn.")
+        if n_classes > max(20, n_rows // 2):
+            raise InputError(f"{counts}; is it the column with the labels (--label)?")
         return words, labels
 
 
@@ -112,11 +108,11 @@ def train(
 
     several = table.separator is not None
     if several and (head.head, head.join, head.threshold, head.positive) != ("logistic", None, 0.5, None):
-        others = "leave out --head, --join, --threshold, --positive"
-        raise ConfigError(f"--labels-separator goes with the logistic head alone: {others}.")
+        raise ConfigError(
+            "--labels-separator goes with the logistic head: leave out --head, --join, --threshold, --positive."
+        )
     if table.bad_rows == "keep" and not several:
-        what = "'stop' at rows without text or label, or 'skip' them"
-        raise ConfigError(f"--bad-rows keep makes no sense for training: {what}.")
+        raise ConfigError("--bad-rows keep makes no sense for training: 'stop' at incomplete rows, or 'skip' them.")
     if report.html is not None:
         check_plots("the HTML report")
     rows, labels = table.labelled()
@@ -147,7 +143,7 @@ def train(
     recorded = {"text": table.text, "label": table.label, "labels_separator": table.separator, "report": values}
     classifier.save(out, metadata=recorded)
     for path in filter(None, (report.json_file, report.html)):
-        Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
     options.write_json(report.json_file, values)
     if report.html is not None:
         with atomic_path(report.html) as temporary:
@@ -205,7 +201,6 @@ def predict(
 
 
 def _check_writable(path: str) -> None:
-    """Check before the work that a file or folder can be written."""
     whole = Path(path).absolute()
     place = next(part for part in (whole, *whole.parents) if part.exists())
     if not place.is_dir() and place != whole:

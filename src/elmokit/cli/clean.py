@@ -39,5 +39,5 @@ def clean(
         for row in chain([first] if first else [], rows)
     )
     names = names if target in names else [*names, target]
-    options.write_table(out, names, screen.tracked(lines, "texts"))
+    options.write_table(out, names, lines)
     screen.end_notes()

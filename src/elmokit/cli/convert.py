@@ -5,7 +5,8 @@ from pathlib import Path
 import elmokit
 from elmokit.cli.app import argument, option
 from elmokit.cli.screen import screen
-from elmokit.errors import MissingFile, OutputError
+from elmokit.errors import MissingFile
+from elmokit.files import atomic_path, make_folder
 
 SUFFIXES = (".csv", ".conll", ".ipynb", ".txt", ".py")
 
@@ -71,9 +72,7 @@ def examples(*, folder: str = argument("FOLDER", "Folder to write to.", "example
         if copy.exists():
             screen.note(f"{copy} exists already")
             continue
-        try:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-        except OSError as error:
-            raise OutputError(f"{copy}: the file can't be written ({error.strerror}).") from None
+        make_folder(copy.parent)
+        with atomic_path(copy) as temporary:
+            temporary.write_bytes(path.read_bytes())
         screen.say(str(copy))

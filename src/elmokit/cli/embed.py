@@ -14,6 +14,7 @@ from elmokit.cli import options
 from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError
+from elmokit.progress import progress_bar
 
 if TYPE_CHECKING:
     from elmokit.data.tables import Table
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 ALLENNLP = "allennlp-hdf5"
 _FORMATS_HELP = (
-    'Format of the output if its name does not tell: npz, npy, parquet, h5; or "allennlp-hdf5",'
+    'Format of the output if its name does not tell: npz, npy, parquet; or "allennlp-hdf5",'
     " the layout of `allennlp elmo`, with words cut at white space."
 )
 _SHARDS_HELP = "Write a folder of files with this many texts each; resumes after an interruption."
@@ -33,7 +34,7 @@ class OutputOptions:
     """What to write where, and which layers `--format allennlp-hdf5` holds."""
 
     out: str = option(
-        ..., "Output: .npz, .npy, .parquet or .h5; a folder with --shard-rows.",
+        ..., "Output: .npz, .npy or .parquet; a folder with --shard-rows.",
         "--out", "--output", "-o", metavar="PATH",
     )  # fmt: skip
     output_format: str | None = option(None, _FORMATS_HELP, "--format", "--shard-format", metavar="FORMAT")
@@ -85,7 +86,7 @@ def embed(
     """Write the vectors of texts, or of their words, to a file.
 
     The file holds a matrix "features" and, for each vector, the number of its row in the input ("row", from 1); with
-    --words also the word and its place in the text (Features.load reads such .npz and .h5 files). The vector of an
+    --words also the word and its place in the text (Features.load reads such .npz files). The vector of an
     empty text is zeros (--bad-rows keep).
 
     With --shard-rows the output is a folder of such files and their list, manifest.jsonl. If the command is killed,
@@ -129,14 +130,14 @@ def embed(
 def _write_shards(
     writer: VectorWriter, table: Table, columns: list[str], output: OutputOptions, n_rows: int | None
 ) -> str:
-    """Write the shards that are not there yet."""
     from elmokit.data.shards import InputFile, open_shards
 
     format, size = output.output_format or "npz", output.shard_rows or 1
     read, n_texts = InputFile.of(table.source), 0
     job = {"input": read.sha256, "columns": columns, "bad_rows": table.bad_rows, **writer.identity()}
     job |= {"shard_rows": size, "format": format}
-    with open_shards(output.out, job=job, suffix=f".{format}") as shards, screen.progress() as advance:
+    bar = progress_bar("texts", total=n_rows, show=screen.show_progress)
+    with open_shards(output.out, job=job, suffix=f".{format}") as shards, bar as advance:
         if shards.n_rows or shards.damaged:
             screen.note(f"resuming: {shards.n_rows:,} texts are done")
         for name in shards.damaged:
@@ -147,7 +148,7 @@ def _write_shards(
                     writer.write_file(path, some)
                     read.check_unchanged()
             n_texts += len(some)
-            advance("texts", n_texts, n_rows)
+            advance(len(some))
         read.check_unchanged()
     return f"{n_texts:,} texts in {-(-n_texts // size):,} files"
 
@@ -167,7 +168,7 @@ def _embed_on_ray(
 ) -> str:
     from elmokit.integrations.ray import BAD_ROWS, embed_files
 
-    with screen.progress() as advance:
+    with progress_bar("texts", total=None, show=screen.show_progress) as advance:
         done = embed_files(
             table,
             output.out,
@@ -176,7 +177,7 @@ def _embed_on_ray(
             part_rows=output.shard_rows or 4096,
             part_format=output.output_format or "parquet",
             actors=actors,
-            on_part=lambda part: advance("texts", part.n_done, part.n_texts),
+            on_part=lambda part: advance(part.n_rows),
         )
     for name in done.damaged:
         screen.note(f"{name} was damaged and was written again")

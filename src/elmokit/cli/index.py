@@ -47,12 +47,11 @@ def build(
         index = _opened(folder, kept, layers, model)
     else:
         index = elmokit.WordIndex.create(folder, model.load(), layers=options.parse_layers(layers), words=kept)
-    n_before = 0
-    for table in tables:
-        if row := index.last_row(str(table.source)):
-            screen.note(f"{table.source}: {row:,} rows are in the index; resuming after row {row:,}")
-            n_before += row
-    total = None if None in counts else max(sum(filter(None, counts)) - n_before, 0)
+    before = {table.source: index.last_row(str(table.source)) for table in tables}
+    for source, row in before.items():
+        if row:
+            screen.note(f"{source}: {row:,} rows are in the index; resuming after row {row:,}")
+    total = None if None in counts else max(sum(filter(None, counts)) - sum(before.values()), 0)
     with progress_bar("sentences", total=total, show=screen.show_progress) as advance:
         n_added = index.build(tables, column=column, document=document, on_progress=advance)
     screen.end_notes()
@@ -70,9 +69,9 @@ def _opened(folder: Path, words: str | Sequence[str], layers: str, model: option
         value, there = given[name], getattr(described, name)
         if value not in (default, there):
             raise ConfigError(f"{folder}: was made with --{name} {there}, not {value}; leave --{name} out.")
-    if model.model in ("default", described.source):
-        return elmokit.WordIndex.open(folder, elmo=described.load_model(folder, **model.where()))
-    return elmokit.WordIndex.open(folder, elmo=model.load())
+    as_before = model.model in ("default", described.source)
+    elmo = described.load_model(folder, **model.where()) if as_before else model.load()
+    return elmokit.WordIndex.open(folder, elmo=elmo)
 
 
 @app.command()
@@ -122,17 +121,6 @@ def delete(*, document: str = argument("DOCUMENT", "Its name: the file's, or tha
     Example:  elmokit index delete corpus.txt --db corpus.index
     """
     screen.done(f"{db}: {elmokit.WordIndex.open(db).delete(document):,} sentences deleted")
-
-
-@app.command()
-def optimize(*, db: Folder) -> None:
-    """Merge small files, free deleted space, update the search index.
-
-    Example:  elmokit index optimize --db corpus.index
-    """
-    index = elmokit.WordIndex.open(db)
-    index.optimize()
-    screen.done(f"{db}: {index.about()['bytes']:,} bytes")
 
 
 @app.command()

@@ -42,7 +42,6 @@ def info(
 
 
 def _described(path: Path) -> dict[str, Any]:
-    """Describe what elmokit wrote; nothing for a model."""
     for pattern, (kind, describe) in _KINDS.items():
         lone = pattern.startswith("*")  # a file by itself, not one in the folder `path`
         files = sorted(path.glob(pattern)) if not lone else [path] if path.is_file() and path.match(pattern) else []
@@ -114,7 +113,6 @@ def _of_npz(path: Path) -> dict[str, Any]:
 
 
 def _shape(file: Any) -> str:
-    """Shape and type of an array, by its header alone."""
     from numpy.lib import format
 
     read = format.read_array_header_1_0 if format.read_magic(file) == (1, 0) else format.read_array_header_2_0
@@ -156,7 +154,6 @@ _KINDS: dict[str, tuple[str, Callable[[Path], dict[str, Any]]]] = {
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested values as lines of printable text; long texts are left out."""
     lines: dict[str, str] = {}
     for name, value in values.items():
         label = printable(f"{prefix}{name}".replace("_", " "))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -17,6 +17,7 @@ from elmokit.cli.app import option
 from elmokit.cli.screen import screen
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
+from elmokit.progress import progress_bar
 
 if TYPE_CHECKING:
     from elmokit.data.tables import Row, Table
@@ -163,12 +164,15 @@ class RowResults:
         self, out: str, names: Sequence[str], results: Callable[[list[Row]], Iterable[Sequence[Any]]], block: int = 8192
     ) -> None:
         """Write the results, which are computed block by block."""
-        lines = (
-            [row.values[self.id] if self.id else row.number, *values]
-            for rows in blocks(self.table.rows(self.columns), block)
-            for row, values in zip(rows, results(rows), strict=True)
-        )
-        n_rows = write_table(out, [self.id or "row", *names], screen.tracked(lines, "texts", self.n_rows))
+
+        def lines() -> Iterator[Sequence[Any]]:
+            for rows in blocks(self.table.rows(self.columns), block):
+                for row, values in zip(rows, results(rows), strict=True):
+                    yield [row.values[self.id] if self.id else row.number, *values]
+                advance(len(rows))
+
+        with progress_bar("texts", total=self.n_rows, show=screen.show_progress) as advance:
+            n_rows = write_table(out, [self.id or "row", *names], lines())
         screen.end_notes()
         screen.done(f"{out}: {n_rows:,} rows", out)
 
@@ -189,8 +193,7 @@ def trained_on(folder: str, kind: str, otherwise: dict[str, Any]) -> dict[str, A
     from elmokit.tasks.saved import read_head_config
 
     saved = read_head_config(folder, kind)["metadata"]
-    types = {name: type(value) for name, value in otherwise.items()}
-    return otherwise | {name: value for name, value in saved.items() if type(value) is types.get(name)}
+    return otherwise | {x: value for x, value in saved.items() if x in otherwise and type(value) is type(otherwise[x])}
 
 
 def write_table(out: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -211,10 +214,8 @@ def parse_layers(text: str) -> Any:
     if text in ("mix", "all"):
         return text
     try:
-        if "," not in text:
-            return int(text)
         number = float if "." in text else int
-        return tuple(number(part) for part in text.split(","))
+        return tuple(map(number, text.split(","))) if "," in text else int(text)
     except ValueError:
         raise ConfigError(f"--layers is {text!r}; expected {LAYERS_HELP}") from None
 

@@ -168,7 +168,6 @@ def score(
 
 
 def _labelled(table: Table, names: list[str], *, scores: bool) -> tuple[list[tuple[str, str]], list[Any]]:
-    """Pairs and labels of the usable rows; labels as numbers if they are scores."""
     if table.bad_rows == "keep":
         raise ConfigError("--bad-rows keep can't be used with labels: 'stop' at incomplete rows, or 'skip' them.")
     first, second, label = names

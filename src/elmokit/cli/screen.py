@@ -1,19 +1,12 @@
 """What people see while a command runs: results on standard output, progress and notes on standard error."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
 
 import typer
 
 from elmokit.data.streams import STDIN
 
-T = TypeVar("T")
-Advance = Callable[[str, int, "int | None"], None]
-"""Takes the name of the stage, the number of steps done, and the number of all steps (None if it is unknown)."""
-
-_DELAY = 0.5
 _NOTES_SHOWN = 5
 _WIDTH = 80  # columns of a table that is not printed to a terminal
 
@@ -22,11 +15,7 @@ class Screen:
     """Where commands print; `quiet` leaves out notes, summaries and progress bars, never results and errors."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.begin(quiet=quiet)
-
-    def begin(self, *, quiet: bool) -> None:
-        """Forget the notes of a command before."""
-        self.quiet, self._n_notes = quiet, 0
+        self.quiet, self.n_notes = quiet, 0
 
     @property
     def show_progress(self) -> bool | None:
@@ -44,8 +33,8 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Print a note on standard error; of many, only the first five."""
-        self._n_notes += 1
-        if self._n_notes <= _NOTES_SHOWN:
+        self.n_notes += 1
+        if self.n_notes <= _NOTES_SHOWN:
             self.report(text)
 
     def report(self, text: str) -> None:
@@ -53,11 +42,11 @@ class Screen:
         if not self.quiet:
             typer.echo(text, err=True)
 
-    def end_notes(self, what: str = "rows left out") -> None:
-        """Print the number of notes if not all were shown."""
-        if self._n_notes > _NOTES_SHOWN:
-            self.report(f"{self._n_notes} {what} in all")
-        self._n_notes = 0
+    def end_notes(self) -> None:
+        """Print the number of notes, all of them on rows left out, if not all were shown."""
+        if self.n_notes > _NOTES_SHOWN:
+            self.report(f"{self.n_notes} rows left out in all")
+        self.n_notes = 0
 
     def table(
         self, names: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "", gap: bool = False
@@ -83,32 +72,6 @@ class Screen:
             for part in filter(None, (title, table, caption)):
                 console.print(part)
         typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()) + "\n")
-
-    def tracked(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """The items, with a progress bar as they are consumed."""
-        with self.progress() as advance:
-            for n_done, item in enumerate(items, 1):
-                yield item
-                advance(what, n_done, total)
-
-    @contextmanager
-    def progress(self) -> Iterator[Advance]:
-        """Progress bars on standard error: only on a terminal, and only for work that lasts half a second."""
-        if self.quiet or not sys.stderr.isatty():
-            yield lambda _stage, _done, _total: None
-            return
-        from tqdm import tqdm
-
-        with ExitStack() as stack:
-            bars: dict[str, Any] = {}
-
-            def advance(stage: str, done: int, total: int | None) -> None:
-                if stage not in bars:
-                    bars[stage] = stack.enter_context(tqdm(desc=stage, delay=_DELAY, leave=False, position=len(bars)))
-                bars[stage].total = total
-                bars[stage].update(done - bars[stage].n)
-
-            yield advance
 
 
 screen = Screen()

@@ -226,7 +226,6 @@ def summarise(
 
 
 def _points(vectors: options.EncoderOptions, words: list[str], *, center: bool = True) -> Any:
-    """Centered vectors of length 1. Shape (N, D)."""
     from elmokit.tasks.similar import directions, mean_of
 
     encoded = vectors.encode(words)

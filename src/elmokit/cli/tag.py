@@ -16,19 +16,23 @@ from elmokit.errors import InputError
 from elmokit.files import make_folder
 
 app = Commands("Tag words: names, chunks, parts of speech (extra torch).")
-FILES = "tagger"
 SOURCE = argument("FILE", 'Column file (CoNLL), also .gz .xz .zst; "-" for stdin. .conllu: CoNLL-U.')
 FOLDER = argument("TAGGER", "Folder that `tag train` wrote.")
-WORD = option(None, "Column of the words, from 0, if not as in training.", metavar="NUMBER")
-TAG = option(None, "Column of the tags, from 0, -1: the last, if not as in training.")
+_COLUMNS = {"word": 0, "tag": -1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagColumns:
-    """Columns of a training file."""
+    """Columns of a file, from 0, or from the end with -1 for the last."""
 
-    word: int = option(0, "Column of the words, from 0.")
-    tag: int = option(-1, "Column of the tags, from 0, or -1 for the last.")
+    word: int | None = option(None, "Column of the words, from 0 (0, or as in training).")
+    tag: int | None = option(None, "Column of the tags, from 0, -1: the last (-1, or as in training).")
+
+    def places(self, folder: str | None = None) -> tuple[int, int]:
+        """Columns of words and tags; those not given are as saved in the folder, or the defaults."""
+        known = _COLUMNS if folder is None else options.trained_on(folder, "tagger", _COLUMNS)
+        word, tag = (known[name] if value is None else value for name, value in vars(self).items())
+        return word, tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def train(
 
     Example:  elmokit tag train eng.train --dev eng.testa --tag 3 --out ner/
     """
-    places = columns.word, columns.tag
+    places = columns.places()
     words, tags, known_scheme = _checked(source, places, encoding, None if scheme == "none" else scheme)
     judged = None if dev is None else _checked(dev, places, encoding, known_scheme)[:2]
     settings: dict[str, Any] = {"layers": options.number_or("--layers", layers, "learned", int), **asdict(training)}
@@ -74,13 +78,14 @@ def train(
         numbers = f"loss {report.loss:.3f} · {what} {report.score:.4f}{best} · {report.seconds:.0f} s"
         screen.report(f"epoch {report.epoch} of {training.epochs} · {numbers}")
 
-    folder, bar = make_folder(out), screen.show_progress
-    tagger.fit(words, tags, dev=judged, folder=folder, show_progress=bar, on_epoch=show)
-    tagger.save(out, metadata=asdict(columns))
-    assert tagger.report_ is not None
-    weights, report = tagger.layer_weights_, {"scheme": known_scheme, "metric": what, **asdict(tagger.report_)}
-    options.write_json(json_file, report | {"layer_weights": weights})
-    best = f"{what} {tagger.report_.best_score:.3f} on the dev part in epoch {tagger.report_.best_epoch}"
+    bar: dict[str, Any] = {"show_progress": screen.show_progress, "on_epoch": show}
+    tagger.fit(words, tags, dev=judged, folder=make_folder(out), **bar)
+    tagger.save(out, metadata=dict(zip(_COLUMNS, places, strict=True)))
+    weights, report = tagger.layer_weights_, tagger.report_
+    assert report is not None
+    record = {"scheme": known_scheme, "metric": what, **asdict(report), "layer_weights": weights}
+    options.write_json(json_file, record)
+    best = f"{what} {report.best_score:.3f} on the dev part in epoch {report.best_epoch}"
     screen.done(f"{out}: {best}; layer weights {', '.join(f'{x:.2f}' for x in weights)}")
 
 
@@ -90,7 +95,7 @@ def predict(
     folder: str = FOLDER,
     source: str = SOURCE,
     out: str = option("-", 'Output: the columns that were read and the tags; "-" prints them.', "--out", "-o"),
-    word: int | None = WORD,
+    columns: TagColumns,
     plain: bool = option(False, "FILE is plain text, a sentence a line, which is split into words.", "--plain"),
     model: options.MovedModel = None,
     device: options.Device = "cpu",
@@ -100,8 +105,7 @@ def predict(
 
     Example:  elmokit tag predict ner/ eng.testb --out tagged.conll
     """
-    columns = options.trained_on(folder, FILES, asdict(TagColumns()))
-    place = 0 if plain else columns["word"] if word is None else word
+    place = 0 if plain else columns.places(folder)[0]
 
     def read(tokenizer: str) -> Iterator[ColumnSentence]:
         if plain:
@@ -125,8 +129,7 @@ def evaluate(
     *,
     folder: str = FOLDER,
     source: str = SOURCE,
-    word: int | None = WORD,
-    tag: int | None = TAG,
+    columns: TagColumns,
     json_file: options.JsonFile = None,
     model: options.MovedModel = None,
     device: options.Device = "cpu",
@@ -136,9 +139,7 @@ def evaluate(
 
     Example:  elmokit tag evaluate ner/ eng.testb --json scores.json
     """
-    columns = options.trained_on(folder, FILES, asdict(TagColumns()))
-    places = columns["word"] if word is None else word, columns["tag"] if tag is None else tag
-    words, tags = _columns(source, places, encoding)
+    words, tags = _columns(source, columns.places(folder), encoding)
     tagger = elmokit.Tagger.load(folder, options.moved_model(model), device=device)
     metrics = tagger.evaluate(words, tags, show_progress=screen.show_progress)
     options.write_json(json_file, asdict(metrics))

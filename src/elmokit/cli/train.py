@@ -150,24 +150,26 @@ def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_w
     from elmokit.training.curves import EventFiles, draw_curve
 
     one_line = sys.stderr.isatty() and not screen.quiet
+
+    def show(line: str) -> None:
+        if one_line:  # the cursor stays in the line
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{line[:width]:<{width}}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def tell(report: TrainingReport) -> None:
+        line = _line(report, n_words)
+        show(line)
+        if not one_line or report.heldout is not None:
+            screen.report(f"\n{line}" if one_line else line)
+        if events is not None:
+            events.add(report)
+
     with ExitStack() as stack:
-        advance = stack.enter_context(screen.progress())
         events = None if run.tensorboard is None else stack.enter_context(closing(EventFiles(run.tensorboard)))
         if one_line:
             stack.callback(sys.stderr.write, "\n")
-
-        def tell(report: TrainingReport) -> None:
-            line = _line(report, n_words)
-            if one_line:  # the cursor stays in the line
-                width = shutil.get_terminal_size().columns - 1
-                sys.stderr.write(f"\r{line[:width]:<{width}}")
-                sys.stderr.flush()
-            if not one_line or report.heldout is not None:
-                screen.report(f"\n{line}" if one_line else line)
-            if events is not None:
-                events.add(report)
-
-        report = work(device=run.device, resume=run.resume, on_report=tell, on_progress=advance)
+        reports: Any = {"on_report": tell, "on_progress": lambda stage, done, _: show(f"{stage}: {done:,}")}
+        report = work(device=run.device, resume=run.resume, **reports)
     if find_spec("matplotlib") is not None:
         draw_curve(Path(out) / "run" / "log.jsonl", Path(out) / "loss.png")
     else:
@@ -176,17 +178,13 @@ def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_w
 
 
 def _line(report: TrainingReport, n_words: int) -> str:
-    """A report as a line of text, the most important figures first."""
-    import resource
-
     known = n_words < _ENDLESS
     parts = [f"{report.n_words:,} of {n_words:,} words" if known else f"{report.n_words:,} words"]
     if report.step:
         left = max(n_words - report.n_words, 0) / max(report.words_per_second, 1e-9) / 60
         ending = f"{left:.0f} min left" if known else f"{report.minutes:.1f} min"
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform != "darwin" else 1 << 30)
         parts += [f"loss {report.loss:.3f}", f"{report.words_per_second:,.0f} words/s", ending]
-        parts += [f"learning rate {report.learning_rate:.2g}", f"{peak:.1f} GiB"]
+        parts.append(f"learning rate {report.learning_rate:.2g}")
     if report.heldout is not None:
         values = ", ".join(f"{name} {value:.1f}" for name, value in report.heldout.items())
         parts.append(f"held-out perplexity {values}")

@@ -27,16 +27,12 @@ WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
 
 @dataclass(frozen=True)
 class ColumnSentence:
-    """One sentence of a column file: the values of each word, the word included. Shape (T, n_columns).
+    """One sentence of a column file."""
 
-    `line` is the number of its first line, from 1; `comments` are the lines before it, unchanged; `starts_document`
-    tells whether a -DOCSTART- line precedes it.
-    """
-
-    rows: tuple[tuple[str, ...], ...]
-    line: int = 1
-    comments: tuple[str, ...] = ()
-    starts_document: bool = False
+    rows: tuple[tuple[str, ...], ...]  # the values of each word, the word included, (T, n_columns)
+    line: int = 1  # number of its first line, from 1
+    comments: tuple[str, ...] = ()  # the lines before it, unchanged
+    starts_document: bool = False  # whether a -DOCSTART- line precedes it
 
     def column(self, place: int) -> list[str]:
         """One column of all words, counted from 0, or from the end with −1 for the last."""
@@ -48,13 +44,9 @@ def read_columns(
 ) -> Iterator[ColumnSentence]:
     """Read the sentences of a column file, one at a time; it is CoNLL-U if its name ends in .conllu.
 
-    Args:
-        source: a path, also .gz, .xz or .zst, or "-" for standard input.
-        columns: columns that every word must have, counted from 0, or from the end with −1 for the last.
-        encoding: the character encoding; a byte-order mark is skipped.
-
-    InputError: a line in another encoding, without a required column, or with more or fewer columns than the first word
-    of its sentence.
+    `source` is a path, also .gz, .xz or .zst, or "-" for standard input; `columns` are those that every word must have,
+    from 0, or from the end with −1 for the last. InputError: a line in another encoding, without a required column, or
+    with more or fewer columns than the first word of its sentence.
     """
     is_conllu, starts_document = plain_suffix(source) == ".conllu", False
     with open_bytes(source) as stream, open_lines(str(source), stream, encoding) as lines:
@@ -89,19 +81,18 @@ def _cut(
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]], int]:
     """Split a block into comments and rows; also return the line number of the first row."""
     rows = [_fields(text) for text in block]
-    n_columns = len(rows[-1])
-    lines = zip(block, rows, strict=True)
-    n_comments = sum(1 for _ in takewhile(lambda x: x[0][0] == "#" and (conllu or len(x[1]) != n_columns), lines))
-    words = rows[n_comments:]
-    line = first_line + n_comments
+    is_comment = (
+        text[0] == "#" and (conllu or len(row) != len(rows[-1])) for text, row in zip(block, rows, strict=True)
+    )
+    n_comments = sum(takewhile(bool, is_comment))
+    words, line = rows[n_comments:], first_line + n_comments
     for place, row in enumerate(words):
         if len(row) != len(words[0]) and not (conllu and _NO_WORD.fullmatch(row[0])):
             raise InputError(
                 f"{name}: line {line + place} has {len(row)} columns, but the first word of its sentence has"
                 f" {len(words[0])}; fix the line, or put an empty line between sentences."
             )
-    if conllu:
-        words = [row for row in words if not _NO_WORD.fullmatch(row[0])]
+    words = [row for row in words if not (conllu and _NO_WORD.fullmatch(row[0]))]
     return tuple(block[:n_comments]), words, line
 
 
@@ -114,9 +105,9 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
     n_columns = len(rows[0])
     for column in columns:
         if not -n_columns <= column < n_columns:
+            counted = "they are counted from 0, or from the end with -1 for the last"
             raise InputError(
-                f"{place} has {n_columns} column{'s' * (n_columns != 1)} and no column {column}; they are counted from"
-                " 0, or from the end with -1 for the last."
+                f"{place} has {n_columns} column{'s' * (n_columns != 1)} and no column {column}; {counted}."
             )
         empty = next((i for i, row in enumerate(rows) if not row[column]), None)
         if empty is not None:
@@ -129,13 +120,12 @@ def column_file(path: str | Path) -> Iterator[WriteSentence]:
 
     "-" is standard output. Columns are separated by tabs if a value holds a space or the file is named .conllu.
     """
+    tabs = Path(path).suffix.lower() == ".conllu"
     if str(path) == STDIN:
-        yield lambda sentence, more: print(_text(sentence, more, tabs=False))  # noqa: T201
-        return
-    path = Path(path)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        tabs = path.suffix.lower() == ".conllu"
-        yield lambda sentence, more: print(_text(sentence, more, tabs=tabs), file=file)
+        yield lambda sentence, more: print(_text(sentence, more, tabs=tabs))  # noqa: T201
+    else:
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            yield lambda sentence, more: print(_text(sentence, more, tabs=tabs), file=file)
 
 
 def _text(sentence: ColumnSentence, more: Sequence[Sequence[str]], *, tabs: bool) -> str:

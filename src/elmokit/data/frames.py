@@ -18,15 +18,10 @@ def read_rows(
 ) -> Iterator[Row]:
     """Read the rows of any table, one at a time, numbered from 1.
 
-    Args:
-        source: the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), or an iterable of records, such
-            as a Hugging Face data set (also a streaming one).
-        columns: the columns to read.
-        labels: those of them that hold labels, where the string "nan" also counts as missing.
-        bad_rows: what to do with a missing value: "stop", "skip" the row, or "keep" it as "". A `Table` has its own
-            setting.
-
-    InputError: a column that does not exist or exists twice, a bad value, an object that is no table.
+    `source` is the name of a file, a `Table`, a data frame (pandas, polars, pyarrow), or an iterable of records, like
+    a Hugging Face data set (also a streaming one). In `labels`, columns with labels, the string "nan" also counts as
+    missing. `bad_rows` says what to do with a missing value: "stop", "skip" the row, or "keep" it as ""; a `Table` has
+    its own setting. InputError: a column that does not exist or exists twice, a bad value, no table.
     """
     if isinstance(source, str | Path):
         source = Table(source=source, bad_rows=bad_rows)

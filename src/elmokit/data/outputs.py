@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.blocks import blocks
-from elmokit.data.parquet import parquet_file, storable
+from elmokit.data.parquet import parquet_file
 from elmokit.data.streams import STDIN
 from elmokit.errors import ConfigError, InputError
 from elmokit.files import atomic_path
-from elmokit.hdf5 import SurvivingFile
 
 SideColumns = Mapping[str, Sequence[int] | Sequence[str]]
 WriteVectors = Callable[[SideColumns, NDArray[np.float32]], None]
@@ -102,38 +101,14 @@ def _npz(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVector
 
 def _arrays(name: str, values: Sequence[Any]) -> dict[str, NDArray[Any]]:
     """A column as arrays. NumPy pads strings to the longest; if that wastes much, they are stored as UTF-8 bytes."""
-    if not values or not isinstance(values[0], str):
-        return {name: np.asarray(values)}
-    n_characters, longest = sum(map(len, values)), max(map(len, values))
-    if len(values) * longest <= _MAX_PADDING * n_characters + (1 << 16):
+    lengths = [len(value) for value in values if isinstance(value, str)]
+    if len(values) * max(lengths, default=0) <= _MAX_PADDING * sum(lengths) + (1 << 16):
         return {name: np.asarray(values)}
     encoded = [value.encode("utf-8", "surrogatepass") for value in values]
     return {
         f"{name}_bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8),
         f"{name}_ends": np.cumsum([len(value) for value in encoded], dtype=np.int64),
     }
-
-
-@contextmanager
-def _h5(path: Path, dim: int, about: Mapping[str, Any]) -> Iterator[WriteVectors]:
-    import h5py
-
-    with SurvivingFile(path) as disk, h5py.File(disk, "w") as file:
-        file.attrs["about"] = json.dumps(about)
-        file.create_dataset(_MATRIX, (0, dim), "f4", maxshape=(None, dim))
-
-        def write(columns: SideColumns, vectors: NDArray[np.float32]) -> None:
-            for name, values in {**columns, _MATRIX: vectors}.items():
-                texts = len(values) > 0 and isinstance(values[0], str)
-                if name not in file:
-                    file.create_dataset(name, (0,), h5py.string_dtype() if texts else "i8", maxshape=(None,))
-                n = len(file[name])
-                file[name].resize(n + len(values), axis=0)
-                file[name][n:] = [storable(str(v)) for v in values] if texts else values
-            file.flush()
-            disk.check()
-
-        yield write
 
 
 @contextmanager
@@ -146,7 +121,6 @@ _VECTOR_FILES: dict[str, Callable[[Path, int, Mapping[str, Any]], AbstractContex
     ".npz": _npz,
     ".npy": _npy,
     ".parquet": _parquet,
-    ".h5": _h5,
 }
 VECTOR_SUFFIXES = tuple(_VECTOR_FILES)  # the suffixes that `vector_file` knows
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")  # the suffixes that `write_table` knows
@@ -178,7 +152,6 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Sequenc
 
 
 def _row_writer(file: TextIO, suffix: str, columns: Sequence[str]) -> Callable[[Sequence[Any]], object]:
-    """Begin a text file of rows, and return what writes one."""
     if suffix == ".jsonl":
         return lambda values: print(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False), file=file)
     write = csv.writer(file, lineterminator="\n").writerow if suffix == ".csv" else partial(_write_tabs, file)

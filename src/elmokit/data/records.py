@@ -35,16 +35,12 @@ _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a table: its number, from 1 without the header, and the line number of its start (None without lines).
+    """One row of a table."""
 
-    `values` has a value per requested column; "" where it is missing and missing values are kept. A `problem` says why
-    the row can't be read.
-    """
-
-    number: int
-    line: int | None
-    values: Mapping[str, Any]
-    problem: str | None = None
+    number: int  # from 1, without the header
+    line: int | None  # number of the line where it starts; None in formats without lines
+    values: Mapping[str, Any]  # a value per requested column; "" where it is missing and missing values are kept
+    problem: str | None = None  # why the row can't be read
 
     @property
     def place(self) -> str:
@@ -77,9 +73,7 @@ class Lines(Iterator[str]):
         if not line:
             raise StopIteration
         if len(line) == LONGEST_LINE and not line.endswith("\n"):
-            raise InputError(
-                f"{self.name}: line {self.n_read + 1} has more than {LONGEST_LINE:,} characters; split it."
-            )
+            raise InputError(f"{self.name}: line {self.n_read + 1} has over {LONGEST_LINE:,} characters; split it.")
         self._record.append(line)
         self._n_characters += len(line)
         self.n_read += 1
@@ -127,10 +121,9 @@ def _row(lines: Lines, number: int, line: int, text: str, parse: Callable[[str],
 def open_lines(name: str, stream: BinaryIO, encoding: str) -> Iterator[Lines]:
     """Decode the lines of a stream; the encoding "utf-8" skips a byte-order mark."""
     utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+    codec = "utf-8-sig" if utf8 else encoding
     try:
-        text = io.TextIOWrapper(
-            stream, encoding="utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=""
-        )
+        text = io.TextIOWrapper(stream, encoding=codec, errors="surrogateescape", newline="")
     except LookupError:
         raise InputError(f"unknown encoding {encoding!r}; try 'utf-8', 'cp1252' or 'utf-16'.") from None
     try:

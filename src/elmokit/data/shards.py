@@ -27,8 +27,8 @@ _MAX_MANIFEST_BYTES = 64 << 20  # half a million shards
 def open_shards(folder: str | Path, *, job: Mapping[str, Any], suffix: str) -> Iterator[Shards]:
     """Open a folder of shards for this process alone; create it, or resume what is there.
 
-    A folder belongs to one job, described as JSON. Raises `OutputError` if another run uses the folder, it belongs to
-    another job, its manifest is damaged, or it can't be written.
+    OutputError: another run uses the folder, it belongs to another job (described as JSON), its manifest is damaged, or
+    it can't be written.
     """
     folder = make_folder(folder)
     busy = f"{folder}: another run is using this folder; wait until it ends."
@@ -57,7 +57,7 @@ class Shards:
                 _flush(path)
             _flush(folder)
         for number, line in {line["shard"]: line for line in lines[1:]}.items():
-            path = self.path(number)
+            path = folder / shard_name(number, suffix)
             if path.is_file() and path.stat().st_size == line["bytes"] and checksum(path) == line["sha256"]:
                 self._listed[number] = line
             else:
@@ -69,10 +69,6 @@ class Shards:
         for pattern in (f".part-*{self._suffix}", f"..part-*{self._suffix}", f".{Path(MANIFEST).stem}-*"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-    def path(self, number: int) -> Path:
-        """The path of a shard."""
-        return self.folder / shard_name(number, self._suffix)
 
     def has(self, number: int) -> bool:
         """Whether a shard is finished."""
@@ -86,7 +82,7 @@ class Shards:
     @contextmanager
     def write(self, number: int, *, n_rows: int) -> Iterator[Path]:
         """A temporary path that becomes the shard when the block ends without an error."""
-        with atomic_path(self.path(number)) as path:
+        with atomic_path(self.folder / shard_name(number, self._suffix)) as path:
             yield path
             line = manifest_line(path, number=number, n_rows=n_rows)
         self.enter(line)
@@ -131,10 +127,8 @@ class InputFile:
         """Read a file; standard input raises `ConfigError`."""
         if str(source) == STDIN:
             raise ConfigError("shards need an input that can be read again, which standard input can't; give a file.")
-        path = Path(source)
-        with reading(path, error=InputError):
-            state = _state(path)
-            return cls(path, checksum(path), state)
+        with reading(path := Path(source), error=InputError):
+            return cls(path, state=_state(path), sha256=checksum(path))
 
     def check_unchanged(self) -> None:
         """Compare with the file as it is now."""

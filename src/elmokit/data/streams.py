@@ -86,7 +86,6 @@ class _Unpacked(io.RawIOBase):
 
 
 def _unpack(path: Path, limit: int) -> Generator[bytes, None, None]:
-    """The unpacked content in chunks, of at most `limit` bytes."""
     for chunk in _unpack_zstandard(path) if path.suffix.lower() == ".zst" else _inflate(path):
         limit -= len(chunk)
         if limit < 0:

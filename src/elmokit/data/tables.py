@@ -1,7 +1,7 @@
 """Files → rows: CSV, TSV, JSON lines, Parquet and plain text, one row at a time.
 
 A row that can't be used is reported with its place and reason; `bad_rows` chooses what happens then. TSV files are
-read without quotation marks, as the format is defined; `quotes=True` reads those that a spreadsheet wrote.
+read without quotation marks, as the format is defined; those that a spreadsheet wrote are "csv" with tabs.
 """
 
 import difflib
@@ -29,29 +29,18 @@ _SUFFIXES: dict[str, Format] = {f".{name}": name for name in get_args(Format)} |
 class Table:
     """A table in a file, and how to read it. The file is opened by `rows`.
 
-    Args:
-        source: a path, also of a .gz, .xz or .zst file, or "-" for standard input.
-        format: "csv", "tsv", "jsonl", "parquet" or "txt"; None infers it from the name.
-        encoding: character encoding. The default, "utf-8", skips a byte-order mark.
-        delimiter: the delimiter of a CSV or TSV file; None for a comma (or what Excel's line "sep=;" says) or a tab.
-        quotes: whether '"' quotes fields; None for yes in CSV and no in TSV.
-        header: whether the first row of a CSV or TSV file names the columns; without it they are called "1", "2" and so
-            on, and a lone column "text".
-        bad_rows: "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as empty
-            texts, and stops at rows that can't be read at all.
-        on_skip: called with a message for each row left out.
-
-    ConfigError: an unknown value. InputError: the name does not tell the format.
+    `bad_rows` "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as empty ones,
+    and stops at rows that can't be read at all. ConfigError: an unknown value. InputError: a name that does not tell
+    the format.
     """
 
-    source: str | Path
-    format: Format | None = None
-    encoding: str = "utf-8"
-    delimiter: str | None = None
-    quotes: bool | None = None
-    header: bool = True
+    source: str | Path  # a path, also of a .gz, .xz or .zst file, or "-" for standard input
+    format: Format | None = None  # None infers it from the name
+    encoding: str = "utf-8"  # the default skips a byte-order mark
+    delimiter: str | None = None  # None for a comma (or what Excel's line "sep=;" says), in TSV a tab
+    header: bool = True  # whether the first row names the columns, else "1", "2" and so on, and a lone one "text"
     bad_rows: BadRows = "stop"
-    on_skip: Callable[[str], None] | None = None
+    on_skip: Callable[[str], None] | None = None  # called with a message for each row left out
 
     def __post_init__(self) -> None:
         _check_bad_rows(self.bad_rows)
@@ -66,22 +55,17 @@ class Table:
         """The format, inferred from the name if none was given."""
         if self.format is not None:
             return self.format
-        suffix = plain_suffix(self.source)
-        if suffix in _SUFFIXES:
+        if (suffix := plain_suffix(self.source)) in _SUFFIXES:
             return _SUFFIXES[suffix]
-        nameless = str(self.source) == STDIN
-        what = "standard input has no name" if nameless else f"{self.source}: the name has no known suffix"
+        what = "standard input has no name" if str(self.source) == STDIN else f"{self.source}: no known suffix"
         known = ", ".join(get_args(Format))
         raise InputError(f"{what} to tell the format; name it (--input-format, format=): {known}.")
 
     def rows(self, columns: Sequence[str] | None = None, *, labels: Collection[str] = ()) -> Iterator[Row]:
-        """Read the rows, one at a time.
+        """Read the rows, one at a time: these columns, or (None) all of them, with missing values kept.
 
-        Args:
-            columns: the columns to read; None for all of them, with missing values kept.
-            labels: those of them that hold labels, where the string "nan" also counts as missing.
-
-        InputError: a column that does not exist, an empty file, a bad row (see `bad_rows`).
+        In `labels`, columns with labels, the string "nan" also counts as missing. InputError: a column that does not
+        exist, an empty file, a bad row (see `bad_rows`).
         """
         with self._rows(columns) as rows:
             yield from select_rows(
@@ -110,8 +94,7 @@ class Table:
                     yield [TEXT_COLUMN], plain_lines(lines)
                 else:
                     delimiter = self.delimiter or (None if kind == "csv" else "\t")
-                    quotes = kind == "csv" if self.quotes is None else self.quotes
-                    yield delimited(lines, delimiter=delimiter, quotes=quotes, header=self.header)
+                    yield delimited(lines, delimiter=delimiter, quotes=kind == "csv", header=self.header)
 
 
 def _check_bad_rows(bad_rows: str) -> None:
@@ -159,7 +142,6 @@ def select_rows(
 
 
 def _problem(row: Row, columns: Sequence[str], labels: Collection[str], bad_rows: BadRows) -> str | None:
-    """Why a row can't be used: a missing value, or one that is no text."""
     for name in columns:
         value = row.values.get(name)
         if is_missing(value) or (name in labels and isinstance(value, str) and value.strip().lower() == "nan"):
@@ -183,7 +165,7 @@ def require_columns(wanted: Sequence[str], existing: Sequence[str], place: str) 
 
 
 def _columns_there(name: str, existing: Sequence[str]) -> str:
-    there = "the columns are " + ", ".join(repr(column) for column in existing)
+    there = f"the columns are {', '.join(map(repr, existing))}"
     marks = [mark for mark in ";\t|," if len(existing) == 1 and mark in existing[0]]
     if marks:
         return f"{there}. If {marks[0]!r} separates the fields, say so (--delimiter, delimiter=)."

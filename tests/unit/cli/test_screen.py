@@ -13,6 +13,7 @@ from elmokit.blocks import blocks
 from elmokit.cli.options import parse_layers
 from elmokit.cli.screen import Screen
 from elmokit.errors import ConfigError
+from elmokit.progress import progress_bar
 
 
 def seen_on_a_terminal(code):
@@ -42,23 +43,24 @@ def seen_on_a_terminal(code):
 WORK = """
 import time
 from elmokit.cli.screen import Screen
-with Screen(quiet={quiet}).progress() as advance:
+from elmokit.progress import progress_bar
+with progress_bar("encoding texts", total={n}, show=Screen(quiet={quiet}).show_progress) as advance:
     for i in range({n}):
         time.sleep(0.1)
-        advance("encoding texts", i, {n})
+        advance(1)
 """
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_bar_appears_for_work_that_lasts():
-    assert "encoding texts" in seen_on_a_terminal(WORK.format(quiet=False, n=12))
+    assert "encoding texts" in seen_on_a_terminal(WORK.format(quiet=False, n=25))
     assert seen_on_a_terminal(WORK.format(quiet=False, n=1)) == ""
-    assert seen_on_a_terminal(WORK.format(quiet=True, n=12)) == ""
+    assert seen_on_a_terminal(WORK.format(quiet=True, n=25)) == ""
 
 
 def test_no_bar_where_nobody_looks(capsys):
-    with Screen().progress() as advance:
-        advance("texts", 1, 2)
+    with progress_bar("texts", total=2, show=Screen().show_progress) as advance:
+        advance(1)
     assert capsys.readouterr() == ("", "")
 
 
@@ -66,10 +68,10 @@ def test_notes_are_shown_five_times_and_counted(capsys):
     screen = Screen()
     for i in range(7):
         screen.note(f"row {i} left out")
-    screen.end_notes("rows left out")
+    screen.end_notes()
     assert capsys.readouterr().err.splitlines()[-2:] == ["row 4 left out", "7 rows left out in all"]
     screen.note("again")
-    screen.end_notes("rows left out")
+    screen.end_notes()
     assert capsys.readouterr().err == "again\n"
 
 
@@ -78,7 +80,7 @@ def test_quiet_prints_results_only(capsys):
     screen.say("a result")
     screen.done("out.npz: 3 texts")
     screen.note("b")
-    screen.end_notes("c")
+    screen.end_notes()
     assert capsys.readouterr() == ("a result\n", "")
     assert screen.show_progress is False
 

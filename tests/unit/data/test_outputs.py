@@ -30,10 +30,6 @@ def read(path):
     if path.suffix == ".npz":
         data = np.load(path)
         return data["features"], data["row"].tolist(), data["id"].tolist(), json.loads(str(data["about"]))
-    if path.suffix == ".h5":
-        with h5py.File(path) as file:
-            ids = [value.decode() for value in file["id"][:]]
-            return file["features"][:], file["row"][:].tolist(), ids, json.loads(file.attrs["about"])
     table = pyarrow.parquet.read_table(path)
     about = json.loads(table.schema.metadata[b"about"])
     features = np.array(table["features"].to_pylist(), np.float32)
@@ -68,7 +64,7 @@ def test_a_run_that_fails_leaves_nothing(tmp_path, suffix):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".parquet"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
 def test_no_vectors_are_an_empty_matrix(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     with vector_file(path, dim=3, about={}):
@@ -77,9 +73,6 @@ def test_no_vectors_are_an_empty_matrix(tmp_path, suffix):
         assert np.load(path).shape == (0, 3)
     elif suffix == ".npz":
         assert np.load(path)["features"].shape == (0, 3)
-    elif suffix == ".h5":
-        with h5py.File(path) as file:
-            assert file["features"].shape == (0, 3)
     else:
         assert pyarrow.parquet.read_table(path).num_rows == 0
 
@@ -139,7 +132,7 @@ def test_one_long_word_does_not_blow_a_file_up(tmp_path, suffix):
         columns = {"row": list(range(401)), "word": words, "start": [0] * 401, "end": [5] * 401}
         write(columns, np.zeros((401, 1), np.float32))
     assert path.stat().st_size < 500_000
-    if suffix in (".npz", ".h5"):
+    if suffix == ".npz":
         assert [word for text in Features.load(path) for word in text.words] == words
 
 
@@ -155,3 +148,13 @@ def test_parquet_columns_that_begin_without_values(tmp_path):
     assert Table(source=path, bad_rows="keep").columns() == ["n", "text"]
     with pytest.raises(OutputError, match="differ in type"):
         write_table(path, ["n"], ([i if i < 8500 else "late"] for i in range(9000)))
+
+
+def test_words_that_version_0_1_wrote_to_hdf5_are_read(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["features"], file["row"] = FEATURES, [1, 1, 2]
+        file["start"], file["end"] = [0, 2, 0], [1, 3, 1]
+        file.create_dataset("word", data=["a", "b", "नमस्ते"], dtype=h5py.string_dtype())
+    loaded = Features.load(tmp_path / "a.h5")
+    assert [text.words for text in loaded] == [("a", "b"), ("नमस्ते",)]
+    np.testing.assert_array_equal(loaded[1].vectors, FEATURES[2:])
