@@ -78,8 +78,8 @@ def plot_words(texts: Iterable[WordVectors], *, words: Iterable[str] | None = No
     """
     texts = list(texts)
     chosen = None if words is None else {word.lower() for word in words}
-    words_of = ((i, place, word) for i, text in enumerate(texts) for place, word in enumerate(text.words))
-    shown = [(i, place) for i, place, word in words_of if chosen is None or word.lower() in chosen]
+    places = [(i, place) for i, text in enumerate(texts) for place in range(len(text.words))]
+    shown = [(i, place) for i, place in places if chosen is None or texts[i].words[place].lower() in chosen]
     if not shown:
         raise ConfigError("plot_words: none of the words is in the texts; there is nothing to draw.")
     points, explained = principal_plane(_units(np.stack([_one_layer(texts[i])[place] for i, place in shown])))

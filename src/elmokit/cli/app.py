@@ -13,14 +13,12 @@ from typer.core import TyperCommand
 import elmokit
 
 _MODULES = {
-    "embed": "embed",
-    "clean": "clean",
-    "convert": "convert push examples",
+    "embed": "embed clean",
     "train": "train tune",
     "index": "senses shift",
     "score": "score fill substitutes",
     "similar": "similar duplicates cluster map summarise summarize answer",
-    "info": "info",
+    "info": "info convert push examples",
     "serve": "explore serve",
 }
 """Modules and their commands."""
@@ -34,22 +32,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def option(default: Any, help: str, *names: str, **settings: Any) -> Any:
     """Declare an option: its default (... if it is required), its help, and its names if not that of the parameter."""
-    declared = {"declared": typer.Option(*names, help=help, **settings)}
-    return field(default=MISSING if default is ... else default, metadata=declared)
+    declared = typer.Option(*names, help=help, **settings)
+    return field(default=MISSING if default is ... else default, metadata={"declared": declared})
 
 
 def argument(metavar: str, help: str = "", default: Any = ...) -> Any:
     """Declare an argument by its place on the command line."""
-    declared = {"declared": typer.Argument(metavar=metavar, help=help or None)}
-    return field(default=MISSING if default is ... else default, metadata=declared)
+    declared = typer.Argument(metavar=metavar, help=help or None)
+    return field(default=MISSING if default is ... else default, metadata={"declared": declared})
 
 
 class Commands(typer.Typer):
     """A typer app whose commands may take dataclasses of options (see `elmokit.cli.options`).
 
     Every field of such a parameter becomes an option; those that a class with `shown_last` declares come last in the
-    help. A default of the parameter replaces the defaults of the fields. A command that needs arguments prints its help
-    if it gets none.
+    help. A default of the parameter replaces the defaults of the fields.
     """
 
     def __init__(self, help: str, **settings: Any) -> None:

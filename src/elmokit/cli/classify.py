@@ -21,9 +21,7 @@ class ColumnOptions(options.TextOptions):
     """A table, its columns with texts and labels, and how to read it."""
 
     label: str = option("label", "Column with the labels.", metavar="COLUMN")
-    separator: str | None = option(
-        None, 'Separator of several labels, such as ";" (logistic head).', "--labels-separator", metavar="CHARACTER"
-    )
+    separator: str | None = option(None, 'Separator of several labels, such as ";".', "--labels-separator")
 
     def labelled(self) -> tuple[list[str], list[Any]]:
         """Texts, and the label or the labels of each; checked before the texts are encoded."""
@@ -47,7 +45,7 @@ class HeadOptions:
     """What learns, and how."""
 
     head: str = option(
-        "logistic", '"logistic"; with the extra "torch" "bilstm" (reads words in order) or "finetune".', metavar="HEAD"
+        "logistic", '"logistic"; with the extra "torch" also "bilstm" (reads words in order), "finetune".'
     )
     join: str | None = option(None, '"tfidf": put counted character n-grams beside the vectors (logistic head).')
     strength: str = option("cv", 'Inverse of the penalty; "cv" chooses it by cross-validation.', "--C", metavar="C")
@@ -168,9 +166,7 @@ def predict(
     folder: str = argument("MODEL", "Folder that `classify train` wrote."),
     source: options.Source,
     out: options.TableOut = "-",
-    text: str | None = option(
-        None, "Column with the texts, if not as in training.", "--text", "--column", "-c", metavar="COLUMN"
-    ),
+    text: str | None = option(None, "Column with the texts, if not as in training.", "--text", "--column", "-c"),
     id_column: options.IdColumn = None,
     proba: options.Proba = False,
     model: options.MovedModel = None,
@@ -203,7 +199,6 @@ def predict(
 def _check_writable(path: str) -> None:
     whole = Path(path).absolute()
     place = next(part for part in (whole, *whole.parents) if part.exists())
-    if not place.is_dir() and place != whole:
-        raise OutputError(f"{path}: the folder can't be created, {place} is a file.")
-    if not os.access(place if place.is_dir() else place.parent, os.W_OK):
-        raise OutputError(f"{path}: can't be written: no permission to write to {place}.")
+    folder = place if place.is_dir() or place != whole else place.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{path}: can't be created: {folder} is a file, or may not be written to.")

@@ -1,10 +1,11 @@
-"""`elmokit embed`: a column of texts → a file of vectors."""
+"""`elmokit embed` and `elmokit clean`: a column of texts → a file of vectors, or the column cleaned."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from elmokit.blocks import blocks
 from elmokit.cli import options
 from elmokit.cli.app import option
 from elmokit.cli.screen import screen
-from elmokit.errors import ConfigError
+from elmokit.errors import ConfigError, InputError
 from elmokit.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,17 +32,16 @@ _SHARDS_HELP = "Write a folder of files with this many texts each; resumes after
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What to write where, and which layers `--format allennlp-hdf5` holds."""
+    """What to write where, which layers `--format allennlp-hdf5` holds, and where the work is done."""
 
-    out: str = option(
-        ..., "Output: .npz, .npy or .parquet; a folder with --shard-rows.",
-        "--out", "--output", "-o", metavar="PATH",
-    )  # fmt: skip
+    out: str = option(..., "Output: .npz, .npy, .parquet; a folder with --shard-rows.", "--out", "--output", "-o")
     output_format: str | None = option(None, _FORMATS_HELP, "--format", "--shard-format", metavar="FORMAT")
     shard_rows: int | None = option(None, _SHARDS_HELP, min=1)
     every: bool = option(False, "All layers (--format allennlp-hdf5).", "--all")
     top: bool = option(False, "The top layer (--format allennlp-hdf5).", "--top")
     average: bool = option(False, "The mean of the layers (--format allennlp-hdf5).", "--average")
+    engine: str = option("local", '"local", or "ray": RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray")
+    actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
     def allennlp(self) -> str | None:
         """The layers for AllenNLP's format, or None for any other format; ConfigError for no choice or several."""
@@ -50,14 +50,6 @@ class OutputOptions:
         if len(chosen) != (self.output_format == ALLENNLP):
             raise ConfigError(f"--format {ALLENNLP} needs exactly one of --all, --top, --average; other formats none.")
         return chosen[0] if chosen else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """Where the work is done."""
-
-    engine: str = option("local", '"local", or "ray": RAY_ADDRESS, else all cores (extra "ray").', metavar="local|ray")
-    actors: str | None = option(None, 'Ray workers that hold the model: "4", or a range such as "1:16".')
 
     def on_ray(self) -> Actors | None:
         """The number of actors, if Ray does the work."""
@@ -81,7 +73,6 @@ def embed(
     vectors: options.VectorOptions,
     normalize: bool = option(False, "Scale text vectors to length 1.", "--normalize"),
     model: options.ModelOptions,
-    engine: EngineOptions,
 ) -> None:
     """Write the vectors of texts, or of their words, to a file.
 
@@ -101,7 +92,7 @@ def embed(
         screen.note(f"--format {output.output_format} is taken as the format of the input: write --input-format.")
         texts, output = replace(texts, format=output.output_format), replace(output, output_format=None)
     allennlp = output.allennlp()
-    start, (table, text), actors = time.monotonic(), texts.open(), engine.on_ray()
+    start, (table, text), actors = time.monotonic(), texts.open(), output.on_ray()
     encoding = vectors.encoding(normalize=normalize)
     spec = VectorSpec(model=model.model, words=words, encoding=encoding, **model.where())
     if actors is not None:
@@ -125,6 +116,41 @@ def embed(
             written = f"{'word vectors of ' if words else ''}{n_texts:,} texts, {writer.dim} numbers each"
     screen.end_notes()
     screen.done(f"{output.out}: {written}, in {time.monotonic() - start:.1f} s")
+
+
+def clean(
+    *,
+    texts: options.TextOptions,
+    out: options.TableOut = "-",
+    steps: str = option(
+        "urls,punctuation,lowercase,digits,spaces",
+        "Steps in order, separated by commas: urls, punctuation, lowercase, digits, spaces, lemmas.",
+    ),
+    into: str | None = option(None, "New column for the cleaned text; without it, the text is replaced."),
+) -> None:
+    """Clean a column of texts; all other columns stay as they are.
+
+    A character-level model often works better on uncleaned texts: compare before you clean.
+
+    Example:  elmokit clean tweets.csv --text tweet --into clean_tweet --out clean.csv
+    """
+    from elmokit.text import cleaning
+
+    recipe = cleaning.check_recipe(options.split_names(steps))
+    table, column = texts.open()
+    rows = table.rows()
+    first = next(rows, None)
+    names = list(first.values) if first is not None else [column]
+    if column not in names:
+        raise InputError(f"{texts.source}: no column {column!r}; the columns are {', '.join(map(repr, names))}.")
+    target = into or column
+    lines = (
+        list({**row.values, target: cleaning.clean(row.values[column], recipe)}.values())
+        for row in chain([first] if first else [], rows)
+    )
+    names = names if target in names else [*names, target]
+    options.write_table(out, names, lines)
+    screen.end_notes()
 
 
 def _write_shards(
@@ -169,16 +195,9 @@ def _embed_on_ray(
     from elmokit.integrations.ray import BAD_ROWS, embed_files
 
     with progress_bar("texts", total=None, show=screen.show_progress) as advance:
-        done = embed_files(
-            table,
-            output.out,
-            spec,
-            **columns,
-            part_rows=output.shard_rows or 4096,
-            part_format=output.output_format or "parquet",
-            actors=actors,
-            on_part=lambda part: advance(part.n_rows),
-        )
+        how: dict[str, Any] = {"part_rows": output.shard_rows or 4096, "part_format": output.output_format or "parquet"}
+        how |= {"actors": actors, "on_part": lambda part: advance(part.n_rows)}
+        done = embed_files(table, output.out, spec, **columns, **how)
     for name in done.damaged:
         screen.note(f"{name} was damaged and was written again")
     if done.n_bad:

@@ -64,10 +64,9 @@ def _opened(folder: Path, words: str | Sequence[str], layers: str, model: option
     from elmokit.index.kept_words import kept_words
 
     described = Description.read(folder)
-    given = {"layers": elmokit.Encoding(layers=options.parse_layers(layers)).layers, "words": kept_words(words)}
-    for name, default in (("layers", "mix"), ("words", "content")):
-        value, there = given[name], getattr(described, name)
-        if value not in (default, there):
+    numbers = elmokit.Encoding(layers=options.parse_layers(layers)).layers
+    for name, value, default in (("layers", numbers, "mix"), ("words", kept_words(words), "content")):
+        if value not in (default, there := getattr(described, name)):
             raise ConfigError(f"{folder}: was made with --{name} {there}, not {value}; leave --{name} out.")
     as_before = model.model in ("default", described.source)
     elmo = described.load_model(folder, **model.where()) if as_before else model.load()

@@ -25,24 +25,21 @@ if TYPE_CHECKING:
 _SOURCE_HELP = 'CSV, TSV, JSON lines, Parquet or text file, also compressed; "-" for stdin.'
 Source = Annotated[str, typer.Argument(metavar="FILE", help=_SOURCE_HELP)]
 TextColumn = Annotated[str, Option("--text", "--column", "-c", help="Column with the texts.", metavar="COLUMN")]
-_ID_HELP = "Column that identifies the rows; copied to the output."
-IdColumn = Annotated[str | None, Option("--id", help=_ID_HELP, metavar="COLUMN")]
-_TABLE_OUT_HELP = 'Output table: .csv, .tsv, .jsonl or .parquet; "-" prints CSV.'
-TableOut = Annotated[str, Option("--out", "--output", "-o", help=_TABLE_OUT_HELP, metavar="FILE")]
+IdColumn = Annotated[str | None, Option("--id", help="Column that names the rows in the output.", metavar="COLUMN")]
+_TABLES = '.csv, .tsv, .jsonl or .parquet; "-" prints CSV.'
+TableOut = Annotated[str, Option("--out", "--output", "-o", help=_TABLES, metavar="FILE")]
 Proba = Annotated[bool, Option("--proba", help="Also write the probability of each class.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the random numbers.")]
 Count = Annotated[int, Option("-n", "-k", help="Number of results to show.", min=1)]
 JsonFile = Annotated[str | None, Option("--json", help="Also write the results to this file.", metavar="FILE")]
-_MODEL_HELP = '"default", a folder with a checkpoint, or a published model.'
-ModelName = Annotated[str, Option("--model", help=_MODEL_HELP, metavar="MODEL")]
+ModelName = Annotated[str, Option("--model", help='"default", a folder, or a published model.', metavar="MODEL")]
 MovedModel = Annotated[str | None, Option("--model", help="The ELMo model, if it has moved.", metavar="MODEL")]
-_DEVICE_HELP = '"cpu", "cuda", "cuda:N" or "mps"; GPUs need the extra "torch".'
-Device = Annotated[str, Option("--device", help=_DEVICE_HELP, metavar="DEVICE")]
+Device = Annotated[str, Option("--device", help='"cpu"; with the extra "torch" "cuda", "cuda:N", "mps".')]
 Threads = Annotated[int | None, Option("--threads", help="Number of CPU threads; all cores if not given.", min=1)]
 LAYERS_HELP = '"mix", "all" (concatenated), layer numbers such as "2" or "1,2" (0: token layer), weights "0.2,0.3,0.5".'
 Layers = Annotated[str, Option("--layers", help=LAYERS_HELP, metavar="LAYERS")]
-_CENTER_HELP = "Subtract the mean vector of the file first."
-Centering = Annotated[bool, Option("--center/--no-center", "--centre/--no-centre", help=_CENTER_HELP)]
+_CENTER = "--center/--no-center", "--centre/--no-centre"
+Centering = Annotated[bool, Option(*_CENTER, help="Subtract the mean vector of the file first.")]
 Encoding = Annotated[str, Option("--encoding", help="Character encoding of the input, for instance cp1252.")]
 _FORMAT_HELP = "Format of the input if its name does not tell: csv, tsv, jsonl, parquet or txt."
 _BAD_ROWS_HELP = 'Rows that can\'t be used: "stop", "skip" them, or "keep" missing texts as empty ones.'

@@ -35,23 +35,16 @@ class PairColumns(options.ReadingOptions):
         return self.table(self.source), [getattr(self, name) or known[name] for name in _COLUMNS]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LearningOptions:
-    """What is learned, and how (see `elmokit.SentencePairs`)."""
-
-    kind: str = option("classes", "Whether labels are classes or scores (numbers).", metavar="classes|scores")
-    parts: str = option("difference,product", 'Features, with commas: "difference", "product", "both" (both vectors).')
-    test_size: float = option(0.2, "Share of the rows to hold out.")
-    balance: bool = option(False, "Give rare classes more weight.")
-    seed: options.Seed = 42
-
-
 @app.command()
 def train(
     *,
     columns: PairColumns,
     out: str = option(..., "Folder to write the result to.", "--out", "-o", metavar="FOLDER"),
-    learning: LearningOptions,
+    kind: str = option("classes", "Whether labels are classes or scores (numbers).", metavar="classes|scores"),
+    parts: str = option("difference,product", 'Features, with commas: "difference", "product", "both" (both vectors).'),
+    test_size: float = option(0.2, "Share of the rows to hold out."),
+    balance: bool = option(False, "Give rare classes more weight."),
+    seed: options.Seed = 42,
     json_file: options.JsonFile = None,
     vectors: options.VectorOptions = options.VectorOptions(pooling="mean", layers="all"),
     model: options.ModelOptions,
@@ -63,23 +56,23 @@ def train(
     Example:  elmokit pairs train sick.tsv --first sentence_A --second sentence_B --label judgment --out entailment/
     """
     table, names = columns.open()
-    pairs, labels = _labelled(table, names, scores=learning.kind == "scores")
+    pairs, labels = _labelled(table, names, scores=kind == "scores")
 
     from elmokit.tasks.classify.evaluate import split_rows  # scikit-learn is imported once the rows are fine
 
     estimator = elmokit.SentencePairs(
         model.load(),
-        kind=learning.kind,  # type: ignore[arg-type]
-        parts=options.split_names(learning.parts),  # type: ignore[arg-type]
+        kind=kind,  # type: ignore[arg-type]
+        parts=options.split_names(parts),  # type: ignore[arg-type]
         encoding=vectors.encoding(),
-        class_weight="balanced" if learning.balance else None,
-        seed=learning.seed,
+        class_weight="balanced" if balance else None,
+        seed=seed,
         show_progress=screen.show_progress,
     )
-    scores = estimator.fit_and_evaluate(pairs, labels, test_size=learning.test_size)
+    scores = estimator.fit_and_evaluate(pairs, labels, test_size=test_size)
     options.write_json(json_file, asdict(scores))
     estimator.save(out, metadata=dict(zip(_COLUMNS, names, strict=True)))
-    n_held_out = len(split_rows(len(pairs), learning.test_size, learning.seed)[1])
+    n_held_out = len(split_rows(len(pairs), test_size, seed)[1])
     screen.say(f"{n_held_out:,} rows held out:\n{scores}")
     screen.done(f"Saved, trained on all {len(pairs):,} rows: {out}")
 

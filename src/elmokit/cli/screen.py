@@ -51,10 +51,7 @@ class Screen:
     def table(
         self, names: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", caption: str = "", gap: bool = False
     ) -> None:
-        """Print a table that fits the terminal, or 80 columns; `gap` puts an empty line between its rows.
-
-        Columns of numbers are aligned right, all but the first. Nothing in the cells is taken as markup.
-        """
+        """Print a table that fits the terminal, or 80 columns; `gap` puts an empty line between its rows."""
         from rich import box
         from rich.console import Console
         from rich.table import Table

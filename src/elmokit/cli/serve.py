@@ -32,23 +32,14 @@ class LimitOptions:
     shutdown_s: float = option(15.0, "Seconds that requests have to finish after SIGTERM.", "--grace")
 
 
-@dataclass(frozen=True, kw_only=True)
-class AccessOptions:
-    """Who may use a server, and where it listens."""
-
-    host: str = option("127.0.0.1", "Address to bind; 0.0.0.0 accepts other machines.")
-    port: int = option(8000, "Port to bind; 0 for any free one.")
-    token_file: str | None = option(None, "File with the bearer token that clients must send (or set ELMOKIT_TOKEN).")
-    cors: list[str] | None = option(None, "Origin whose pages may send requests. Repeat for several.")
-    allow_host: list[str] | None = option(
-        None, "Host name that clients may use. Repeat for several. Default: any; on loopback its own."
-    )
-
-
 def serve(
     *,
     db: Db = None,
-    access: AccessOptions,
+    host: str = option("127.0.0.1", "Address to bind; 0.0.0.0 accepts other machines."),
+    port: int = option(8000, "Port to bind; 0 for any free one."),
+    token_file: str | None = option(None, "File with the bearer token that clients must send (or set ELMOKIT_TOKEN)."),
+    cors: list[str] | None = option(None, "Origin whose pages may send requests. Repeat for several."),
+    allow_host: list[str] | None = option(None, "Host name that clients may use, or several. On loopback: its own."),
     workers: int = option(1, "Number of processes, each with its own model.", min=1),
     limits: LimitOptions,
     model: options.ModelOptions,
@@ -64,13 +55,13 @@ def serve(
     Example:  elmokit serve --port 8000
     """
     settings: dict[str, Any] = {"model_id": name, "encoding": vectors.encoding(normalize=normalize), **vars(limits)}
-    settings |= {"token": _token(access.token_file), "cors_origins": tuple(access.cors or ())}
-    settings |= {"allowed_hosts": tuple(access.allow_host or ())}
+    settings |= {"token": _token(token_file), "cors_origins": tuple(cors or ())}
+    settings |= {"allowed_hosts": tuple(allow_host or ())}
 
     def ready(address: str) -> None:
         screen.say(f"{address}/v1 (Ctrl-C ends it)")
 
-    _run("the server", model, db, settings, host=access.host, port=access.port, n_workers=workers, on_ready=ready)
+    _run("the server", model, db, settings, host=host, port=port, n_workers=workers, on_ready=ready)
 
 
 def explore(

@@ -15,7 +15,7 @@ from elmokit.cli.screen import screen
 from elmokit.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from elmokit.data.tables import Row, Table
+    from elmokit.data.tables import Table
 
 
 def similar(
@@ -179,12 +179,12 @@ def _passages(table: Table, column: str, cut: bool) -> list[tuple[int, str]]:
     lines = [row.values[column] for row in table.rows()]
     if not cut:
         return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    passages, whole, start, line, counted = [], "\n".join(lines), 0, 1, 0
+    passages, whole, start, line = [], "\n".join(lines), 0, 1
     for sentence in split_sentences(whole):
-        start = whole.index(sentence, start)
-        line, counted = line + whole.count("\n", counted, start), start
+        place = whole.index(sentence, start)
+        line += whole.count("\n", start, place)
         passages.append((line, " ".join(sentence.split())))
-        start += len(sentence)
+        line, start = line + sentence.count("\n"), place + len(sentence)
     return passages
 
 
@@ -211,9 +211,6 @@ def summarise(
             summaries.append({"row": number, "sentences": [asdict(one) for one in chosen]})
         return [" ".join(one.sentence.split()) for one in chosen]
 
-    def results(rows: list[Row]) -> list[list[str]]:
-        return [[" ".join(summary(row.number, row.values[column]))] for row in rows]
-
     table, column = texts.open()
     if table.kind == "txt":
         whole, elmo = "\n".join(row.values[column] for row in table.rows()), model.load()
@@ -221,6 +218,7 @@ def summarise(
             screen.say(sentence)
     else:
         checked, elmo = options.RowResults(table, [column]), model.load()
+        results = lambda rows: [[" ".join(summary(row.number, row.values[column]))] for row in rows]  # noqa: E731
         checked.write(out, ["summary"], results, block=16)
     options.write_json(json_file, summaries)
 

@@ -21,9 +21,6 @@ DOCUMENT_START = "-DOCSTART-"
 _NO_WORD = re.compile(r"\d+[-.]\d+")
 _SPACES = " \t\r\n"  # not those of Unicode, which may be in words
 
-WriteSentence = Callable[["ColumnSentence", Sequence[Sequence[str]]], None]
-"""Takes a sentence and additional columns, each with a value per word."""
-
 
 @dataclass(frozen=True)
 class ColumnSentence:
@@ -115,7 +112,7 @@ def _check(place: str, rows: Sequence[tuple[str, ...]], columns: Sequence[int]) 
 
 
 @contextmanager
-def column_file(path: str | Path) -> Iterator[WriteSentence]:
+def column_file(path: str | Path) -> Iterator[Callable[[ColumnSentence, Sequence[Sequence[str]]], None]]:
     """Open a column file, written whole or not at all, for a function that takes a sentence and additional columns.
 
     "-" is standard output. Columns are separated by tabs if a value holds a space or the file is named .conllu.

@@ -14,9 +14,7 @@ from elmokit.data.records import Row, Rows
 from elmokit.errors import InputError, OutputError, needing
 from elmokit.reading import reading
 
-Columns = Mapping[str, Sequence[Any] | NDArray[np.float32]]
-"""Values by the names of their columns; a matrix (n, d) is a column of vectors."""
-
+Columns = Mapping[str, Sequence[Any] | NDArray[np.float32]]  # by name; a matrix (n, d) is a column of vectors
 _TEXT_TYPES = ("string", "large_string", "binary", "large_binary")
 _ROWS, _BYTES = 1024, 1 << 26  # rows of a table, and bytes of the longest text in each, that are held at once
 _TRUSTED_SIZE, _MAX_RATIO = 1 << 28, 100

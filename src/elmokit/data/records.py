@@ -17,9 +17,7 @@ from typing import Any, BinaryIO, Literal
 from elmokit.errors import InputError
 
 TEXT_COLUMN = "text"  # the only column of a plain text file
-LONGEST_LINE = 1 << 24
-"""Characters of the longest line and of the longest field that are read. A parsed line takes up to 25 times as much."""
-
+LONGEST_LINE = 1 << 24  # characters of a line, and of a field; parsed, they take up to 25 times as much
 _LONGEST_ROW = 1 << 25
 csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # of the process: set once, as changes would race
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')  # what Excel writes above the header to name the delimiter
@@ -27,9 +25,7 @@ _QUOTING_PROBLEMS = {
     "field larger": f"a field of more than {LONGEST_LINE:,} characters, or a quotation mark that never closes",
     "unexpected end of data": "a quotation mark opens and never closes",
     "expected after": 'a quotation mark inside a quoted field must be doubled ("")',
-}
-"""What the errors of `csv` mean."""
-
+}  # what the errors of `csv` mean
 _NOT_DECODED = re.compile("[\udc80-\udcff]")
 
 

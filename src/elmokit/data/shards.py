@@ -154,14 +154,14 @@ def _lines(manifest: Path) -> list[dict[str, Any]]:
         os.truncate(manifest, len(whole))
     try:
         lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
-        for number, line in enumerate(lines, start=1):
-            kinds = {"job": dict} if number == 1 else {"shard": int, "rows": int, "bytes": int, "sha256": str}
-            if not isinstance(line, dict) or any(type(line.get(name)) is not kind for name, kind in kinds.items()):
-                raise ValueError(f"line {number}: expected the keys {', '.join(kinds)}")
-            if number > 1 and min(line["shard"], line["rows"], line["bytes"]) < 0:
-                raise ValueError(f"line {number}: a negative number")
+        numbers = [line[name] for line in lines[1:] for name in ("shard", "rows", "bytes")]
+        texts = [line["sha256"] for line in lines[1:]]
+        if any(type(x) is not int or x < 0 for x in numbers) or any(type(x) is not str for x in texts):
+            raise ValueError("a number or a checksum that no shard has")
+        if lines and not isinstance(lines[0]["job"], dict):
+            raise ValueError("its first line describes no job")
         return lines
-    except (ValueError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise OutputError(
             f"{manifest}: damaged ({error}). Restore it, or delete it and the shards to start again."
         ) from None

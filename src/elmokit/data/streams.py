@@ -4,19 +4,18 @@ import gzip
 import io
 import lzma
 import sys
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from elmokit.errors import InputError, MissingFile, needing
+from elmokit.errors import InputError, needing
+from elmokit.reading import reading
 
 STDIN = "-"  # the source that means standard input
 _CHUNK = 1 << 17
 _PACKED_CHUNK = 1024  # packed bytes given to Zstandard at once: they unpack to at most 32 MB
-_TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100
-"""Unpacked bytes that any archive may have, and how many times its own size a larger one may have."""
+_TRUSTED_SIZE, _MAX_RATIO = 1 << 25, 100  # unpacked bytes of any archive, and times its own size of a larger one
 
 
 def plain_suffix(source: str | Path) -> str:
@@ -34,7 +33,7 @@ def is_archive(source: str | Path) -> bool:
 def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
     """A file's bytes, unpacked; a damaged archive, or one that unpacks to far too much, raises `InputError`."""
     path = Path(source)
-    try:
+    with reading(source, error=InputError, what="file; is it damaged?"):
         if str(source) == STDIN:
             if sys.stdin is None or sys.stdin.closed:
                 raise InputError("standard input is closed; give a file, or pipe the input in.")
@@ -45,16 +44,6 @@ def open_bytes(source: str | Path) -> Iterator[BinaryIO]:
         else:
             with path.open("rb") as file:
                 yield file
-    except FileNotFoundError as error:
-        if isinstance(error, MissingFile) or error.filename is None:
-            raise
-        raise MissingFile(f"{source}: no such file (looked in {Path.cwd()}).") from None
-    except IsADirectoryError:
-        raise InputError(f"{source}: a folder; expected a file.") from None
-    except PermissionError as error:
-        raise InputError(f"{source}: can't be read ({error.strerror}); check the file's permissions.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
-        raise InputError(f"{source}: a damaged archive ({error}); unpack it with another tool to check.") from None
 
 
 class _Unpacked(io.RawIOBase):

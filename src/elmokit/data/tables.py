@@ -29,7 +29,7 @@ _SUFFIXES: dict[str, Format] = {f".{name}": name for name in get_args(Format)} |
 class Table:
     """A table in a file, and how to read it. The file is opened by `rows`.
 
-    `bad_rows` "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as empty ones,
+    `bad_rows` "stop" raises at the first bad row; "skip" leaves bad rows out; "keep" takes missing values as "",
     and stops at rows that can't be read at all. ConfigError: an unknown value. InputError: a name that does not tell
     the format.
     """

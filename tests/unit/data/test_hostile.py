@@ -137,7 +137,7 @@ def test_a_line_that_is_too_long_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "LONGEST_LINE", 1000)
     path = tmp_path / "a.txt"
     path.write_text("short\n" + "a" * 999 + "\n" + "b" * 1000)
-    with pytest.raises(InputError, match="line 3 has more than 1,000 characters"):
+    with pytest.raises(InputError, match="line 3 has over 1,000 characters"):
         list(Table(source=path).rows())
 
 
