@@ -1,7 +1,6 @@
 """`elmokit classify`: labelled texts → a classifier and its report; a classifier and texts → labels."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
