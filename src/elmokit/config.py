@@ -42,15 +42,12 @@ class CharCNNConfig:
     """The character CNN: how one word's characters become one vector of width P (Peters et al. 2018, §3.1).
 
     Args:
-        embedding_width: width of a character's vector.
-        filters: (width in characters, number of filters) of each convolution, in order.
-        n_highway: highway layers after the convolutions; 0 for none.
-        activation: after the maximum over positions.
+        embedding_width, filters: width of a character's vector; (width in characters, number of filters) in order.
+        n_highway, activation: highway layers after the convolutions; what follows the maximum over positions.
         max_characters: character ids per word, begin and end of word included. Words are cut to this.
         n_characters: rows of the character table, the padding row 0 included (262 for UTF-8 bytes).
         projection: whether a linear layer maps the filters to P; without it, the filters sum up to P.
-        characters: the dictionary of a model that reads Unicode characters by number (ELMoForManyLangs), where a
-            character's row is its place + 1; None for UTF-8 bytes.
+        characters: dictionary of a model of Unicode characters (ELMoForManyLangs), by row - 1; None for UTF-8 bytes.
 
     Example:
         >>> CharCNNConfig(embedding_width=4, filters=((1, 8), (2, 8))).n_filters
@@ -101,8 +98,7 @@ class BiLSTMConfig:
     """The stacked LSTMs of both directions.
 
     Args:
-        n_layers: LSTM layers per direction (2 in the published models).
-        cell_width: width of the cell (4096 in the original).
+        n_layers, cell_width: LSTM layers per direction; width of the cell (2 and 4096 in the original).
         projection: whether a linear layer maps the cell's output to P; without it, cell_width equals P.
         cell_clip, projection_clip: bounds on absolute values of the cell state and the projected output; None for none.
         skip_connections: whether each layer from the second on adds its input to its output.
@@ -166,16 +162,13 @@ class ElmoConfig:
 
     Args:
         projection_width: P, the width of one direction's output. A word vector is 2P wide.
-        char_cnn: the character CNN, or None for a model that looks whole words up in a table.
-        n_words: rows of the word table of a model without char_cnn, or with word_width, the padding row 0 included;
-            else 0.
-        bilstm: the LSTMs.
+        char_cnn, bilstm: the character CNN (None for a model that looks whole words up in a table), and the LSTMs.
+        n_words: rows of that table, or of the one that `word_width` describes, the padding row 0 included; else 0.
         tokenizer: name of the tokenizer the model was trained with (see `elmokit.text.tokens`).
-        word_width: width of a table of whole words that goes into the projection beside the character CNN, in front
-            (ELMoForManyLangs); 0 for none.
-        word_table: rows of a table of frequent words that are added to the character CNN's vectors of those words, one
-            per entry of the vocabulary; 0 for none. A word that the table lacks takes the row of the most frequent one
-            that differs in the case of A to Z only. The table is also the weight of the softmax, so it costs no bytes.
+        word_width: width of a table of words in front of the CNN's filters in the projection (ELMoForManyLangs), or 0.
+        word_table: rows of a table, one per entry of the vocabulary, that are added to the CNN's vectors of those words
+            and are the weight of the softmax too; 0 for none. A word that it lacks takes the row of the most frequent
+            one that differs in the case of A to Z only.
         spelling_projection: whether the character CNN has a second projection, for words that the table lacks: the last
             P of its 2P outputs.
 

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from elmokit.errors import ConfigError, OutputError, TrainingError
-from elmokit.files import atomic_path
-from elmokit.reading import check_header
+from elmokit.files import atomic_path, make_folder
+from elmokit.reading import MAX_JSON_BYTES, reading
 
 Weights = dict[str, Tensor]
 
@@ -84,8 +84,7 @@ def fit(
         make_network: creates the network; called once, under the seed.
         options: how to fit.
         batches: shuffles the rows of an epoch into batches.
-        loss: mean loss of a network on a batch, a scalar.
-        score: score of a network in evaluation mode on the held-out rows; larger is better.
+        loss, score: mean loss on a batch, a scalar; score on the held-out rows in evaluation mode, larger is better.
         parts: splits the parameters from the top of the network to its bottom. The parts are unfrozen one after the
             other during the first half of the epochs (Howard & Ruder 2018); None trains all from the start.
         advance: called with 1 after each step, for a progress bar.
@@ -186,12 +185,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 def write_snapshot(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON values into one file."""
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
+    make_folder(path.parent)
+    with atomic_path(path) as temporary:
+        try:
             save_file(ready, str(temporary), metadata={"state": json.dumps(metadata)})
-    except (SafetensorError, OSError) as error:  # a full disk is a SafetensorError
-        raise OutputError(f"{path}: can't be written ({error}). The previous snapshot is kept.") from error
+        except SafetensorError as error:  # a full disk
+            raise OutputError(f"{path}: can't be written ({error}). The previous snapshot is kept.") from error
 
 
 @contextmanager
@@ -202,8 +201,10 @@ def reading_snapshot(
 
     Errors of reading and of using them in the block become a TrainingError that names the file.
     """
-    try:
-        check_header(path, error=TrainingError)
+    with reading(path, what="complete snapshot; delete it", error=TrainingError):
+        with path.open("rb") as start:
+            if int.from_bytes(start.read(8), "little") > MAX_JSON_BYTES:  # safetensors would parse up to 100 MB
+                raise ValueError("its header claims far too many bytes")
         with safe_open(str(path), framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["state"])
             names = set(file.keys())
@@ -213,10 +214,6 @@ def reading_snapshot(
                     raise TrainingError(f"{path}: {name} has the shape {stored}; this run needs {shape}.")
             tensors = {name: file.get_tensor(name) for name in names}
         yield tensors, metadata
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
-        if isinstance(error, TrainingError):
-            raise
-        raise TrainingError(f"{path}: not a complete snapshot ({error}); delete it.") from error
 
 
 def prefixed(tensors: Mapping[str, Tensor], prefix: str) -> Weights:

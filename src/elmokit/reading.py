@@ -96,13 +96,6 @@ def check_unpacked_size(path: Path, n_bytes: int) -> None:
         raise ValueError(f"{path.stat().st_size:,} bytes unpack to far more than weights do; refused as a bomb")
 
 
-def check_header(path: str | Path, *, error: type[ElmoKitError] = CheckpointError) -> None:
-    """Refuse a safetensors file with a header larger than a JSON file may be; the library would parse 100 MB of it."""
-    with Path(path).open("rb") as file:
-        if int.from_bytes(file.read(8), "little") > MAX_JSON_BYTES:
-            raise error(f"{printable(str(path))}: not a safetensors file, or one with a header of far too many bytes.")
-
-
 def printable(text: str) -> str:
     r"""Text that is safe to print: control characters, terminal escapes and half surrogates are written out."""
     if text.isprintable():

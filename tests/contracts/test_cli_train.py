@@ -30,7 +30,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "tiny"
-    done = elmokit("train", corpus, "--out", out, *TINY, "--name", "animals", "--tensorboard", out / "events")
+    done = elmokit("train", corpus, "--out", out, *TINY, "--name", "animals")
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -94,7 +94,6 @@ def test_torchrun_trains_with_two_processes(corpus, tmp_path):
         (["CORPUS", "--weight", "birds=2"], "animals"),
         (["CORPUS", "--precision", "float8"], "bfloat16"),
         (["CORPUS", "--tokenizer", "bpe"], "whitespace"),
-        (["CORPUS", "--vocabulary", "none.txt"], "none.txt"),
     ],
 )
 def test_mistakes_are_told_in_one_paragraph(arguments, said, corpus, tmp_path):

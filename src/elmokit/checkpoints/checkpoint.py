@@ -44,11 +44,9 @@ class Checkpoint:
         config: sizes and kinds of the layers.
         tensors: exactly the names and shapes of `config.tensor_shapes()`, of a floating type.
         layer_mix: how its layers are summed by default.
-        words: vocabulary of the softmax or of the word table, in the order of the ids.
-        word_counts: how often each of `words` was seen in training.
+        words, word_counts: vocabulary of the softmax or of the word table, by id; how often training saw each.
         softmax: the language model's output layer, where it was kept.
-        name: shown to people.
-        metadata: what is known of its training and origin, as JSON values.
+        name, metadata: shown to people; what is known of its training and origin, as JSON values.
 
     Raises CheckpointError if a tensor is missing, left over, or of another shape, or if words or softmax do not fit.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib.util import find_spec
@@ -60,7 +60,6 @@ class RunOptions:
     resume: bool = option(False, "Continue from the newest snapshot in --out.", "--resume")
     seed: shared.Seed = 0
     save_minutes: float = option(10.0, "Minutes between snapshots.")
-    tensorboard: str | None = option(None, "Also write event files there.", metavar="FOLDER")
 
     def changed(self, options: TrainingOptions, **more: Any) -> TrainingOptions:
         """The training options with what the command line says otherwise."""
@@ -78,7 +77,6 @@ class PretrainingOptions:
     name: str = option("", "Name of the model.")
     tokenizer: str | None = option(None, "default, whitespace or characters.")
     word_table: int | None = option(None, "Frequent words with own vectors, tied to the softmax; 0: none.", min=0)
-    vocabulary: str | None = option(None, "File with the words of the softmax; the most frequent ones if not given.")
     word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
     teacher: str | None = option(None, "Also learn from a sentence-transformers folder, .npy or .vec.", metavar="PATH")
     loss_weight: list[str] | None = option(None, "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
@@ -100,7 +98,7 @@ def train(
     weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
     options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
     config = preset.config if model.word_table is None else replace(preset.config, word_table=model.word_table)
-    given = {name: getattr(model, name) for name in ("name", "vocabulary", "word_vectors", "teacher")}
+    given = {name: getattr(model, name) for name in ("name", "word_vectors", "teacher")}
     work = partial(train, reading.corpus(corpus), out, config=config, options=options, **given)
     _trained(work, out, run, options.n_words)
 
@@ -146,8 +144,8 @@ def numbers_by_name(option: str, pairs: list[str] | None, *, example: str) -> di
 
 
 def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_words: int) -> None:
-    """Train with reports (on a terminal in one line), event files where asked, and a picture of the loss."""
-    from elmokit.training.curves import EventFiles, draw_curve
+    """Train with reports (on a terminal in one line) and a picture of the loss."""
+    from elmokit.training.curves import draw_curve
 
     one_line = sys.stderr.isatty() and not screen.quiet
 
@@ -161,11 +159,8 @@ def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_w
         show(line)
         if not one_line or report.heldout is not None:
             screen.report(f"\n{line}" if one_line else line)
-        if events is not None:
-            events.add(report)
 
     with ExitStack() as stack:
-        events = None if run.tensorboard is None else stack.enter_context(closing(EventFiles(run.tensorboard)))
         if one_line:
             stack.callback(sys.stderr.write, "\n")
         reports: Any = {"on_report": tell, "on_progress": lambda stage, done, _: show(f"{stage}: {done:,}")}

@@ -15,15 +15,10 @@ from elmokit.runtime.backends import cpu_has_bfloat16
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that train together; each reads its share of every batch."""
+    """This process among those that train together; each reads its share of every batch, and 0 writes the files."""
 
     rank: int = 0
     size: int = 1
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files and reports."""
-        return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes."""

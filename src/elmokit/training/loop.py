@@ -167,7 +167,7 @@ class Trainer:
                 self.step, self.n_words, mean, self.learning_rate(), speed, self.seconds / 60,
                 self.gradient_norm, heldout, similarity,
             )  # fmt: skip
-            if self.group.is_main:
+            if self.group.rank == 0:
                 with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
                     log.write(json.dumps(asdict(self.report)) + "\n")
                 if self._on_report is not None:
@@ -184,7 +184,7 @@ class Trainer:
     def evaluate(self) -> tuple[dict[str, float] | None, float | None]:
         """Held-out perplexity and similarity to the teacher, where there are such; the best weights are kept."""
         perplexity, similarity = None, None
-        if self.heldout is not None and self.group.is_main:
+        if self.heldout is not None and self.group.rank == 0:
             perplexity, similarity = self.heldout_scores(self.options.heldout_windows)
             weights = self.options.all_loss_weights
             score = weights["lm"] * math.log(perplexity["mean"]) + weights["text"] * (1 - (similarity or 0.0))
@@ -239,7 +239,7 @@ class Trainer:
         for name, generator in generators.items():
             tensors[f"random.{name}"] = torch.stack(self.group.gather(generator.to(self.device)))
         tensors["random.negatives"] = self.generator.get_state()
-        if self.group.is_main:
+        if self.group.rank == 0:
             self._write(self.folder / f"step-{self.step:09d}.safetensors", tensors)
             for old in snapshots(self.folder)[: -self.options.keep]:
                 old.unlink()

@@ -26,8 +26,8 @@ from elmokit.training.distributed import process_group
 from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
 from elmokit.training.options import FIXED_OPTIONS, TrainingOptions, TrainingReport
 from elmokit.training.sources import Corpus, open_store
-from elmokit.training.store import CorpusStore
-from elmokit.training.teacher import OnProgress, Teacher, TeacherTargets, build_targets, open_teacher
+from elmokit.training.store import CorpusStore, OnProgress
+from elmokit.training.teacher import Teacher, TeacherTargets, build_targets, open_teacher
 from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 VOCABULARY = "vocabulary.txt"
@@ -41,7 +41,6 @@ def train(
     *,
     config: ElmoConfig,
     options: TrainingOptions,
-    vocabulary: str | Path | None = None,
     word_vectors: str | Path | None = None,
     teacher: str | Path | None = None,
     device: str = "cpu",
@@ -58,7 +57,6 @@ def train(
         config: sizes and tokenizer of the model; see `elmokit.training.PRESETS`. A word table gets the size of the
             vocabulary.
         options: how to train.
-        vocabulary: file of the softmax's words; None for the corpus's most frequent ones.
         word_vectors: word2vec or fastText file (text form) to start from; see `elmokit.training.word_vectors`.
         teacher: model or vectors to learn from beside the corpus; see `elmokit.training.teacher.open_teacher`.
         device: "cpu", "cuda" or "cuda:N".
@@ -78,7 +76,7 @@ def train(
     """
     opened = None if teacher is None else open_teacher(teacher, device=device)
     run = _Run(corpus, Path(out), config, options, device, resume, name, on_report, on_progress)
-    return replace(run, vocabulary=vocabulary, word_vectors=word_vectors, teacher=opened).execute()
+    return replace(run, word_vectors=word_vectors, teacher=opened).execute()
 
 
 def tune(
@@ -119,7 +117,6 @@ class _Run:
     on_report: OnReport | None
     on_progress: OnProgress | None
     start: Checkpoint | None = None
-    vocabulary: str | Path | None = None
     word_vectors: str | Path | None = None
     teacher: Teacher | None = None
 
@@ -132,9 +129,9 @@ class _Run:
         busy = f"{self.out}: another process is training in this folder; wait for it, or choose another folder."
         with (
             process_group(self.device) as group,
-            locked(folder / "lock", busy) if group.is_main else nullcontext(),
+            locked(folder / "lock", busy) if group.rank == 0 else nullcontext(),
         ):
-            if group.is_main:
+            if group.rank == 0:
                 self._prepare(folder)
             group.barrier()
             store, vocabulary = CorpusStore(folder / "store"), Vocabulary.from_file(folder / VOCABULARY)
@@ -148,7 +145,7 @@ class _Run:
             if not (self.resume and trainer.resume()):
                 self._begin(trainer, vocabulary)
             report = trainer.fit(self.on_report)
-            if group.is_main:
+            if group.rank == 0:
                 metadata = {
                     "corpus": {source.name: source.n_words for source in store.sources},
                     "weights": dict(weights),
@@ -157,42 +154,33 @@ class _Run:
                     "teacher": None if targets is None else targets.identity,
                     **{"device": self.device, "processes": group.size},
                 }
-                metadata = json.loads(json.dumps(metadata))
                 save(self._checkpoint(folder, config, vocabulary, metadata), self.out)
         return report
 
     def _prepare(self, folder: Path) -> None:
         """Make what all processes read: the indexed corpus, the vocabulary and the teacher's vectors.
 
-        The softmax's words are given or the corpus's own, and behind them those that a word table knows already.
+        The softmax's words are the corpus's own, and behind them those that a word table knows already.
         """
-        begun, tell, o = bool(snapshots(folder)), self.on_progress, self.options
-        teacher, kept, given = self.teacher, folder / VOCABULARY, self.vocabulary
+        begun, o, kept = bool(snapshots(folder)), self.options, folder / VOCABULARY
         if begun:
             self._check_identity(folder)
         else:
             write_json(folder / "identity.json", self._identity(), indent=2)
-        if self.resume and given is not None and kept.exists():
-            words = Vocabulary.from_file(given).extended(self._known_words).words
-            if words != (before := Vocabulary.from_file(kept).words):
-                raise ConfigError(
-                    f"{given}: another vocabulary ({len(words):,} words) than the one that the run began with"
-                    f" ({len(before):,} words). Resume without it, or choose another folder."
-                )
-        on_index = None if tell is None else lambda source, n: tell(f"indexing {source}", n, None)
-        tokenizer = self.config.tokenizer
-        store = open_store(self.corpus, folder / "store", tokenizer=tokenizer, on_progress=on_index, keep=begun)
+        store = open_store(
+            self.corpus, folder / "store", tokenizer=self.config.tokenizer, on_progress=self.on_progress, keep=begun
+        )
         self.corpus.check_weights(store)
         if not (kept.exists() and begun):
-            made = Vocabulary.from_file(given) if given else store.vocabulary(max_size=o.vocabulary_size)
+            known = self.start.words or () if self.start and self.start.config.word_table else ()
+            made = store.vocabulary(max_size=o.vocabulary_size).extended(known)
             with atomic_path(kept) as temporary:
-                extended = made.extended(self._known_words)
-                write_words(temporary, extended.words, extended.counts)
-        if teacher is not None:
+                write_words(temporary, made.words, made.counts)
+        if self.teacher is not None:
             seconds, width = o.minutes and o.minutes * 60 * _TEACHER_SHARE, self.config.projection_width
             build_targets(
-                teacher, store, folder / "teacher", max_words=o.teacher_words, max_word_width=width,
-                seed=o.seed, seconds=seconds, on_progress=tell,
+                self.teacher, store, folder / "teacher", max_words=o.teacher_words, max_word_width=width,
+                seed=o.seed, seconds=seconds, on_progress=self.on_progress,
             )  # fmt: skip
 
     def _identity(self) -> dict[str, Any]:
@@ -222,18 +210,13 @@ class _Run:
                 f" {now[name]!r}{more}. Resume with the values it began with, or choose another folder."
             )
 
-    @property
-    def _known_words(self) -> tuple[str, ...]:
-        """The words of the word table that training starts from."""
-        return self.start.words or () if self.start and self.start.config.word_table else ()
-
     def _begin(self, trainer: Trainer, vocabulary: Vocabulary) -> None:
         """Set the weights that training starts from, where they are not random."""
         targets = trainer.make_batch.teacher
         if self.start is not None:
             _start_from(trainer, self.start, vocabulary)
             heldout, _ = trainer.evaluate()
-            if self.on_report is not None and trainer.group.is_main:
+            if self.on_report is not None and trainer.group.rank == 0:
                 self.on_report(TrainingReport(0, 0, math.nan, trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
         elif self.word_vectors is not None:
             begin_with(trainer.model, *read_word_vectors(self.word_vectors), vocabulary, seed=self.options.seed)

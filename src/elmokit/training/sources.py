@@ -20,7 +20,7 @@ from elmokit.data.tables import TEXT_COLUMN, Table
 from elmokit.errors import ConfigError, InputError, MissingFile
 from elmokit.text.char_ids import UNK
 from elmokit.text.tokens import get_tokenizer
-from elmokit.training.store import STORE_VERSION, CorpusStore, OnIndex, build_store
+from elmokit.training.store import STORE_VERSION, CorpusStore, OnProgress, build_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def source_name(path: Path) -> str:
 
 
 def open_store(
-    corpus: Corpus, folder: Path, *, tokenizer: str, on_progress: OnIndex | None = None, keep: bool = False
+    corpus: Corpus, folder: Path, *, tokenizer: str, on_progress: OnProgress | None = None, keep: bool = False
 ) -> CorpusStore:
     """The indexed corpus: made now, or reused if nothing has changed.
 

@@ -36,7 +36,8 @@ _CHUNK_LINES = 4096
 _PARTS = ("train", "heldout")
 _TYPES = {"ids": np.uint32, "ends": np.uint64, "rows": np.uint32}
 
-OnIndex = Callable[[str, int], None]  # called with the name of the source and the number of words so far
+OnProgress = Callable[[str, int, "int | None"], None]
+"""Called with the name of the stage, the number of steps done, and the number of all steps (None if unknown)."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class CorpusSource:
     """One corpus file in a store: first and last + 1 of its texts in both parts, and its number of words."""
 
     name: str
-    train: tuple[int, int]
-    heldout: tuple[int, int]
+    train: Sequence[int]
+    heldout: Sequence[int]
     n_words: int
 
 
@@ -151,7 +152,7 @@ def build_store(
     n_processes: int = 2,
     fingerprint: str = "",
     max_spellings_in_memory: int = 4_000_000,
-    on_progress: OnIndex | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CorpusStore:
     """Index a corpus into a folder; an existing store is replaced. InputError if there is no text at all.
 
@@ -171,7 +172,7 @@ def build_store(
                 writer.add(chunk)
                 n_rows += chunk.n_rows
                 if on_progress is not None:
-                    on_progress(name, sum(writer.n_words.values()))
+                    on_progress(f"indexing {name}", sum(writer.n_words.values()), None)
             ends, n_words = writer.n_texts, sum(writer.n_words.values()) - n_words
             made.append(CorpusSource(name, (train, ends["train"]), (heldout, ends["heldout"]), n_words))
         writer.close()
@@ -209,12 +210,8 @@ class CorpusStore:
                 f" {STORE_VERSION}. Delete the folder: it is made again from the corpus."
             )
         try:
-            self.fingerprint, self.tokenizer = str(metadata["fingerprint"]), str(metadata["tokenizer"])
-            self.n_rows = int(metadata["n_rows"])
-            self.sources = [
-                CorpusSource(s["name"], (*map(int, s["train"]),), (*map(int, s["heldout"]),), int(s["n_words"]))  # type: ignore[arg-type]
-                for s in metadata["sources"]
-            ]
+            self.fingerprint, self.n_rows = str(metadata["fingerprint"]), int(metadata["n_rows"])
+            self.sources = [CorpusSource(**source) for source in metadata["sources"]]
             self.counts = self._open("words.counts", np.uint64)  # of each spelling, the two boundaries included
             self._spelling_ends = self._open("words.ends", np.uint64)
             self._spellings = self._open("words.utf8", np.uint8)

@@ -19,12 +19,10 @@ from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile
 from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
 from elmokit.text.vocab import read_words
-from elmokit.training.store import CorpusStore
+from elmokit.training.store import CorpusStore, OnProgress
 from elmokit.training.word_vectors import read_word_vectors
 
 Vectors = NDArray[np.float32]
-OnProgress = Callable[[str, int, "int | None"], None]
-"""Called with the name of the stage, the number of steps done, and the number of all steps (None if unknown)."""
 
 TEXT_WIDTH = 256
 _BLOCK, _SAMPLE, _MAX_HELDOUT = 1024, 8192, 4096

@@ -26,13 +26,12 @@ def run(tmp_path_factory):
     return folder
 
 
-def start(folder, *, resume=True, config=None, corpus=None, vocabulary=None, **changes):
+def start(folder, *, resume=True, config=None, corpus=None, **changes):
     return train(
         corpus or Corpus(files=[folder / "corpus.txt"], heldout_every=20),
         folder / "model",
         config=config or tiny_config(),
         options=replace(tiny_options(), **changes),
-        vocabulary=vocabulary,
         resume=resume,
     )
 
@@ -64,17 +63,13 @@ def test_another_model_or_tokenizer_is_refused_by_name(run):
         start(run, config=tiny_config(n_layers=1))
 
 
-def test_another_corpus_vocabulary_or_weight_is_refused(run, tmp_path):
+def test_another_corpus_or_weight_is_refused(run, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("\n".join(sentences(100, seed=9)) + "\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="corpus is not the one"):
         start(run, corpus=Corpus(files=[other], heldout_every=20))
     with pytest.raises(ConfigError, match="weights of sources"):
         start(run, corpus=Corpus(files=[run / "corpus.txt"], heldout_every=20, weights={"corpus": 2.0}))
-    words = tmp_path / "words.txt"
-    words.write_text("<S>\n</S>\n<UNK>\nthe\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="another vocabulary"):
-        start(run, vocabulary=words)
 
 
 def test_more_words_and_another_rate_are_no_other_run(run):
