@@ -77,7 +77,6 @@ class PretrainingOptions:
     name: str = option("", "Name of the model.")
     tokenizer: str | None = option(None, "default, whitespace or characters.")
     word_table: int | None = option(None, "Frequent words with own vectors, tied to the softmax; 0: none.", min=0)
-    word_vectors: str | None = option(None, "word2vec or fastText file (text form) to start from.")
     teacher: str | None = option(None, "Also learn from a sentence-transformers folder, .npy or .vec.", metavar="PATH")
     loss_weight: list[str] | None = option(None, "NAME=N: weight of the loss lm, text, contrast, similarity or word.")
 
@@ -98,7 +97,7 @@ def train(
     weights = numbers_by_name("--loss-weight", model.loss_weight, example="text=2")
     options = run.changed(preset.options, loss_weights=weights, vocabulary_size=model.word_table or None)
     config = preset.config if model.word_table is None else replace(preset.config, word_table=model.word_table)
-    given = {name: getattr(model, name) for name in ("name", "word_vectors", "teacher")}
+    given = {name: getattr(model, name) for name in ("name", "teacher")}
     work = partial(train, reading.corpus(corpus), out, config=config, options=options, **given)
     _trained(work, out, run, options.n_words)
 

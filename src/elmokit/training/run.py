@@ -6,7 +6,7 @@ with the same arguments and `resume=True`, both continue from the newest snapsho
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from elmokit.checkpoints import Checkpoint, Softmax, save
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import ConfigError, OutputError, TrainingError
 from elmokit.files import atomic_path, locked, make_folder, write_json
 from elmokit.fitting import prefixed, reading_snapshot
+from elmokit.nn.softmax import SampledSoftmax
 from elmokit.reading import read_json
 from elmokit.text.vocab import Vocabulary, write_words
 from elmokit.training.distributed import process_group
@@ -28,10 +30,10 @@ from elmokit.training.options import FIXED_OPTIONS, TrainingOptions, TrainingRep
 from elmokit.training.sources import Corpus, open_store
 from elmokit.training.store import CorpusStore, OnProgress
 from elmokit.training.teacher import Teacher, TeacherTargets, build_targets, open_teacher
-from elmokit.training.word_vectors import begin_with, read_word_vectors
 
 VOCABULARY = "vocabulary.txt"
 _IDENTITY_FORMAT = 2
+_WORDS_OF_A_TEXT = 15
 _TEACHER_SHARE = 0.4  # share of the minutes that a teacher may take at most
 
 
@@ -41,7 +43,6 @@ def train(
     *,
     config: ElmoConfig,
     options: TrainingOptions,
-    word_vectors: str | Path | None = None,
     teacher: str | Path | None = None,
     device: str = "cpu",
     resume: bool = False,
@@ -57,7 +58,6 @@ def train(
         config: sizes and tokenizer of the model; see `elmokit.training.PRESETS`. A word table gets the size of the
             vocabulary.
         options: how to train.
-        word_vectors: word2vec or fastText file (text form) to start from; see `elmokit.training.word_vectors`.
         teacher: model or vectors to learn from beside the corpus; see `elmokit.training.teacher.open_teacher`.
         device: "cpu", "cuda" or "cuda:N".
         resume: continue from the newest snapshot in `out`; without one, start.
@@ -76,7 +76,7 @@ def train(
     """
     opened = None if teacher is None else open_teacher(teacher, device=device)
     run = _Run(corpus, Path(out), config, options, device, resume, name, on_report, on_progress)
-    return replace(run, word_vectors=word_vectors, teacher=opened).execute()
+    return replace(run, teacher=opened).execute()
 
 
 def tune(
@@ -117,7 +117,6 @@ class _Run:
     on_report: OnReport | None
     on_progress: OnProgress | None
     start: Checkpoint | None = None
-    word_vectors: str | Path | None = None
     teacher: Teacher | None = None
 
     def execute(self) -> TrainingReport:
@@ -218,10 +217,8 @@ class _Run:
             heldout, _ = trainer.evaluate()
             if self.on_report is not None and trainer.group.rank == 0:
                 self.on_report(TrainingReport(0, 0, math.nan, trainer.learning_rate(), 0.0, 0.0, heldout=heldout))
-        elif self.word_vectors is not None:
-            begin_with(trainer.model, *read_word_vectors(self.word_vectors), vocabulary, seed=self.options.seed)
         elif targets is not None and targets.widths[1]:
-            begin_with(trainer.model, *targets.word_list(trainer.make_batch.store), vocabulary, n_words=0)
+            _start_from_vectors(trainer.model.softmax, *targets.word_list(trainer.make_batch.store), vocabulary)
 
     def _checkpoint(
         self, folder: Path, config: ElmoConfig, vocabulary: Vocabulary, metadata: Mapping[str, Any]
@@ -271,3 +268,23 @@ def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> 
     with torch.no_grad():
         trainer.model.softmax.weight.copy_(torch.from_numpy(new_weight))
         trainer.model.softmax.bias.copy_(torch.from_numpy(new_bias))
+
+
+def _start_from_vectors(
+    softmax: SampledSoftmax, words: Sequence[str], vectors: NDArray[np.float32], vocabulary: Vocabulary
+) -> None:
+    """Set the softmax's rows of words with vectors (n, D), without their mean and of one length, and all its biases.
+
+    Narrower vectors leave the rest of a row as it is (Mu and Viswanath 2018; Pinter et al. 2017).
+    """
+    width, centered = vectors.shape[1], vectors - vectors.mean(axis=0)
+    rows = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9) * np.sqrt(width)
+    place = {word: row for row, word in enumerate(words)}
+    pairs = [(number, place[word]) for number, word in enumerate(vocabulary.words) if word in place]
+    own, theirs = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T
+    counts = torch.tensor(vocabulary.counts or [0] * len(vocabulary), dtype=torch.float64) + 1.0
+    counts[[vocabulary.bos_id, vocabulary.eos_id]] = counts.sum() / _WORDS_OF_A_TEXT  # not in the counts
+    with torch.no_grad():  # rows as long as those of a new softmax
+        given = torch.from_numpy(rows.astype(np.float32))[theirs] * softmax.weight.shape[1] ** -0.5
+        softmax.weight[own, :width] = given.to(softmax.weight.device)
+        softmax.bias.copy_(torch.log(counts / counts.sum()))

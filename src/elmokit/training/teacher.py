@@ -5,6 +5,7 @@ half out (λ^-1/4), scaled to unit length and stored as int8. Texts are encoded 
 interrupted run continues, and one that runs out of time has vectors of a fair sample.
 """
 
+import gzip
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +21,12 @@ from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
 from elmokit.text.vocab import read_words
 from elmokit.training.store import CorpusStore, OnProgress
-from elmokit.training.word_vectors import read_word_vectors
 
 Vectors = NDArray[np.float32]
 
 TEXT_WIDTH = 256
 _BLOCK, _SAMPLE, _MAX_HELDOUT = 1024, 8192, 4096
+_MAX_WORDS = 100_000  # of a file of word vectors
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +67,37 @@ def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
     if words is not None and len(words) != len(word_list):
         raise InputError(f"{path}: words.npy has {len(words)} rows, words.txt {len(word_list)} lines.")
     return Teacher(identity=identity, texts=texts, word_list=word_list, words=words)
+
+
+def read_word_vectors(path: Path) -> tuple[tuple[str, ...], Vectors]:
+    """Words, each once, and vectors (n, D) of a word2vec or fastText file in text form (".vec", ".txt", also ".gz").
+
+    A line with the number of words and the width, then a word and its numbers a line, frequent words first. InputError
+    names a line of another form by its number.
+    """
+    rows: dict[str, Vectors] = {}
+    with (
+        reading(path, what="file of word vectors", error=InputError),
+        (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file,
+    ):
+        first = file.readline(1000).split()
+        if len(first) != 2 or not all(part.isdigit() for part in first) or int(first[1]) > 1 << 16:
+            raise InputError(f"{path}: line 1 should hold the number of words and the width, as word2vec writes them.")
+        width = int(first[1])
+        for number, line in enumerate(iter(lambda: file.readline(64 * width + 10_000), ""), 2):
+            if len(rows) == _MAX_WORDS:
+                break
+            word, _, rest = line.rstrip("\n ").partition(" ")
+            try:
+                row = np.array(rest.split(" "), dtype=np.float32)
+            except ValueError:
+                row = np.empty(0, dtype=np.float32)
+            if len(row) != width or not np.isfinite(row).all():
+                raise InputError(f"{path}, line {number}: expected a word and {width} numbers, got {line[:40]!r}…")
+            rows.setdefault(word, row)
+    if not rows:
+        raise InputError(f"{path}: no word vectors in it.")
+    return tuple(rows), np.stack(list(rows.values()))
 
 
 def _sentence_encoder(folder: Path, device: str) -> Callable[[Sequence[str]], Vectors]:
