@@ -21,8 +21,7 @@ import numpy as np
 import torch
 from workload import finish, gflop_per_distinct_word, gflop_per_word, load_model, make_runtime, tweets
 
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.bilstm import LSTMLayer
+from elmokit.nn.bilm import BiLM, LSTMLayer
 from elmokit.runtime import Engine
 from elmokit.runtime.backends.torch import TorchBackend
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elmokit.nn.bilstm import LSTMLayer
-from elmokit.nn.char_cnn import CharCNN
+from elmokit.nn.bilm import LSTMLayer
+from elmokit.nn.token_encoder import CharCNN
 from elmokit.training import Corpus, get_preset
 from elmokit.training.loop import Trainer
 from elmokit.training.objective import WindowBatch

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from elmokit.errors import ConfigError, needing
 from elmokit.features import WordVectors
+from elmokit.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,3 +165,20 @@ def _units(vectors: NDArray[Any]) -> NDArray[np.float32]:
 def _short(text: str) -> str:
     text = text.replace("$", r"\$")
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+
+
+def draw_curve(log: str | Path, picture: str | Path) -> None:
+    """Draw the loss and the held-out perplexity over the words read, from a run's `log.jsonl`, as a PNG file."""
+    reports = [json.loads(line) for line in Path(log).read_text(encoding="utf-8").splitlines()]
+    figure, left = new_figure("", size=(8, 4.5))
+    left.plot([r["n_words"] for r in reports], [r["loss"] for r in reports], color="tab:blue", label="training loss")
+    left.set(xlabel="words read", ylabel="sampled loss, nats")
+    measured = [r for r in reports if r["heldout"]]
+    if measured:
+        right = left.twinx()
+        mean = [r["heldout"]["mean"] for r in measured]
+        right.plot([r["n_words"] for r in measured], mean, color="tab:orange", marker="o", label="held-out perplexity")
+        right.set(ylabel="perplexity", yscale="log")
+        figure.legend(loc="outside upper center", ncols=2)
+    with atomic_path(picture) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -79,7 +79,7 @@ def test_words_that_the_table_lacks_have_their_own_projection():
 @given(st.text(st.sampled_from("aAbB<>sSzZéÉ"), max_size=4))
 def test_strings_and_character_ids_find_the_same_row(word):
     torch = pytest.importorskip("torch")
-    from elmokit.nn.word_table import WordTable
+    from elmokit.nn.token_encoder import WordTable
 
     vocabulary = (*WORDS[:3], "a", "Ab", "aB", "ABÉ", "<s>", "Z")
     table = WordTable(vocabulary, 4, max_characters=50)

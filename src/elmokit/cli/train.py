@@ -144,7 +144,7 @@ def numbers_by_name(option: str, pairs: list[str] | None, *, example: str) -> di
 
 def _trained(work: Callable[..., TrainingReport], out: str, run: RunOptions, n_words: int) -> None:
     """Train with reports (on a terminal in one line) and a picture of the loss."""
-    from elmokit.training.curves import draw_curve
+    from elmokit.plots import draw_curve
 
     one_line = sys.stderr.isatty() and not screen.quiet
 

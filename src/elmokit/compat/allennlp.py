@@ -23,8 +23,7 @@ with needing("PyTorch", "torch", "AllenNLP's Elmo"):
     import torch
     from torch import Tensor, nn
 
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.bilstm import TowerState
+from elmokit.nn.bilm import BiLM, TowerState
 from elmokit.text.char_ids import BOS, EOS, sentence_boundary_ids, words_to_char_ids
 
 

@@ -9,9 +9,8 @@ from elmokit.errors import needing
 with needing("PyTorch", "torch", "elmokit.nn"):
     import torch as _torch  # noqa: F401
 
-from elmokit.nn.bilm import BiLM, LayerMixer, Layers
-from elmokit.nn.bilstm import LSTMTower, TowerState
-from elmokit.nn.char_cnn import CharCNN
+from elmokit.nn.bilm import BiLM, LayerMixer, Layers, LSTMTower, TowerState
 from elmokit.nn.softmax import SampledSoftmax
+from elmokit.nn.token_encoder import CharCNN
 
 __all__ = ["BiLM", "CharCNN", "LSTMTower", "LayerMixer", "Layers", "SampledSoftmax", "TowerState"]

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from elmokit import fitting
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError, TrainingError
-from elmokit.nn.bilstm import TowerState
+from elmokit.nn.bilm import TowerState
 from elmokit.perplexity import PerplexityMeter
 from elmokit.text.vocab import Vocabulary
 from elmokit.training.distributed import ONE_PROCESS, ProcessGroup, autocast_type

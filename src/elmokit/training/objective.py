@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elmokit.config import ElmoConfig
-from elmokit.nn.bilm import BiLM
-from elmokit.nn.bilstm import TowerState
+from elmokit.nn.bilm import BiLM, TowerState
 from elmokit.nn.softmax import SampledSoftmax
 from elmokit.training.options import TrainingOptions
 from elmokit.training.store import CorpusStore

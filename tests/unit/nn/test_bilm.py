@@ -6,7 +6,7 @@ import torch
 
 from elmokit.config import BiLSTMConfig, CharCNNConfig, ElmoConfig
 from elmokit.nn import BiLM, CharCNN, LSTMTower
-from elmokit.nn.bilstm import LSTMLayer
+from elmokit.nn.bilm import LSTMLayer
 from elmokit.text.char_ids import sentence_boundary_ids, words_to_char_ids
 
 CNN = CharCNNConfig(embedding_width=4, filters=((1, 4), (3, 8)), n_highway=1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError
-from elmokit.nn.char_cnn import CharCNN
+from elmokit.nn.token_encoder import CharCNN
 from elmokit.runtime.batches import Batch, State, step_blocks
 
 Array = NDArray[Any]
