@@ -6,17 +6,19 @@ The folder of a run holds `store/` (the indexed corpus), `vocabulary.txt`, `step
 
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from elmokit import fitting
@@ -24,8 +26,8 @@ from elmokit.config import ElmoConfig
 from elmokit.errors import ConfigError, TrainingError
 from elmokit.nn.bilm import TowerState
 from elmokit.perplexity import PerplexityMeter
+from elmokit.runtime.backends import cpu_has_bfloat16
 from elmokit.text.vocab import Vocabulary
-from elmokit.training.distributed import ONE_PROCESS, ProcessGroup, autocast_type
 from elmokit.training.objective import BatchMaker, PretrainingModel
 from elmokit.training.options import TrainingOptions, TrainingReport
 from elmokit.training.store import CorpusStore
@@ -34,6 +36,55 @@ from elmokit.training.teacher import TeacherTargets
 
 BEST = "best.safetensors"
 OnReport = Callable[[TrainingReport], None]
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """This process among those that train together; each reads its share of every batch, and 0 writes the files."""
+
+    rank: int = 0
+    size: int = 1
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, values: Tensor) -> list[Tensor]:
+        """The values of all processes by rank, on the CPU."""
+        if self.size == 1:
+            return [values.detach().cpu()]
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        dist.all_gather(parts, values.detach().contiguous())
+        return [part.cpu() for part in parts]
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[ProcessGroup]:
+    """The group that `torchrun` describes in the environment (gloo, or NCCL on "cuda"), or one process alone."""
+    if (size := int(os.environ.get("WORLD_SIZE", "1"))) == 1:
+        yield ProcessGroup()
+        return
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield ProcessGroup(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
+
+
+def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that matrix products run in, or None for float32; ConfigError for an unknown precision."""
+    if precision not in ("float32", "bfloat16", "auto"):
+        raise ConfigError(f"precision is {precision!r}; expected 'float32', 'bfloat16' or 'auto'.")
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_has_bfloat16()
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else None
 
 
 def snapshots(folder: Path) -> list[Path]:
@@ -58,7 +109,7 @@ class Trainer:
         weights: Mapping[str, float] | None = None,
         teacher: TeacherTargets | None = None,
         device: str = "cpu",
-        group: ProcessGroup = ONE_PROCESS,
+        group: ProcessGroup = ProcessGroup(),
     ) -> None:
         if options.batch_size % group.size:
             raise ConfigError(f"batch_size ({options.batch_size}) must be a multiple of the {group.size} processes.")
@@ -252,8 +303,7 @@ class Trainer:
         """
         damaged: TrainingError | None = None
         shapes = {name: tuple(weight.shape) for name, weight in self._weights().items()}
-        for name, own in self._carried().items():
-            shapes[name] = own.shape[0], self.options.batch_size, own.shape[2]
+        shapes |= {name: (len(own), self.options.batch_size, own.shape[2]) for name, own in self._carried().items()}
         for path in reversed(snapshots(self.folder)):
             try:
                 with fitting.reading_snapshot(path, shapes=shapes) as (tensors, state):
@@ -285,21 +335,16 @@ class Trainer:
         def ask(*_: object) -> None:
             self._stop = True
 
-        before: dict[int, Any] = {}
-        with suppress(ValueError):  # not the main thread: the caller handles signals
-            before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with ExitStack() as stack:
+            with suppress(ValueError):  # not the main thread: the caller handles signals
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    stack.callback(signal.signal, number, signal.signal(number, ask))
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    groups = [
-        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+    matrices, rest = ([p for p in model.parameters() if (p.dim() > 1) is matrix] for matrix in (True, False))
+    groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     if options.optimizer == "adagrad":
         return torch.optim.Adagrad(groups, lr=options.learning_rate, initial_accumulator_value=1.0)
     return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98), fused=True)

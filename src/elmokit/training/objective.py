@@ -115,11 +115,7 @@ class PretrainingModel(nn.Module):
     """The biLM with its softmax, and heads for a teacher's vectors. A word table is the softmax's weight too."""
 
     def __init__(
-        self,
-        config: ElmoConfig,
-        words: Sequence[str],
-        options: TrainingOptions,
-        teacher_widths: tuple[int, int] | None = None,
+        self, config: ElmoConfig, words: Sequence[str], options: TrainingOptions, widths: tuple[int, int] | None = None
     ) -> None:
         super().__init__()
         self.bilm = BiLM(config, dropout=options.dropout, words=words if config.word_table else None)
@@ -127,7 +123,7 @@ class PretrainingModel(nn.Module):
         if config.word_table:
             self.softmax.weight = self.bilm.word_table.weight
         self.dropout = options.dropout
-        self.heads = TeacherHeads(config, *teacher_widths, options) if teacher_widths else None
+        self.heads = TeacherHeads(config, *widths, options) if widths else None
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Set the parameters from those of `named_parameters`, where tied ones occur once."""

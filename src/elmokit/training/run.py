@@ -24,8 +24,7 @@ from elmokit.fitting import prefixed, reading_snapshot
 from elmokit.nn.softmax import SampledSoftmax
 from elmokit.reading import read_json
 from elmokit.text.vocab import Vocabulary, write_words
-from elmokit.training.distributed import process_group
-from elmokit.training.loop import BEST, OnReport, Trainer, snapshots
+from elmokit.training.loop import BEST, OnReport, Trainer, process_group, snapshots
 from elmokit.training.options import FIXED_OPTIONS, TrainingOptions, TrainingReport
 from elmokit.training.sources import Corpus, open_store
 from elmokit.training.store import CorpusStore, OnProgress
@@ -53,17 +52,14 @@ def train(
     """Train a biLM from a corpus.
 
     Args:
-        corpus: what to read.
-        out: folder of the checkpoint; created if it does not exist.
-        config: sizes and tokenizer of the model; see `elmokit.training.PRESETS`. A word table gets the size of the
-            vocabulary.
-        options: how to train.
+        corpus, out: what to read; folder of the checkpoint, created if it does not exist.
+        config, options: sizes and tokenizer of the model, how to train; see `elmokit.training.PRESETS`. A word table
+            gets the size of the vocabulary.
         teacher: model or vectors to learn from beside the corpus; see `elmokit.training.teacher.open_teacher`.
         device: "cpu", "cuda" or "cuda:N".
         resume: continue from the newest snapshot in `out`; without one, start.
         name: name of the model.
-        on_report: called with each report.
-        on_progress: called while the corpus is indexed and the teacher encodes.
+        on_report, on_progress: called with each report; and while the corpus is indexed and the teacher encodes.
 
     Returns:
         the last report; the checkpoint is in `out`.
@@ -75,8 +71,8 @@ def train(
         TrainingError: training can't go on, or the run was begun by an older version.
     """
     opened = None if teacher is None else open_teacher(teacher, device=device)
-    run = _Run(corpus, Path(out), config, options, device, resume, name, on_report, on_progress)
-    return replace(run, teacher=opened).execute()
+    run = _Run(corpus, Path(out), config, options, device, resume, name, on_report, on_progress, teacher=opened)
+    return run.execute()
 
 
 def tune(
@@ -146,13 +142,11 @@ class _Run:
             report = trainer.fit(self.on_report)
             if group.rank == 0:
                 metadata = {
-                    "corpus": {source.name: source.n_words for source in store.sources},
-                    "weights": dict(weights),
-                    "options": asdict(self.options),
+                    "corpus": {source.name: source.n_words for source in store.sources}, "weights": dict(weights),
+                    "options": asdict(self.options), "device": self.device, "processes": group.size,
                     "report": asdict(replace(report, loss=report.loss if math.isfinite(report.loss) else 0.0)),
                     "teacher": None if targets is None else targets.identity,
-                    **{"device": self.device, "processes": group.size},
-                }
+                }  # fmt: skip
                 save(self._checkpoint(folder, config, vocabulary, metadata), self.out)
         return report
 
@@ -234,16 +228,10 @@ class _Run:
             layer_mix = self.start.layer_mix if self.start else LayerMix()
             if "heads.mix" in arrays:
                 layer_mix = LayerMix(weights=tuple(arrays["heads.mix"].tolist()))
-            return Checkpoint(
-                config=config,
-                tensors={key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()},
-                layer_mix=layer_mix,
-                words=vocabulary.words,
-                word_counts=vocabulary.counts,
-                softmax=Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"]),
-                name=self.name,
-                metadata=metadata,
-            )
+            tensors = {key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()}
+            softmax = Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"])
+            words = (vocabulary.words, vocabulary.counts)
+            return Checkpoint(config, tensors, layer_mix, *words, softmax, self.name, metadata)
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:

@@ -38,10 +38,11 @@ class Corpus:
     def texts(self, path: Path) -> Iterator[str]:
         """The texts of one file that are not blank."""
         policy: Literal["keep", "skip"] = "keep" if self.bad_rows == "stop" else "skip"
+        open_table = partial(Table, source=path, bad_rows=policy, encoding=self.encoding)
         try:
-            table = Table(source=path, bad_rows=policy, encoding=self.encoding)
+            table = open_table()
         except InputError:  # the name tells no format
-            table = Table(source=path, bad_rows=policy, encoding=self.encoding, format="txt")
+            table = open_table(format="txt")
         column = TEXT_COLUMN if table.kind == "txt" else self.column
         for row in table.rows([column]):
             if text := row.values[column].strip():
@@ -109,12 +110,8 @@ def open_store(
                 f"{folder.parent.parent}: can't be resumed: the corpus is not the one that the run began with (files,"
                 " their contents, column, tokenizer or held-out share changed). Choose another folder."
             )
+    sources = [(name, partial(corpus.texts, path)) for name, path in zip(names, files, strict=True)]
     return build_store(
-        [(name, partial(corpus.texts, path)) for name, path in zip(names, files, strict=True)],
-        folder,
-        tokenizer=tokenizer,
-        heldout_every=corpus.heldout_every,
-        n_processes=corpus.n_processes,
-        fingerprint=fingerprint,
-        on_progress=on_progress,
-    )
+        sources, folder, tokenizer=tokenizer, heldout_every=corpus.heldout_every, n_processes=corpus.n_processes,
+        fingerprint=fingerprint, on_progress=on_progress,
+    )  # fmt: skip

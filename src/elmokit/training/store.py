@@ -8,15 +8,14 @@ the corpus · `words.{utf8,ends,counts}` spellings · `store.json`, written last
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, islice, starmap
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.blocks import blocks
-from elmokit.errors import InputError, MissingFile
-from elmokit.reading import read_json
+from elmokit.errors import InputError
+from elmokit.files import write_json
+from elmokit.reading import read_json, reading
 from elmokit.text.char_ids import BOS, EOS, PADDING_ID, WORD_BEGIN_ID, WORD_END_ID, sentence_boundary_ids
 from elmokit.text.tokens import get_tokenizer
 from elmokit.text.vocab import Vocabulary
@@ -126,19 +126,16 @@ class _Writer:
 
 def _chunks(texts: Iterable[str], first_row: int, settings: tuple[str, int], n_processes: int) -> Iterator[_Chunk]:
     """Texts cut in order, by several processes with a bounded number of chunks under way."""
-    jobs = zip(blocks(texts, _CHUNK_LINES), count(first_row, _CHUNK_LINES), strict=False)
+    jobs = ((*job, *settings) for job in zip(blocks(texts, _CHUNK_LINES), count(first_row, _CHUNK_LINES)))
     if n_processes < 2:
-        yield from (_cut_chunk(*job, *settings) for job in jobs)
+        yield from starmap(_cut_chunk, jobs)
         return
     with ProcessPoolExecutor(n_processes) as pool:
-        waiting: deque[Future[_Chunk]] = deque()
         try:
-            for job in jobs:
-                waiting.append(pool.submit(_cut_chunk, *job, *settings))
-                if len(waiting) >= 2 * n_processes:
-                    yield waiting.popleft().result()
+            waiting = deque(pool.submit(_cut_chunk, *job) for job in islice(jobs, 2 * n_processes))
             while waiting:
                 yield waiting.popleft().result()
+                waiting.extend(pool.submit(_cut_chunk, *job) for job in islice(jobs, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -181,9 +178,8 @@ def build_store(
                 f"the corpus has no text to train on ({', '.join(name for name, _ in sources) or 'no file'}): expected"
                 " files with one text a line."
             )
-        metadata = {"version": STORE_VERSION, "fingerprint": fingerprint, "tokenizer": tokenizer, "n_rows": n_rows}
-        metadata["sources"] = [asdict(source) for source in made]
-        (making / "store.json").write_text(json.dumps(metadata, indent=1), encoding="utf-8")
+        metadata = {"version": STORE_VERSION, "fingerprint": fingerprint, "n_rows": n_rows}
+        write_json(making / "store.json", metadata | {"sources": [asdict(source) for source in made]}, indent=1)
         if folder.exists():
             shutil.rmtree(folder)
         making.rename(folder)
@@ -195,21 +191,15 @@ def build_store(
 class CorpusStore:
     """An indexed corpus, made by `build_store`. Texts are read when asked for; spellings are memory-mapped.
 
-    InputError: not a store, a damaged one, or one of another version.
+    MissingFile, InputError: not a store, a damaged one, or one of another version.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        try:
+        with reading(self.folder, what="corpus store; delete it, it is made again from the corpus", error=InputError):
             metadata = read_json(self.folder / "store.json", what="corpus store", error=InputError)
-        except MissingFile as error:
-            raise InputError(f"{self.folder}: no corpus store ({error}).") from error
-        if metadata.get("version") != STORE_VERSION:
-            raise InputError(
-                f"{self.folder}: a corpus store of version {metadata.get('version')}; this elmokit reads"
-                f" {STORE_VERSION}. Delete the folder: it is made again from the corpus."
-            )
-        try:
+            if metadata.get("version") != STORE_VERSION:
+                raise ValueError(f"it has version {metadata.get('version')}; this elmokit reads {STORE_VERSION}")
             self.fingerprint, self.n_rows = str(metadata["fingerprint"]), int(metadata["n_rows"])
             self.sources = [CorpusSource(**source) for source in metadata["sources"]]
             self.counts = self._open("words.counts", np.uint64)  # of each spelling, the two boundaries included
@@ -223,8 +213,6 @@ class CorpusStore:
                 raise ValueError("files of other sizes")
             if len(self.counts) != self.n_spellings:
                 raise ValueError("counts of other words")
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.folder}: a damaged corpus store ({error}); delete the folder.") from error
 
     def _open(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         path = self.folder / name

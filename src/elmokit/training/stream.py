@@ -2,14 +2,16 @@
 
 A text of n words gives n + 1 positions: the forward direction reads `<S> w1 … wn` and predicts `w1 … wn </S>`, as in
 bilm-tf; the backward direction reads `</S> wn … w1` and predicts `wn … w1 <S>`. Consecutive texts are packed into
-segments, which a row of the batch reads window by window, its LSTM state carried along. Blocks of texts are shuffled
+segments, which a row of the batch reads window by window, its LSTM state carried along. Numbers of texts are shuffled
 once per epoch, and the segments of a few blocks among each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,6 @@ from numpy.typing import NDArray
 from elmokit.training.store import BOS_NUMBER, EOS_NUMBER, CorpusStore
 
 Numbers = NDArray[np.int64]
-Blocks = NDArray[np.int64]
-
 _TEXTS_AT_ONCE = 1 << 20
 
 
@@ -49,8 +49,7 @@ class Window:
         return Window(self.inputs[:, own], self.targets[:, own], self.texts[own], self.fresh, self.position)
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """What one row of a batch reads: inputs and targets of shape (n,), and the text if it is exactly one, else −1."""
 
     inputs: Numbers
@@ -61,9 +60,9 @@ class Segment:
 def pack_segments(
     ids: NDArray[np.uint32], ends: NDArray[np.int64], length: int, *, first_text: int | None = None
 ) -> Iterator[Segment]:
-    """Pack consecutive texts, `ids` that end at `ends`, into segments of at most `length` positions.
+    """Pack consecutive texts, `ids` that end at `ends`, into segments of at most `length` positions; cut longer texts.
 
-    A longer text is cut. With `first_text`, the number of the first text, every text gets segments of its own.
+    With `first_text`, the number of the first text, every text gets segments of its own.
     """
     first = 0
     while first < len(ends):
@@ -110,7 +109,7 @@ class Stream:
         self._weights, self._block_words = dict(weights or {}), block_words
         self._blocks = [self._blocks_of(*getattr(source, part)) for source in store.sources]
 
-    def _blocks_of(self, first: int, last: int) -> Blocks:
+    def _blocks_of(self, first: int, last: int) -> Numbers:
         """Texts that end in the same `block_words` words of the corpus make a block. Shape (n, 2): first, last + 1."""
         cuts = [np.array([first])]
         for at in range(first, last, _TEXTS_AT_ONCE):
@@ -119,10 +118,10 @@ class Stream:
         edges = np.concatenate([*cuts, [last]]) if last > first else np.zeros(0, dtype=np.int64)
         return np.stack([edges[:-1], edges[1:]], axis=1)
 
-    def epoch_blocks(self, epoch: int) -> Blocks:
+    def epoch_blocks(self, epoch: int) -> Numbers:
         """The blocks of an epoch in their order. Shape (n, 2): first text, last text + 1."""
         rng = np.random.default_rng([self.seed, epoch])
-        chosen: list[Blocks] = []
+        chosen: list[Numbers] = []
         for source, blocks in zip(self.store.sources, self._blocks, strict=True):
             weight = self._weights.get(source.name, 1.0)
             n_more = round((weight - int(weight)) * len(blocks))
@@ -131,18 +130,18 @@ class Stream:
 
     def windows(self, position: Position = Position()) -> Iterator[Window]:
         """Windows from a position on, without end."""
-        epoch, pool, group, window = position.epoch, position.pool, position.group, position.window
-        while True:
+        _, first_pool, first_group, first_window = astuple(position)
+        for epoch in count(position.epoch):
             blocks = self.epoch_blocks(epoch)
-            while pool * self.pool_blocks < len(blocks):
-                groups = self._pool(blocks, epoch, pool)
-                while group < len(groups):
-                    yield from self._group(groups[group], Position(epoch, pool, group, window))
-                    group, window = group + 1, 0
-                pool, group = pool + 1, 0
-            epoch, pool = epoch + 1, 0
+            for pool in range(first_pool, -(-len(blocks) // self.pool_blocks)):
+                for group, rows in enumerate(self._pool(blocks, epoch, pool)):
+                    if group >= first_group:
+                        yield from self._group(rows, Position(epoch, pool, group, first_window))
+                        first_window = 0
+                first_group = 0
+            first_pool = 0
 
-    def _pool(self, blocks: Blocks, epoch: int, pool: int) -> list[list[Segment]]:
+    def _pool(self, blocks: Numbers, epoch: int, pool: int) -> list[list[Segment]]:
         """The segments of some blocks in batches; the last one is filled up from the beginning."""
         segments: list[Segment] = []
         for first, last in blocks[pool * self.pool_blocks : (pool + 1) * self.pool_blocks].tolist():
@@ -170,5 +169,4 @@ class Stream:
         texts = np.array([row.text for row in rows])
         for w in range(position.window, width // bptt):
             at = slice(w * bptt, (w + 1) * bptt)
-            here = Position(position.epoch, position.pool, position.group, w)
-            yield Window(inputs[:, :, at], targets[:, :, at], texts, w == 0, here)
+            yield Window(inputs[:, :, at], targets[:, :, at], texts, w == 0, replace(position, window=w))

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,7 @@ def open_teacher(path: str | Path, *, device: str = "cpu") -> Teacher:
 def read_word_vectors(path: Path) -> tuple[tuple[str, ...], Vectors]:
     """Words, each once, and vectors (n, D) of a word2vec or fastText file in text form (".vec", ".txt", also ".gz").
 
-    A line with the number of words and the width, then a word and its numbers a line, frequent words first. InputError
-    names a line of another form by its number.
+    InputError names a line of another form by its number.
     """
     rows: dict[str, Vectors] = {}
     with (
@@ -88,10 +88,9 @@ def read_word_vectors(path: Path) -> tuple[tuple[str, ...], Vectors]:
             if len(rows) == _MAX_WORDS:
                 break
             word, _, rest = line.rstrip("\n ").partition(" ")
-            try:
+            row = np.empty(0, dtype=np.float32)
+            with suppress(ValueError):
                 row = np.array(rest.split(" "), dtype=np.float32)
-            except ValueError:
-                row = np.empty(0, dtype=np.float32)
             if len(row) != width or not np.isfinite(row).all():
                 raise InputError(f"{path}, line {number}: expected a word and {width} numbers, got {line[:40]!r}…")
             rows.setdefault(word, row)
@@ -183,17 +182,14 @@ def build_targets(
     seconds: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Compute a teacher's vectors into a folder, or continue there.
+    """Compute a teacher's vectors into a folder, or continue there, in `seconds` for all texts.
 
-    `seconds` is the time for all texts, parts computed earlier included. ConfigError: the folder holds vectors of
-    another teacher, or the teacher's arrays do not fit the corpus.
+    ConfigError: the folder holds vectors of another teacher, or the teacher's arrays do not fit the corpus.
     """
     folder.mkdir(parents=True, exist_ok=True)
     n_train, n_heldout = store.n_texts("train"), min(store.n_texts("heldout"), _MAX_HELDOUT)
-    state: dict[str, Any] = {
-        "identity": teacher.identity, "n_texts": n_train + n_heldout, "text_width": 0, "n_done": 0, "seconds": 0.0,
-        "complete": False,
-    }  # fmt: skip
+    state: dict[str, Any] = {"identity": teacher.identity, "n_texts": n_train + n_heldout, "text_width": 0}
+    state |= {"n_done": 0, "seconds": 0.0, "complete": False}
     path = folder / "teacher.json"
     if path.exists():
         before = read_json(path, what="state of a teacher", error=TrainingError)

@@ -276,9 +276,8 @@ def test_two_processes_take_the_steps_of_one(corpus_file, tmp_path):
         sys.path[:0] = [{tests!r}]
         from pathlib import Path
         from unit.training.runs import tiny_config, tiny_options
-        from elmokit.training.loop import Trainer, snapshots
+        from elmokit.training.loop import Trainer, process_group
         from elmokit.training.store import CorpusStore
-        from elmokit.training.distributed import process_group
         folder = Path({folder!r})
         store = CorpusStore(folder / "store")
         with process_group("cpu") as group:
