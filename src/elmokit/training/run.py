@@ -228,10 +228,10 @@ class _Run:
             layer_mix = self.start.layer_mix if self.start else LayerMix()
             if "heads.mix" in arrays:
                 layer_mix = LayerMix(weights=tuple(arrays["heads.mix"].tolist()))
-            tensors = {key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()}
+            weights = {key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()}
             softmax = Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"])
             words = (vocabulary.words, vocabulary.counts)
-            return Checkpoint(config, tensors, layer_mix, *words, softmax, self.name, metadata)
+            return Checkpoint(config, weights, layer_mix, *words, softmax, self.name, metadata)
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:
