@@ -34,7 +34,7 @@ def arrays(path):
 
 
 def bundle(path):
-    from elmokit.checkpoints.tensor_bundle import open_bundle
+    from elmokit.checkpoints.tensorflow import open_bundle
 
     open_bundle(path)
 

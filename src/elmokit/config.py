@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from itertools import product
 from typing import Any, Literal
 
 from elmokit.errors import ConfigError
@@ -248,12 +249,10 @@ class ElmoConfig:
             E, F = cnn.embedding_width, cnn.n_filters
             shapes["char_cnn.embedding.weight"] = (cnn.n_characters, E)
             for i, (width, n) in enumerate(cnn.filters):
-                shapes[f"char_cnn.convolutions.{i}.weight"] = (n, E, width)
-                shapes[f"char_cnn.convolutions.{i}.bias"] = (n,)
-            for k in range(cnn.n_highway):
-                for part in ("transform", "gate"):
-                    shapes[f"char_cnn.highways.{k}.{part}.weight"] = (F, F)
-                    shapes[f"char_cnn.highways.{k}.{part}.bias"] = (F,)
+                shapes |= {f"char_cnn.convolutions.{i}.weight": (n, E, width), f"char_cnn.convolutions.{i}.bias": (n,)}
+            for k, part in product(range(cnn.n_highway), ("transform", "gate")):
+                prefix = f"char_cnn.highways.{k}.{part}"
+                shapes |= {f"{prefix}.weight": (F, F), f"{prefix}.bias": (F,)}
             if cnn.projection:
                 shapes["char_cnn.projection.weight"] = (self.char_width, self.word_width + F)
                 shapes["char_cnn.projection.bias"] = (self.char_width,)
@@ -262,12 +261,9 @@ class ElmoConfig:
             shapes["word_table.gain"] = (P,)
         for direction in ("forward", "backward"):
             for layer in range(self.bilstm.n_layers):
-                prefix = f"{direction}_layers.{layer}."
-                shapes[prefix + "weight_ih"] = (4 * C, P)
-                shapes[prefix + "weight_hh"] = (4 * C, P)
-                shapes[prefix + "bias"] = (4 * C,)
-                if self.bilstm.projection:
-                    shapes[prefix + "weight_hr"] = (P, C)
+                parts: dict[str, tuple[int, ...]] = {"weight_ih": (4 * C, P), "weight_hh": (4 * C, P), "bias": (4 * C,)}
+                parts |= {"weight_hr": (P, C)} if self.bilstm.projection else {}
+                shapes |= {f"{direction}_layers.{layer}.{name}": shape for name, shape in parts.items()}
         return shapes
 
     def to_dict(self) -> dict[str, Any]:

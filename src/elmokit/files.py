@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-import stat
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,15 +26,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first.")
     if path.is_dir():
         raise OutputError(f"{path}: can't be written: it is a folder; give the name of a file.")
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written ({error.strerror}).") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.touch(exist_ok=False)
+        if path.exists():
+            shutil.copymode(path, temporary)
         yield temporary
-        temporary.chmod(_mode(path))
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):
@@ -42,16 +39,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}).") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _mode(path: Path) -> int:
-    """The permissions for a file: those of the one that it replaces, or the default ones."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
 
 
 def make_folder(path: str | Path) -> Path:

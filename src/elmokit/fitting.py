@@ -40,12 +40,11 @@ class FitOptions:
     seed: int = 0  # of weights, shuffling and dropout
 
     def __post_init__(self) -> None:
-        if self.n_epochs < 1 or (self.patience is not None and self.patience < 1):
-            raise ConfigError(f"expected n_epochs ≥ 1 and patience ≥ 1; got {self.n_epochs} and {self.patience}.")
-        if not (self.learning_rate > 0 and self.clip_norm > 0 and 0 <= self.warm_up < 1 and self.slow_down >= 1):
-            raise ConfigError(
-                f"expected learning_rate > 0, clip_norm > 0, 0 ≤ warm_up < 1 and slow_down ≥ 1; got {self}."
-            )
+        counts = self.n_epochs >= 1 and (self.patience is None or self.patience >= 1)
+        rates = self.learning_rate > 0 and self.clip_norm > 0 and 0 <= self.warm_up < 1 and self.slow_down >= 1
+        if not counts or not rates:
+            wanted = "n_epochs ≥ 1, patience ≥ 1, learning_rate > 0, clip_norm > 0, 0 ≤ warm_up < 1 and slow_down ≥ 1"
+            raise ConfigError(f"expected {wanted}; got {self}.")
 
     def learning_rates(self, progress: float, n_parts: int) -> list[float]:
         """The rate of each part, the topmost first, after a share of the epochs."""
@@ -81,10 +80,9 @@ def fit(
     """Fit a network epoch by epoch. The caller's random generator is left as it was.
 
     Args:
-        make_network: creates the network; called once, under the seed.
-        options: how to fit.
-        batches: shuffles the rows of an epoch into batches.
-        loss, score: mean loss on a batch, a scalar; score on the held-out rows in evaluation mode, larger is better.
+        make_network, options: creates the network, once and under the seed; how to fit it.
+        batches, loss: shuffles the rows of an epoch into batches; mean loss of a network on one, a scalar.
+        score: score of a network in evaluation mode on the held-out rows; larger is better.
         parts: splits the parameters from the top of the network to its bottom. The parts are unfrozen one after the
             other during the first half of the epochs (Howard & Ruder 2018); None trains all from the start.
         advance: called with 1 after each step, for a progress bar.
@@ -104,9 +102,8 @@ def fit(
             number, started, losses = report.epoch + 1, time.monotonic(), list[float]()
             torch.manual_seed(o.seed * 100_003 + number)
             n_open = 1 + 2 * len(groups) * report.epoch // o.n_epochs  # one first, all by the middle
-            for place, part in enumerate(groups):
-                for parameter in part:
-                    parameter.requires_grad_(place < n_open)
+            for place, parameter in ((place, parameter) for place, part in enumerate(groups) for parameter in part):
+                parameter.requires_grad_(place < n_open)
             todo = batches(np.random.default_rng([o.seed, number]))
             for done, batch in enumerate(todo):
                 rates = o.learning_rates((report.epoch + done / len(todo)) / o.n_epochs, len(groups))
@@ -125,7 +122,7 @@ def fit(
             best_score, best_epoch = report.best_score, report.best_epoch
             if value > best_score:
                 best_score, best_epoch, best = value, number, _state(network)
-            stopped = number >= o.n_epochs or (o.patience is not None and number - best_epoch >= o.patience)
+            stopped = number >= o.n_epochs or number - best_epoch >= (o.patience or math.inf)
             mean, seconds = float(np.mean(losses)), time.monotonic() - started
             report = EpochReport(number, mean, value, best_score, best_epoch, seconds, stopped)
             if on_epoch is not None:
@@ -139,12 +136,7 @@ def _state(network: nn.Module) -> Weights:
 
 
 def take_step(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: float,
-    rates: Sequence[float],
-    clip_norm: float,
-    step: int,
+    network: nn.Module, optimizer: torch.optim.Optimizer, loss: float, rates: list[float], clip_norm: float, step: int
 ) -> float:
     """Take a step down the gradients of a loss, at a learning rate per parameter group.
 

@@ -84,16 +84,13 @@ def _open_datasets(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _array(name: str, dataset: Any) -> NDArray[Any]:
-    plan = dataset.id.get_create_plist()
+    """Read a dataset; a filtered one chunk by chunk, each inflated to at most its own size."""
+    plan, dtype, chunk = dataset.id.get_create_plist(), dataset.dtype, dataset.chunks
     filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
-    if filters not in ([f for f in (_SHUFFLE, _GZIP, _CHECKSUM) if f in filters], []):
+    if filters != [f for f in (_SHUFFLE, _GZIP, _CHECKSUM) if f in filters]:
         raise ValueError(f"{name} is compressed by other filters than gzip; write it anew with gzip")
-    return _inflated(name, dataset, filters) if filters else np.asarray(dataset[()])
-
-
-def _inflated(name: str, dataset: Any, filters: list[int]) -> NDArray[Any]:
-    """Read a filtered dataset chunk by chunk, each inflated to at most its own size."""
-    dtype, chunk = dataset.dtype, dataset.chunks
+    if not filters:
+        return np.asarray(dataset[()])
     size = math.prod(chunk) * dtype.itemsize
     if size > max(1 << 20, 2 * math.prod(dataset.shape) * dtype.itemsize):
         raise ValueError(f"{name} has chunks larger than itself; this is not believed")
@@ -152,8 +149,7 @@ class SurvivingFile(io.FileIO):
                 left = left[super().write(left) or 0 :]
         except OSError as failure:
             self._failure = failure
-        if left:
-            self.seek(len(left), io.SEEK_CUR)
+        self.seek(len(left), io.SEEK_CUR)
         return len(memoryview(data))
 
     def readinto(self, buffer: Any) -> int:

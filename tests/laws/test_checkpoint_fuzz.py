@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from elmokit.checkpoints import load
 from elmokit.checkpoints.native import read_tensors
-from elmokit.checkpoints.tensor_bundle import open_bundle
+from elmokit.checkpoints.tensorflow import open_bundle
 from elmokit.errors import ElmoKitError
 from golden.formats import SAMPLES
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, vocabulary_beside
-from elmokit.checkpoints.mapping import convert, revert_rules, rules_from
-from elmokit.checkpoints.options import config_from_options, options_from_checkpoint, read_options, training_metadata
+from elmokit.checkpoints.mapping import PARTS, convert, options_from_checkpoint, read_options, rules_from
 from elmokit.checkpoints.tensorflow import NAMES, TABLE, published_name, take_softmax
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, MissingFile
@@ -41,9 +40,8 @@ def read(source: CheckpointFiles) -> Checkpoint:
     arrays = {published_name(name) or name: array for name, array in datasets.items()}
     refuse_other_kinds(weights_path, arrays)
     softmax = take_softmax(arrays) or _softmax_beside(source)
-    config = config_from_options(options, options_path, arrays, NAMES)
-    tensors = convert(TABLE, config, arrays, weights_path, options_path)
-    words, counts, metadata = None, None, training_metadata(options)
+    config, tensors = convert(options, arrays, NAMES, TABLE, options_path, weights_path)
+    words, counts, metadata = None, None, {name: value for name, value in options.items() if name not in PARTS}
     if source.weights is None:
         words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
         metadata |= problem
@@ -64,7 +62,8 @@ def write(checkpoint: Checkpoint, folder: Path, _storage: str = "float32") -> No
         what = "adds a table of frequent words to its character CNN"
     if what:
         raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has none; write it as 'native'.")
-    write_hdf5(folder / "weights.hdf5", revert_rules(rules_from(TABLE, config), checkpoint.tensors))
+    theirs = {rule.theirs: rule.revert(checkpoint.tensors) for rule in rules_from(TABLE, config)}
+    write_hdf5(folder / "weights.hdf5", theirs)
     if checkpoint.softmax is not None:
         softmax = {"softmax/W": checkpoint.softmax.weight, "softmax/b": checkpoint.softmax.bias}
         write_hdf5(folder / "softmax_weights.hdf5", softmax)

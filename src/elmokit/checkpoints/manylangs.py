@@ -11,8 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
-from elmokit.checkpoints.mapping import PAD_ROW, Rule, convert
-from elmokit.checkpoints.options import PUBLISHED, Names, config_from_options, read_options
+from elmokit.checkpoints.mapping import PAD_ROW, PUBLISHED, Names, Rule, convert, read_options
 from elmokit.checkpoints.torch_file import read_state, torch_rules
 from elmokit.errors import CheckpointError
 from elmokit.reading import reading
@@ -60,8 +59,7 @@ def read(source: CheckpointFiles) -> Checkpoint:
                 arrays[_WORDS] = arrays[_WORDS] @ weight.T + bias
     known = {"lstm": options["encoder"], "char_cnn": options["token_embedder"]}
     sized = _NAMES.options(arrays, folder, known)
-    config = config_from_options(sized, folder, arrays, _NAMES, characters=characters, **sizes)
-    tensors = convert(_RULES, config, arrays, folder, folder / _ENCODER)
+    config, tensors = convert(sized, arrays, _NAMES, _RULES, folder / _ENCODER, folder, characters=characters, **sizes)
     return Checkpoint(config, tensors, words=words, metadata={"format": "ELMoForManyLangs"})
 
 

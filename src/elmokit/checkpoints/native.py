@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, Storage, digest_of
-from elmokit.checkpoints.options import read_options
+from elmokit.checkpoints.mapping import read_options
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.errors import CheckpointError, OutputError
 from elmokit.files import atomic_path, checksum, write_json

@@ -1,25 +1,171 @@
-"""TensorFlow's ELMos: bilm-tf's training checkpoints, TF-Hub modules, and what AllenNLP's HDF5 files share with them.
+"""TensorFlow's ELMos without TensorFlow: bilm-tf's training checkpoints, TF-Hub modules, and names of HDF5 files.
 
 Variables are renamed to those of the HDF5 files. TensorFlow computes y = x·W + b; its LSTM has one kernel (P + P, 4C),
 gates in the order input, candidate, forget, output, and adds 1 to the forget gate while running; the character table
-has no padding row. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9 `elmo.py`.
+has no padding row. Variables lie in a "tensor bundle": `X.data-00000-of-00001`, and `X.index`, a table in LevelDB's
+layout whose values are small protocol buffers. Sources: bilm-tf `model.py`, `training.py`, `dump_weights`; AllenNLP 0.9
+`elmo.py`; LevelDB's table_format.md; tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.checkpoints import mapping
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format, Softmax, vocabulary_beside
-from elmokit.checkpoints.mapping import DROP_AXIS, PAD_ROW, Rule, change_block, convert, reorder_blocks, transpose
-from elmokit.checkpoints.options import ASSUMED, Names, config_from_options, read_options, training_metadata
-from elmokit.checkpoints.tensor_bundle import Bundle, open_bundle
+from elmokit.checkpoints.mapping import (
+    ASSUMED,
+    DROP_AXIS,
+    PAD_ROW,
+    PARTS,
+    Names,
+    Rule,
+    convert,
+    read_options,
+    transpose,
+)
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError
-from elmokit.reading import printable
+from elmokit.reading import printable, read_bytes, reading
+
+_MAGIC = 0xDB4775248B80FB57
+_FOOTER_BYTES, _BLOCK_TRAILER_BYTES = 48, 5
+_MAX_INDEX_BYTES, _MAX_KEY_BYTES = 4 << 20, 4096
+_MAX_AXES = 8
+_TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Where one variable lies; `type` is TensorFlow's number."""
+
+    type: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The variables of one checkpoint."""
+
+    prefix: Path
+    entries: dict[str, Variable]
+    n_shards: int
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One variable."""
+        entry = self.entries[name]
+        path = self.prefix.with_name(f"{self.prefix.name}.data-{entry.shard:05d}-of-{self.n_shards:05d}")
+        with reading(path, what=f"data file of TensorFlow: the variable {name}"):
+            if entry.type not in _TYPES or len(entry.shape) > _MAX_AXES:
+                raise ValueError(f"type {entry.type} with {len(entry.shape)} axes; only ordinary arrays are read")
+            dtype, n_numbers = np.dtype(_TYPES[entry.type]), math.prod(entry.shape)
+            end, n_bytes = entry.offset + entry.size, path.stat().st_size
+            if entry.size != n_numbers * dtype.itemsize or end > n_bytes:
+                place = f"{entry.shape} at bytes {entry.offset:,} to {end:,}"
+                raise ValueError(f"it should lie {place}, but the file has {n_bytes:,}: was it cut off?")
+            return np.fromfile(path, dtype=dtype, count=n_numbers, offset=entry.offset).reshape(entry.shape)
+
+
+def open_bundle(index_path: Path) -> Bundle:
+    """Read the index of a bundle."""
+    data = read_bytes(index_path, max_bytes=_MAX_INDEX_BYTES)
+    with reading(index_path, what="index of a TensorFlow checkpoint; is it whole?"):
+        pairs = dict(_table(data))
+        n_shards = _first(pairs.pop(b"", b""), 1, 1)
+        entries = {key.decode("utf-8"): _entry(value) for key, value in pairs.items()}
+    return Bundle(index_path.with_name(index_path.name.removesuffix(".index")), entries, n_shards)
+
+
+def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if len(data) < _FOOTER_BYTES or int.from_bytes(data[-8:], "little") != _MAGIC:
+        raise ValueError("it lacks the closing signature")
+    footer = _Reader(data[-_FOOTER_BYTES:])
+    _, _, offset, size = (footer.varint() for _ in range(4))  # the meta index, which bundles do not use, and the index
+    for _, place in _block(data, offset, size):
+        reader = _Reader(place)
+        yield from _block(data, reader.varint(), reader.varint())
+
+
+def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    if offset + size + _BLOCK_TRAILER_BYTES > len(data) or size < 4:
+        raise ValueError(f"a block at byte {offset} reaches beyond the end")
+    if data[offset + size] != 0:
+        raise ValueError("a block is compressed, which TensorFlow does not do")
+    block = data[offset : offset + size]
+    end = size - 4 - 4 * int.from_bytes(block[-4:], "little")
+    if end < 0:
+        raise ValueError(f"the block at byte {offset} has no room for its restart points")
+    reader, key = _Reader(block[:end]), b""
+    while reader.left:
+        n_shared, n_own, n_value = reader.varint(), reader.varint(), reader.varint()
+        if n_shared > len(key) or n_shared + n_own > _MAX_KEY_BYTES:
+            raise ValueError(f"a name in the block at byte {offset} is out of bounds")
+        key = key[:n_shared] + reader.take(n_own)
+        yield key, reader.take(n_value)
+
+
+class _Reader:
+    """Takes numbers and bytes from the front of a byte string."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._place = data, 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._place
+
+    def take(self, n: int) -> bytes:
+        if n > self.left:
+            raise ValueError(f"{n} bytes are wanted where {self.left} are left")
+        self._place += n
+        return self._data[self._place - n : self._place]
+
+    def varint(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            (byte,) = self.take(1)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("a number is longer than ten bytes")
+
+
+def _message(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Fields of a protocol buffer: number and value, an integer or bytes."""
+    reader = _Reader(data)
+    while reader.left:
+        number, kind = divmod(reader.varint(), 8)
+        if kind == 0:
+            yield number, reader.varint()
+        elif kind == 2:
+            yield number, reader.take(reader.varint())
+        elif kind in (1, 5):
+            yield number, int.from_bytes(reader.take(8 if kind == 1 else 4), "little")
+        else:
+            raise ValueError(f"a value has a field of kind {kind}")
+
+
+def _first(data: bytes, number: int, default: int = 0) -> int:
+    return next((int(value) for n, value in _message(data) if n == number), default)
+
+
+def _entry(data: bytes) -> Variable:
+    fields = list(_message(data))
+    numbers = dict(reversed([(n, value) for n, value in fields if isinstance(value, int)]))
+    shapes = [value for n, value in fields if n == 2 and isinstance(value, bytes)][-1:]
+    sizes = [size for shape in shapes for n, size in _message(shape) if n == 2 and isinstance(size, bytes)]
+    shard, offset, size = (numbers.get(n, 0) for n in (3, 4, 5))
+    return Variable(numbers.get(1, 0), tuple(_first(size, 1) for size in sizes), shard, offset, size)
+
 
 _CELL = re.compile(
     r"RNN_(\d)/(?:(?:RNN|rnn|MultiRNNCell|multi_rnn_cell|LSTMCell|lstm_cell|[Cc]ell_?(\d+))/)+"
@@ -78,7 +224,7 @@ NAMES = Names(
     cell_projection=_CELL_ARRAYS + "W_P_0",
     tensorflow=True,
 )
-_TF_GATES = reorder_blocks((0, 2, 1, 3))
+_TF_GATES = mapping.reorder_blocks((0, 2, 1, 3))
 TABLE = (
     Rule("embedding", ("word_embedding.weight",), (PAD_ROW,)),
     Rule("char_embed", ("char_cnn.embedding.weight",), (PAD_ROW,)),
@@ -99,7 +245,7 @@ TABLE = (
     Rule(
         "RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/B",
         ("{direction}_layers.{i}.bias",),
-        (_TF_GATES, change_block(1, 4, lambda x: x + 1, lambda x: x - 1)),
+        (_TF_GATES, mapping.change_block(1, 4, lambda x: x + 1, lambda x: x - 1)),
     ),
     Rule("RNN_{d}/RNN/MultiRNNCell/Cell{i}/LSTMCell/W_P_0", ("{direction}_layers.{i}.weight_hr",), (transpose(),)),
 )
@@ -115,10 +261,9 @@ def _read_training(source: CheckpointFiles) -> Checkpoint:
     softmax = take_softmax(arrays, arrays.get("embedding") if options.get("share_embedding_softmax") else None)
     if "char_cnn" in options:
         arrays.pop("embedding", None)
-    config = config_from_options(options, options_path, arrays, NAMES)
-    tensors = convert(TABLE, config, arrays, index_path, options_path)
+    config, tensors = convert(options, arrays, NAMES, TABLE, options_path, index_path)
     words, counts, problem = vocabulary_beside(options_path, needed=config.char_cnn is None)
-    metadata = training_metadata(options) | problem
+    metadata = {name: value for name, value in options.items() if name not in PARTS} | problem
     if "global_step" in bundle.entries:
         metadata["global_step"] = int(bundle.read("global_step").item())
     return Checkpoint(config, tensors, words=words, word_counts=counts, softmax=softmax, metadata=metadata)
@@ -160,8 +305,7 @@ def _read_hub(source: CheckpointFiles) -> Checkpoint:
     if "char_embed" in arrays and len(arrays["char_embed"]) == 262:
         arrays["char_embed"] = arrays["char_embed"][1:]  # exports that feed shifted ids have the padding row inside
     place = options_path if known else index_path
-    config = config_from_options(options, place, arrays, NAMES)
-    tensors = convert(TABLE, config, arrays, index_path, place)
+    config, tensors = convert(options, arrays, NAMES, TABLE, place, index_path)
     return Checkpoint(config, tensors, _layer_mix(bundle), metadata={} if known else ASSUMED)
 
 

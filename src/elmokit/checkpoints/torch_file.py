@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elmokit.checkpoints import mapping
 from elmokit.checkpoints.checkpoint import Checkpoint, CheckpointFiles, Format
-from elmokit.checkpoints.mapping import Rule, Step, change_block, convert
-from elmokit.checkpoints.options import ASSUMED, PUBLISHED, Names, Options, config_from_options, read_options
+from elmokit.checkpoints.mapping import ASSUMED, PUBLISHED, Names, Options, Rule, Step, convert, read_options
 from elmokit.config import LayerMix
 from elmokit.errors import CheckpointError, needing
 from elmokit.reading import open_zip, reading
@@ -62,7 +62,7 @@ def torch_rules(names: Names, *steps: Step) -> tuple[Rule, ...]:
         both = tuple(f"char_cnn.highways.{{i}}.{half}.{part}" for half in ("transform", "gate"))
         rules += [
             Rule(names.convolution.replace("weight", part), (f"char_cnn.convolutions.{{i}}.{part}",)),
-            Rule(names.highway.replace("weight", part), both, (change_block(1, 2, np.negative, np.negative),)),
+            Rule(names.highway.replace("weight", part), both, (mapping.change_block(1, 2, np.negative, np.negative),)),
             Rule(names.projection.replace("weight", part), (f"char_cnn.projection.{part}",)),
         ]
     return tuple(rules)
@@ -99,8 +99,8 @@ def read(source: CheckpointFiles) -> Checkpoint:
     }
     options = _options(source)
     arrays[_TABLE][0] = 0  # our padding row; AllenNLP's masks hide it
-    config = config_from_options(_ALLENNLP.options(arrays, path, options), path, arrays, _ALLENNLP)
-    tensors = convert(ALLENNLP_RULES, config, arrays, path, path)
+    sized = _ALLENNLP.options(arrays, path, options)
+    config, tensors = convert(sized, arrays, _ALLENNLP, ALLENNLP_RULES, path, path)
     return Checkpoint(config, tensors, _layer_mix(state, prefix), metadata=ASSUMED if options is PUBLISHED else {})
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from elmokit import checkpoints
-from elmokit.checkpoints.mapping import apply_rules, revert_rules, rules_from
+from elmokit.checkpoints.mapping import apply_rules, rules_from
 from elmokit.checkpoints.torch_file import ALLENNLP_RULES
 from elmokit.compat.allennlp_embedder import ElmoEmbedder
 from elmokit.compat.sentences import checked_sentences
@@ -181,7 +181,7 @@ _OURS, _THEIRS = "_bilm.", "_elmo_lstm."
 def _to_allennlp(module: Elmo, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     """The biLM's part of a state dict under AllenNLP's names."""
     ours = {n: state.pop(prefix + _OURS + n).detach().cpu().numpy() for n in module._bilm.config.tensor_shapes()}
-    for name, array in revert_rules(rules_from(ALLENNLP_RULES, module._bilm.config), ours).items():
+    for name, array in ((rule.theirs, rule.revert(ours)) for rule in rules_from(ALLENNLP_RULES, module._bilm.config)):
         state[prefix + _THEIRS + name] = torch.from_numpy(np.array(array))
 
 

@@ -145,8 +145,6 @@ class TeacherTargets:
             self._texts = np.memmap(folder / "texts.i8", np.int8, "r", shape=shape) if shape[1] else empty
             with np.load(folder / "words.npz", allow_pickle=False) as file:
                 self._words, self._word_rows = file["vectors"], file["rows"]
-        if shape[1] and len(self._texts) < store.n_texts("train"):
-            raise TrainingError(f"{folder}: vectors of another corpus; delete the folder.")
         self._first = {"train": 0, "heldout": store.n_texts("train")}
         self._row_of = np.full(store.n_spellings, -1, dtype=np.int64)
         self._row_of[self._word_rows] = np.arange(len(self._word_rows))

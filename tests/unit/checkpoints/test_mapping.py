@@ -13,7 +13,6 @@ from elmokit.checkpoints.mapping import (
     apply_rules,
     change_block,
     reorder_blocks,
-    revert_rules,
     rules_from,
     transpose,
 )
@@ -89,7 +88,7 @@ def test_the_published_format_holds_every_model(config, seed):
         if name in ours:
             ours[name][0] = 0
     rules = rules_from(TABLE, config)
-    theirs = revert_rules(rules, ours)
+    theirs = {rule.theirs: rule.revert(ours) for rule in rules}
     assert {name: array.shape for name, array in theirs.items()} == {r.theirs: r.their_shape(shapes) for r in rules}
     back = apply_rules(rules, theirs, shapes)
     assert list(back) == list(ours)
