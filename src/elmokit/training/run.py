@@ -196,7 +196,9 @@ class _Run:
                 " this one can't continue. Finish it with that version, or train anew in another folder (a finished"
                 " model can be tuned further: `elmokit tune`)."
             )
-        if differing := [name for name, value in now.items() if stored.get(name) != value]:
+        if differing := [
+            name for name, value in now.items() if stored.get(name, False) != value
+        ]:  # older runs lack some
             name, more = differing[0], f" ({len(differing) - 1} more differ)" if differing[1:] else ""
             raise ConfigError(
                 f"{self.out}: can't be resumed with another {name}: the run has {stored.get(name)!r}, now it is"
