@@ -198,7 +198,7 @@ class _Run:
             )
         if differing := [
             name for name, value in now.items() if stored.get(name, False) != value
-        ]:  # older runs lack some
+        ]:  # older ones lack some
             name, more = differing[0], f" ({len(differing) - 1} more differ)" if differing[1:] else ""
             raise ConfigError(
                 f"{self.out}: can't be resumed with another {name}: the run has {stored.get(name)!r}, now it is"
