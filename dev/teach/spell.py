@@ -31,6 +31,7 @@ from elmokit.text.char_ids import sentence_boundary_ids
 RARE_WORDS = 200_000  # the frequent spellings whose vectors are known: the table's, then the encoder's
 ALONE = 512  # spellings that each step reads without their sentence
 MISSPELT, WITHOUT_ROW = 0.2, 0.3  # shares of a batch's spellings
+STRETCH = 1.3  # of vectors by spelling alone: squared error shrinks what spelling can't tell, and rare words weigh too little
 
 
 class Speller:
@@ -146,6 +147,8 @@ class Speller:
         """Write the student, with the table, the softmax and the mix of before."""
         state = {name: array.detach().numpy() for name, array in self.student.state_dict().items()}
         tensors = {name: state[name] for name in self.config.tensor_shapes()}
+        for part in ("weight", "bias"):
+            tensors[f"char_cnn.projection.{part}"][self.config.projection_width :] *= STRETCH
         softmax = replace(self.checkpoint.softmax, weight=tensors["word_table.weight"])
         save(replace(self.checkpoint, config=self.config, tensors=tensors, softmax=softmax), folder, storage="int8")
 
