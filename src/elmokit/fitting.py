@@ -1,15 +1,17 @@
 """The loop over epochs for heads, taggers and tuned biLMs; the steps and snapshots of training (extra `torch`).
 
-Shuffling and dropout of an epoch depend on its number and the seed alone. Snapshots, which only pretraining writes, are
-safetensors files, written whole or not at all; opening one runs no code.
+Shuffling and dropout of an epoch depend on its number and the seed alone, so a run that continues from its snapshot
+takes the steps it would have taken. Snapshots are safetensors files, written whole or not at all; opening one runs no
+code.
 """
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,8 @@ def fit(
     loss: Callable[[Any, Any], Tensor],
     score: Callable[[Any], float],
     parts: Callable[[Any], Sequence[Sequence[nn.Parameter]]] | None = None,
+    snapshots: str | Path | None = None,
+    identity: bytes = b"",
     advance: Callable[[int], object] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> tuple[Any, EpochReport]:
@@ -85,11 +89,14 @@ def fit(
         score: score of a network in evaluation mode on the held-out rows; larger is better.
         parts: splits the parameters from the top of the network to its bottom. The parts are unfrozen one after the
             other during the first half of the epochs (Howard & Ruder 2018); None trains all from the start.
+        snapshots: folder of a file that is written after each epoch, named after options and `identity`; if it is
+            there, the run continues from it. None writes none. `remove_snapshots` removes it.
+        identity: the data and the model.
         advance: called with 1 after each step, for a progress bar.
         on_epoch: called after each epoch.
 
     Returns the network in evaluation mode with the weights of its best epoch, and the last report. TrainingError if the
-    loss is not finite.
+    loss is not finite or the snapshot is damaged.
     """
     o = options
     with torch.random.fork_rng():
@@ -98,6 +105,10 @@ def fit(
         groups = [list(part) for part in parts(network)] if parts else [list(network.parameters())]
         optimizer = torch.optim.AdamW([{"params": g} for g in groups], lr=o.learning_rate, weight_decay=o.weight_decay)
         report, best = EpochReport(), _state(network)
+        name = hashlib.sha256(repr(o).encode() + identity).hexdigest()
+        snapshot = None if snapshots is None else Path(snapshots) / f"fit-{name}.safetensors"
+        if snapshot is not None and snapshot.is_file():
+            report, best = _continued(snapshot, network, optimizer)
         while not report.stopped:
             number, started, losses = report.epoch + 1, time.monotonic(), list[float]()
             torch.manual_seed(o.seed * 100_003 + number)
@@ -125,14 +136,39 @@ def fit(
             stopped = number >= o.n_epochs or number - best_epoch >= (o.patience or math.inf)
             mean, seconds = float(np.mean(losses)), time.monotonic() - started
             report = EpochReport(number, mean, value, best_score, best_epoch, seconds, stopped)
+            if snapshot is not None:  # after the last epoch it holds the best weights only
+                rest = {} if stopped else {**_named("model", _state(network)), **optimizer_tensors(optimizer)}
+                write_snapshot(snapshot, {**_named("best", best), **rest}, {"report": asdict(report)})
             if on_epoch is not None:
                 on_epoch(report)
     network.load_state_dict(best)
     return network.requires_grad_(True).eval(), report
 
 
+def _continued(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[EpochReport, Weights]:
+    """The report and the best weights of a snapshot; network and optimizer are set to its state."""
+    with reading_snapshot(path) as (tensors, metadata):
+        report, best = EpochReport(**metadata["report"]), prefixed(tensors, "best.")
+        if not report.stopped:
+            network.load_state_dict(prefixed(tensors, "model."))
+            restore_optimizer(optimizer, tensors)
+    return report, best
+
+
+def remove_snapshots(folder: str | Path) -> None:
+    """Remove the snapshots of `fit`, and the folder if nothing else is in it."""
+    for path in Path(folder).glob("fit-*.safetensors"):
+        path.unlink()
+    with suppress(OSError):
+        Path(folder).rmdir()
+
+
 def _state(network: nn.Module) -> Weights:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _named(prefix: str, weights: Weights) -> Weights:
+    return {f"{prefix}.{name}": tensor for name, tensor in weights.items()}
 
 
 def take_step(

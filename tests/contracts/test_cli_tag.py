@@ -1,6 +1,7 @@
 """`elmokit tag` as people run it: real processes, real files."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -96,6 +97,27 @@ def test_broken_tags_are_repaired_and_parts_of_speech_are_no_spans(trained, mode
     done = here("tag", "train", broken, "--model", model, "--out", folder / "p", *options, "-q")
     assert done.out == done.err == ""
     assert "spans" not in here("tag", "evaluate", folder / "p", broken).out
+
+
+def test_an_interrupted_training_keeps_its_epochs(trained, model, here):
+    folder, _ = trained
+    out = folder / "stopped"
+    line = ["tag", "train", folder / "train.conll", "--model", model, "--out", out, "--epochs", 300, "--patience", 300]
+    command = [sys.executable, "-m", "elmokit", *map(str, [*line, "--batch-size", 4])]
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background shell ignores it
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(command, **pipes, env=ENVIRONMENT, **listening)
+    with process:
+        assert "epoch 1 of" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "interrupted" in process.stderr.read()
+    assert process.returncode == 130
+    assert not (out / "tagger.json").exists()
+    assert [path.suffix for path in (out / "run").iterdir()] == [".safetensors"]
+    line[line.index("--epochs") + 1] = 2  # other options: it begins anew, and what the first one left goes too
+    assert "epoch 1 of" in here(*line, "--batch-size", 4).err
+    assert (out / "tagger.json").exists()
+    assert not (out / "run").exists()
 
 
 def test_mistakes_are_told_in_one_paragraph(trained, model, tmp_path, fails):

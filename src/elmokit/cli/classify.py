@@ -54,7 +54,7 @@ class HeadOptions:
     over: str = option("attention", 'How the words of "bilstm" become one vector: "attention" or "max".')
     epochs: int | None = option(None, 'Passes over the rows at most ("bilstm", "finetune").', min=1)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, out: str) -> dict[str, Any]:
         """The arguments of `TextClassifier`."""
         from elmokit.tasks.classify.features import new_head
 
@@ -62,7 +62,7 @@ class HeadOptions:
         if self.head == "bilstm":
             head = new_head(self.head, over=self.over, epochs=self.epochs)
         elif self.head == "finetune":
-            head = new_head(self.head, epochs=self.epochs)
+            head = new_head(self.head, epochs=self.epochs, snapshots=Path(out, options.RUN))
         return {"head": head, "join": self.join, "threshold": self.threshold, "positive": self.positive}
 
 
@@ -95,7 +95,8 @@ def train(
     """Train a classifier on labelled texts and report how good it is.
 
     The report is made on held-out rows (scikit-learn's train_test_split with the same seed); the
-    classifier that is saved is then trained on all rows.
+    classifier that is saved is then trained on all rows. An interrupted --head finetune continues
+    after the last complete epoch when the same command is run again.
 
     Example:  elmokit classify train tweets.csv --text tweet --label label --out model/ --folds 5
     """
@@ -116,7 +117,7 @@ def train(
     for path in filter(None, (out, report.json_file, report.html)):
         _check_writable(path)
     classifier: Any = (elmokit.MultiLabelClassifier if several else elmokit.TextClassifier)(
-        **({} if several else head.settings()),
+        **({} if several else head.settings(out)),
         elmo=model.load(),
         encoding=vectors.encoding(),
         cleaning=options.split_names(cleaning),
@@ -139,6 +140,7 @@ def train(
     values = evaluated.to_dict()
     recorded = {"text": table.text, "label": table.label, "labels_separator": table.separator, "report": values}
     classifier.save(out, metadata=recorded)
+    options.remove_snapshots(out)
     for path in filter(None, (report.json_file, report.html)):
         make_folder(Path(path).parent)
     options.write_json(report.json_file, values)

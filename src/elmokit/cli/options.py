@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
@@ -36,6 +37,7 @@ ModelName = Annotated[str, Option("--model", help='"default", a folder, or a pub
 MovedModel = Annotated[str | None, Option("--model", help="The ELMo model, if it has moved.", metavar="MODEL")]
 Device = Annotated[str, Option("--device", help='"cpu"; with the extra "torch" "cuda", "cuda:N", "mps".')]
 Threads = Annotated[int | None, Option("--threads", help="Number of CPU threads; all cores if not given.", min=1)]
+RUN = "run"  # folder of a training's snapshots, in its output folder
 LAYERS_HELP = '"mix", "all" (concatenated), layer numbers such as "2" or "1,2" (0: token layer), weights "0.2,0.3,0.5".'
 Layers = Annotated[str, Option("--layers", help=LAYERS_HELP, metavar="LAYERS")]
 _CENTER = "--center/--no-center", "--centre/--no-centre"
@@ -220,6 +222,15 @@ def parse_layers(text: str) -> Any:
 def split_names(text: str) -> list[str]:
     """The names in a value such as "urls, spaces"."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def remove_snapshots(out: str) -> None:
+    """Remove what only an interrupted training needs from an output folder."""
+    folder = Path(out, RUN)
+    if folder.is_dir():
+        from elmokit.fitting import remove_snapshots
+
+        remove_snapshots(folder)
 
 
 def number_or(name: str, text: str, word: str, kind: Callable[[str], Any] = float) -> Any:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import elmokit
@@ -13,7 +14,6 @@ from elmokit.cli.screen import screen
 from elmokit.data.conll import ColumnSentence, column_file, read_columns
 from elmokit.data.streams import STDIN
 from elmokit.errors import InputError
-from elmokit.files import make_folder
 
 app = Commands("Tag words: names, chunks, parts of speech (extra torch).")
 SOURCE = argument("FILE", 'Column file (CoNLL), also .gz .xz .zst; "-" for stdin. .conllu: CoNLL-U.')
@@ -62,7 +62,8 @@ def train(
 ) -> None:
     """Train a tagger on a column file: a word a line, an empty line between sentences.
 
-    Tags of other schemes are converted and invalid ones repaired; a note says so.
+    Tags of other schemes are converted and invalid ones repaired; a note says so. Ctrl-C keeps the last epoch: run the
+    same command again to continue.
 
     Example:  elmokit tag train eng.train --dev eng.testa --tag 3 --out ner/
     """
@@ -79,8 +80,9 @@ def train(
         screen.report(f"epoch {report.epoch} of {training.epochs} · {numbers}")
 
     bar: dict[str, Any] = {"show_progress": screen.show_progress, "on_epoch": show}
-    tagger.fit(words, tags, dev=judged, folder=make_folder(out), **bar)
+    tagger.fit(words, tags, dev=judged, folder=Path(out, options.RUN), **bar)
     tagger.save(out, metadata=dict(zip(_COLUMNS, places, strict=True)))
+    options.remove_snapshots(out)
     weights, report = tagger.layer_weights_, tagger.report_
     assert report is not None
     record = {"scheme": known_scheme, "metric": what, **asdict(report), "layer_weights": weights}

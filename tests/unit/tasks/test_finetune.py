@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 import torch
 
 from elmokit import Elmo, checkpoints
-from elmokit.errors import CheckpointError, ConfigError
-from elmokit.fitting import FitOptions, fit
+from elmokit.errors import CheckpointError, ConfigError, TrainingError
+from elmokit.fitting import FitOptions, fit, remove_snapshots
 from elmokit.tasks.classify import TextClassifier, finetune_head
 from elmokit.tasks.classify.evaluate import fit_and_report
 from elmokit.tasks.classify.finetune_head import FinetuneHead
@@ -90,6 +90,48 @@ def test_a_seed_gives_one_result():
     assert np.abs(head(seed=1).fit(WORDS, LABELS).predict_proba(WORDS) - one).max() > 1e-4
 
 
+class Stop(Exception):
+    """What happens in the middle."""
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 7])
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(tmp_path, stop_at, monkeypatch):
+    whole = head(batch_size=16).fit(WORDS, LABELS).predict_proba(WORDS)
+    step, taken = torch.optim.AdamW.step, []
+
+    def stopping(optimizer, *arguments):
+        taken.append(1)
+        if len(taken) == stop_at:
+            raise Stop
+        return step(optimizer, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stopping)
+    with pytest.raises(Stop):
+        head(batch_size=16, snapshots=tmp_path / "run").fit(WORDS, LABELS)
+    stop_at, taken[:] = 0, []
+    again = head(batch_size=16, snapshots=tmp_path / "run").fit(WORDS, LABELS)
+    np.testing.assert_array_equal(again.predict_proba(WORDS), whole)
+    assert len(taken) in (8, 6, 2), "it went on after the last whole epoch"
+    done = head(batch_size=16, snapshots=tmp_path / "run")
+    taken[:] = []
+    np.testing.assert_array_equal(done.fit(WORDS, LABELS).predict_proba(WORDS), whole)
+    assert not taken, "there is nothing left to learn"
+
+
+def test_other_texts_classes_or_options_have_their_own_snapshot(tmp_path):
+    names = set()
+    for change in ({}, {"seed": 3}):
+        one = head(batch_size=32, snapshots=tmp_path, **change)
+        for labels in (LABELS, LABELS[::-1]):
+            one.fit(WORDS, labels)
+            names.add(len(list(tmp_path.iterdir())))
+    assert names == {1, 2, 3, 4}
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"cut")
+    with pytest.raises(TrainingError, match="complete snapshot"):
+        one.fit(WORDS, LABELS)
+
+
 def test_parts_join_from_the_top_and_learn_more_slowly_below():
     network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -114,10 +156,13 @@ def test_parts_join_from_the_top_and_learn_more_slowly_below():
     assert moved == [{"2"}, {"2", "1"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}, {"2", "1", "0"}]
 
 
-def test_the_report_judges_it(elmo):
-    classifier = TextClassifier(elmo, head=FinetuneHead(epochs=2))
+def test_the_report_judges_it(tmp_path, elmo):
+    classifier = TextClassifier(elmo, head=FinetuneHead(tmp_path, epochs=2))
     report = fit_and_report(classifier, TEXTS, LABELS, baselines=False)
     assert report.entries[0].C is None
+    assert len(list(tmp_path.iterdir())) == 2, "one of the rows to learn from, one of all"
+    remove_snapshots(tmp_path)
+    assert not tmp_path.exists()
     json.dumps(report.to_dict())
 
 

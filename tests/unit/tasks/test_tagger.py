@@ -15,6 +15,7 @@ from elmokit.errors import (  # noqa: E402
     MissingFile,
     OutputError,
     TextError,
+    TrainingError,
 )
 from elmokit.tasks.tagging import cache  # noqa: E402
 from elmokit.tasks.tagging.bioes import mistakes, rewrite  # noqa: E402
@@ -99,6 +100,30 @@ def test_the_best_epoch_is_kept_and_training_stops_when_nothing_gets_better():
     assert len(reports) == reports[-1].best_epoch + 2 < 30
     assert [report.stopped for report in reports] == [False] * (len(reports) - 1) + [True]
     assert [report.epoch for report in reports] == list(range(1, len(reports) + 1))
+
+
+class StopHere(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(tagger, tmp_path, epochs):
+    def stop(report):
+        if report.epoch == epochs:
+            raise StopHere
+
+    run, reports, others = tmp_path / "run", [], []
+    with pytest.raises(StopHere):
+        Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run, on_epoch=stop)
+    Tagger(WordLayers(), **SMALL).fit(WORDS[1:], TAGS[1:], dev=DEV, folder=run, on_epoch=others.append)
+    assert others[0].epoch == 1, "other data begin anew"
+    resumed = Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run, on_epoch=reports.append)
+    assert same(weights(tagger), weights(resumed))
+    assert reports[0].epoch == epochs + 1
+    for path in run.iterdir():
+        path.write_bytes(b"nonsense")
+    with pytest.raises(TrainingError, match="complete snapshot"):
+        Tagger(WordLayers(), **SMALL).fit(WORDS, TAGS, dev=DEV, folder=run)
 
 
 def test_vectors_come_back_by_sentence(tmp_path):

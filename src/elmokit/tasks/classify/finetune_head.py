@@ -5,9 +5,13 @@ down, the character CNN last; each part learns 2.6 times more slowly than the on
 tenth of the steps and decays linearly. Words are pooled to their mean and maximum.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy as np
 
 from elmokit.checkpoints import Checkpoint
 from elmokit.config import LayerMix
@@ -50,10 +54,12 @@ class _Network(nn.Module):
 class FinetuneHead(TorchHead):
     """A biLM and a layer of classes on top of it, trained together.
 
-    `start` gives the biLM that training starts from, in a `TextClassifier` that of its model; ConfigError in `fit` for
-    none, or one that does not read characters.
+    `snapshots` is a folder where the state of each epoch is kept; an interrupted `fit` continues from it. `start` gives
+    the biLM that training starts from, in a `TextClassifier` that of its model. ConfigError in `fit` for none, or for
+    one that does not read characters.
     """
 
+    snapshots: str | Path | None = None
     start: Callable[[], Checkpoint] | None = None
 
     default_epochs: ClassVar[int] = 6
@@ -91,6 +97,15 @@ class FinetuneHead(TorchHead):
                 " fine-tuned with the classes."
             )
         return start
+
+    def _snapshots(self, X: Sequence[Words], *arrays: Array) -> dict[str, Any]:
+        if self.snapshots is None:
+            return {}
+        start = self._checkpoint()
+        digest = hashlib.sha256(repr((start.config, start.words, self.batch_size, X)).encode("utf-8", "surrogatepass"))
+        for array in (*start.tensors.values(), *arrays):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return {"snapshots": self.snapshots, "identity": digest.digest()}
 
     def checkpoint(self) -> Checkpoint:
         """The tuned biLM with its layer mix, without softmax, for `elmokit.checkpoints.save`."""

@@ -61,6 +61,10 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _parts(self, network: Any) -> Sequence[Sequence[nn.Parameter]]:
         return [list(network.parameters())]
 
+    def _snapshots(self, *data: Any) -> dict[str, Any]:  # noqa: ARG002
+        """The arguments of `fit` for a head that writes snapshots."""
+        return {}
+
     def fit(self, X: Any, y: ArrayLike) -> TorchHead:
         """Fit the network on n rows of the head's kind and a class per row, shape (n,).
 
@@ -93,6 +97,7 @@ class TorchHead(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 score=score,
                 parts=self._parts,
                 advance=advance,
+                **self._snapshots(X, numbers, weights),
             )
         return self
 

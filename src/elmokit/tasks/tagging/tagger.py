@@ -6,6 +6,7 @@ decoded under its rules and written in the scheme of the training tags, so predi
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
@@ -18,6 +19,7 @@ import numpy as np
 from elmokit.blocks import blocks
 from elmokit.encoding import Encoder
 from elmokit.errors import ConfigError, InputError, needing
+from elmokit.files import make_folder
 from elmokit.tasks.saved import SavedHead, loaded_head, save_head
 from elmokit.tasks.tagging.bioes import SCHEMES, Scheme, TagMetrics, Tags, TagSet, check_tags, tag_metrics
 from elmokit.tasks.tagging.cache import (
@@ -122,12 +124,15 @@ class Tagger:
         """Train on n `sentences`, lists of words, with a tag for each word, and keep the weights of the best epoch.
 
         `tags` of other schemes are converted and invalid ones repaired, with a warning. `dev` are sentences and tags
-        that choose the best epoch; None holds out a tenth. A temporary file in `folder`, None for the system's, holds
-        the vectors. `on_epoch` is called after each epoch; `show_progress` is that of `Elmo.encode`. Returns itself.
+        that choose the best epoch; None holds out a tenth. `folder` holds a temporary file of the vectors and the
+        snapshot of the last epoch, from which an interrupted `fit` with the same arguments continues
+        (`elmokit.fitting.remove_snapshots` removes it); None for the system's temporary folder and no snapshot.
+        `on_epoch` is called after each epoch; `show_progress` is that of `Elmo.encode`. Returns itself.
 
         Raises:
             InputError: no sentences, different numbers of tags and words, the same tag everywhere.
             OutputError: not enough room for the vectors.
+            TrainingError: the snapshot is damaged.
         """
         from elmokit.fitting import fit
         from elmokit.tasks.tagging.network import batches
@@ -142,6 +147,8 @@ class Tagger:
         (words, true), (judge_words, judge_tags) = (zip(*part, strict=True) for part in (train, judge))
         tag_set = TagSet.of(true, scheme)
         numbers, lengths = [tag_set.encode(own) for own in true], np.array(list(map(len, words)))
+        folder = None if folder is None else make_folder(folder)
+        identity = json.dumps([self.elmo.fingerprint, self._settings(), scheme, train, judge])
         cache = partial(cached_layers, self.elmo, layers=self._numbers, folder=folder, show_progress=show_progress)
         stored, judged = cache(words), by_sentence(cache(judge_words), judge_words)
         vectors = by_sentence(stored, words)
@@ -157,6 +164,8 @@ class Tagger:
             batches=lambda rng: list(batches(lengths, self.batch_size, rng)),
             loss=lambda network, rows: network([vectors[i] for i in rows], [numbers[i] for i in rows]),
             score=score,
+            snapshots=folder,
+            identity=identity.encode(),
             on_epoch=on_epoch,
         )
         self._tag_set, self.scheme_ = tag_set, scheme
