@@ -31,7 +31,7 @@ from elmokit.text.char_ids import sentence_boundary_ids
 RARE_WORDS = 200_000  # the frequent spellings whose vectors are known: the table's, then the encoder's
 ALONE = 512  # spellings that each step reads without their sentence
 MISSPELT, WITHOUT_ROW = 0.2, 0.3  # shares of a batch's spellings
-STRETCH = 1.3  # of vectors by spelling alone: squared error shrinks what spelling can't tell, and rare words weigh too little
+STRETCH = 1.3  # of vectors by spelling alone, which squared error shrinks, so that rare words would weigh too little
 
 
 class Speller:
