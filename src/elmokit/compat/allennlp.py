@@ -55,7 +55,12 @@ class ScalarMix(nn.Module):
     """
 
     def __init__(
-        self, n_layers: int, *, do_layer_norm: bool = False, initial: Any = None, trainable: bool = True
+        self,
+        n_layers: int,
+        *,
+        do_layer_norm: bool = False,
+        initial: Sequence[float] | None = None,
+        trainable: bool = True,
     ) -> None:
         super().__init__()
         weights = [0.0] * n_layers if initial is None else list(initial)
@@ -80,12 +85,19 @@ class ScalarMix(nn.Module):
 
 
 class Elmo(nn.Module):
-    """AllenNLP's `Elmo` module: `num_output_representations` weighted sums of the layers.
+    """AllenNLP's `Elmo` module.
 
-    Without `weight_file`, `options_file` is anything that `elmokit.checkpoints.load` reads. `requires_grad` trains the
-    biLM; the sums' weights are trained unless `scalar_mix_parameters` (before the softmax) are given. `dropout` is on
-    the sums. `keep_sentence_boundaries` keeps the rows of begin and end; `stateful` carries LSTM states from call to
-    call, as the original; `vocab_to_cache` is accepted for old code.
+    Args:
+        options_file: options, or anything else that `elmokit.checkpoints.load` reads (then without weight_file).
+        weight_file: the weights that belong to the options.
+        num_output_representations: how many differently weighted sums are made.
+        requires_grad: whether the biLM is trained; the sums' weights always are unless given.
+        do_layer_norm: see the module's text.
+        dropout: on the representations, in training.
+        vocab_to_cache: accepted for old code. Vectors are the same with and without.
+        keep_sentence_boundaries: whether the rows of begin and end of sentence stay.
+        scalar_mix_parameters: fixed weights of the layers, before the softmax.
+        stateful: whether LSTM states go from call to call, as in the original.
     """
 
     def __init__(
@@ -124,6 +136,10 @@ class Elmo(nn.Module):
     def get_output_dim(self) -> int:
         """Width of a representation: 2P."""
         return self._bilm.config.dim
+
+    def reset_states(self) -> None:
+        """Forget what a stateful module has read."""
+        self._states = None
 
     def forward(self, inputs: Tensor, word_inputs: Tensor | None = None) -> dict[str, Any]:
         """Return "elmo_representations", a list of tensors (B, T, 2P), and "mask", the real words (B, T).

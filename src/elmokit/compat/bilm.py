@@ -1,10 +1,12 @@
-"""bilm-tf: its batchers, `BidirectionalLanguageModel`, `weight_layers`, `dump_bilm_embeddings`, on PyTorch and NumPy.
+"""bilm-tf: `Batcher`, `TokenBatcher`, `BidirectionalLanguageModel`, `weight_layers`, `dump_…`, on PyTorch and NumPy.
 
 Change `from bilm import …` to `from elmokit.compat.bilm import …`. What took placeholders takes and gives arrays. LSTM
-states start from zeros with every call. Files are UTF-8.
+states start from zeros with every call unless `stateful=True`, which carries them as the original did. A vocabulary
+without "<S>" and "</S>" is refused where they are needed. Files are UTF-8.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
 from elmokit.compat.sentences import checked_sentences
 from elmokit.errors import CheckpointError, InputError, needing
-from elmokit.hdf5 import hdf5_file
+from elmokit.hdf5 import hdf5_file, read_arrays
 from elmokit.runtime import Engine
 from elmokit.text.vocab import MAXTERMID, read_words
 
@@ -22,7 +25,7 @@ with needing("PyTorch", "torch", "bilm-tf's calls"):
     import torch
 
 from elmokit.compat.allennlp import ScalarMix, batch_to_ids, with_boundaries
-from elmokit.nn.bilm import BiLM
+from elmokit.nn.bilm import BiLM, TowerState
 
 
 class Batcher:
@@ -42,7 +45,7 @@ class Batcher:
 
 
 class TokenBatcher:
-    """Sentences → word ids with boundaries, for models of words.
+    """Sentences → word ids with boundaries, for models of words or cached token embeddings.
 
     The vocabulary has a word a line; without "<S>", "</S>" and "<UNK>" it raises `InputError`.
     """
@@ -68,8 +71,9 @@ class TokenBatcher:
 class BidirectionalLanguageModel:
     """The biLM: ids → layers.
 
-    Without `weight_file`, `options_file` is anything that `elmokit.checkpoints.load` reads. use_character_inputs=False
-    is for word ids and a model of words; `max_batch_size` is accepted for old code.
+    `options_file` and `weight_file` are a pair, or the first is anything that `elmokit.checkpoints.load` reads.
+    use_character_inputs=False is for word ids, with the `embedding_weight_file` that `dump_token_embeddings` wrote or a
+    model of words. `stateful` carries LSTM states from call to call; `max_batch_size` is accepted for old code.
     """
 
     def __init__(
@@ -77,16 +81,22 @@ class BidirectionalLanguageModel:
         options_file: str | Path,
         weight_file: str | Path | None = None,
         use_character_inputs: bool = True,
-        *,
+        embedding_weight_file: str | Path | None = None,
         max_batch_size: int = 128,
+        *,
+        stateful: bool = False,
     ) -> None:
         checkpoint = checkpoints.load(options_file, weights=weight_file)
+        if embedding_weight_file is not None and not use_character_inputs:
+            checkpoint = _with_token_embeddings(checkpoint, Path(embedding_weight_file))
         if (checkpoint.config.char_cnn is not None) != use_character_inputs:
-            kind = "characters" if checkpoint.config.char_cnn else "words"
             raise CheckpointError(
-                f"{options_file}: use_character_inputs={use_character_inputs}, but the model reads {kind}."
+                f"{options_file}: use_character_inputs={use_character_inputs}, but the model reads"
+                f" {'characters' if checkpoint.config.char_cnn else 'words'}; for word ids give embedding_weight_file."
             )
         self.bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).eval()
+        self.stateful = stateful
+        self._states: tuple[TowerState, TowerState] | None = None
 
     def __call__(self, ids: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
         """Return the layers of ids that `Batcher` or `TokenBatcher` gives.
@@ -95,14 +105,34 @@ class BidirectionalLanguageModel:
         T + 2, P).
         """
         rows = torch.as_tensor(np.asarray(ids, dtype=np.int64))
+        if self._states is not None and (n_rows := self._states[0].hidden.shape[1]) != len(rows):
+            raise InputError(f"stateful: batches must stay of one size ({n_rows} so far).")
         with torch.no_grad():
-            layers, tokens = self.bilm(rows), self.bilm.embed(rows)
+            layers = self.bilm(rows, self._states)
+            tokens = self.bilm.embed(rows)
+        if self.stateful:
+            self._states = layers.states
         return {
             "lm_embeddings": layers.vectors.permute(1, 0, 2, 3).numpy(),
             "lengths": layers.mask.sum(dim=1).numpy(),
             "mask": layers.mask.numpy(),
             "token_embeddings": tokens.numpy(),
         }
+
+
+def _with_token_embeddings(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """The model with the token vectors that `dump_token_embeddings` wrote in place of its character CNN."""
+    arrays, P = read_arrays(path, dtype="f4"), checkpoint.config.projection_width
+    table = arrays.get("embedding")
+    if table is None or len(arrays) > 1 or table.ndim != 2 or table.shape[1] != P:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise CheckpointError(
+            f"{path}: expected one dataset, embedding (words, {P}), made with this model; got {shapes}."
+        )
+    config = replace(checkpoint.config, char_cnn=None, n_words=len(table) + 1, word_width=0, word_table=0)
+    own = dict(checkpoint.tensors) | {"word_embedding.weight": np.pad(table, ((1, 0), (0, 0)))}
+    tensors = {name: own[name] for name in config.tensor_shapes()}
+    return replace(checkpoint, config=config, tensors=tensors, words=None, word_counts=None, softmax=None)
 
 
 def weight_layers(
@@ -119,6 +149,11 @@ def weight_layers(
 
     `weights`, one per layer before the softmax, are zeros by default; to learn them, use
     `elmokit.compat.allennlp.Elmo`. `do_layer_norm` normalises each layer over all real words of the batch.
+
+    Example:
+        >>> ops = {"lm_embeddings": np.ones((1, 3, 2, 4)), "mask": np.ones((1, 2), bool)}
+        >>> weight_layers("input", ops, l2_coef=0.5, weights=[1.0, 0.0, 1.0])["regularization_op"]
+        1.0
     """
     layers, mask = np.asarray(bilm_ops["lm_embeddings"]), np.asarray(bilm_ops["mask"], dtype=bool)
     if use_top_only:
@@ -148,3 +183,22 @@ def dump_bilm_embeddings(
     with hdf5_file(outfile) as file:
         for i, layers in engine.layers(sentences):
             file.create_dataset(str(i), data=layers, dtype="float32")
+
+
+def dump_token_embeddings(
+    vocab_file: str | Path, options_file: str | Path, weight_file: str | Path | None, outfile: str | Path
+) -> None:
+    """Write the token vectors of a vocabulary, a word a line, to HDF5: dataset "embedding" of shape (V, P)."""
+    words, _ = read_words(Path(vocab_file), skip=(MAXTERMID,))
+    checkpoint = checkpoints.load(options_file, weights=weight_file)
+    if checkpoint.config.char_cnn is None:
+        raise CheckpointError(f"{options_file}: a model of words has its token vectors in its own table.")
+    bilm = BiLM(checkpoint.config, words=checkpoint.words).load_tensors(checkpoint.tensors).eval()
+    C = checkpoint.config.char_cnn.max_characters
+    vectors = np.zeros((len(words), checkpoint.config.projection_width), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(words), 1024):
+            ids = batch_to_ids([[word] for word in words[start : start + 1024]], max_characters=C)[:, 0]
+            vectors[start : start + 1024] = bilm.embed(ids).numpy()
+    with hdf5_file(outfile) as file:
+        file.create_dataset("embedding", data=vectors)

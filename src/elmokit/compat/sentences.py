@@ -22,6 +22,16 @@ def checked_sentences(sentences: Iterable[Any], name: str = "sentences") -> list
     return checked
 
 
+def checked_strings(texts: Iterable[Any], name: str = "texts") -> list[str]:
+    """Check a batch of strings; raises `TextError` with the place of another value."""
+    checked: list[Any] = list(checked_texts(texts))
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            hint = " Decode it first." if isinstance(text, bytes) else ""
+            raise TextError(f"{name}[{i}] is {text!r:.60} ({type(text).__name__}); expected a string.{hint}")
+    return checked
+
+
 def padded_layers(elmo: Elmo, sentences: list[list[str]], *, state: Any = None) -> NDArray[np.float32]:
     """Encode sentences into one array, zeros behind each. Shape (B, L, T, 2P)."""
     features = elmo.encode_words(sentences, layers="each", show_progress=False, state=state)

@@ -1,19 +1,24 @@
-"""simple_elmo's `ElmoModel`: `load`, `get_elmo_vectors`, `get_elmo_vector_average`.
+"""simple_elmo's `ElmoModel`: `load`, `get_elmo_vectors`, `get_elmo_vector_average`, `get_elmo_substitutes`.
 
 Change `from simple_elmo import ElmoModel` to `from elmokit.compat.simple_elmo import ElmoModel`. Different on purpose:
 texts start from one settled state (`warmup`) or from zeros, not from what was read before; behind a text's end there
-are zeros, and averages are over its own words; arrays are float32. `LanguageModel` has substitutes.
+are zeros, and averages are over its own words; substitutes are predicted from the whole left and right context, `logp`
+is a log-probability, and delimiters are left out; arrays are float32.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.compat.sentences import checked_sentences, padded_layers
+from elmokit import checkpoints
+from elmokit.checkpoints import Checkpoint
+from elmokit.compat.sentences import checked_sentences, checked_strings, padded_layers
 from elmokit.elmo import Elmo
-from elmokit.errors import InputError
+from elmokit.errors import CheckpointError, InputError
+from elmokit.tasks.language_model import LanguageModel
 
 
 class ElmoModel:
@@ -25,6 +30,7 @@ class ElmoModel:
 
     def __init__(self) -> None:
         self._elmo: Elmo | None = None
+        self._checkpoint: Checkpoint | None = None
         self.batch_size = 32
 
     @property
@@ -46,9 +52,16 @@ class ElmoModel:
     def load(self, directory: str | Path, max_batch_size: int = 32, limit: int = 100, full: bool = False) -> str:
         """Read a folder, a zip, or any other model that `Elmo.load` reads; return the original's message.
 
-        `max_batch_size`, `limit` and `full` are accepted for old code.
+        `max_batch_size` and `limit` are accepted for old code. full=True raises `CheckpointError` where the softmax
+        that substitutes need is missing.
         """
-        self._elmo, self.batch_size = Elmo.load(directory), max_batch_size
+        checkpoint = checkpoints.load(directory)
+        if full and (checkpoint.softmax is None or checkpoint.words is None):
+            raise CheckpointError(
+                f"{directory}: no softmax with its vocabulary, so no substitutes; load a training checkpoint"
+                " (model.ckpt-…) or put softmax weights (softmax/W, softmax/b) and vocab.txt beside the model."
+            )
+        self._checkpoint, self._elmo, self.batch_size = checkpoint, Elmo(checkpoint), max_batch_size
         return "The model is now loaded."
 
     def get_elmo_vectors(
@@ -77,7 +90,41 @@ class ElmoModel:
         lengths = np.linalg.norm(flat, axis=1, keepdims=True)
         return np.asarray((flat / np.maximum(lengths, 1e-30)).reshape(sums.shape), dtype=np.float32)
 
+    def get_elmo_substitutes(
+        self, raw_texts: Sequence[str], topn: int = 3, nodelimiters: bool = True
+    ) -> list[list[dict[str, Any]]]:
+        """Predict each word from its left and from its right context; white space separates the words of a text.
+
+        Returns for each text, for each word: "word", "forward" and "backward", each with the `topn` likeliest
+        "candidates" (ids), "candidate_words" and "logp". `nodelimiters` leaves out "<S>" and "</S>".
+        """
+        self._loaded()
+        assert self._checkpoint is not None
+        model, texts = LanguageModel(self._checkpoint), checked_strings(raw_texts, "raw_texts")
+        words = model.vocabulary.words
+        barred = [i for i, word in enumerate(words) if word in ("<S>", "</S>")] if nodelimiters else []
+        results = []
+        for text, (ahead, behind) in zip(texts, model.contexts([text.split() for text in texts]), strict=True):
+            sides = [_best(model.log_probabilities(rows), barred, topn, words) for rows in (ahead[:-1], behind[1:])]
+            pairs = zip(text.split(), *sides, strict=True)
+            results.append([{"word": word, "forward": f, "backward": b} for word, f, b in pairs])
+        return results
+
     def _loaded(self) -> Elmo:
         if self._elmo is None:
             raise InputError("no model is loaded yet; call load(directory) first.")
         return self._elmo
+
+
+def _best(logp: NDArray[Any], barred: list[int], topn: int, words: Sequence[str]) -> list[dict[str, Any]]:
+    """The likeliest words of each row of log-probabilities (T, V)."""
+    logp[:, barred] = -np.inf
+    best = np.argsort(-logp, axis=1, kind="stable")[:, : max(0, min(topn, len(words) - len(barred)))]
+    return [
+        {
+            "candidates": chosen.tolist(),
+            "candidate_words": [words[i] for i in chosen],
+            "logp": [round(float(x), 4) for x in row[chosen]],
+        }
+        for row, chosen in zip(logp, best, strict=True)
+    ]

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elmokit.compat.sentences import checked_sentences, padded_layers
+from elmokit.compat.sentences import checked_sentences, checked_strings, padded_layers
 from elmokit.elmo import Elmo
-from elmokit.errors import InputError, TextError
+from elmokit.errors import InputError
 from elmokit.runtime.pooling import mix_layers
-from elmokit.text.inputs import checked_texts
 
 _ADDRESSES = ("https://tfhub.dev/google/elmo", "http://tfhub.dev/google/elmo")
 
@@ -65,10 +64,7 @@ class Module:
 
 def _sentences(inputs: Sequence[str] | Mapping[str, Any], signature: str) -> list[list[str]]:
     if signature == "default" and not isinstance(inputs, (str, Mapping)):
-        for i, text in enumerate(checked_texts(inputs)):
-            if not isinstance(text, str):
-                raise TextError(f"texts[{i}] is {text!r:.60}; expected a string. Decode bytes first.")
-        return [[word for word in text.split(" ") if word] for text in inputs]
+        return [[word for word in text.split(" ") if word] for text in checked_strings(inputs)]
     if signature == "tokens" and isinstance(inputs, Mapping) and {"tokens", "sequence_len"} <= set(inputs):
         rows, lengths = inputs["tokens"], inputs["sequence_len"]
         if len(rows) != len(lengths) or any(not 0 <= n <= len(row) for row, n in zip(rows, lengths, strict=True)):

@@ -9,7 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from elmokit.compat.allennlp import Elmo, ElmoEmbedder, batch_to_ids  # noqa: E402
-from elmokit.compat.allennlp_embedder import write_allennlp_hdf5  # noqa: E402
 from elmokit.errors import ConfigError, InputError  # noqa: E402
 from golden import make_tiny, make_torch, reference  # noqa: E402
 
@@ -165,14 +164,16 @@ def test_stateful_as_the_original(shared):
     folder, batches = golden(shared)
     pair = folder / "options.json", folder / "lm_weights.hdf5"
     elmo = Elmo(*pair, 1, dropout=0, scalar_mix_parameters=single_layer_weights(2, 3), stateful=True)
+    embedder = ElmoEmbedder(*pair, stateful=True)
     for batch, expected in batches:
         found = elmo(batch_to_ids(batch))["elmo_representations"][0].detach().numpy()
-        for row, top in zip(found, expected, strict=True):
+        for row, layers, top in zip(found, embedder.embed_batch(batch), expected, strict=True):
             np.testing.assert_allclose(row[: len(top)], top, atol=2e-6)
+            np.testing.assert_allclose(layers[-1], top, atol=2e-6)
     before = elmo._states[0].hidden[:, 2].clone()
     elmo(batch_to_ids(batches[0][0][:2]))
     assert torch.equal(elmo._states[0].hidden[:, 2], before)
-    elmo._states = None
+    elmo.reset_states()
     first = elmo(batch_to_ids(batches[0][0]))["elmo_representations"][0].detach().numpy()
     np.testing.assert_allclose(first[0, : len(batches[0][1][0])], batches[0][1][0], atol=2e-6)
 
@@ -188,16 +189,21 @@ def test_embedder_shapes(model):
     assert mask.sum(dim=1).tolist() == [4, 0, 2]
 
 
-def test_allennlps_hdf5(model, tmp_path):
+def test_embed_file(model, tmp_path):
     embedder = ElmoEmbedder(model[0] / "options.json", model[0] / "weights.hdf5")
     lines = ["The cat sat .\n", "naïve " + "x" * 60 + "\n", "The cat sat .\n"]
     for form, shape in (("all", (3, 4, 8)), ("top", (4, 8)), ("average", (4, 8))):
-        write_allennlp_hdf5(lines, tmp_path / "a.hdf5", embedder.embed_batch, output_format=form, batch_size=2)
+        embedder.embed_file(lines, tmp_path / "a.hdf5", form, batch_size=2)
         with h5py.File(tmp_path / "a.hdf5") as file:
             assert set(file) == {"0", "1", "2", "sentence_to_index"}
             assert file["0"].shape == shape
             assert file["0"].dtype == np.float32
             assert json.loads(file["sentence_to_index"][0]) == {"The cat sat .": "0", lines[1].strip(): "1"}
+    embedder.embed_file(lines[:2], tmp_path / "b.hdf5", use_sentence_keys=True)
+    with h5py.File(tmp_path / "b.hdf5") as file:
+        assert set(file) == {"The cat sat .", lines[1].strip()}
     with pytest.raises(InputError, match="line 2 is blank"):
-        write_allennlp_hdf5(["a\n", "\n"], tmp_path / "c.hdf5", embedder.embed_batch, output_format="all")
+        embedder.embed_file(["a\n", "\n"], tmp_path / "c.hdf5")
+    with pytest.raises(InputError, match=r"line 3.*twice"):
+        embedder.embed_file(lines, tmp_path / "c.hdf5", use_sentence_keys=True)
     assert not (tmp_path / "c.hdf5").exists()

@@ -1,13 +1,13 @@
 """The calls of TF-Hub, simple_elmo, ELMoForManyLangs and bilm-tf: their shapes and vectors, not their defects."""
 
-from itertools import islice
-
 import h5py
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from elmokit.checkpoints import load  # noqa: E402
+from elmokit.checkpoints.allennlp import write_hdf5  # noqa: E402
 from elmokit.compat import bilm, manylangs, simple_elmo, tfhub  # noqa: E402
 from elmokit.errors import CheckpointError, InputError  # noqa: E402
 from golden import make_tiny, make_torch, reference  # noqa: E402
@@ -112,7 +112,38 @@ def test_simple_averages_are_over_a_texts_own_words_and_layers(simple):
     np.testing.assert_array_equal(alone[0], model.get_elmo_vector_average(TEXTS, warmup=False)[2])
 
 
-def test_a_model_is_loaded_first():
+def test_substitutes_see_the_whole_context(tmp_path):
+    source = SAMPLES["bilm_tf"].make(tmp_path / "in")
+    options, arrays = make_tiny.make("skip", tmp_path / "same")
+    model = simple_elmo.ElmoModel()
+    model.load(source, full=True)
+    checkpoint = load(source)
+    W, b = checkpoint.softmax.weight.astype(np.float64), checkpoint.softmax.bias.astype(np.float64)
+    text = "the cat sat ."
+    (found,) = model.get_elmo_substitutes([text], topn=2)
+    rows = np.stack([reference.token_vector(w, options, arrays) for w in (reference.BOS, *text.split(), reference.EOS)])
+    state = reference.zero_state(options)
+    ahead = reference.run_tower(rows, 0, options, arrays, state[0])[-1]
+    behind = reference.run_tower(rows[::-1], 1, options, arrays, state[1])[-1][::-1]
+    for place, word in enumerate(found):
+        assert word["word"] == text.split()[place]
+        for side, context in (("forward", ahead[place]), ("backward", behind[place + 2])):
+            logits = context @ W.T + b
+            logp = logits - np.log(np.exp(logits).sum())
+            allowed = sorted(range(2, 7), key=lambda i: -logp[i])[:2]
+            assert word[side]["candidates"] == allowed
+            assert word[side]["candidate_words"] == [checkpoint.words[i] for i in allowed]
+            np.testing.assert_allclose(word[side]["logp"], logp[allowed], atol=1e-4)
+    assert model.get_elmo_substitutes([""]) == [[]]
+    (all_words,) = model.get_elmo_substitutes(["cat"], topn=100, nodelimiters=False)
+    assert sorted(all_words[0]["forward"]["candidates"]) == list(range(7))
+
+
+def test_substitutes_need_a_softmax(simple, skip):
+    with pytest.raises(CheckpointError, match="softmax"):
+        simple_elmo.ElmoModel().load(skip[0], full=True)
+    with pytest.raises(CheckpointError, match="softmax"):
+        simple[0].get_elmo_substitutes(["a"])
     with pytest.raises(InputError, match="load"):
         simple_elmo.ElmoModel().get_elmo_vectors([["a"]])
 
@@ -165,24 +196,36 @@ def test_the_last_word_of_a_vocabulary_without_marks_is_not_overwritten(tmp_path
 
 def test_language_model_equals_bilm_tf(shared):
     folder = shared / "golden" / "bilm_tf"
-    model = bilm.BidirectionalLanguageModel(folder / "options.json", folder / "lm_weights.hdf5")
+    model = bilm.BidirectionalLanguageModel(folder / "options.json", folder / "lm_weights.hdf5", stateful=True)
     batcher = bilm.Batcher(None, 50)
-    for batch, expected in islice(golden_batches(folder), 1):  # in later ones the original carries states
+    for batch, expected in golden_batches(folder):
         found = model(batcher.batch_sentences(batch))
         assert found["lengths"].tolist() == [len(words) for words in batch]
         for row, top in enumerate(expected):
             np.testing.assert_allclose(found["lm_embeddings"][row, -1, : len(top)], top, atol=2e-6)
+    with pytest.raises(InputError, match="one size"):
+        model(batcher.batch_sentences([["a"]]))
 
 
-def test_word_ids_need_a_model_of_words(skip, tmp_path):
+def test_cached_token_embeddings_give_the_same_layers(skip, tmp_path):
     pair = skip[0] / "options.json", skip[0] / "weights.hdf5"
-    with pytest.raises(CheckpointError, match="the model reads characters"):
-        bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False)
-    make_tiny.make("word_input", tmp_path)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nThe\ncat\nsat\n.\n", encoding="utf-8")
-    model = bilm.BidirectionalLanguageModel(tmp_path, use_character_inputs=False)
-    layers = model(bilm.TokenBatcher(tmp_path / "vocab.txt").batch_sentences(TEXTS[:2]))
-    assert layers["lm_embeddings"].shape[:3] == (2, 3, 4)
+    bilm.dump_token_embeddings(tmp_path / "vocab.txt", *pair, tmp_path / "tokens.hdf5")
+    with h5py.File(tmp_path / "tokens.hdf5") as file:
+        assert file["embedding"].shape == (7, 4)
+    words = bilm.BidirectionalLanguageModel(
+        *pair, use_character_inputs=False, embedding_weight_file=tmp_path / "tokens.hdf5"
+    )
+    found = words(bilm.TokenBatcher(tmp_path / "vocab.txt").batch_sentences(TEXTS[:2]))
+    np.testing.assert_allclose(found["lm_embeddings"][0], skip[1][0], atol=2e-6)
+    assert found["token_embeddings"].shape == (2, 6, 4)
+    with pytest.raises(CheckpointError, match="embedding_weight_file"):
+        bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False)
+    write_hdf5(tmp_path / "wide.hdf5", {"embedding": np.zeros((7, 5))})
+    with pytest.raises(CheckpointError, match=r"words, 4.*\(7, 5\)"):
+        bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False, embedding_weight_file=tmp_path / "wide.hdf5")
+    with pytest.raises(CheckpointError, match="expected one dataset, embedding"):
+        bilm.BidirectionalLanguageModel(*pair, use_character_inputs=False, embedding_weight_file=pair[1])
 
 
 def test_dump_bilm_embeddings(skip, tmp_path):

@@ -105,6 +105,9 @@ def test_keys_are_stripped_sentences(tmp_path):
     def embed(batch):
         return [np.zeros((3, len(words), 2), np.float32) for words in batch]
 
-    write_allennlp_hdf5(["  The cat \n", "Dogs\trun \r\n"], tmp_path / "o.h5", embed, output_format="all")
+    write_allennlp_hdf5(["  The cat \n", "Dogs\trun \r\n"], tmp_path / "o.h5", embed)
     with h5py.File(tmp_path / "o.h5") as file:
         assert file["sentence_to_index"][0] == b'{"The cat": "0", "Dogs\\trun": "1"}'
+    write_allennlp_hdf5([" The cat "], tmp_path / "k.h5", embed, use_sentence_keys=True)
+    with h5py.File(tmp_path / "k.h5") as file:
+        assert list(file) == ["The cat"]
