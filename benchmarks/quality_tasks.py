@@ -1,7 +1,7 @@
 """Sentence pairs, questions, names, chunks and parts of speech: a model beside simple baselines.
 
     python benchmarks/quality_tasks.py --data ../shared/data [--model default] [--sets MRPC,WNUT17] [--sentences 4000]
-        [--epochs 8] [--quick] [--again]
+        [--epochs 8] [--seeds 0 1 2] [--quick] [--again]
 
 Texts and pairs (TREC, MRPC, SICK, STS-B) by the protocol of `protocols.py`: logistic or ridge regression on frozen
 vectors. Tags by `elmokit.Tagger`: BiLSTM and CRF on frozen vectors, F1 of spans or accuracy on the test part. The
@@ -95,7 +95,7 @@ class Results:
         self.path = path
         facts = {k: v for k, v in elmo.metadata.items() if isinstance(v, int | float | str)}
         self.head = {"benchmark": "quality_tasks", "model": elmo.name, "dim": elmo.dim, "facts": facts}
-        of_tags = {"sentences": arguments.sentences, "epochs": arguments.epochs, "quick": arguments.quick}
+        of_tags = {name: getattr(arguments, name) for name in ("sentences", "epochs", "quick", "seeds")}
         self.settings = {one.name: of_tags for one in TAG_SETS}
         before = json.loads(path.read_text()) if path.is_file() and not arguments.again else {}
         same = all(before.get(key) == value for key, value in self.head.items())
@@ -163,7 +163,7 @@ def judge_tags(results: Results, elmo: Elmo, one: TagSet, arguments: argparse.Na
 
     results.add(one.name, "simple", lambda: _most_frequent(*parts()))
     for column, layers in (("elmokit", "learned"), ("layer 0", 0)):
-        results.add(one.name, column, lambda layers=layers: _tagged(elmo, layers, *parts(), arguments.epochs))
+        results.add(one.name, column, lambda layers=layers: _tagged(elmo, layers, *parts(), arguments))
 
 
 def _some(whole: Tagged, limit: int) -> Tagged:
@@ -173,19 +173,21 @@ def _some(whole: Tagged, limit: int) -> Tagged:
     return [whole[0][i] for i in rows], [whole[1][i] for i in rows]
 
 
-def _tagged(elmo: Elmo, layers: Any, train: Tagged, dev: Tagged | None, test: Tagged, epochs: int) -> dict[str, Any]:
-    tagger = Tagger(elmo, layers=layers, epochs=epochs, patience=4)
-    tagger.fit(
-        *train, dev=dev, on_epoch=lambda r: print(f"  epoch {r.epoch}: {r.score:.4f} ({r.seconds:.0f} s)", flush=True)
-    )
-    assert tagger.report_ is not None
-    about = {
-        "best_epoch": tagger.report_.best_epoch,
-        "epochs": tagger.report_.epoch,
-        "on_dev": round(100 * tagger.report_.best_score, 2),
-        "layer_weights": list(tagger.layer_weights_),
-    }
-    return {**_figures(test, tagger.predict(test[0]), len(train[0])), **about}
+def _tagged(
+    elmo: Elmo, layers: Any, train: Tagged, dev: Tagged | None, test: Tagged, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Figures of one tagger per seed, and their mean."""
+    runs = []
+    for seed in arguments.seeds:
+        tagger = Tagger(elmo, layers=layers, epochs=arguments.epochs, patience=4, seed=seed)
+        tagger.fit(*train, dev=dev, on_epoch=lambda r: print(f"  epoch {r.epoch}: {r.score:.4f} ({r.seconds:.0f} s)"))
+        assert tagger.report_ is not None
+        about = {"best_epoch": tagger.report_.best_epoch, "on_dev": round(100 * tagger.report_.best_score, 2)}
+        figures = _figures(test, tagger.predict(test[0]), len(train[0]))
+        runs.append({"seed": seed, **figures, **about, "layer_weights": list(tagger.layer_weights_)})
+        print(f"  seed {seed}: {figures['value']}", flush=True)
+    mean = round(float(np.mean([run["value"] for run in runs])), 2)
+    return {"metric": runs[0]["metric"], "value": mean, "n_test": runs[0]["n_test"], "runs": runs}
 
 
 def _most_frequent(train: Tagged, _dev: Tagged | None, test: Tagged) -> dict[str, Any]:
@@ -225,6 +227,7 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join([*TEXTS, *(s.name for s in TAG_SETS)]))
     parser.add_argument("--sentences", type=int, default=4000, help="tagged sentences to learn from, at most")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of taggers; the table has their mean")
     parser.add_argument("--quick", action="store_true", help="300 sentences, 2 epochs: to see that it runs")
     parser.add_argument("--again", action="store_true", help="forget the figures that are there")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/quality_tasks.json")

@@ -30,7 +30,8 @@ def reading(path: str | Path, *, error: type[ElmoKitError] = CheckpointError, wh
     except (ElmoKitError, ImportError):
         raise
     except FileNotFoundError as problem:
-        raise MissingFile(f"{printable(str(problem.filename or path))}: no such file or folder.") from problem
+        name = printable(str(problem.filename or path))
+        raise MissingFile(f"{name}: no such file or folder (looked in {Path.cwd()}).") from problem
     except MemoryError:
         raise error(f"{printable(str(path))}: this {what} asks for more memory than there is; is it damaged?") from None
     except BaseException as problem:

@@ -15,22 +15,23 @@ from torch.nn import functional as F
 class SampledSoftmax(nn.Module):
     """Next-word loss over a vocabulary of V words of width P, ordered by falling frequency.
 
-    `n_negatives` words are proposed per call, log-uniformly (Zipf) over ranks, shared by all positions; V or more means
-    the full softmax.
+    `n_negatives` words are proposed per call, shared by all positions; V or more means the full softmax. `proposal` are
+    the chances to propose each word, (V,), summing to 1; None for log-uniform (Zipf) over ranks.
     """
 
     proposal: Tensor
     log_expected: Tensor
 
-    def __init__(self, n_words: int, width: int, *, n_negatives: int) -> None:
+    def __init__(self, n_words: int, width: int, *, n_negatives: int, proposal: Tensor | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_words, width) * width**-0.5)
         self.bias = nn.Parameter(torch.zeros(n_words))
         self.n_negatives = n_negatives
-        ranks = torch.arange(n_words, dtype=torch.float64)
-        proposal = torch.log((ranks + 2) / (ranks + 1)) / torch.log(torch.tensor(float(n_words + 1)))  # (V,), sum 1
+        if proposal is None:
+            ranks = torch.arange(n_words, dtype=torch.float64)
+            proposal = torch.log((ranks + 2) / (ranks + 1)) / torch.log(torch.tensor(float(n_words + 1)))
         self.register_buffer("proposal", proposal.to(torch.float32), persistent=False)
-        self.register_buffer("log_expected", _log_inclusion(proposal, n_negatives), persistent=False)
+        self.register_buffer("log_expected", _log_inclusion(proposal.double(), n_negatives), persistent=False)
 
     def forward(self, hidden: Tensor, targets: Tensor, negatives: Tensor | None = None) -> Tensor:
         """Negative log likelihood (N,) of each target id, from hidden states (N, P).
