@@ -99,12 +99,15 @@ async def similar(request: Request) -> Response:
 
 @routes.get("/v1/models", tags=["Models"], responses=RESPONSES)
 @routes.get("/v1/models/", include_in_schema=False)
+@routes.get("/models", include_in_schema=False)
+@routes.get("/models/", include_in_schema=False)
 async def models(request: Request) -> dict[str, Any]:
     """List the models that are served: one."""
     return {"object": "list", "data": [_model(request.app.state.service)]}
 
 
 @routes.get("/v1/models/{name:path}", include_in_schema=False)
+@routes.get("/models/{name:path}", include_in_schema=False)
 async def one_model(request: Request) -> dict[str, Any]:
     """Describe one model."""
     request.app.state.service.check_model(request.path_params["name"])
