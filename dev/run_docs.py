@@ -121,8 +121,8 @@ def run_notebook(path: Path) -> str:
     nbclient, nbformat = importlib.import_module("nbclient"), importlib.import_module("nbformat")
     old = nbformat.read(path, as_version=4)
     new = nbformat.read(path, as_version=4)
-    place = {"metadata": {"path": "examples/notebooks"}}
-    nbclient.NotebookClient(new, timeout=300, kernel_name="python3", resources=place).execute()
+    options = {"resources": {"metadata": {"path": "examples/notebooks"}}, "timeout": 300, "kernel_name": "python3"}
+    nbclient.NotebookClient(new, coalesce_streams=True, **options).execute()  # a slow kernel sends a line in parts
     new.metadata = old.metadata  # without the version of Python
     for cell in new.cells:
         cell.metadata.pop("execution", None)  # times
