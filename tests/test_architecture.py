@@ -279,7 +279,7 @@ def test_every_module_says_why_it_exists(module):
 
 
 MAX_ALL, MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 22_000, 350, 60, 12
-"""Lines of all files, of a file, of a function with its signature and without its docstring; parameters without self."""
+"""Lines of all files, of a file, of a function (signature in, docstring out), parameters without self."""
 
 ENCODE_FILES = (  # what one text passes on its way through `Elmo.encode` in NumPy, in order
     "elmo",
