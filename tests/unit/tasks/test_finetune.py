@@ -132,6 +132,15 @@ def test_other_texts_classes_or_options_have_their_own_snapshot(tmp_path):
         one.fit(WORDS, LABELS)
 
 
+def test_long_arrays_that_differ_in_the_middle_have_their_own_snapshot(tmp_path):
+    texts = np.array([("good", "a")] * 3000, dtype=object)
+    other = texts.copy()
+    other[1500] = ("bad", "a")
+    assert repr(texts) == repr(other)
+    identities = {head(snapshots=tmp_path)._snapshots(X, np.zeros(1))["identity"] for X in (texts, other)}
+    assert len(identities) == 2
+
+
 def test_parts_join_from_the_top_and_learn_more_slowly_below():
     network = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -102,7 +102,8 @@ class FinetuneHead(TorchHead):
         if self.snapshots is None:
             return {}
         start = self._checkpoint()
-        digest = hashlib.sha256(repr((start.config, start.words, self.batch_size, X)).encode("utf-8", "surrogatepass"))
+        about = repr((start.config, start.words, self.batch_size, list(X)))  # the repr of a long array is cut
+        digest = hashlib.sha256(about.encode("utf-8", "surrogatepass"))
         for array in (*start.tensors.values(), *arrays):
             digest.update(np.ascontiguousarray(array).tobytes())
         return {"snapshots": self.snapshots, "identity": digest.digest()}
