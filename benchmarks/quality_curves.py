@@ -128,7 +128,7 @@ def fitted(features: Any, targets: np.ndarray) -> GridSearchCV:
     """Logistic regression, its strength chosen by folds (fewer where a class is rare)."""
     n_folds = max(2, min(5, int(np.unique(targets, return_counts=True)[1].min())))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-    search = GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0, 10.0, 100.0]}, cv=folds)
+    search = GridSearchCV(LogisticRegression(max_iter=5000), {"C": [0.1, 1.0, 10.0, 100.0]}, cv=folds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with fewer rows than folds
         return search.fit(features, targets)

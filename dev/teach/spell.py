@@ -1,13 +1,15 @@
 """Teach the characters of a taught model what its word table knows, so that misspelt and rare words keep their sense.
 
-    python dev/teach/spell.py MODEL DATA ENCODER OUT --seconds 3300
+    python dev/teach/spell.py MODEL DATA ENCODER OUT --seconds 2760 --alone-seconds 2000
+    elmokit convert OUT DEFAULT --storage int8 --whiten LINES
 
 The model reads the lines of DATA (from `corpus.py`) twice: clean and as it is, and, by a copy that learns, with letters
 changed and rows of the word table left out. The copy learns to give the same token vectors, layers and text vectors.
 Spellings that the table lacks take their token vectors from ENCODER (a sentence-transformers folder, or a `.npy` with a
 row for each of the first spellings) by a ridge regression fitted on the table's words. The copy has a second projection
 of its char-CNN for words without a row (`ElmoConfig.spelling_projection`). Only the char-CNN and, at a tenth of the
-rate, the LSTMs learn; word table and softmax stay. OUT gets the checkpoint in int8.
+rate, the LSTMs learn; word table and softmax stay. Then, for --alone-seconds, the char-CNN alone learns from spellings
+without sentences, four times as many an hour. OUT gets the checkpoint in int8; LINES are 20,000 lines of DATA.
 """
 
 from __future__ import annotations
@@ -152,6 +154,21 @@ class Speller:
         softmax = replace(self.checkpoint.softmax, weight=tensors["word_table.weight"])
         save(replace(self.checkpoint, config=self.config, tensors=tensors, softmax=softmax), folder, storage="int8")
 
+    def alone_losses(self, n: int = ALONE) -> tuple[Tensor, Tensor]:
+        """The errors of n / 2 words, what the characters say beside their rows, and of 2n misspelt and n rare ones."""
+        K, R = len(self.rows), len(self.wanted)
+        known = (K * torch.rand(n // 2) ** 1.5).long()
+        drawn = (K * torch.rand(2 * n) ** 2.5, K + (R - K) * torch.rand(n) ** 1.3)
+        misspelt, rare = (each.long().clamp(max=R - 1) for each in drawn)
+        letters = one_typo(self.corpus, misspelt)
+        with torch.no_grad():
+            kept = self.teacher.char_cnn(torch.cat([self.corpus.char_ids[known], self.boundaries]).long())
+        ids = [self.corpus.char_ids[known], self.boundaries, letters, self.corpus.char_ids[rare]]
+        P, x = self.config.projection_width, self.student.char_cnn(torch.cat(ids).long())
+        wanted = self.wanted[torch.cat([misspelt, rare])]
+        learned = (x[len(kept) :, P:] - wanted).square().sum(1).mean() / self.spread
+        return (x[: len(kept), :P] - kept).square().sum(1).mean() / self.spread, learned
+
 
 def ridge(inputs: Tensor, outputs: Tensor, strength: float) -> Tensor:
     """The linear map from inputs (N, F) to outputs (N, P)."""
@@ -196,6 +213,24 @@ def misspelt(corpus: Corpus, spellings: Tensor, chosen: Tensor) -> tuple[Tensor,
     return out, (out != clean).any(1)
 
 
+def one_typo(corpus: Corpus, spellings: Tensor) -> Tensor:
+    """Character ids (U, C): in 70 % letters are replaced, in 10 % each two are swapped, one is left out, one added."""
+    ids, used = corpus.char_ids[spellings], corpus.n_characters[spellings]
+    columns, rows = torch.arange(ids.shape[1]), torch.arange(len(ids))
+    letters = torch.tensor([byte + 1 for byte in LETTERS], dtype=ids.dtype)[torch.randint(0, 26, ids.shape)]
+    letter = (columns >= 1) & (columns < used[:, None] - 1) & (ids > ord("a")) & (ids <= ord("z") + 1)
+    one = torch.rand(ids.shape).masked_fill(~letter, -1).argmax(1, keepdim=True) == columns
+    replaced = torch.where((one | (torch.rand(ids.shape) < 0.06)) & letter, letters, ids)
+    place = (1 + (torch.rand(len(ids)) * (used - 3).clamp(min=1)).long()).clamp(max=ids.shape[1] - 3)
+    swapped = ids.clone()
+    swapped[rows, place], swapped[rows, place + 1] = ids[rows, place + 1], ids[rows, place]
+    less = ids.gather(1, (columns + (columns >= place[:, None])).clamp(max=ids.shape[1] - 1))
+    more = ids.gather(1, (columns - (columns > place[:, None]).long()).clamp(min=0))
+    more[rows, place] = letters[rows, place]
+    draw = torch.where(used > 6, torch.rand(len(ids)), 0)[:, None]
+    return torch.where(draw < 0.7, replaced, torch.where(draw < 0.8, swapped, torch.where(draw < 0.9, less, more)))
+
+
 def rare_vectors(encoder: Path, spellings: list[str]) -> Tensor:
     """The encoder's vectors of spellings, each alone."""
     if encoder.suffix == ".npy":
@@ -234,11 +269,29 @@ def train(speller: Speller, seconds: float, rate: float) -> None:
                 )
 
 
+def train_alone(speller: Speller, seconds: float, rate: float) -> None:
+    """Train the char-CNN on words without sentences until the time is up; the rate falls to zero from 40 % of it on."""
+    weights = list(speller.student.char_cnn.parameters())
+    optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=0.0)
+    start, step = time.monotonic(), 0
+    while (done := (time.monotonic() - start) / max(seconds, 1e-9)) < 1:
+        optimizer.param_groups[0]["lr"] = rate * min(1.0, (step + 1) / 200, (1 - done) / 0.6)
+        kept, learned = speller.alone_losses()
+        (4 * kept + learned).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % 50 == 1:
+            say(f"{step} steps alone: beside rows {float(kept.detach()):.4f}, without {float(learned.detach()):.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("model", "data", "encoder", "out"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--seconds", type=float, default=3300)
+    parser.add_argument("--seconds", type=float, default=2760)
+    parser.add_argument("--alone-seconds", type=float, default=2000)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     given = parser.parse_args()
     torch.manual_seed(0)
@@ -247,6 +300,7 @@ def main() -> None:
     corpus = Corpus(*arrays, spellings, torch.device("cpu"))
     speller = Speller(given.model, corpus, spellings, given.encoder)
     train(speller, given.seconds, given.learning_rate)
+    train_alone(speller, given.alone_seconds, 2 * given.learning_rate)
     speller.save(given.out)
 
 

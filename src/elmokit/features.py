@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,7 +23,6 @@ from elmokit.reading import check_unpacked_size, open_zip, reading
 
 Array = NDArray[Any]
 
-_ROWS_SHOWN = 10  # texts that a notebook shows
 _BLOCK_WORDS = 65_536  # words that are gathered before they are appended to an .h5 file: it bounds the memory
 
 
@@ -73,7 +71,8 @@ class WordVectors:
             raise KeyError(word) from None
 
     def __repr__(self) -> str:
-        return f"WordVectors({_shortened(' '.join(self.words))!r}, vectors={self.vectors.shape})"
+        text = " ".join(self.words)
+        return f"WordVectors({text if len(text) <= 40 else text[:39] + '…'!r}, vectors={self.vectors.shape})"
 
 
 class Features(Sequence[WordVectors]):
@@ -112,13 +111,6 @@ class Features(Sequence[WordVectors]):
         shape, n_words = self._texts[0].vectors.shape, sum(map(len, self._texts))
         layers = f", {shape[0]} layers" if len(shape) == 3 else ""
         return f"Features({len(self):,} text{'s' * (len(self) != 1)}, {n_words:,} words{layers}, width {shape[-1]})"
-
-    def _repr_html_(self) -> str:
-        """A table for notebooks."""
-        shown, n_left_out = enumerate(self._texts[:_ROWS_SHOWN]), len(self) - _ROWS_SHOWN
-        rows = [(i, _shortened(" ".join(text.words), 100), len(text), text.vectors.shape) for i, text in shown]
-        more = f"<p>… and {n_left_out:,} more</p>" if n_left_out > 0 else ""
-        return html_table(repr(self), ("", "text", "words", "vectors"), rows) + more
 
     def to_padded(self) -> tuple[Array, NDArray[np.bool_]]:
         """All texts in one array, padded with zeros, (N, T, D) or (N, L, T, D), and a mask of the words, (N, T).
@@ -182,20 +174,6 @@ class Features(Sequence[WordVectors]):
                 with np.load(path, allow_pickle=False) as file:
                     arrays = dict(file.items())
             return cls(_from_rows(arrays) if "features" in arrays else _unpacked(arrays))
-
-
-def html_table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table for notebooks; all texts are escaped."""
-
-    def line(tag: str, cells: Sequence[Any]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line("td", row) for row in rows)
-    return f"<table><caption>{escape(title)}</caption><thead>{line('th', head)}</thead><tbody>{body}</tbody></table>"
-
-
-def _shortened(text: str, limit: int = 40) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def save_word_vectors(path: str | Path, texts: Iterable[WordVectors]) -> int:

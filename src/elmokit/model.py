@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,6 @@ from elmokit.checkpoints import Checkpoint, digest_of
 from elmokit.config import ElmoConfig, LayerMix
 from elmokit.encoding import Encoding
 from elmokit.errors import CheckpointError, ConfigError
-from elmokit.features import html_table
 from elmokit.runtime.backends import choose_precision
 from elmokit.runtime.batches import State
 from elmokit.runtime.engine import Engine
@@ -64,6 +63,8 @@ class LoadedModel:
             )
         self.config: ElmoConfig = checkpoint.config
         self.layer_mix: LayerMix = checkpoint.layer_mix
+        self.whitening: NDArray[Any] | None = checkpoint.whitening
+        self._read_whitening = checkpoint.whitening
         self.name: str = checkpoint.name
         self.metadata: Mapping[str, Any] = checkpoint.metadata
         self.precision: str = choose_precision(device)[0] if precision == "auto" else precision
@@ -149,7 +150,8 @@ class LoadedModel:
 
         A folder that can't be written raises OutputError.
         """
-        checkpoints.save(dataclasses.replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name), folder)
+        own = replace(self.checkpoint(), layer_mix=self.layer_mix, name=self.name, whitening=self.whitening)
+        checkpoints.save(own, folder)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For copies in other processes (joblib, multiprocessing): where the model came from, not its weights."""
@@ -158,11 +160,12 @@ class LoadedModel:
                 f"{self!r} was made in memory, so another process can't open it: elmo.save(folder), and use"
                 " Elmo.load(folder)."
             )
-        return self._again, (), {"name": self.name, "layer_mix": self.layer_mix}
+        changed = {} if self.whitening is self._read_whitening else {"whitening": self.whitening}
+        return self._again, (), {"name": self.name, "layer_mix": self.layer_mix, **changed}
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over weights, configuration (with tokenizer), word table and layer mix; saved models check it.
+        """SHA-256 over weights, configuration and tokenizer, word table, layer mix, whitening; saved models check it.
 
         Computed when it is first asked for: by what a folder in elmokit's format records, if its files are still those
         that were loaded, else from weights that are read again.
@@ -170,8 +173,9 @@ class LoadedModel:
         if not self._digest:
             kept = self._sums and self._sums == checkpoints.recorded_sums(str(self.source), check=True)
             self._digest = self._sums["tensors"] if kept else digest_of(self.checkpoint())
-        settings = json.dumps([self.config.to_dict(), dataclasses.asdict(self.layer_mix)], sort_keys=True)
-        return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass")).hexdigest()
+        settings = json.dumps([self.config.to_dict(), asdict(self.layer_mix)], sort_keys=True)
+        whitening = b"" if self.whitening is None else np.asarray(self.whitening, "<f4").tobytes()
+        return hashlib.sha256((self._digest + settings).encode("utf-8", "surrogatepass") + whitening).hexdigest()
 
     @property
     def source(self) -> str | None:
@@ -200,7 +204,8 @@ class LoadedModel:
         """
         encoding = encoding or (Encoding() if pooled else None)
         weights = sif_weights(self._word_counts) if pooled and encoding and encoding.pooling == "sif" else {}
-        yield from self._engine.turns(Reduce([words], encoding, self.layer_mix, pooled, weights), turn_words)
+        reduce = Reduce([words], encoding, self.layer_mix, pooled, weights, self.whitening)
+        yield from self._engine.turns(reduce, turn_words)
 
     @property
     def _word_counts(self) -> Mapping[str, float] | None:
@@ -224,12 +229,6 @@ class LoadedModel:
 
     def __repr__(self) -> str:
         return f"Elmo({self.name!r}, dim={self.dim}, n_layers={self.n_layers})"
-
-    def _repr_html_(self) -> str:
-        """What the model is, as a table for notebooks."""
-        head = "width", "layers", "parameters", "tokenizer", "precision", "device", "fingerprint"
-        row = self.dim, self.n_layers, self.config.n_params, self.config.tokenizer, self.precision, self.device
-        return html_table(f"Elmo {self.name}", head, [(*row, self.fingerprint[:12])])
 
 
 def _sum_of(checkpoint: Checkpoint) -> int:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from elmokit import Elmo
 from elmokit.checkpoints import detect, load
 from golden.formats import SAMPLES
 
@@ -28,6 +29,18 @@ def test_convert_back_smaller_and_to_onnx(tmp_path, here):
     pytest.importorskip("onnx")
     here("convert", source, tmp_path / "model.onnx", "--format", "onnx")
     assert (tmp_path / "model.onnx").stat().st_size > 1000
+
+
+def test_convert_fits_a_whitening(tmp_path, here):
+    source, texts = SAMPLES["native"].make(tmp_path / "in"), tmp_path / "texts.txt"
+    texts.write_text("".join(f"text {i} of {i * i} words\n" for i in range(80)), encoding="utf-8")
+    here("convert", source, tmp_path / "out", "--whiten", texts)
+    expected = Elmo.load(source).fit_whitening(texts.read_text("utf-8").splitlines())
+    np.testing.assert_array_equal(load(tmp_path / "out").whitening, expected.whitening)
+    texts.write_text("one\n", encoding="utf-8")
+    told = here("convert", source, tmp_path / "none", "--whiten", texts, code=1).err
+    assert "more texts than the width" in told.replace("\n", " ")
+    assert not (tmp_path / "none").exists()
 
 
 def test_convert_says_what_is_wrong(tmp_path, here):

@@ -84,11 +84,12 @@ def test_the_recipe_makes_a_model(teach, tmp_path):
 
     np.save(tmp_path / "words.npy", np.random.default_rng(1).normal(0, 0.05, (n_spellings, 8)).astype(np.float32))
     data = (tmp_path / "data", tmp_path / "words.npy")
-    said = run(
-        teach / "spell.py", tmp_path / "out", *data, tmp_path / "spelt", "--seconds", 10, "--learning-rate", 0.01
-    )
+    times = ("--seconds", 10, "--alone-seconds", 8, "--learning-rate", 0.01)
+    said = run(teach / "spell.py", tmp_path / "out", *data, tmp_path / "spelt", *times)
     words = [float(loss) for loss in re.findall(r"words: words (\d+\.\d+)", said)]
     assert np.mean(words[-2:]) < words[0], said  # the characters learn what the table knows
+    alone = [float(loss) for loss in re.findall(r"without (\d+\.\d+)", said)]
+    assert np.mean(alone[-2:]) < alone[0], said
     spelt = load(tmp_path / "spelt")
     assert spelt.config == replace(ours.config, spelling_projection=True)
     assert Elmo(spelt).encode(["the caat sees the dog ."]).shape == (1, 32)

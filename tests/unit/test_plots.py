@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from elmokit.errors import ConfigError
-from elmokit.features import Features, WordVectors
+from elmokit.features import WordVectors
 from elmokit.index import MapPoint, Occurrence, Sense, Senses, WordMap
 from elmokit.plots import plot_senses, plot_similarity, plot_words
 
@@ -58,11 +58,3 @@ def test_senses_have_a_colour_and_an_example_each(tmp_path):
     assert [label.get_text() for label in figure.axes[0].get_legend().get_texts()] == ["1 shore (50%)", "2 loan (50%)"]
     assert len(figure.axes[0].texts) == 2
     assert saved(figure, tmp_path) > 1000
-
-
-def test_features_show_as_tables():
-    features = Features([text("a <b> c"), text("d")])
-    assert "&lt;b&gt;" in features._repr_html_()
-    assert "Features(2 texts" in features._repr_html_()
-    assert "and 5 more" in Features([text("a")] * 15)._repr_html_()
-    assert Features([])._repr_html_()

@@ -60,6 +60,8 @@ def write(checkpoint: Checkpoint, folder: Path, _storage: str = "float32") -> No
         what = "reads a dictionary of characters (ELMoForManyLangs)"
     if config.word_table:
         what = "adds a table of frequent words to its character CNN"
+    if checkpoint.whitening is not None:
+        what = "multiplies its text vectors by a whitening"
     if what:
         raise CheckpointError(f"{folder}: this model {what}; AllenNLP's format has none; write it as 'native'.")
     theirs = {rule.theirs: rule.revert(checkpoint.tensors) for rule in rules_from(TABLE, config)}

@@ -47,6 +47,7 @@ class Checkpoint:
         words, word_counts: vocabulary of the softmax or of the word table, by id; how often training saw each.
         softmax: the language model's output layer, where it was kept.
         name, metadata: shown to people; what is known of its training and origin, as JSON values.
+        whitening: the matrix (2P, 2P) of `Elmo.fit_whitening`, where one was fitted.
 
     Raises CheckpointError if a tensor is missing, left over, or of another shape, or if words or softmax do not fit.
 
@@ -65,10 +66,13 @@ class Checkpoint:
     softmax: Softmax | None = None
     name: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    whitening: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self.tensors, self.config.tensor_shapes(), needed_by="the configuration")
-        for name, array in self.tensors.items():
+        beside = {} if self.whitening is None else {"whitening": self.whitening}
+        check_shapes(beside, dict.fromkeys(beside, 2 * (self.config.dim,)), needed_by="the model")
+        for name, array in {**self.tensors, **beside}.items():
             if array.dtype.kind != "f":
                 raise CheckpointError(f"{name} has the type {array.dtype}; expected floating-point numbers.")
         self.layer_mix.shares(self.config.n_layers)

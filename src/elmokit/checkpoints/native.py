@@ -61,8 +61,9 @@ def read(source: CheckpointFiles) -> Checkpoint:
         words, counts = read_words(folder / WORDS) if values.get("words") else (None, None)
         name = printable(str(values.get("name", "")))
         metadata = dict(values.get("metadata", values.get("facts", {})))  # "facts" until 0.1
+        whitening = arrays.pop("whitening", None)
         tensors = {name: arrays[name] for name in config.tensor_shapes() if name in arrays} | arrays  # in our order
-        return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata)
+        return Checkpoint(config, tensors, mix, words, counts, softmax, name, metadata, whitening)
 
 
 def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") -> None:
@@ -77,6 +78,8 @@ def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") ->
         arrays["softmax.bias"] = checkpoint.softmax.bias
         if not checkpoint.config.word_table:  # else the word table is the softmax's weight, stored once
             arrays["softmax.weight"] = checkpoint.softmax.weight
+    if checkpoint.whitening is not None:
+        arrays["whitening"] = checkpoint.whitening
     with atomic_path(folder / WEIGHTS) as path:
         try:
             save_file(_stored(arrays, storage), str(path))
@@ -84,6 +87,7 @@ def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") ->
             raise OutputError(f"{folder / WEIGHTS}: can't be written ({error}).") from error
         sums = {WEIGHTS: checksum(path)}
         kept = _read_arrays(path, with_softmax=False)  # rounded as they are stored
+        kept.pop("whitening", None)
         sums["tensors"] = digest_of(replace(checkpoint, tensors=kept, softmax=None))
     if checkpoint.words is not None:
         with atomic_path(folder / WORDS) as path:
@@ -133,13 +137,14 @@ def _check_sums(folder: Path, sums: Mapping[str, str]) -> None:
 def _stored(arrays: Mapping[str, NDArray[Any]], storage: Storage) -> dict[str, NDArray[Any]]:
     stored: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
-        if storage == "int8" and array.ndim > 1:  # -127 to 127, and a scale per row of the first axis
+        half = storage == "float16" or (storage == "int8" and name == "whitening")  # whose small numbers add up
+        if storage == "int8" and array.ndim > 1 and not half:  # -127 to 127, and a scale per row of the first axis
             rows = array.reshape(len(array), -1).astype(np.float32)
             stored[name + _SCALE] = scale = (np.abs(rows).max(axis=1) / np.float32(127)).astype(np.float32)
             steps = rows / np.where(scale > 0, scale, 1)[:, None]
             stored[name] = np.ascontiguousarray(np.rint(steps).astype(np.int8).reshape(array.shape))
         else:
-            stored[name] = np.ascontiguousarray(array, dtype=np.float16 if storage == "float16" else np.float32)
+            stored[name] = np.ascontiguousarray(array, dtype=np.float16 if half else np.float32)
     for name, array in stored.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CheckpointError(f"{name} has numbers beyond the range of {array.dtype}; store it as float32.")

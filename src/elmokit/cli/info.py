@@ -4,12 +4,14 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import elmokit
 from elmokit.cli.app import argument, option
+from elmokit.cli.options import TextOptions
 from elmokit.cli.screen import screen
 from elmokit.errors import MissingFile
 from elmokit.files import atomic_path, make_folder
@@ -185,6 +187,7 @@ def convert(
     weights: str | None = option(None, "The weights, where SRC is the options of a pair."),
     format: str = option("native", '"native", "allennlp" or "onnx".'),
     storage: str = option("float32", 'Of native weights: "float32" (exact), "float16" or "int8".'),
+    whiten: str | None = option(None, "A text file to fit the whitening of text vectors on (see Elmo.fit_whitening)."),
 ) -> None:
     """Read an ELMo of any format and write it in another.
 
@@ -200,6 +203,10 @@ def convert(
     checkpoint = checkpoints.load(source, weights=weights)
     if "verified" in checkpoint.metadata:
         screen.note(f"{source}: {checkpoint.metadata['verified']}")
+    if whiten is not None:
+        _, texts = TextOptions(source=whiten).read()
+        elmo = elmokit.Elmo(checkpoint).fit_whitening(texts, show_progress=screen.show_progress)
+        checkpoint = replace(checkpoint, whitening=elmo.whitening)
     if format == "onnx":
         from elmokit.integrations.onnx import export_onnx
 

@@ -19,6 +19,7 @@ from elmokit.compat.sentences import checked_sentences, checked_strings, padded_
 from elmokit.elmo import Elmo
 from elmokit.errors import CheckpointError, InputError
 from elmokit.tasks.language_model import LanguageModel
+from elmokit.tasks.similar import directions
 
 
 class ElmoModel:
@@ -87,8 +88,7 @@ class ElmoModel:
         """
         sums = self.get_elmo_vectors(texts, warmup, layers).sum(axis=-2)  # zeros behind a text add nothing
         flat = sums.reshape(len(sums), sums[0].size if len(sums) else 0)
-        lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-        return np.asarray((flat / np.maximum(lengths, 1e-30)).reshape(sums.shape), dtype=np.float32)
+        return np.asarray(directions(flat).reshape(sums.shape))
 
     def get_elmo_substitutes(
         self, raw_texts: Sequence[str], topn: int = 3, nodelimiters: bool = True

@@ -15,8 +15,9 @@ from elmokit.data.tables import Table
 from elmokit.elmo import Elmo
 from elmokit.encoding import Encoding, Layers
 from elmokit.errors import InputError, OutputError
+from elmokit.files import make_folder
 from elmokit.index.build import NewSentence, columns_of, new_rows, numbered
-from elmokit.index.description import FILE, Description
+from elmokit.index.description import Description
 from elmokit.index.kept_words import kept_words
 from elmokit.index.reader import IndexReader
 from elmokit.index.store import UNFINISHED, Store
@@ -49,16 +50,12 @@ class WordIndex(IndexReader):
         punctuation, numbers), "all", or a list. OutputError for a folder that is not empty or can't be created,
         ConfigError for unknown layers or words, MissingExtra without LanceDB.
         """
-        folder, encoding, kept = Path(folder), Encoding(layers=layers), kept_words(words)
+        encoding, kept = Encoding(layers=layers), kept_words(words)
         model = Elmo.load(elmo) if isinstance(elmo, str) else elmo
         source, width = model.source or "default", model.width(encoding)
         description = Description(model.name, source, model.fingerprint, encoding.layers, kept, width)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            empty = {path.name for path in folder.iterdir()} <= UNFINISHED
-        except OSError as error:
-            raise OutputError(f"{folder}: the folder can't be created ({error.strerror}).") from None
-        if not empty:
+        folder = make_folder(folder)
+        if not {path.name for path in folder.iterdir()} <= UNFINISHED:
             raise OutputError(f"{folder}: not empty; give a new folder, or open the index that is there.")
         store = Store(folder, width, new=True)
         description.write(folder)
@@ -76,23 +73,6 @@ class WordIndex(IndexReader):
         if elmo is not None:
             description.check(elmo, folder)
         return cls(folder, Store(folder, description.dim), description, elmo)
-
-    @classmethod
-    def open_or_create(
-        cls,
-        folder: str | Path,
-        elmo: Elmo | str = "default",
-        *,
-        layers: Layers = "mix",
-        words: str | Collection[str] = "content",
-    ) -> WordIndex:
-        """Open the index of a `folder`, or make one there with the arguments of `create`; raises as these do.
-
-        An index that is there must have been made with the model `elmo`; its `layers` and `words` are not compared.
-        """
-        if not (Path(folder) / FILE).exists():
-            return cls.create(folder, elmo, layers=layers, words=words)
-        return cls.open(folder, elmo=Elmo.load(elmo) if isinstance(elmo, str) else elmo)
 
     def build(
         self,

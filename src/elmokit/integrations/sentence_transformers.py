@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from elmokit.elmo import Elmo, Layers
 from elmokit.encoding import Encoding
 from elmokit.errors import ConfigError, TextError, needing
+from elmokit.tasks.similar import directions
 
 OutputValue = Literal["sentence_embedding", "token_embeddings"]
 
@@ -116,9 +117,7 @@ class ElmoSentenceEncoder:
 
 def _unit(vectors: Any) -> NDArray[np.float32]:
     """Rows of length 1; zeros stay zeros."""
-    rows = np.atleast_2d(np.asarray(vectors.detach().cpu() if _is_tensor(vectors) else vectors, dtype=np.float32))
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
+    return directions(np.atleast_2d(np.asarray(vectors.detach().cpu() if _is_tensor(vectors) else vectors)))
 
 
 def _is_tensor(vectors: Any) -> bool:

@@ -20,6 +20,7 @@ from elmokit.runtime.kernels import native_mix, native_precisions, native_scale
 
 Array = NDArray[Any]
 
+MEANS = ("mean", "sif")  # poolings that add words up
 SIF_SMOOTHING = 1e-3  # a in the weight a / (a + p(word)) (Arora et al. 2017)
 
 
@@ -94,7 +95,7 @@ def sif_weights(counts: Mapping[str, float] | None) -> dict[str, float]:
 class Reduce:
     """What is kept of each text's layers, computed on the thread that read it: one vector, or one per word.
 
-    Without an encoding, words keep all layers, (L, T, 2P). `weights` are those of words for "sif".
+    Without an encoding, words keep all layers, (L, T, 2P). `weights` of words are for "sif", `whitening` for means.
     """
 
     sentences: Sequence[Sequence[str]]
@@ -102,6 +103,7 @@ class Reduce:
     layer_mix: LayerMix = field(default_factory=LayerMix)
     pooled: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
+    whitening: Array | None = None
 
     def whole(self, i: int, layers: Array) -> Array:
         """The result for text i, from its layers (L, T, 2P)."""
@@ -110,7 +112,7 @@ class Reduce:
         vectors = _concatenated(self.select(layers))
         if self.pooled:
             weights = self.word_weights(self.sentences[i]) if self.encoding.pooling == "sif" else None
-            return self.scaled(pool(vectors, self.encoding.pooling, weights))
+            return self.finished(pool(vectors, self.encoding.pooling, weights))
         return np.array(vectors) if vectors.base is not None else vectors
 
     def collector(self, i: int, *, whole: bool = False) -> Collector:
@@ -135,9 +137,14 @@ class Reduce:
         """The weights of words in a mean, (T,)."""
         return np.array([self.weights.get(word, 1.0) for word in words])
 
-    def scaled(self, vector: Array) -> Array:
-        """The vector, scaled to length 1 where the encoding says so."""
-        if self.encoding is None or not self.encoding.normalize:
+    def finished(self, vector: Array) -> Array:
+        """The pooled vector, its means whitened, scaled to length 1 where the encoding says so."""
+        encoding = self.encoding or Encoding()
+        if self.whitening is not None and encoding.layers == "mix" and encoding.layer_weights is None:
+            parts = zip(encoding.pooling.split("+"), np.split(vector, 1 + encoding.pooling.count("+")), strict=True)
+            white = partial(np.einsum, "d,de->e")  # which adds in one order on every processor, unlike BLAS
+            vector = np.concatenate([white(x, self.whitening) if name in MEANS else x for name, x in parts])
+        if not encoding.normalize:
             return vector
         if _native(vector):
             return native_scale(np.array(vector[None])).reshape(-1)
@@ -184,7 +191,7 @@ class _PooledCollector(Collector):
         end, self._dtype = start + selected.shape[1], layers.dtype
         for part in self._parts:
             key = part, direction
-            if part in ("mean", "sif"):
+            if part in MEANS:
                 weights = self._reduce.word_weights(self._words[start:end])
                 self._pooled[key] = self._pooled.get(key, 0) + np.einsum("n,knp->kp", weights, selected)
             elif part == "max":
@@ -197,5 +204,5 @@ class _PooledCollector(Collector):
         vectors = []
         for part in self._parts:
             both = np.stack([self._pooled[part, 0], self._pooled[part, 1]], axis=1)  # (k, 2, P)
-            vectors.append(both.reshape(-1) / (len(self._words) if part in ("mean", "sif") else 1))  # (k · 2P,)
-        return self._reduce.scaled(np.concatenate(vectors).astype(self._dtype))
+            vectors.append(both.reshape(-1) / (len(self._words) if part in MEANS else 1))  # (k · 2P,)
+        return self._reduce.finished(np.concatenate(vectors).astype(self._dtype))

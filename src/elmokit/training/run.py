@@ -233,7 +233,8 @@ class _Run:
             weights = {key: arrays[f"bilm.{key}"] for key in config.tensor_shapes()}
             softmax = Softmax(weight=arrays["softmax.weight"], bias=arrays["softmax.bias"])
             words = (vocabulary.words, vocabulary.counts)
-            return Checkpoint(config, weights, layer_mix, *words, softmax, self.name, metadata)
+            whitening = self.start.whitening if self.start else None
+            return Checkpoint(config, weights, layer_mix, *words, softmax, self.name, metadata, whitening)
 
 
 def _start_from(trainer: Trainer, start: Checkpoint, vocabulary: Vocabulary) -> None:

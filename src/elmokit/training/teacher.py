@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from elmokit.errors import CheckpointError, ConfigError, InputError, MissingFile, TrainingError, needing
 from elmokit.files import atomic_path, write_json
 from elmokit.reading import read_json, reading
+from elmokit.runtime.whitening import principal_components
 from elmokit.text.vocab import read_words
 from elmokit.training.store import CorpusStore, OnProgress
 
@@ -263,19 +264,6 @@ def _build_words(teacher: Teacher, store: CorpusStore, path: Path, max_words: in
         raw = np.asarray((raw - mean) @ axes, dtype=np.float32)
     with atomic_path(path) as temporary:
         np.savez(temporary, vectors=_int8(raw), rows=frequent)
-
-
-def principal_components(vectors: NDArray[Any], width: int) -> tuple[Vectors, Vectors]:
-    """Mean, and axes of at most `width` principal components, scaled by λ^-1/4. Shapes (D,), (D, width)."""
-    if not np.isfinite(vectors).all():
-        raise InputError("the teacher's vectors hold numbers that are not finite.")
-    mean = vectors.mean(axis=0)
-    centered = np.asarray(vectors - mean, dtype=np.float64)
-    values, axes = np.linalg.eigh(centered.T @ centered / len(vectors))
-    keep = np.flatnonzero(values > 1e-6 * values[-1])[::-1][: max(width, 1)]
-    keep = keep if len(keep) else np.array([len(values) - 1])
-    scaled = axes[:, keep] * np.maximum(values[keep], 1e-12) ** -0.25
-    return mean, scaled.astype(np.float32)
 
 
 def _chosen(vectors: NDArray[np.int8], rows: NDArray[np.int64]) -> Vectors:

@@ -241,7 +241,7 @@ def test_an_index_whose_making_was_interrupted_is_made_again(tmp_path, elmo, lef
     for path in list((tmp_path / "db").iterdir()):
         if path.name not in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    index = WordIndex.open_or_create(tmp_path / "db", elmo)
+    index = WordIndex.create(tmp_path / "db", elmo)
     index.add(SENTENCES, document="talk")
     assert index.n_sentences == len(SENTENCES)
     (tmp_path / "other").mkdir()
@@ -260,13 +260,13 @@ def test_an_empty_index_answers_and_waits(tmp_path, elmo):
     assert index.means().vectors.shape == (0, index.dim)
 
 
-def test_an_index_is_opened_or_created(tmp_path, elmo):
-    first = WordIndex.open_or_create(tmp_path / "db", elmo)
+def test_an_index_is_opened_with_its_own_model_alone(tmp_path, elmo):
+    first = WordIndex.create(tmp_path / "db", elmo)
     first.add(SENTENCES, document="talk")
-    again = WordIndex.open_or_create(tmp_path / "db", elmo)
+    again = WordIndex.open(tmp_path / "db", elmo=elmo)
     assert len(again) == len(first)
     with pytest.raises(CheckpointError, match="made with the model"):
-        WordIndex.open_or_create(tmp_path / "db", tiny_elmo(seed=1))
+        WordIndex.open(tmp_path / "db", elmo=tiny_elmo(seed=1))
     assert "bank" in again
     assert "BANK" in again
     assert "zebra" not in again
