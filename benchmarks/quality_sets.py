@@ -71,7 +71,8 @@ class Variant:
         by = by[:, {"mean": slice(0, 1), "max": slice(1, 2), "mean+max": slice(0, 2)}[self.pooling]]
         if self.layers == "mix":  # the mean of a weighted sum is the weighted sum of the means
             shares = np.array(elmo.layer_mix.shares(elmo.n_layers), dtype=np.float32) * elmo.layer_mix.gamma
-            return np.einsum("npld,l->npd", by, shares).reshape(len(whole), -1)
+            mixed = np.einsum("npld,l->npd", by, shares).reshape(len(whole), -1)
+            return mixed if elmo.whitening is None else mixed @ elmo.whitening
         chosen = by if self.layers == "all" else by[:, :, [int(self.layers)]]
         return np.ascontiguousarray(chosen.reshape(len(whole), -1))
 

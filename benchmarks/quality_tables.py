@@ -54,7 +54,7 @@ def show_sets(rows: Sequence[Mapping[str, Any]], files: Sequence[Mapping[str, An
     speeds, sizes = (
         {k: v for file in files for k, v in file.get(key, {}).items()} for key in ("texts_per_second", "megabytes")
     )
-    speeds["mean:mix"], sizes["mean:mix"] = speeds.get("default", "–"), 22.4
+    speeds["mean:mix"], sizes["mean:mix"] = speeds.get("default", "–"), 23.5
     table("features", [*SETS, "MB", "texts/s"])
     for name in dict.fromkeys(row["variant"] for row in rows):
         values = {row["set"]: f"{row['value']:.1f} ± {row['error']:.1f}" for row in rows if row["variant"] == name}
@@ -78,7 +78,7 @@ def show_misspelt(rows: Sequence[Mapping[str, Any]]) -> None:
     """Accuracy on clean and on misspelt texts."""
     table("set", ["features", "clean", "misspelt"])
     for row in rows:
-        line(row["set"], [NAMES.get(row["encoder"], row["encoder"]), row["clean"], row["accuracy"]])
+        line(row["set"], [NAMES.get(row["encoder"], row["encoder"]), row["clean"], f"{row['accuracy']} ± {row['sd']}"])
 
 
 def show_tags(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -148,9 +148,9 @@ class Elmo(LoadedModel):
 
         A few directions fill the vectors of a biLM. Dividing each principal component by its deviation ** `power` (0
         changes nothing, 1 makes all equal) lets rarer differences count, which helps most with topics and few labels
-        (Su et al. 2021). `texts`, without labels, are of the kind to be encoded; 20,000 fitted the embedded model's.
-        `save` keeps the matrix, ``elmo.whitening = None`` turns it off. `show_progress` is that of `encode`;
-        ConfigError for 2P texts or fewer.
+        (Su et al. 2021). `texts` are of all kinds, without labels; 20,000 fitted the embedded model's. `save` keeps the
+        matrix, ``elmo.whitening = None`` turns it off. `show_progress` is that of `encode`; ConfigError for 2P texts or
+        fewer.
 
         Example:
             ``Elmo.load("norwegian").fit_whitening(texts).save("whitened")``
