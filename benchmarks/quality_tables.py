@@ -20,7 +20,7 @@ NAMES = {
     "mean:all": "elmokit, mean of all layers",
     "mean:0": "elmokit, layer 0",
     "default": "**elmokit, default**",
-    "tuned": "elmokit, tuned on the titles",
+    "tuned": "elmokit, tuned on the titles, whitened again",
     "TF-IDF": "TF-IDF of words",
     "TF-IDF characters": "TF-IDF of characters",
     "model": "all-MiniLM-L6-v2",
