@@ -147,10 +147,9 @@ class Elmo(LoadedModel):
         """Fit `whitening`, the matrix that `encode` multiplies means of the layer mix by, and return the model.
 
         A few directions fill the vectors of a biLM. Dividing each principal component by its deviation ** `power` (0
-        changes nothing, 1 makes all equal) lets rarer differences count, which helps most with topics and few labels
-        (Su et al. 2021). `texts` are of all kinds, without labels; 20,000 fitted the embedded model's. `save` keeps the
-        matrix, ``elmo.whitening = None`` turns it off. `show_progress` is that of `encode`; ConfigError for 2P texts or
-        fewer.
+        changes nothing, 1 makes all equal) lets rarer differences count: topics, with few labels (Su et al. 2021).
+        `texts` are of all kinds, without labels; 20,000 fitted the embedded model's. `save` keeps the matrix,
+        ``elmo.whitening = None`` turns it off. `show_progress` is that of `encode`; ConfigError for 2P texts or fewer.
 
         Example:
             ``Elmo.load("norwegian").fit_whitening(texts).save("whitened")``

@@ -71,8 +71,7 @@ class WordVectors:
             raise KeyError(word) from None
 
     def __repr__(self) -> str:
-        text = " ".join(self.words)
-        return f"WordVectors({text if len(text) <= 40 else text[:39] + '…'!r}, vectors={self.vectors.shape})"
+        return f"WordVectors({' '.join(self.words)!r:.42}, vectors={self.vectors.shape})"
 
 
 class Features(Sequence[WordVectors]):

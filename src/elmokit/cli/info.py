@@ -204,8 +204,7 @@ def convert(
     if "verified" in checkpoint.metadata:
         screen.note(f"{source}: {checkpoint.metadata['verified']}")
     if whiten is not None:
-        _, texts = TextOptions(source=whiten).read()
-        elmo = elmokit.Elmo(checkpoint).fit_whitening(texts, show_progress=screen.show_progress)
+        elmo = elmokit.Elmo(checkpoint).fit_whitening(TextOptions(source=whiten).read()[1])
         checkpoint = replace(checkpoint, whitening=elmo.whitening)
     if format == "onnx":
         from elmokit.integrations.onnx import export_onnx

@@ -141,9 +141,11 @@ class Reduce:
         """The pooled vector, its means whitened, scaled to length 1 where the encoding says so."""
         encoding = self.encoding or Encoding()
         if self.whitening is not None and encoding.layers == "mix" and encoding.layer_weights is None:
-            parts = zip(encoding.pooling.split("+"), np.split(vector, 1 + encoding.pooling.count("+")), strict=True)
-            white = partial(np.einsum, "d,de->e")  # which adds in one order on every processor, unlike BLAS
-            vector = np.concatenate([white(x, self.whitening) if name in MEANS else x for name, x in parts])
+            matrix, names = np.asarray(self.whitening, vector.dtype), encoding.pooling.split("+")
+            parts, native = list(np.split(vector, len(names))), _native(vector)
+            for i in [i for i, name in enumerate(names) if name in MEANS]:  # rows are mixed as layers are: in one order
+                parts[i] = native_mix(matrix[:, None], parts[i])[0] if native else parts[i] @ matrix
+            vector = np.concatenate(parts)
         if not encoding.normalize:
             return vector
         if _native(vector):
