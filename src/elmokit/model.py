@@ -234,7 +234,7 @@ class LoadedModel:
 def _sum_of(checkpoint: Checkpoint) -> int:
     """Tells whether files have changed, in a sixth of SHA-256's time. Means nothing in another process."""
     sums = []
-    for name, array in checkpoint.tensors.items():
+    for name, array in checkpoint.arrays.items():
         bits = np.ascontiguousarray(array, np.float32).reshape(-1)
         n = bits.size // 2 * 2
         sums.append((name, array.shape, int(bits[:n].view(np.uint64).sum()), bits[n:].tobytes()))

@@ -122,6 +122,7 @@ def test_too_few_texts_and_wrong_powers_change_nothing(elmo):
         ([], 0.4),
         (TEXTS[:12], 0.4),
         (["", " "] * 20, 0.4),
+        (["the cat", "a dog"] * 20, 0.4),
         (TEXTS, -0.1),
         (TEXTS, 1.1),
         (TEXTS, np.nan),
@@ -139,3 +140,11 @@ def test_the_embedded_model_has_one():
     white = means_of(elmo, ["We sat on the bank of the river."])[0] @ elmo.whitening
     np.testing.assert_allclose(elmo.encode_one("We sat on the bank of the river."), white, atol=1e-4)
     assert "whitening" not in json.dumps(elmo.config.to_dict())
+
+
+def test_a_file_with_another_matrix_has_changed(tmp_path, elmo):
+    elmo.save(tmp_path / "model")
+    again = Elmo.load(tmp_path / "model")
+    checkpoints.save(replace(again.checkpoint(), whitening=None), tmp_path / "model")
+    with pytest.raises(CheckpointError, match="have changed since the model was loaded"):
+        again.checkpoint()

@@ -103,11 +103,9 @@ def _opened(source: str | Path, weights: str | Path | None) -> Iterator[Checkpoi
 
 
 def _check_finite(checkpoint: Checkpoint) -> Checkpoint:
-    arrays = dict(checkpoint.tensors)
+    arrays = dict(checkpoint.arrays)
     if checkpoint.softmax is not None:
         arrays |= {"softmax.weight": checkpoint.softmax.weight, "softmax.bias": checkpoint.softmax.bias}
-    if checkpoint.whitening is not None:
-        arrays["whitening"] = checkpoint.whitening
     with np.errstate(over="ignore", invalid="ignore"):
         for name, array in arrays.items():
             # one NaN or infinity shows in the sum, which takes half the time of looking at each number

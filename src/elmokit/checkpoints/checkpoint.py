@@ -70,13 +70,18 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         check_shapes(self.tensors, self.config.tensor_shapes(), needed_by="the configuration")
-        beside = {} if self.whitening is None else {"whitening": self.whitening}
-        check_shapes(beside, dict.fromkeys(beside, 2 * (self.config.dim,)), needed_by="the model")
-        for name, array in {**self.tensors, **beside}.items():
+        if self.whitening is not None:
+            check_shapes({"whitening": self.whitening}, {"whitening": 2 * (self.config.dim,)}, needed_by="the model")
+        for name, array in self.arrays.items():
             if array.dtype.kind != "f":
                 raise CheckpointError(f"{name} has the type {array.dtype}; expected floating-point numbers.")
         self.layer_mix.shares(self.config.n_layers)
         self._check_words()
+
+    @property
+    def arrays(self) -> Tensors:
+        """The tensors, and the whitening where there is one."""
+        return self.tensors if self.whitening is None else {**self.tensors, "whitening": self.whitening}
 
     def _check_words(self) -> None:
         if self.softmax is not None and self.softmax.weight.shape[1] != self.config.projection_width:

@@ -73,13 +73,11 @@ def write(checkpoint: Checkpoint, folder: Path, storage: Storage = "float32") ->
 
     if storage not in get_args(Storage):
         raise CheckpointError(f"storage is {storage!r}; expected 'float32', 'float16' or 'int8'.")
-    arrays = dict(checkpoint.tensors)
+    arrays = dict(checkpoint.arrays)
     if checkpoint.softmax is not None:
         arrays["softmax.bias"] = checkpoint.softmax.bias
         if not checkpoint.config.word_table:  # else the word table is the softmax's weight, stored once
             arrays["softmax.weight"] = checkpoint.softmax.weight
-    if checkpoint.whitening is not None:
-        arrays["whitening"] = checkpoint.whitening
     with atomic_path(folder / WEIGHTS) as path:
         try:
             save_file(_stored(arrays, storage), str(path))

@@ -103,7 +103,7 @@ def test_wrong_input_is_named(model):
     fitted = ElmoVectorizer(model).fit(TEXTS)
     with pytest.raises(InputError, match=r"texts\[1\] is missing"):
         fitted.transform(["a", float("nan")])
-    with pytest.raises(InputError, match="one column of texts"):
+    with pytest.raises(InputError, match=r"shape is \(8, 2\); expected one column of texts"):
         fitted.transform(pd.DataFrame({"a": TEXTS, "b": TEXTS}))
     with pytest.raises(TextError, match="one str"):
         fitted.transform("a text")
